@@ -1,0 +1,68 @@
+# Every target is safe to repeat. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types unit acceptance bench schema docs lock clean
+
+BIN := .venv/bin
+READY := .venv/.installed
+LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
+	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything in it, pinned and checked by hash
+	@echo "setup: .venv is ready"
+
+$(READY): requirements-dev.txt pyproject.toml
+	@echo "setup: installing the pinned packages into .venv"
+	@rm -f $@; \
+	fits='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; \
+	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then \
+		for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+			if "$$python" -c "$$fits" 2>/dev/null; then found="$$python"; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "setup: no Python 3.11 or newer with its venv module was found."; \
+			echo "Install one (on Debian: python3 and python3-venv), or name it: make setup PYTHON=/path/to/python"; \
+			exit 1; \
+		fi; \
+		"$$found" -m venv --clear .venv || exit 1; \
+	fi
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## run a real task on a real MCP server and show every step
+	@$(BIN)/metamcp demo
+
+test: lint types ## lint, types and all tests
+	@$(BIN)/python -m pytest -q
+
+lint: $(READY) ## ruff
+	@$(BIN)/ruff check --quiet --output-format=concise .
+
+types: $(READY) ## mypy --strict over contracts and services
+	@$(BIN)/mypy --no-error-summary
+
+unit: $(READY) ## the tests that start no services
+	@$(BIN)/python -m pytest -q -m "not acceptance"
+
+acceptance: $(READY) ## the tests that start the real services
+	@$(BIN)/python -m pytest -q -m acceptance
+
+bench: $(READY) ## measure throughput, latency and replay
+	@$(BIN)/python -m tests.bench
+
+schema: $(READY) ## write contracts/schema.json
+	@$(BIN)/python -m contracts.schema
+
+docs: $(READY) ## write docs/settings.md
+	@$(BIN)/python -m services.settings_page
+
+lock: $(READY) ## resolve pyproject.toml into the two requirements files
+	@$(LOCK) --output-file=requirements.txt pyproject.toml
+	@$(LOCK) --extra=dev --constraint=requirements.txt --output-file=requirements-dev.txt pyproject.toml
+
+clean: ## remove what the targets above made (not the data folder)
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find contracts services tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,200 @@
+"""What travels outside the log: heartbeats, progress, commands, answers, websocket frames."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from contracts.errors import Reason
+from contracts.task import TaskRequest
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """Heartbeat of an executor, every second on `beat.executor.<instance>`."""
+
+    instance: str
+    incarnation: str
+    busy: int = 0
+    slots: int = 0
+
+
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Live progress of a running attempt, on `progress.<user>.<task>`."""
+
+    user: str
+    task: str
+    attempt: int
+    progress: float
+    total: float | None = None
+    message: str = ""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Answer to a submission: the task's id and the sequence of its `task.created`."""
+
+    task: str
+    seq: int
+    duplicate: bool = False
+    """The same task was accepted before; `seq` is the original's."""
+
+
+class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Answer to what was not accepted; nothing was done."""
+
+    reason: Reason
+    message: str
+    task: str = ""
+
+
+class PermitClaims(msgspec.Struct, frozen=True):
+    """Claims of a permit (RS256 JWT with `kid`); times in whole seconds since the epoch."""
+
+    iss: str
+    sub: str
+    """The user."""
+    aud: str
+    """The host."""
+    jti: str
+    """`<task>.<attempt>`: a host refuses, or answers again, what it has seen."""
+    iat: int
+    nbf: int
+    exp: int
+    task_id: str
+    attempt: int
+    input_sha256: str
+
+
+# Websocket, protocol metamcp.v1 (see docs/protocol.md). Client frames are told apart by `op`.
+
+PROTOCOL = "metamcp.v1"
+
+
+class ClientAuth(
+    msgspec.Struct, frozen=True, tag_field="op", tag="auth", forbid_unknown_fields=True
+):
+    """Say who is there; again before the token expires."""
+
+    ref: int
+    token: str
+
+
+class Subscribe(
+    msgspec.Struct, frozen=True, tag_field="op", tag="subscribe", forbid_unknown_fields=True
+):
+    """Follow facts under the name `sub`; `after` is the last sequence already seen."""
+
+    ref: int
+    sub: str
+    to: Literal["tasks", "task", "hosts", "all"] = "tasks"
+    task: str | None = None
+    types: tuple[str, ...] = ()
+    after: int | Literal["start"] | None = None
+    epoch: str | None = None
+
+
+class Unsubscribe(
+    msgspec.Struct, frozen=True, tag_field="op", tag="unsubscribe", forbid_unknown_fields=True
+):
+    """Stop following."""
+
+    ref: int
+    sub: str
+
+
+class Submit(msgspec.Struct, frozen=True, tag_field="op", tag="submit", forbid_unknown_fields=True):
+    """Create a task."""
+
+    ref: int
+    task: TaskRequest
+
+
+class Cancel(msgspec.Struct, frozen=True, tag_field="op", tag="cancel", forbid_unknown_fields=True):
+    """Ask to cancel a task."""
+
+    ref: int
+    task: str
+
+
+ClientFrame: TypeAlias = ClientAuth | Subscribe | Unsubscribe | Submit | Cancel
+
+
+class Hello(msgspec.Struct, frozen=True, tag_field="op", tag="hello"):
+    """The server's first frame."""
+
+    protocol: str
+    epoch: str
+    """Creation time of the log; another value means another log: start over."""
+    head: int
+    """Last sequence this gateway has seen."""
+    ping_s: int
+    limits: dict[str, int]
+
+
+class Ack(msgspec.Struct, frozen=True, tag_field="op", tag="ack", omit_defaults=True):
+    """A client frame was carried out; which fields are set depends on the frame."""
+
+    ref: int
+    user: str | None = None
+    expires: float | None = None
+    recovered: bool | None = None
+    """Every fact after `after` will be delivered. Never true for a part of them."""
+    task: str | None = None
+    seq: int | None = None
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A fact with its place in the log."""
+
+    seq: int
+    at: float
+    event: msgspec.Raw
+
+
+class Events(msgspec.Struct, frozen=True, tag_field="op", tag="events"):
+    """Facts, in order."""
+
+    sub: str
+    events: list[Event]
+
+
+class CaughtUp(msgspec.Struct, frozen=True, tag_field="op", tag="caught_up"):
+    """History through `seq` has been delivered; what follows is live."""
+
+    sub: str
+    seq: int
+
+
+class ProgressFrame(
+    msgspec.Struct, frozen=True, tag_field="op", tag="progress", omit_defaults=True
+):
+    """Live progress; it has no sequence and is not replayed."""
+
+    task: str
+    attempt: int
+    progress: float
+    total: float | None = None
+    message: str = ""
+
+
+class ErrorFrame(msgspec.Struct, frozen=True, tag_field="op", tag="error", omit_defaults=True):
+    """A frame was refused; the socket stays open."""
+
+    code: str
+    message: str
+    ref: int | None = None
+
+
+ServerFrame: TypeAlias = Hello | Ack | Events | CaughtUp | ProgressFrame | ErrorFrame
+
+
+class HttpError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The `error` of a failed HTTP answer."""
+
+    code: int
+    """The HTTP status."""
+    reason: str
+    message: str
+    path: str
+    details: Any = None
+    request_id: str = ""

@@ -1,0 +1,56 @@
+"""Small parts of making and ending a connection: credentials, backoff, and tasks that won't end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from nats.aio.client import Server
+
+from services import telemetry
+from services.bus_errors import ConnectFailed
+from services.nats_config import Credentials
+
+FIRST_DELAY, LAST_DELAY = 0.05, 1.0
+"""Seconds between attempts to connect again: doubling from the first to the last."""
+
+log = telemetry.get_logger()
+
+
+def read_credentials(path: Path) -> Credentials:
+    """Read a credentials file. Raises ConnectFailed that says what is wrong with it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Credentials)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConnectFailed(f"Can't read NATS credentials from {path}: {error}") from error
+
+
+def next_server(servers: list[Server], info: dict[str, Any]) -> tuple[Server, float]:
+    """The server tried least, and seconds to wait: 0.05 doubling to 1, jittered."""
+    server = min(servers, key=lambda server: server.reconnects)
+    ceiling = min(LAST_DELAY, FIRST_DELAY * 2 ** min(server.reconnects, 10))
+    return server, ceiling * random.uniform(0.5, 1.0)
+
+
+def shown(url: str) -> str:
+    """The address without the user and password it may contain."""
+    parts = urlsplit(url.strip() if "//" in url else f"nats://{url.strip()}")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+async def put_down(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel until they end: nats-py swallows a cancellation here and there."""
+    for _ in range(3):
+        pending = [task for task in tasks if not task.done()]
+        if not pending:
+            break
+        await asyncio.wait(pending, timeout=0.1)
+        for task in pending:
+            task.cancel()
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("bus_task_ended", error=repr(error))

@@ -1,0 +1,350 @@
+"""The gateway's client: HTTP requests, and a stream of facts that survives cuts.
+
+It knows the gateway's contract only, nothing of its code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
+
+import httpx
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
+
+from contracts.errors import Reason
+from contracts.facts import AnyFact, Record, decode
+from contracts.subjects import of
+from contracts.wire import (
+    PROTOCOL,
+    Ack,
+    CaughtUp,
+    ErrorFrame,
+    Events,
+    Hello,
+    ProgressFrame,
+    ServerFrame,
+    Subscribe,
+)
+from services.cli_common import CliError, Exit, Options
+
+REQUEST_S = 60.0
+_FRAME_BYTES = 16 * 1024 * 1024
+_FIRST_DELAY, _LAST_DELAY = 0.1, 5.0
+_NEVER_AGAIN = range(4400, 4500)
+_NOT_UNDERSTOOD = (Reason.BAD_REQUEST, Reason.BAD_ID, Reason.TOO_LARGE)
+
+_frames: msgspec.json.Decoder[ServerFrame] = msgspec.json.Decoder(ServerFrame)
+
+Item: TypeAlias = Record | ProgressFrame | CaughtUp
+Scope = Literal["tasks", "task", "hosts", "all"]
+Note = Callable[[str], object]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where the gateway is, and the token it is shown."""
+
+    url: str
+    token: str
+
+    @property
+    def stream(self) -> str:
+        """Address of the websocket."""
+        return "ws" + self.url.removeprefix("http") + "/api/stream"
+
+    @property
+    def here(self) -> bool:
+        """On this machine, so that no proxy is asked."""
+        return httpx.URL(self.url).host in ("localhost", "127.0.0.1", "::1")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What says who is asking."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+def find_target(options: Options) -> Target:
+    """Find the gateway and the token: options, settings, then the data folder.
+
+    Raises CliError that says how to name them.
+    """
+    url = options.url or options.settings.url or _url_of(options.folder)
+    url = _checked(url)
+    token = options.settings.token or _token_of(options.folder)
+    return Target(url, token)
+
+
+def _checked(url: str) -> str:
+    """An http(s) URL without a slash at its end; HOST:PORT is short for one."""
+    full = f"http://{url}" if "://" not in url and ":" in url else url
+    try:
+        parsed = httpx.URL(full)
+        good = parsed.scheme in ("http", "https") and parsed.host and (parsed.port or 1) < 65536
+    except httpx.InvalidURL:
+        good = False
+    if not good or not full.isprintable() or " " in full:
+        raise CliError(
+            Exit.USAGE,
+            f"{url!r} is no http or https URL.",
+            "Write --url or METAMCP_URL like http://127.0.0.1:8080",
+        )
+    return full.rstrip("/")
+
+
+def _url_of(folder: Path) -> str:
+    with contextlib.suppress(OSError, msgspec.DecodeError, KeyError):
+        found = msgspec.json.decode((folder / "gateway.json").read_bytes(), type=dict[str, Any])
+        return str(found["url"])
+    raise CliError(
+        Exit.UNREACHABLE,
+        f"Nothing runs in the data folder {folder}.",
+        "Start it with `metamcp up`, or name a gateway with --url or METAMCP_URL.",
+    )
+
+
+def _token_of(folder: Path) -> str:
+    path = folder / "credentials" / "token"
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise CliError(
+            Exit.REFUSED,
+            f"There is no token: {path} can't be read ({error.strerror}).",
+            "Set METAMCP_TOKEN, or name the data folder with --data.",
+        ) from None
+
+
+class Api:
+    """Requests to one gateway. Use as an async context manager."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._client = httpx.AsyncClient(
+            base_url=target.url,
+            headers=target.headers,
+            timeout=REQUEST_S,
+            trust_env=not target.here,
+        )
+
+    async def __aenter__(self) -> Api:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """Return `data` of the answer; parameters that are None are left out."""
+        return _data(await self._send("GET", path, params=_present(params)))
+
+    async def page(self, path: str, **params: Any) -> tuple[list[Any], int | None]:
+        """Return one page of a list and the cursor of the next, None after the last."""
+        answer = await self._send("GET", path, params=_present(params))
+        _refuse(answer)
+        envelope = msgspec.json.decode(answer.content)
+        return envelope["data"], envelope.get("next_cursor")
+
+    async def post(self, path: str, body: Any = None, **params: Any) -> Any:
+        """Send JSON and return `data` of the answer."""
+        content = b"" if body is None else msgspec.json.encode(body)
+        headers = {"Content-Type": "application/json"}
+        return _data(
+            await self._send(
+                "POST", path, content=content, headers=headers, params=_present(params)
+            )
+        )
+
+    async def put_blob(self, content: bytes) -> Any:
+        """Store bytes as an input; the answer is the pointer to name as `input_pointer`."""
+        headers = {"Content-Type": "application/json"}
+        return _data(await self._send("PUT", "/api/blobs", content=content, headers=headers))
+
+    async def raw(self, path: str) -> tuple[bytes, str]:
+        """Return the bytes of an answer and their media type."""
+        answer = await self._send("GET", path)
+        _refuse(answer)
+        return answer.content, answer.headers.get("content-type", "")
+
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return await self._client.request(method, path, **options)
+        except httpx.InvalidURL as error:
+            raise CliError(Exit.USAGE, f"{self.target.url} is no address: {error}.") from error
+        except httpx.HTTPError as error:
+            raise unreachable(self.target.url, error) from error
+
+
+def unreachable(url: str, error: BaseException) -> CliError:
+    """The error of a gateway that does not answer."""
+    why = str(error) or type(error).__name__
+    return CliError(
+        Exit.UNREACHABLE,
+        f"The gateway at {url} can't be reached: {why}",
+        "Is `metamcp up` running? Another address: --url or METAMCP_URL.",
+    )
+
+
+def _present(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _data(answer: httpx.Response) -> Any:
+    _refuse(answer)
+    envelope = msgspec.json.decode(answer.content)
+    return envelope.get("data") if isinstance(envelope, dict) else envelope
+
+
+def _refuse(answer: httpx.Response) -> None:
+    if answer.is_success:
+        return
+    message, reason = f"The gateway answered {answer.status_code}", ""
+    with contextlib.suppress(msgspec.DecodeError, AttributeError, KeyError, TypeError):
+        error = msgspec.json.decode(answer.content)["error"]
+        message, reason = str(error["message"]), str(error.get("reason", ""))
+    raise CliError(_exit_code(answer.status_code), message, _hint(answer.status_code, reason))
+
+
+def _exit_code(status: int) -> Exit:
+    if status in (400, 413):
+        return Exit.USAGE
+    if status in (502, 503, 504):
+        return Exit.UNREACHABLE
+    return Exit.FAILED if status >= 500 else Exit.REFUSED
+
+
+def _hint(status: int, reason: str) -> str:
+    hints = {
+        401: "Check METAMCP_TOKEN, or the file credentials/token in the data folder.",
+        429: "Wait a moment and try again.",
+        503: "The services may still be starting: see `metamcp doctor`.",
+    }
+    return hints.get(status, f"(reason: {reason})" if reason else "")
+
+
+class Stream:
+    """Facts from the gateway's websocket, resumed after a cut at the last one seen."""
+
+    def __init__(self, target: Target, note: Note) -> None:
+        """`note` is told about cuts and gaps."""
+        self._target = target
+        self._note = note
+        self._epoch: str | None = None
+        self._after: int | Literal["start"] | None = None
+
+    async def follow(
+        self,
+        to: Scope,
+        *,
+        task: str | None = None,
+        types: Sequence[str] = (),
+        after: int | Literal["start"] | None = None,
+    ) -> AsyncIterator[Item]:
+        """Yield facts in order, each once, with progress between them; for ever.
+
+        Raises CliError when the gateway refuses, or was not there in the first place.
+        """
+        self._after = after
+        wanted = Subscribe(ref=1, sub="cli", to=to, task=task, types=tuple(types))
+        failures, seen = 0, False
+        while True:
+            try:
+                async with self._connected() as socket:
+                    hello = await self._hello(socket)
+                    await self._subscribe(socket, wanted, hello)
+                    failures, seen = 0, True
+                    async for item in self._items(socket):
+                        yield item
+            except ConnectionClosed as error:
+                self._check_close(error)
+            except InvalidStatus as error:
+                if error.response.status_code in (401, 403):
+                    raise CliError(
+                        Exit.REFUSED, "The gateway refuses this token.", _hint(401, "")
+                    ) from error
+                if not seen:
+                    raise unreachable(self._target.url, error) from error
+            except (OSError, TimeoutError, InvalidHandshake) as error:
+                if not seen:
+                    raise unreachable(self._target.url, error) from error
+            failures += 1
+            self._note("The stream was cut; it resumes where it stopped.")
+            delay = min(_LAST_DELAY, _FIRST_DELAY * 2.0**failures)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+
+    def _connected(self) -> connect:
+        return connect(
+            self._target.stream,
+            additional_headers=self._target.headers,
+            subprotocols=[Subprotocol(PROTOCOL)],
+            max_size=_FRAME_BYTES,
+            proxy=None if self._target.here else True,
+        )
+
+    async def _hello(self, socket: ClientConnection) -> Hello:
+        hello = _frames.decode(await socket.recv())
+        if not isinstance(hello, Hello):
+            raise CliError(Exit.FAILED, f"{self._target.url} does not speak {PROTOCOL}.")
+        if self._epoch not in (None, hello.epoch):
+            self._note("The log is a new one; facts are shown from its start.")
+            self._after = "start"
+        self._epoch = hello.epoch
+        return hello
+
+    async def _subscribe(self, socket: ClientConnection, wanted: Subscribe, hello: Hello) -> None:
+        epoch = self._epoch if isinstance(self._after, int) else None
+        asked = msgspec.structs.replace(wanted, after=self._after, epoch=epoch)
+        await socket.send(msgspec.json.encode(asked).decode())
+        while True:
+            frame = _frames.decode(await socket.recv())
+            if isinstance(frame, ErrorFrame):
+                understood = frame.code not in _NOT_UNDERSTOOD
+                raise CliError(Exit.REFUSED if understood else Exit.USAGE, frame.message)
+            if isinstance(frame, Ack) and frame.ref == wanted.ref:
+                break
+        if self._after is not None and frame.recovered is False:
+            self._note("Some facts since the last one seen can't be delivered.")
+        if self._after is None:
+            # From here on a cut must not lose anything, so the place to resume is fixed now.
+            self._after = hello.head
+
+    async def _items(self, socket: ClientConnection) -> AsyncIterator[Item]:
+        async for text in socket:
+            frame = _frames.decode(text)
+            if isinstance(frame, Events):
+                for event in frame.events:
+                    self._after = event.seq
+                    yield record(event.seq, event.at, bytes(event.event))
+            elif isinstance(frame, CaughtUp):
+                if not isinstance(self._after, int) or frame.seq > self._after:
+                    self._after = frame.seq
+                yield frame
+            elif isinstance(frame, ProgressFrame):
+                yield frame
+            elif isinstance(frame, ErrorFrame):
+                self._note(f"The gateway says: {frame.message}")
+        # A clean close by the server is a cut as well: it is shutting down.
+
+    def _check_close(self, error: ConnectionClosed) -> None:
+        received = error.rcvd
+        if received is not None and received.code in _NEVER_AGAIN:
+            why = received.reason or f"code {received.code}"
+            raise CliError(Exit.REFUSED, f"The gateway closed the stream: {why}") from error
+
+
+def record(seq: int, at: float, data: bytes) -> Record:
+    """A fact as the gateway sends it, as a record of the log."""
+    fact: AnyFact = decode(data)
+    return Record(seq, at, of(fact), fact, data)

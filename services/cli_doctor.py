@@ -1,0 +1,133 @@
+"""The command doctor: what this machine has, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from services import cli_render_hosts as render
+from services.cli_client import Api, Target, find_target
+from services.cli_common import NO_OPTIONS, CliError, Exit, Options, environ, run
+from services.cli_render_hosts import Finding, State
+from services.embedded import MIN_FREE, EmbeddedError, find_server
+from services.gateway.settings import Settings as GatewaySettings
+from services.settings import load
+from services.up_plan import port_is_free, read_state
+
+OLDEST = (3, 11)
+
+
+def doctor(*, options: Options = NO_OPTIONS) -> int:
+    """Look at everything that is needed and say how to get what is missing (then exit code 1)."""
+    data = options.folder
+    found = [python(), nats_server(), uv(), disk(data), folder(data)]
+    try:
+        target = find_target(options)
+    except CliError as error:
+        found += [gateway_port(), Finding("gateway", "off", error.message, error.hint)]
+    else:
+        found += run(_gateway(target))
+    options.out.show(found, render.findings(found))
+    return Exit.FAILED if any(finding.state == "failed" for finding in found) else Exit.OK
+
+
+def python() -> Finding:
+    """The interpreter's version."""
+    fits = sys.version_info >= OLDEST
+    detail = f"{platform.python_version()} at {sys.executable}"
+    return Finding("python", _state(fits), detail, "Python 3.11 or newer is needed.")
+
+
+def nats_server() -> Finding:
+    """The server's binary and its version."""
+    try:
+        binary = find_server()
+    except EmbeddedError as error:
+        return Finding("nats-server", "failed", error.message, error.hint)
+    return Finding("nats-server", "ok", f"{_version(binary)} at {binary}")
+
+
+def uv() -> Finding:
+    """uv starts Python MCP servers in environments of their own."""
+    beside = Path(sys.executable).parent / "uv"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("uv")
+    if found is None:
+        hint = "Install it with `pip install uv`: it starts the built-in hosts."
+        return Finding("uv", "failed", "not found", hint)
+    return Finding("uv", "ok", f"{_version(Path(found))} at {found}")
+
+
+def disk(data: Path) -> Finding:
+    """Room for the log."""
+    free = shutil.disk_usage(_existing(data)).free
+    hint = f"At least {MIN_FREE // 2**20} MB must be free; choose another folder with --data."
+    return Finding("disk", _state(free >= MIN_FREE), f"{free // 2**20:,} MB free", hint)
+
+
+def folder(data: Path) -> Finding:
+    """The data folder can be written."""
+    try:
+        with tempfile.TemporaryFile(dir=_existing(data)):
+            pass
+    except OSError as error:
+        hint = "Make it a folder you may write to, or choose another with --data."
+        return Finding("data folder", "failed", f"{data}: {error.strerror}", hint)
+    state = read_state(data)
+    used = f", in use by process {state.pid}" if state else ""
+    return Finding("data folder", "ok", f"{data}{used}")
+
+
+def gateway_port() -> Finding:
+    """The port the gateway would take."""
+    settings = load(GatewaySettings, "gateway", environ(), cwd=Path.cwd())
+    where = f"{settings.port} on {settings.host}"
+    if settings.port == 0 or port_is_free(settings.host, settings.port):
+        return Finding("gateway port", "ok", f"{where} is free")
+    hint = "Choose another with `metamcp up --port` or METAMCP_GATEWAY_PORT (0: a free one)."
+    return Finding("gateway port", "failed", f"{where} is in use by another program", hint)
+
+
+async def _gateway(target: Target) -> list[Finding]:
+    try:
+        async with Api(target) as api:
+            health = await api.get("/api/health")
+            hosts = await api.get("/api/mcps")
+    except CliError as error:
+        return [Finding("gateway", "failed", error.message, error.hint)]
+    executors = health.get("executors")
+    lag = health.get("lag")
+    detail = f"{target.url} is ready, {executors} executors, {lag} facts behind the log"
+    return [Finding("gateway", "ok", detail), *map(_host, hosts)]
+
+
+def _host(entry: dict[str, Any]) -> Finding:
+    health = entry.get("health", {})
+    status = str(health.get("status", "unknown"))
+    states: dict[str, State] = {"healthy": "ok", "warning": "ok", "unhealthy": "failed"}
+    detail = f"{status} {health.get('reason', '')}".strip()
+    hint = f"See `metamcp hosts {entry['id']}` and the log files of registry and executor."
+    return Finding(f"host {entry['id']}", states.get(status, "off"), detail, hint)
+
+
+def _state(fine: bool) -> State:
+    return "ok" if fine else "failed"
+
+
+def _existing(path: Path) -> Path:
+    """The folder itself, or the one it would be made in."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _version(binary: Path) -> str:
+    answer = subprocess.run(
+        (str(binary), "--version"), capture_output=True, text=True, timeout=10, check=False
+    )
+    return (answer.stdout or answer.stderr).strip().partition("\n")[0]

@@ -1,0 +1,106 @@
+"""Creating a task, following it to its end, showing what it made: shared by several commands."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import msgspec
+from rich.text import Text
+
+from contracts.facts import JobDone, Outcome, Record
+from contracts.result import INLINE_LIMIT
+from contracts.task import canonical
+from contracts.wire import ProgressFrame
+from services import cli_render as render
+from services.cli_client import Api, Stream, record
+from services.cli_common import CliError, Exit, Out
+
+
+async def create(api: Api, body: dict[str, Any], content: Any) -> str:
+    """Send a task, its input as a blob when it is big; the answer is the task's id."""
+    data = canonical(content)
+    if len(data) > INLINE_LIMIT:
+        body = body | {"input_pointer": await api.put_blob(data)}
+    else:
+        body = body | {"input": content}
+    answer = await api.post("/api/tasks", body)
+    return str(answer["id"])
+
+
+async def finish(api: Api, out: Out, task: str) -> int:
+    """Show a task's facts until it is over, then its result; the answer is the exit code."""
+    done = await follow_task(api, out, task)
+    view = await api.get(f"/api/tasks/{task}")
+    value = await task_value(api, task) if done.result is not None else None
+    if out.as_json:
+        out.line({"task": view, "result": value})
+    elif value is not None:
+        out.console.print(render.result(value))
+    return outcome_code(done)
+
+
+async def follow_task(api: Api, out: Out, task: str) -> JobDone:
+    """Show one task's facts from its start to its end, as lines on stderr for people."""
+    before: float | None = None
+    stream = Stream(api.target, out.note)
+    with contextlib.nullcontext() if out.as_json else out.errors.status("") as spinner:
+        async for item in stream.follow("task", task=task, after="start"):
+            if isinstance(item, ProgressFrame) and spinner is not None:
+                spinner.update(_progress(item))
+            elif isinstance(item, Record):
+                if not out.as_json:
+                    out.errors.print(render.fact_line(item, before, task=False), soft_wrap=True)
+                before = item.at
+                if isinstance(item.fact, JobDone):
+                    return item.fact
+    raise CliError(Exit.UNREACHABLE, "The stream ended before the task did.")
+
+
+def outcome_code(done: JobDone) -> Exit:
+    """Exit code of a task's end."""
+    return Exit.OK if done.outcome is Outcome.SUCCEEDED else Exit.FAILED
+
+
+def show_fact(out: Out, item: Record, last: dict[str, float], *, with_task: bool) -> None:
+    """Print a fact of a stream; `last` keeps the time of each open task's latest one."""
+    if out.as_json:
+        out.line(as_event(item))
+        return
+    task = getattr(item.fact, "task", "")
+    out.console.print(render.fact_line(item, last.get(task), task=with_task), soft_wrap=True)
+    last[task] = item.at
+    if isinstance(item.fact, JobDone):
+        last.pop(task, None)
+
+
+def show_progress(out: Out, frame: ProgressFrame) -> None:
+    """Print live progress."""
+    if out.as_json:
+        out.line({"progress": frame})
+    else:
+        out.console.print(Text(_progress(frame), style="dim"))
+
+
+def _progress(frame: ProgressFrame) -> str:
+    of = f" of {frame.total:g}" if frame.total is not None else ""
+    return f"attempt {frame.attempt}: {frame.progress:g}{of} {render.plain(frame.message)}"
+
+
+def as_event(item: Record) -> dict[str, Any]:
+    """A fact in the form of the websocket's events."""
+    return {"seq": item.seq, "at": item.at, "event": msgspec.Raw(item.data)}
+
+
+async def events_of(api: Api, task_id: str) -> list[Record]:
+    """All facts of one task, in order."""
+    events = await api.get(f"/api/tasks/{task_id}/events")
+    return [record(e["seq"], e["at"], msgspec.json.encode(e["event"])) for e in events]
+
+
+async def task_value(api: Api, task: str) -> Any:
+    """A task's result: its JSON, or for other media what it is."""
+    data, media = await api.raw(f"/api/tasks/{task}/result")
+    if "json" in media:
+        return msgspec.json.decode(data)
+    return {"media_type": media, "size": len(data)}

@@ -1,0 +1,116 @@
+"""How hosts, task types and findings of the doctor look to people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from services.cli_render import plain, status
+
+State = Literal["ok", "failed", "off"]
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing the doctor looked at."""
+
+    name: str
+    state: State
+    """`off`: not there, and that may be right."""
+    detail: str
+    hint: str = ""
+    """How to get it."""
+
+
+def hosts(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """All hosts with their health."""
+    if not found:
+        return Text("no hosts yet: the registry may still be starting them", style="dim")
+    table = Table(box=None, pad_edge=False)
+    for name in ("host", "health", "ms", "tools", "slots", "task types", "reason"):
+        table.add_column(name, justify="right" if name in ("ms", "tools", "slots") else "left")
+    for entry in found:
+        health = entry.get("health", {})
+        table.add_row(
+            Text(plain(entry["id"]), style="bold" if entry.get("enabled", True) else "dim strike"),
+            status(str(health.get("status", "unknown"))),
+            f"{health.get('latency_ms', 0):.0f}",
+            str(len(entry.get("tools", ()))),
+            str(entry.get("limits", {}).get("max_concurrency", 4)),
+            plain(", ".join(entry.get("task_types", {}))),
+            plain(health.get("reason", "")),
+        )
+    return table
+
+
+def host(entry: Mapping[str, Any]) -> RenderableType:
+    """One host with its tools."""
+    health = entry.get("health", {})
+    head = Text(plain(entry["id"]), style="bold")
+    head.append(f"  {plain(entry.get('name', ''))}  ", style="")
+    head.append_text(status(str(health.get("status", "unknown"))))
+    head.append(f"  {plain(health.get('reason', ''), 1000)}", style="dim")
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_column(style="dim")
+    facts.add_column()
+    for name, value in _facts(entry):
+        facts.add_row(name, value)
+    tools = Table(box=None, pad_edge=False)
+    for name in ("tool", "what it does", "read only"):
+        tools.add_column(name)
+    for tool in entry.get("tools", ()):
+        first = str(tool.get("description", "")).strip().partition("\n")[0]
+        read_only = {True: "yes", False: "no"}.get(tool.get("read_only"), "")
+        tools.add_row(Text(plain(tool["name"]), style="cyan"), plain(first, 100), read_only)
+    return Group(head, facts, Text(), tools)
+
+
+def _facts(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    endpoint = entry.get("endpoint", {})
+    where = endpoint.get("url") or " ".join(
+        [endpoint.get("command", ""), *endpoint.get("args", ())]
+    )
+    yield "endpoint", plain(f"{endpoint.get('kind', '')} {where}", 300)
+    if entry.get("server"):
+        yield "server", plain(f"{entry['server']}, MCP {entry.get('protocol', '')}")
+    if entry.get("owner"):
+        yield "owner", plain(entry["owner"])
+    for name in entry.get("task_types", {}):
+        yield "task type", plain(name)
+    for capability in entry.get("capabilities", ()):
+        version = capability.get("version", "1.0.0")
+        parameters = ", ".join(capability.get("parameters", ()))
+        yield "capability", plain(f"{capability['name']} {version} {parameters}")
+
+
+def types(found: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """Task types, each with a command that works."""
+    parts: list[RenderableType] = []
+    for name, entry in found.items():
+        head = Text(plain(name), style="bold")
+        head.append(f"  {plain(entry.get('summary', ''))}  ")
+        for k, (id_, health) in enumerate(entry["hosts"].items()):
+            head.append(", " if k else "on ", style="dim")
+            head.append(plain(id_)).append(" (").append_text(status(health)).append(")")
+        example = msgspec.json.encode(entry.get("example", {})).decode()
+        quoted = "'" + example.replace("'", "'\\''") + "'"
+        command = Text(f"  metamcp submit {name} {plain(quoted, len(quoted))} --wait", style="cyan")
+        parts += [head, command, Text()]
+    return Group(*parts[:-1])
+
+
+def findings(found: Iterable[Finding]) -> RenderableType:
+    """What the doctor found, and how to get what is missing."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    styles = {"ok": "green", "failed": "bold red", "off": "yellow"}
+    for finding in found:
+        detail = Text(plain(finding.detail, 500))
+        if finding.hint and finding.state != "ok":
+            detail.append(f"\n{plain(finding.hint, 500)}", style="cyan")
+        mark = Text(finding.state, style=styles[finding.state])
+        table.add_row(mark, Text(finding.name, style="bold"), detail)
+    return table

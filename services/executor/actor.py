@@ -1,0 +1,312 @@
+"""The executor: takes routes from the queue, claims them in the log, and has the claimed ones run.
+
+A claim is appended before the call and acknowledged after the append, so nothing runs twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from contracts import facts, subjects
+from contracts.facts import FailureKind, TaskRouted
+from contracts.wire import Beat
+from services import telemetry
+from services.executor import domain
+from services.executor.attempt import Attempt, Ports, Runner
+from services.executor.projection import Hosts
+from services.executor.settings import Settings
+from services.ids import new_id
+from services.log import AlreadyRecorded, Append, Delivery, LogUnavailable
+
+BEAT_S = 1.0
+VIEW_S = 10.0
+"""How long a route waits for the own view before it is given back."""
+AGAIN_S = 1.0
+RETRY_S = (0.1, 2.0)
+SIGN_CHUNK = 16
+"""Claims signed (0.3 ms each) before the loop may do something else."""
+MOST_CANCELS = 10_000
+CUT_S = 1.0
+"""What cut calls get to be recorded."""
+
+Key = tuple[str, str, int]
+
+log = telemetry.get_logger()
+
+
+class Executor:
+    """Runs attempts, at most `settings.slots` at a time."""
+
+    def __init__(self, ports: Ports, hosts: Hosts, settings: Settings, me: domain.Me) -> None:
+        """Needs a running loop."""
+        self._ports = ports
+        self._hosts = hosts
+        self._settings = settings
+        self._me = me
+        self._runner = Runner(ports, settings, me.instance)
+        self._inbox = ports.log.inbox(subjects.STREAM, subjects.EXECUTOR_DURABLE)
+        self._attempts: dict[Key, Attempt] = {}
+        self._cancels: dict[tuple[str, str], str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._intake: asyncio.Task[Any] | None = None
+        self._draining = False
+        self._empty = asyncio.Event()
+        hosts.on_cancelled = self._cancel
+        hosts.on_changed = ports.pool.forget
+
+    @property
+    def busy(self) -> int:
+        """Attempts that are here now."""
+        return len(self._attempts)
+
+    async def run(self) -> None:
+        """Take routes until drained."""
+        self._intake = asyncio.current_task()
+        self._inbox.want(self._settings.slots)
+        while not self._draining:
+            taken = [
+                attempt
+                for delivery in await self._inbox.receive()
+                if (attempt := self._accept(delivery)) is not None
+            ]
+            if taken:
+                self._spawn(self._guarded(taken, self._claim(taken)))
+
+    async def beat(self) -> None:
+        """Show every second that this executor is alive; from its own loop, so that it means it."""
+        subject = subjects.beat(self._me.instance)
+        while True:
+            beat = Beat(self._me.instance, self._me.incarnation, self.busy, self._settings.slots)
+            try:
+                await self._ports.publish(subject, msgspec.json.encode(beat))
+            except Exception as error:
+                log.debug("beat_not_sent", error=repr(error))
+            await asyncio.sleep(BEAT_S)
+
+    async def drain(self) -> None:
+        """Take no more, let calls finish for `drain_s`, then cut and record the rest."""
+        self._draining = True
+        if self._intake is not None:
+            self._intake.cancel()
+        for attempt in [a for a in self._attempts.values() if not a.claimed_at]:
+            await self._give_back(attempt, 0.0)
+        await self._inbox.close()
+        if not await self._emptied(self._settings.drain_s):
+            log.warning("calls_cut", count=self.busy)
+            for attempt in list(self._attempts.values()):
+                attempt.cut = True
+                attempt.interrupt()
+            await self._emptied(CUT_S)
+        await self._ports.pool.close()
+
+    async def _emptied(self, seconds: float) -> bool:
+        self._empty.clear()
+        if not self._attempts:
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _accept(self, delivery: Delivery) -> Attempt | None:
+        """Read a delivery; None if there is nothing to do for it.
+
+        Waits for nothing, so that a drain finds each batch taken as a whole or not at all.
+        """
+        try:
+            fact = facts.decode(delivery.data)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            log.warning("route_not_readable", subject=delivery.subject, error=str(error))
+            fact = None
+        if not isinstance(fact, TaskRouted):
+            self._spawn(self._answer(delivery))
+            self._inbox.want(1)
+            return None
+        known = self._attempts.get((fact.user, fact.task, fact.attempt))
+        if known is not None:
+            # Delivered again while it is here: only the newest delivery can be answered.
+            self._inbox.want(1)
+            known.delivery = delivery
+            if known.seq:
+                self._spawn(self._answer(delivery))
+            return None
+        attempt = Attempt(fact, delivery)
+        attempt.cancelled = self._cancels.get((fact.user, fact.task))
+        self._attempts[fact.user, fact.task, fact.attempt] = attempt
+        self._hosts.clock.told(delivery.seq, fact.route.now)
+        return attempt
+
+    async def _claim(self, attempts: list[Attempt]) -> None:
+        """Decide on a batch of routes; one wait and few appends for all of them.
+
+        What was asked for is read meanwhile: a claim does not depend on it, the call does.
+        """
+        reading = asyncio.create_task(self._runner.read(attempts))
+        reading.add_done_callback(_seen)
+        for attempt in attempts:
+            attempt.reading = reading
+        await self._hosts.reached(max(a.routed.route.host_seq for a in attempts), VIEW_S)
+        now = self._hosts.clock.now()
+        claimed = iter([attempt for attempt in attempts if await self._decided(attempt, now)])
+        while chunk := list(islice(claimed, SIGN_CHUNK)):
+            self._spawn(self._guarded(chunk, self._append_claims(chunk)))
+            await asyncio.sleep(0)
+
+    async def _decided(self, attempt: Attempt, now: float) -> bool:
+        """Carry out the decision on one route; True if it is to be claimed.
+
+        A drain gives back what is not claimed, so nothing is done about it here.
+        """
+        routed = attempt.routed
+        if self._draining:
+            return False
+        view = self._hosts.view(routed.route.host)
+        match domain.decide(routed, attempt.cancelled is not None, view, now):
+            case domain.Claim(_, budget_s):
+                known = self._hosts.get(routed.route.host)
+                assert known is not None
+                attempt.known = known
+                attempt.budget_s = budget_s
+                attempt.deadline = time.monotonic() + budget_s
+                return True
+            case domain.Wait():
+                await self._give_back(attempt)
+            case domain.Drop(reason):
+                log.info("route_dropped", task=routed.task, reason=reason)
+                await self._finish(attempt)
+            case domain.Fail(kind, message):
+                self._spawn(self._guarded([attempt], self._fail(attempt, kind, message)))
+        return False
+
+    def _signed(self, attempt: Attempt) -> Append:
+        """Sign the permit and make the claim."""
+        routed = attempt.routed
+        lifetime_s = attempt.budget_s + self._settings.permit_margin_s
+        claims = domain.claims(routed, time.time(), lifetime_s)
+        attempt.permit = self._ports.key.sign(claims)
+        attempt.claimed_at = time.monotonic()
+        fact = domain.signed(routed, claims, attempt.permit, self._me, new_id())
+        guard = subjects.job_head(routed.user, routed.task, routed.route.job_head)
+        return Append(fact, guard, attempt.trace)
+
+    async def _append_claims(self, attempts: list[Attempt]) -> None:
+        if self._draining:
+            return
+        claims = [self._signed(attempt) for attempt in attempts]
+        for attempt, stored in zip(attempts, await self._append(claims), strict=True):
+            if isinstance(stored, AlreadyRecorded):
+                log.info("claim_refused", task=attempt.routed.task, found=str(stored))
+                await self._finish(attempt)
+                continue
+            attempt.seq = stored
+            await self._answer(attempt.delivery)
+            attempt.cut = self._draining
+            attempt.task = self._spawn(self._run(attempt))
+
+    async def _guarded(self, attempts: Sequence[Attempt], work: Coroutine[Any, Any, None]) -> None:
+        """Do this work on these attempts; when it breaks, give back what it left unclaimed."""
+        try:
+            await work
+        except Exception:
+            log.exception("routes_given_back", tasks=[a.routed.task for a in attempts])
+            for attempt in attempts:
+                if not attempt.seq:
+                    await self._give_back(attempt)
+
+    async def _run(self, attempt: Attempt) -> None:
+        try:
+            await self._runner.run(attempt)
+        finally:
+            self._release(attempt)
+
+    async def _fail(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
+        """Record a failure that needs no claim."""
+        routed = attempt.routed
+        ended = domain.Ended(kind, message, False, retryable=kind is FailureKind.HOST_GONE)
+        fact = domain.failed(routed, ended, self._me.instance, new_id())
+        guard = subjects.job_head(routed.user, routed.task, routed.route.job_head)
+        await self._append([Append(fact, guard, attempt.trace)])
+        await self._finish(attempt)
+
+    async def _append(self, items: list[Append]) -> list[int | AlreadyRecorded]:
+        """Append; while the log is away the same facts again, which stores none of them twice."""
+        delay, most = RETRY_S
+        while True:
+            try:
+                return await self._ports.log.append_all(items)
+            except LogUnavailable as error:
+                log.warning("claims_not_stored_yet", count=len(items), error=str(error))
+                await asyncio.sleep(delay)
+                delay = min(most, delay * 2)
+
+    def _cancel(self, user: str, task: str, reason: str) -> None:
+        """Cancel what is here; remember it for a route that is still on its way.
+
+        An older wish the router has seen before it routed.
+        """
+        self._cancels[user, task] = reason
+        if len(self._cancels) > MOST_CANCELS:
+            del self._cancels[next(iter(self._cancels))]
+        for attempt in self._attempts.values():
+            if attempt.routed.task == task and attempt.routed.user == user:
+                attempt.cancelled = reason
+                attempt.interrupt()
+
+    async def _give_back(self, attempt: Attempt, delay_s: float = AGAIN_S) -> None:
+        if not self._holds(attempt):
+            return
+        self._release(attempt)
+        try:
+            await attempt.delivery.nak(delay_s)
+        except Exception as error:
+            log.debug("nak_not_sent", error=repr(error))
+
+    async def _finish(self, attempt: Attempt) -> None:
+        self._release(attempt)
+        await self._answer(attempt.delivery)
+
+    async def _answer(self, delivery: Delivery) -> None:
+        """Acknowledge; if that gets lost the route comes again, and its claim is refused."""
+        try:
+            await delivery.ack()
+        except Exception as error:
+            log.debug("ack_not_sent", error=repr(error))
+
+    def _holds(self, attempt: Attempt) -> bool:
+        routed = attempt.routed
+        return self._attempts.get((routed.user, routed.task, routed.attempt)) is attempt
+
+    def _release(self, attempt: Attempt) -> None:
+        if not self._holds(attempt):
+            return
+        routed = attempt.routed
+        del self._attempts[routed.user, routed.task, routed.attempt]
+        if not self._attempts:
+            self._empty.set()
+        if not self._draining:
+            self._inbox.want(1)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("executor_task_failed", exc_info=error)
+
+
+def _seen(reading: asyncio.Task[Any]) -> None:
+    """Whoever needs the outcome asks for it; nobody may, and that is no news."""
+    if not reading.cancelled():
+        reading.exception()

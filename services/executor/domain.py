@@ -1,0 +1,249 @@
+"""What an executor does with a route, and what it writes down afterwards.
+
+Pure: no clock, no randomness, no I/O. Times, ids and the permit come in as values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from contracts.facts import (
+    Failure,
+    FailureKind,
+    JobDone,
+    JobFailed,
+    JobSigned,
+    Outcome,
+    TaskCreated,
+    TaskRouted,
+)
+from contracts.host import Host, TaskBinding, Tool
+from contracts.result import Result
+from contracts.task import TaskSpec, input_sha256
+from contracts.wire import PermitClaims
+
+ISSUER = "metamcp"
+MESSAGE_BYTES = 4096
+"""Longest message of a fact."""
+UNKNOWN_OUTCOME = frozenset({FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST})
+NEVER_AGAIN = frozenset({FailureKind.TOO_LARGE, FailureKind.FORBIDDEN_PATH, FailureKind.BAD_INPUT})
+
+
+class Me(NamedTuple):
+    """Which executor this is."""
+
+    instance: str
+    incarnation: str
+
+
+class View(NamedTuple):
+    """What the executor's own view of the log says."""
+
+    position: int
+    """Sequence through which hosts are known."""
+    host: Host | None
+    """The route's host as it is now; None: unknown or removed."""
+    host_seq: int
+    """Sequence of the fact that describes it; 0 without one."""
+
+
+class Claim(NamedTuple):
+    """Claim the attempt and call this host."""
+
+    host: Host
+    budget_s: float
+    """Seconds from now within which call and success must happen."""
+
+
+class Drop(NamedTuple):
+    """Leave the route alone: it is over, or somebody else's to end."""
+
+    reason: str
+
+
+class Wait(NamedTuple):
+    """The own view has not reached this sequence yet."""
+
+    seq: int
+
+
+class Fail(NamedTuple):
+    """Record the attempt as failed without claiming it."""
+
+    kind: FailureKind
+    message: str
+
+
+Decision: TypeAlias = Claim | Drop | Wait | Fail
+
+
+def decide(routed: TaskRouted, cancelled: bool, view: View, now: float) -> Decision:
+    """Say what to do with a route; `now` is log time, or a moment before it."""
+    route = routed.route
+    if cancelled:
+        return Drop("the task was cancelled")
+    if route.expires and now >= route.expires:
+        return Drop("the task's deadline has passed")
+    if view.position < route.host_seq:
+        return Wait(route.host_seq)
+    if view.host is None:
+        return Fail(FailureKind.HOST_GONE, f"host {route.host} was removed after the route")
+    if view.host_seq != route.host_seq:
+        return Fail(FailureKind.HOST_GONE, f"host {route.host} was registered anew after the route")
+    left = route.expires - now if route.expires else math.inf
+    return Claim(view.host, min(route.timeout_s, left))
+
+
+def unfit(routed: TaskRouted, task: TaskCreated | None) -> str:
+    """Say why this task can't be what was routed; empty if it is."""
+    if task is None or task.invalid:
+        return "there is no such task"
+    if routed.route.input_sha256 != input_sha256(task.spec):
+        return "the route names another input than the task has"
+    return ""
+
+
+def claims(routed: TaskRouted, now: float, lifetime_s: float) -> PermitClaims:
+    """Build a permit's claims; `now` is the wall clock, because hosts check it against theirs."""
+    start = int(now)
+    return PermitClaims(
+        iss=ISSUER,
+        sub=routed.user,
+        aud=routed.route.host,
+        jti=f"{routed.task}.{routed.attempt}",
+        iat=start,
+        nbf=start,
+        exp=math.ceil(now + lifetime_s),
+        task_id=routed.task,
+        attempt=routed.attempt,
+        input_sha256=routed.route.input_sha256,
+    )
+
+
+def signed(routed: TaskRouted, permit: PermitClaims, token: str, me: Me, fact_id: str) -> JobSigned:
+    """The claim as a fact."""
+    return JobSigned(
+        id=fact_id,
+        by=me.instance,
+        user=routed.user,
+        task=routed.task,
+        attempt=routed.attempt,
+        host=routed.route.host,
+        input_sha256=routed.route.input_sha256,
+        executor=me.instance,
+        incarnation=me.incarnation,
+        expires=float(permit.exp),
+        permit=token,
+    )
+
+
+class Ended(NamedTuple):
+    """How an attempt failed."""
+
+    kind: FailureKind
+    message: str
+    called: bool | None
+    """Was the host called? None: it may have been."""
+    retryable: bool
+    elapsed_ms: float = 0.0
+
+
+def failed(routed: TaskRouted, ended: Ended, by: str, fact_id: str) -> JobFailed:
+    """A failed attempt as a fact."""
+    return JobFailed(
+        id=fact_id,
+        by=by,
+        user=routed.user,
+        task=routed.task,
+        attempt=routed.attempt,
+        host=routed.route.host,
+        kind=ended.kind,
+        message=bounded(ended.message),
+        called=ended.called,
+        retryable=ended.retryable,
+        elapsed_ms=round(ended.elapsed_ms, 3),
+    )
+
+
+def succeeded(
+    routed: TaskRouted, result: Result, by: str, fact_id: str, elapsed_ms: float
+) -> JobDone:
+    """A success as a fact."""
+    return JobDone(
+        id=fact_id,
+        by=by,
+        user=routed.user,
+        task=routed.task,
+        outcome=Outcome.SUCCEEDED,
+        attempt=routed.attempt,
+        host=routed.route.host,
+        input_sha256=routed.route.input_sha256,
+        result=result,
+        elapsed_ms=round(elapsed_ms, 3),
+    )
+
+
+def cancelled(routed: TaskRouted, reason: str, by: str, fact_id: str, elapsed_ms: float) -> JobDone:
+    """The end of a task that its user cancelled while it ran."""
+    return JobDone(
+        id=fact_id,
+        by=by,
+        user=routed.user,
+        task=routed.task,
+        outcome=Outcome.CANCELLED,
+        attempt=routed.attempt,
+        host=routed.route.host,
+        input_sha256=routed.route.input_sha256,
+        error=Failure("cancelled", bounded(reason or "cancelled by its user")),
+        elapsed_ms=round(elapsed_ms, 3),
+    )
+
+
+def replayable(host: Host, binding: TaskBinding | None, tools: Sequence[Tool | None]) -> bool:
+    """Tell whether running these tools twice is harmless.
+
+    `never` of the host wins, then what the task type says, then `always`, then the tools' own
+    hints; a tool nobody knows anything about is not replayable.
+    """
+    if host.replay == "never":
+        return False
+    if binding is not None and binding.replayable is not None:
+        return binding.replayable
+    if host.replay == "always":
+        return True
+    return bool(tools) and all(
+        tool is not None and bool(tool.read_only or tool.idempotent) for tool in tools
+    )
+
+
+def retryable(
+    kind: FailureKind,
+    called: bool | None,
+    spec: TaskSpec,
+    *,
+    replayable: bool,
+    transient: bool = False,
+) -> bool:
+    """Judge whether the router may run the task again after this failure.
+
+    A plan of several steps can meet `unreachable` after its first call: then that call counts.
+    """
+    match kind:
+        case _ if kind in NEVER_AGAIN:
+            return False
+        case FailureKind.TOOL:
+            return spec.retry_tool_errors
+        case FailureKind.PROTOCOL:
+            return transient or spec.retry_tool_errors
+        case _:
+            return called is False or replayable or spec.on_unknown == "retry"
+
+
+def bounded(message: str) -> str:
+    """Cut a message to what a fact may carry."""
+    data = message.encode("utf-8", "replace")
+    if len(data) <= MESSAGE_BYTES:
+        return data.decode()
+    return data[: MESSAGE_BYTES - 4].decode("utf-8", "ignore") + " …"

@@ -1,0 +1,134 @@
+"""What every kind of host is to the executor: a session that carries out calls, many at a time.
+
+A new kind is one file here and one row in the table of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from contracts.facts import FailureKind
+from contracts.host import Host
+from services.executor.plan import Plan
+from services.executor.workspace import Workspace
+
+OnProgress = Callable[[float, float | None, str], Awaitable[None]]
+"""Called with progress, total and message."""
+
+
+class HostError(Exception):
+    """The call did not succeed."""
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        called: bool | None = False,
+        transient: bool = False,
+    ) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+        self.called = called
+        """Was the host called? None: it may have been."""
+        self.transient = transient
+        """The host says that the same call may succeed later."""
+
+
+class Answer(NamedTuple):
+    """What a tool answered, faithfully."""
+
+    content: list[Any]
+    """Items as MCP writes them on the wire."""
+    structured: Any = None
+    is_error: bool = False
+
+    def text(self) -> str:
+        """All text of the answer, joined by newlines."""
+        return "\n".join(
+            str(item.get("text", "")) for item in self.content if item.get("type") == "text"
+        )
+
+    def wire(self) -> dict[str, Any]:
+        """The form in which results are stored."""
+        return {
+            "content": self.content,
+            "structured": self.structured,
+            "is_error": self.is_error,
+        }
+
+    def value(self) -> Any:
+        """What `$step` references look into: structured, else the text as JSON, else the text."""
+        if self.structured is not None:
+            return self.structured
+        text = self.text()
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            return text
+
+
+class Call:
+    """One attempt's run on a host: what to do, where, and whether the host has been reached."""
+
+    __slots__ = ("called", "on_progress", "plan", "private", "roots", "still_ours", "workspace")
+
+    def __init__(
+        self,
+        plan: Plan,
+        workspace: Workspace,
+        on_progress: OnProgress,
+        still_ours: Callable[[], Awaitable[bool]],
+        roots: Sequence[Path] = (),
+    ) -> None:
+        self.plan = plan
+        self.workspace = workspace
+        self.on_progress = on_progress
+        self.still_ours = still_ours
+        self.roots = roots
+        """Folders path arguments may name on every host."""
+        self.private: Path | None = None
+        """The folder no path argument may name anything in; the pool sets it."""
+        self.called: bool | None = False
+        """None from the moment something may have been sent, True once the host has answered."""
+
+    async def begin(self) -> None:
+        """Note that a request is about to go out.
+
+        Raises HostError(LOST) if the attempt was taken away while it waited.
+        """
+        if self.called is False and not await self.still_ours():
+            raise HostError(FailureKind.LOST, "the attempt was given up while it waited")
+        self.called = None
+
+
+class HostSession(Protocol):
+    """A way to one host, with its own connection or process."""
+
+    async def open(self) -> None:
+        """Connect or start what a call would otherwise wait for. Raises HostError."""
+
+    async def call(self, call: Call) -> dict[str, Any]:
+        """Carry out the plan once and return the result to store.
+
+        Cancelling it cancels the work at the host. Raises HostError.
+        """
+
+    async def close(self) -> None:
+        """End the connection or process; calls still in flight fail with HostError(CUT)."""
+
+
+class Opening(NamedTuple):
+    """What a session is made from."""
+
+    host: Host
+    folder: Path
+    """For log files of hosts."""
+    allow_noop: bool = False
+    private: Path | None = None
+    """The orchestrator's own folder: closed to path arguments, but for the workspace."""

@@ -1,0 +1,133 @@
+"""The executor's own view of the log: which hosts exist as of which sequence, and who cancels.
+
+Hosts are kept in memory and, so that a restart replays nothing, in SQLite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from contracts.facts import McpRegistered, McpRemoved, Record, TaskCancelled
+from contracts.host import Host
+from contracts.subjects import CANCELLED, REGISTERED, REMOVED
+from services.executor.clock import LogClock
+from services.executor.domain import View
+from services.executor.plan import Known
+from services.log import Batch, Log
+from services.projection import Change, Projection, project
+
+FILTERS = (REGISTERED, REMOVED, CANCELLED)
+VERSION = 1
+SCHEMA = ("CREATE TABLE IF NOT EXISTS hosts (host TEXT PRIMARY KEY, seq INTEGER, spec BLOB)",)
+_PUT = "REPLACE INTO hosts VALUES (?, ?, ?)"
+_DROP = "DELETE FROM hosts WHERE host = ?"
+
+OnCancelled = Callable[[str, str, str], None]
+"""Called with user, task and reason."""
+
+
+def apply(records: list[Record]) -> Sequence[Change]:
+    """Rows that change with these facts."""
+    changes: list[Change] = []
+    for record in records:
+        match record.fact:
+            case McpRegistered() as fact:
+                row = (fact.host, record.seq, msgspec.json.encode(fact.spec))
+                changes.append(Change(_PUT, [row]))
+            case McpRemoved() as fact:
+                changes.append(Change(_DROP, [(fact.host,)]))
+            case _:
+                pass
+    return changes
+
+
+class Hosts:
+    """The hosts, as far as this executor has followed the log."""
+
+    def __init__(self, projection: Projection) -> None:
+        self._projection = projection
+        self._hosts: dict[str, Known] = {}
+        self._position = projection.position
+        self._moved = asyncio.Event()
+        self.clock = LogClock()
+        self.on_cancelled: OnCancelled = lambda user, task, reason: None
+        self.on_changed: Callable[[str], None] = lambda host: None
+        """Called with a host that was registered, changed or removed."""
+        self.on_known: Callable[[Iterable[str]], None] = lambda hosts: None
+        """Called with hosts that are new or changed, once nothing newer is known of them."""
+        self._news: dict[str, None] = {}
+
+    @classmethod
+    async def open(cls, path: Path) -> Hosts:
+        """Load what was known at the last stop."""
+        self = cls(await Projection.open(path, SCHEMA, VERSION))
+        for host, seq, spec in await self._projection.query("SELECT host, seq, spec FROM hosts"):
+            self._hosts[host] = Known(seq, msgspec.json.decode(spec, type=Host))
+        self._news = dict.fromkeys(self._hosts)
+        return self
+
+    async def run(self, log: Log) -> None:
+        """Follow the log for ever."""
+        await project(
+            log, self._projection, FILTERS, apply, on_batch=self._take, on_reset=self._reset
+        )
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._projection.close()
+
+    def get(self, host: str) -> Known | None:
+        """The host as it is now."""
+        return self._hosts.get(host)
+
+    def view(self, host: str) -> View:
+        """What a decision about this host needs."""
+        known = self._hosts.get(host)
+        if known is None:
+            return View(self._position, None, 0)
+        return View(self._position, known.host, known.seq)
+
+    async def reached(self, seq: int, timeout_s: float) -> bool:
+        """Wait until the view is complete through `seq`; False if that takes too long."""
+        if self._position >= seq:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._position < seq:
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _take(self, batch: Batch) -> None:
+        for record in batch.records:
+            if batch.live:
+                self.clock.observe(record.seq, record.at)
+            match record.fact:
+                case McpRegistered() as fact:
+                    self._hosts[fact.host] = Known(record.seq, fact.spec)
+                    self._news[fact.host] = None
+                    self.on_changed(fact.host)
+                case McpRemoved() as fact:
+                    self._hosts.pop(fact.host, None)
+                    self.on_changed(fact.host)
+                case TaskCancelled() as fact:
+                    self.on_cancelled(fact.user, fact.task, fact.reason)
+                case _:
+                    pass
+        self._position = max(self._position, batch.through)
+        self._moved.set()
+        self._moved = asyncio.Event()
+        if batch.live and self._news:
+            news, self._news = self._news, {}
+            self.on_known(news)
+
+    def _reset(self) -> None:
+        self._hosts.clear()
+        self._news.clear()
+        self._position = 0
+        self.clock = LogClock()

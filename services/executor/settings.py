@@ -1,0 +1,52 @@
+"""Settings of an executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much an executor takes on at once, and what hosts may touch."""
+
+    slots: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=4096, description="Attempts this executor runs at once."),
+    ] = 64
+    roots: Annotated[
+        tuple[Path, ...],
+        msgspec.Meta(
+            description="Folders that path arguments may name on every host, besides the attempt's"
+            " own workspace and the host's own roots."
+        ),
+    ] = ()
+    max_files: Annotated[
+        int, msgspec.Meta(ge=0, description="Most files one task may bring along.")
+    ] = 1000
+    max_files_bytes: Annotated[
+        int, msgspec.Meta(ge=0, description="Most bytes of all files one task brings along.")
+    ] = 64 * 1024 * 1024
+    max_input_bytes: Annotated[
+        int, msgspec.Meta(ge=1, description="Most bytes of an input that lies in the object store.")
+    ] = 1024 * 1024
+    permit_margin_s: Annotated[
+        float, msgspec.Meta(ge=0, description="Seconds a permit outlives its attempt's limit.")
+    ] = 5.0
+    drain_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, le=8, description="Seconds that running calls get to finish when it stops."
+        ),
+    ] = 6.0
+    warm_hosts: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Start the servers of enabled hosts before the first task needs them; it"
+            " costs their memory."
+        ),
+    ] = True
+    allow_noop: Annotated[
+        bool, msgspec.Meta(description="Serve hosts of the kind `noop`; for benchmarks only.")
+    ] = False

@@ -1,0 +1,148 @@
+"""The desk: takes tasks and cancellations, and calls accepted only what is on disk.
+
+Every door (HTTP, websocket, NATS) comes here; the rules are in `domain`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+
+from contracts import subjects
+from contracts.errors import Reason, Rejected
+from contracts.facts import Record, TaskCreated
+from contracts.ids import is_token
+from contracts.result import INLINE_LIMIT, Pointer
+from contracts.status import TaskView, fold
+from contracts.task import TaskRequest
+from contracts.wire import Accepted
+from services.gateway import domain
+from services.gateway.domain import Origin
+from services.ids import new_id
+from services.log import AlreadyRecorded, Log, LogUnavailable
+from services.store import BlobMissing, Blobs, StoreError
+
+ANSWER_S = 5.0
+"""How long a client waits for the log before it is told to ask again."""
+IN_FLIGHT = 4096
+"""Submissions at once; more wait for a place."""
+MOST_USERS = 10_000
+TASK_FACTS = 1000
+
+
+class Unanswered(Rejected):
+    """The log did not answer in time: whether the task was stored is not known."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(
+            Reason.UNAVAILABLE,
+            f"the log or the object store does not answer; task {task} may have been stored all"
+            " the same. Send it again with this id: that is safe",
+        )
+        self.task = task
+
+
+class Desk:
+    """Submits and cancels for all users, and reads single tasks from the log itself."""
+
+    def __init__(self, log: Log, blobs: Blobs, instance: str) -> None:
+        self._log = log
+        self._blobs = blobs
+        self._by = instance
+        self._places = asyncio.Semaphore(IN_FLIGHT)
+        self._newest: OrderedDict[str, int] = OrderedDict()
+
+    async def submit(
+        self, user: str, request: TaskRequest, source: str, trace: str = ""
+    ) -> Accepted:
+        """Store a task and return its id and sequence once it is on disk.
+
+        Raises Rejected; Unanswered (a Rejected) when the log is away for 5 s.
+        """
+        task = request.id if request.id is not None else new_id()
+        try:
+            async with asyncio.timeout(ANSWER_S), self._places:
+                fact = await self.prepare(self.origin(user, source), task, request)
+                seq = await self._log.append(fact, trace=trace)
+        except AlreadyRecorded as known:
+            if known.record is None:
+                raise Unanswered(task) from known
+            return domain.sent_again(fact, known.record)
+        except (TimeoutError, LogUnavailable, StoreError) as error:
+            raise Unanswered(task) from error
+        self._remember(user, seq)
+        return Accepted(task, seq)
+
+    async def prepare(self, origin: Origin, task: str, request: TaskRequest) -> TaskCreated:
+        """Return the fact for a request, its input moved to the object store if it is large.
+
+        Raises Rejected, StoreError.
+        """
+        pointer = request.input_pointer
+        if pointer is not None:
+            domain.check_pointer(origin.user, pointer, request.input)
+            return domain.admit(origin, task, request, await self._uploaded(pointer))
+        input_ = domain.canonical_input(request.input)
+        if len(input_) <= INLINE_LIMIT:
+            return domain.admit(origin, task, request, input_)
+        # What is wrong with the rest is said before anything is stored.
+        domain.admit(origin, task, request, b"{}")
+        stored = await self._blobs.put(origin.user, input_, "application/json")
+        return domain.admit(origin, task, request, stored)
+
+    async def cancel(self, user: str, task: str, trace: str = "") -> int:
+        """Ask to end a task; return the sequence of the request, or of an earlier one.
+
+        Raises Rejected(NOT_FOUND, ALREADY_OVER), Unanswered.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                view = await self.view(user, task)
+                fact = domain.cancel(self.origin(user, "api"), view, task)
+                seq = await self._log.append(fact, trace=trace)
+        except AlreadyRecorded as known:
+            return known.record.seq if known.record else 0
+        except (TimeoutError, LogUnavailable) as error:
+            raise Unanswered(task) from error
+        self._remember(user, seq)
+        return seq
+
+    async def view(self, user: str, task: str) -> TaskView | None:
+        """Return a task as the log has it now; None if this user has no such task."""
+        return fold(await self.facts(user, task))
+
+    async def facts(self, user: str, task: str) -> list[Record]:
+        """Return all facts of a task in order. Raises LogUnavailable."""
+        if not is_token(task):
+            return []
+        return await self._log.read(subjects.of_task(user, task), TASK_FACTS)
+
+    def origin(self, user: str, source: str) -> Origin:
+        """Return what a new fact of this user carries."""
+        return Origin(user, source, new_id(), self._by)
+
+    def newest(self, user: str) -> int:
+        """Return the last sequence this user was told here: lists must have reached it."""
+        return self._newest.get(user, 0)
+
+    async def upload(self, user: str, data: AsyncIterator[bytes], media_type: str) -> Pointer:
+        """Store a blob of this user. Raises Rejected(TOO_LARGE), StoreError."""
+        return await self._blobs.put(user, data, media_type)
+
+    def download(self, pointer: Pointer) -> AsyncIterator[bytes]:
+        """Yield a blob's bytes; see `Blobs.get` for what it raises, and when."""
+        return self._blobs.get(pointer)
+
+    async def _uploaded(self, pointer: Pointer) -> Pointer:
+        try:
+            return await self._blobs.info(pointer.uri)
+        except BlobMissing:
+            raise Rejected(
+                Reason.BAD_REQUEST, "`input_pointer` names nothing: send it with PUT /api/blobs"
+            ) from None
+
+    def _remember(self, user: str, seq: int) -> None:
+        self._newest[user] = max(seq, self._newest.pop(user, 0))
+        if len(self._newest) > MOST_USERS:
+            self._newest.popitem(last=False)

@@ -1,0 +1,256 @@
+"""What the gateway accepts, and who may see which fact.
+
+Pure: no clock, no randomness, no I/O. Ids and instance names come in with the request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from contracts import facts, subjects
+from contracts.errors import Reason, Rejected
+from contracts.facts import AnyFact, Record, TaskCancelled, TaskCreated
+from contracts.host import Host
+from contracts.ids import check_token, is_token
+from contracts.nesting import MAX_DEPTH, too_deep
+from contracts.result import INLINE_LIMIT, Pointer
+from contracts.status import TaskView
+from contracts.task import MCP_CALL, Priority, TaskRequest, TaskSpec, canonical, content_digest
+from contracts.wire import Accepted
+
+AUDITOR = "auditor"
+ADMIN = "admin"
+SPEC_LIMIT = 64 * 1024
+"""Bytes of a task's description besides its input."""
+INVALID_TYPE = "invalid"
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding somebody else's bytes raises; msgspec does not wrap the last two."""
+_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SPEC_FIELDS = TaskSpec.__struct_fields__
+EMPTY = msgspec.Raw(b"{}")
+
+
+class TaskBody(TaskRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task as clients send it. `priority` may also be a whole number, as in the original API."""
+
+    priority: Priority | Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = Priority.NORMAL  # type: ignore[assignment]
+
+
+class Origin(NamedTuple):
+    """Where a request comes from: the user, by which door, and the ids its fact will carry."""
+
+    user: str
+    source: str
+    fact_id: str
+    by: str
+
+
+_body: msgspec.json.Decoder[TaskBody] = msgspec.json.Decoder(TaskBody)
+
+
+def check_depth(data: bytes, what: str, limit: int = MAX_DEPTH) -> None:
+    """Refuse what readers of the log could not decode. Raises Rejected(BAD_REQUEST)."""
+    if too_deep(data, limit):
+        raise Rejected(Reason.BAD_REQUEST, f"{what} is nested more than {limit} deep")
+
+
+def parse_task(data: bytes) -> TaskBody:
+    """Read a task sent from outside. Raises Rejected(BAD_REQUEST) that names the place."""
+    check_depth(data, "not a task: it")
+    try:
+        return _body.decode(data)
+    except UNREADABLE as error:
+        raise Rejected(Reason.BAD_REQUEST, f"not a task: {error}") from None
+
+
+def priority_of(value: Priority | int) -> Priority:
+    """Map the original specification's integers: 0 is its default, higher is more urgent.
+
+    8 and above (of ten), and 2 (of the scale 0, 1, 2), are high; below 0 is low; the rest normal.
+    """
+    if isinstance(value, Priority):
+        return value
+    if value >= 8 or value == 2:
+        return Priority.HIGH
+    return Priority.LOW if value < 0 else Priority.NORMAL
+
+
+def canonical_input(raw: msgspec.Raw) -> bytes:
+    """Return the task's input in canonical form. Raises Rejected unless it is a JSON object."""
+    if bytes(raw) == b"{}":
+        return b"{}"
+    check_depth(bytes(raw), "`input`")
+    try:
+        value = msgspec.json.decode(raw)
+    except UNREADABLE as error:
+        raise Rejected(Reason.BAD_REQUEST, f"`input` can't be read: {error}") from None
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        raise Rejected(Reason.BAD_REQUEST, f"`input` must be a JSON object, not {kind}")
+    return canonical(value)
+
+
+def check_pointer(user: str, pointer: Pointer, raw: msgspec.Raw) -> None:
+    """Refuse a pointer that is not to a blob of this user, or that stands beside an input."""
+    own = f"nats://{subjects.BLOBS_BUCKET}/{user}/{pointer.sha256}"
+    if not _SHA256.fullmatch(pointer.sha256) or pointer.uri != own:
+        raise Rejected(
+            Reason.BAD_REQUEST,
+            "`input_pointer` must be exactly what PUT /api/blobs answered to this user",
+        )
+    if bytes(raw).strip() != b"{}":
+        raise Rejected(Reason.BAD_REQUEST, "give either `input` or `input_pointer`, not both")
+
+
+def admit(origin: Origin, task: str, request: TaskRequest, input_: bytes | Pointer) -> TaskCreated:
+    """Return the fact that creates the task, its input being canonical JSON or a stored blob.
+
+    Raises Rejected for ids that can't stand in a subject and for sizes over the limits.
+    """
+    check_token(task, "task id")
+    if request.host is not None:
+        check_token(request.host, "host")
+    if isinstance(input_, bytes) and len(input_) > INLINE_LIMIT:
+        raise Rejected(
+            Reason.TOO_LARGE,
+            f"`input` has {len(input_)} bytes; above {INLINE_LIMIT} send it with PUT /api/blobs"
+            " and name it as `input_pointer`",
+        )
+    fields: dict[str, Any] = {name: getattr(request, name) for name in _SPEC_FIELDS}
+    fields["priority"] = priority_of(request.priority)
+    fields["input"] = msgspec.Raw(input_) if isinstance(input_, bytes) else EMPTY
+    fields["input_pointer"] = input_ if isinstance(input_, Pointer) else None
+    spec = TaskSpec(**fields)
+    _check_size(spec)
+    return TaskCreated(
+        id=origin.fact_id,
+        by=origin.by,
+        user=origin.user,
+        task=task,
+        spec=spec,
+        source=origin.source,
+    )
+
+
+def _check_size(spec: TaskSpec) -> None:
+    if not spec.required_capabilities and not spec.preferred_capabilities:
+        return
+    size = len(msgspec.json.encode(spec)) - len(bytes(spec.input))
+    if size > SPEC_LIMIT:
+        raise Rejected(
+            Reason.TOO_LARGE,
+            f"the task without its input has {size} bytes, more than {SPEC_LIMIT}:"
+            " name fewer capabilities",
+        )
+
+
+def invalid_task(origin: Origin, task: str, data: bytes, reason: str) -> TaskCreated:
+    """Return the fact for what could not be understood; the router rejects it with `reason`."""
+    found = _peek(data).get("type")
+    named = isinstance(found, str) and _TYPE.fullmatch(found)
+    spec = TaskSpec(type=found if named else INVALID_TYPE)  # type: ignore[arg-type]
+    return TaskCreated(
+        id=origin.fact_id,
+        by=origin.by,
+        user=origin.user,
+        task=task,
+        spec=spec,
+        source=origin.source,
+        invalid=reason[:2000],
+    )
+
+
+def id_in(data: bytes) -> str | None:
+    """Return the task id in a message that is no valid task, if there is a usable one."""
+    found = _peek(data).get("id")
+    return found if is_token(found) else None
+
+
+def _peek(data: bytes) -> Mapping[str, Any]:
+    # Whether deep nesting can be decoded depends on the caller's stack: the id found must not.
+    if too_deep(data):
+        return {}
+    try:
+        value = msgspec.json.decode(data)
+    except UNREADABLE:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def sent_again(fact: TaskCreated, known: Record) -> Accepted:
+    """Answer a task whose id is taken: the original's answer if the content is the same.
+
+    Raises Rejected(CONFLICT) if it is not.
+    """
+    first = known.fact
+    if (
+        isinstance(first, TaskCreated)
+        and first.invalid == fact.invalid
+        and content_digest(first.spec) == content_digest(fact.spec)
+    ):
+        return Accepted(fact.task, known.seq, duplicate=True)
+    raise Rejected(
+        Reason.CONFLICT, f"task {fact.task} exists with other content: choose another id"
+    )
+
+
+def cancel(origin: Origin, view: TaskView | None, task: str) -> TaskCancelled:
+    """Return the fact that asks to cancel. Raises Rejected if there is nothing left to cancel."""
+    if view is None:
+        raise Rejected(Reason.NOT_FOUND, f"there is no task {task}")
+    if view.over:
+        raise Rejected(Reason.ALREADY_OVER, f"task {task} is over: {view.status}")
+    return TaskCancelled(id=origin.fact_id, by=origin.by, user=origin.user, task=task)
+
+
+class Audience(NamedTuple):
+    """Who a fact is for, besides auditors, who see everything."""
+
+    kind: str
+    """`task`: its user. `host`: the owner, or everybody without one. `system`: auditors only."""
+    user: str | None = None
+    task: str = ""
+
+
+SYSTEM = Audience("system")
+
+
+def audience(fact: AnyFact, owners: Mapping[str, str | None]) -> Audience:
+    """Tell who a fact is for; `owners` says whose each host is that was registered before."""
+    match fact:
+        case facts.McpRegistered():
+            return Audience("host", fact.spec.owner)
+        case facts.McpRemoved() | facts.McpHealth():
+            known = fact.host in owners
+            return Audience("host", owners[fact.host]) if known else SYSTEM
+        case facts.McpPreferred():
+            return Audience("host", fact.user)
+        case facts.LogRouter() | facts.LogKey() | facts.LogSealed():
+            return SYSTEM
+        case _:
+            return Audience("task", fact.user, fact.task)
+
+
+def may_see(user: str, roles: frozenset[str], whose: Audience) -> bool:
+    """The rule of who sees what; hub and history are tested against it."""
+    if AUDITOR in roles:
+        return True
+    if whose.kind == "host" and whose.user is None:
+        return True
+    return whose.kind != "system" and whose.user == user
+
+
+def remember_owner(owners: dict[str, str | None], fact: AnyFact) -> None:
+    """Keep `owners` in step with a registration."""
+    if isinstance(fact, facts.McpRegistered):
+        owners[fact.host] = fact.spec.owner
+
+
+def serves(host: Host, task_type: str | None) -> bool:
+    """Tell whether a host is for this task type; every host takes the generic `mcp.call`."""
+    return task_type is None or task_type == MCP_CALL or task_type in host.task_types

@@ -1,0 +1,71 @@
+"""Bytes of the websocket: facts and frames encoded once, for however many readers.
+
+Server frames carry no mask and no compression, so one finished frame serves every connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contracts.facts import Record
+from services.gateway.domain import Audience
+
+FRAME_BYTES = 128 * 1024
+"""Facts are packed into frames up to about this size; a bigger fact has a frame of its own."""
+
+
+class Entry(NamedTuple):
+    """A fact ready to be sent."""
+
+    seq: int
+    type: str
+    audience: Audience
+    text: bytes
+    """`{"seq":…,"at":…,"event":…}`; the event is the stored JSON, byte for byte."""
+
+
+def entry(record: Record, audience: Audience) -> Entry:
+    """Encode one fact for all its readers."""
+    tag = ".".join(record.subject.split(".", 2)[:2])
+    head = b'{"seq":%d,"at":%r,"event":' % (record.seq, record.at)
+    return Entry(record.seq, tag, audience, head + record.data + b"}")
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Wrap a JSON text as one unfragmented websocket frame (RFC 6455, 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81" + size.to_bytes(1, "big") + payload
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def message(frame: Any) -> bytes:
+    """Encode one of `contracts.wire`'s server frames."""
+    return text_frame(msgspec.json.encode(frame))
+
+
+def event_frames(sub: str, texts: Sequence[bytes]) -> list[bytes]:
+    """Pack facts into `events` frames for a subscription of this name."""
+    name = msgspec.json.encode(sub)
+    return [
+        text_frame(b'{"op":"events","sub":%b,"events":[%b]}' % (name, b",".join(part)))
+        for part in _packed(texts)
+    ]
+
+
+def _packed(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    part: list[bytes] = []
+    size = 0
+    for text in texts:
+        if part and size + len(text) > FRAME_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text) + 1
+    if part:
+        yield part

@@ -1,0 +1,143 @@
+"""Every error of the HTTP API in one shape: `{"success": false, "error": {...}}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from contracts.errors import Reason, Rejected
+from contracts.wire import HttpError
+from services import telemetry
+from services.log import LogUnavailable
+from services.store import BlobMissing, StoreError
+
+STATUS: dict[Reason, int] = {
+    Reason.BAD_REQUEST: 400,
+    Reason.BAD_ID: 400,
+    Reason.TOO_LARGE: 413,
+    Reason.UNAUTHORIZED: 401,
+    Reason.FORBIDDEN: 403,
+    Reason.NOT_FOUND: 404,
+    Reason.CONFLICT: 409,
+    # As in the original API: what can't be cancelled any more is not found.
+    Reason.ALREADY_OVER: 404,
+    Reason.RATE_LIMITED: 429,
+    Reason.DIGEST_MISMATCH: 502,
+    Reason.UNAVAILABLE: 503,
+    Reason.INTERNAL: 500,
+}
+_REASONS: dict[int, str] = {
+    401: Reason.UNAUTHORIZED,
+    403: Reason.FORBIDDEN,
+    404: Reason.NOT_FOUND,
+    405: "method_not_allowed",
+    413: Reason.TOO_LARGE,
+    429: Reason.RATE_LIMITED,
+}
+RETRY_AFTER_S = 2
+
+log = telemetry.get_logger()
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The body of an answer that failed."""
+
+    success: bool
+    error: HttpError
+
+
+def failure_body(error: HttpError) -> Failure:
+    """Wrap an error as the body of an answer."""
+    return Failure(False, error)
+
+
+def request_id(request: AnyRequest) -> str:
+    """The request's id, which the answer carries as `X-Request-Id`."""
+    return str(request.scope["state"].get("request_id", ""))
+
+
+def rejected(request: AnyRequest, error: Rejected) -> Response[Failure]:
+    """Answer a refusal of ours."""
+    task = getattr(error, "task", "")
+    details = {"task": task} if task else None
+    return _answer(request, STATUS[error.reason], error.reason, error.message, details)
+
+
+def unavailable(request: AnyRequest, error: Exception) -> Response[Failure]:
+    """Answer while the log or the object store is away."""
+    log.warning("request_unavailable", path=request.url.path, error=str(error))
+    text = "the log or the object store does not answer: try again"
+    return _answer(request, 503, Reason.UNAVAILABLE, text)
+
+
+def missing(request: AnyRequest, error: BlobMissing) -> Response[Failure]:
+    """Answer for bytes that are not there."""
+    return _answer(request, 404, Reason.NOT_FOUND, str(error))
+
+
+def http_error(request: AnyRequest, error: HTTPException) -> Response[Failure]:
+    """Answer what Litestar itself refuses: routes, methods, bodies, parameters."""
+    status, text = error.status_code, error.detail
+    details: Any = error.extra or None
+    if isinstance(error, ValidationException):
+        text = "; ".join(_wrong(item) for item in error.extra or ()) or error.detail
+    elif status == 404:
+        text = f"there is nothing at {request.url.path}"
+    elif status == 413:
+        text = "the body is too large"
+        if request.url.path == "/api/tasks":
+            text += ": send a big input with PUT /api/blobs and name it as `input_pointer`"
+    if status >= 500:
+        return unexpected(request, error)
+    reason = _REASONS.get(status, Reason.BAD_REQUEST)
+    return _answer(request, status, reason, text, details, dict(error.headers or {}))
+
+
+def unexpected(request: AnyRequest, error: Exception) -> Response[Failure]:
+    """Answer what should not have happened; the reason stands in our log only."""
+    log.error(
+        "request_failed", path=request.url.path, request_id=request_id(request), exc_info=error
+    )
+    return _answer(request, 500, Reason.INTERNAL, "internal error; the gateway's log has it")
+
+
+def _wrong(item: Any) -> str:
+    """One thing that does not fit, with its place."""
+    if not isinstance(item, dict):
+        return str(item)
+    place = f" (at {item['key']})" if item.get("key") else ""
+    return f"{item.get('message', 'does not fit')}{place}"
+
+
+def _answer(
+    request: AnyRequest,
+    status: int,
+    reason: str,
+    message: str,
+    details: Any = None,
+    headers: dict[str, str] | None = None,
+) -> Response[Failure]:
+    extra = dict(headers or {})
+    if status == 503:
+        extra["Retry-After"] = str(RETRY_AFTER_S)
+    if status == 401:
+        extra["WWW-Authenticate"] = "Bearer"
+    error = HttpError(status, str(reason), message, request.url.path, details, request_id(request))
+    return Response(
+        failure_body(error), status_code=status, media_type=MediaType.JSON, headers=extra
+    )
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    Rejected: rejected,
+    LogUnavailable: unavailable,
+    BlobMissing: missing,
+    StoreError: unavailable,
+    HTTPException: http_error,
+    Exception: unexpected,
+}

@@ -1,0 +1,217 @@
+"""The other routes: hosts, blobs, tickets, keys, health; and the Litestar application itself."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from importlib import metadata
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Litestar, Request, Response, get, post, put
+from litestar.config.compression import CompressionConfig
+from litestar.config.cors import CORSConfig
+from litestar.di import NamedDependency, Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import OpenAPIType, Schema
+from litestar.params import QueryParameter
+from litestar.plugins import OpenAPISchemaPlugin
+
+from contracts.result import Pointer
+from services.gateway import domain, http_errors, http_parts, http_tasks
+from services.gateway import projection as tables
+from services.gateway.domain import AUDITOR
+from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
+from services.gateway.identity import TICKET_S
+from services.gateway.projection import HostView
+from services.log import LogUnavailable
+
+NAME = "metamcp-orchestrator"
+HEALTH_S = 1.0
+HOSTS_WAIT_S = 1.0
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}")
+
+TaskType = Annotated[
+    str | None, QueryParameter(description="Only hosts that serve this task type.")
+]
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """A one-time ticket for `/api/stream?ticket=`."""
+
+    ticket: str
+    expires_in_s: float
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What works; `ready` is what a load balancer asks for."""
+
+    live: bool
+    ready: bool
+    nats: bool
+    """Connected to NATS."""
+    epoch: str
+    head: int | None
+    """Last sequence of the log; none: it does not answer."""
+    position: int
+    """Last sequence this gateway has handed to its streams."""
+    lag: int | None
+    projection: int
+    """Last sequence in the tables behind lists."""
+    executors: int | None
+    """Executors heard of in the last seconds; none: not known."""
+    connections: int
+
+
+@get("/", sync_to_thread=False)
+def index() -> Envelope[dict[str, Any]]:
+    """Say what this is."""
+    links = {
+        "health": "/api/health",
+        "tasks": "/api/tasks",
+        "hosts": "/api/mcps",
+        "stream": "/api/stream",
+        "keys": "/.well-known/jwks.json",
+        "schema": "/api/schema/openapi.json",
+    }
+    return ok({"name": NAME, "version": version(), "links": links}, "MetaMCP Orchestrator")
+
+
+@get("/api/health")
+async def health(parts: Wired, streams_open: NamedDependency[int]) -> Response[Envelope[Health]]:
+    """Tell what works: 200 when ready, 503 when not."""
+    head: int | None = None
+    if parts.connected():
+        try:
+            async with asyncio.timeout(HEALTH_S):
+                head = await parts.log.head()
+        except (TimeoutError, LogUnavailable):
+            head = None
+    hub = parts.hub
+    missing = [] if head is not None else ["the log does not answer"]
+    missing += [] if hub.live else ["the gateway is still reading the log"]
+    ready = not missing
+    body = Health(
+        live=True,
+        ready=ready,
+        nats=parts.connected(),
+        epoch=parts.log.epoch,
+        head=head,
+        position=hub.position,
+        lag=None if head is None else max(0, head - hub.position),
+        projection=parts.projection.position,
+        executors=parts.executors(),
+        connections=streams_open,
+    )
+    return Response(
+        Envelope(ready, body, "; ".join(missing) or "ready"), status_code=200 if ready else 503
+    )
+
+
+@get("/api/mcps")
+async def list_hosts(
+    parts: Wired, principal: Asking, task_type: TaskType = None
+) -> Envelope[list[HostView]]:
+    """List the hosts this user may use, with health, tools and task types."""
+    await parts.projection.reached(parts.hub.position, HOSTS_WAIT_S)
+    every = AUDITOR in principal.roles
+    rows = await tables.list_hosts(parts.projection, principal.user, every=every)
+    return ok([row for row in rows if domain.serves(row, task_type)])
+
+
+@put("/api/blobs", status_code=201)
+async def put_blob(
+    request: Request[Any, Any, Any], parts: Wired, principal: Asking
+) -> Envelope[Pointer]:
+    """Store the body's bytes; the answer is what a task names as `input_pointer`."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip()
+    media_type = given if _MEDIA_TYPE.fullmatch(given) else "application/octet-stream"
+    pointer = await parts.desk.upload(principal.user, request.stream(), media_type)
+    return ok(pointer, "stored")
+
+
+@post("/api/auth/ticket", status_code=201, sync_to_thread=False)
+def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
+    """Return a one-time ticket for a websocket, good for 30 s."""
+    return ok(Ticket(parts.tickets.issue(principal), TICKET_S))
+
+
+@get("/.well-known/jwks.json", media_type="application/jwk-set+json")
+async def jwks(parts: Wired) -> Response[bytes]:
+    """Return the public keys that permits are signed with, as a JWK set (RFC 7517)."""
+    keys = {"keys": await tables.jwks(parts.projection)}
+    headers = {"Cache-Control": "public, max-age=60"}
+    return Response(
+        msgspec.json.encode(keys), media_type="application/jwk-set+json", headers=headers
+    )
+
+
+def version() -> str:
+    """The installed package's version."""
+    try:
+        return metadata.version(NAME)
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+class HostSchema(OpenAPISchemaPlugin):
+    """Describes hosts in the API's schema: Litestar's own description fails on their defaults."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Tell whether this type is described here."""
+        return isinstance(value, type) and issubclass(value, HostView)
+
+    def to_openapi_schema(self, field_definition: Any, schema_creator: Any) -> Schema:
+        """Point to the schema of all values, and name what the API adds."""
+        text = "`Host` of contracts/schema.json, with `seq` and `health` (status, reason, latency)"
+        return Schema(type=OpenAPIType.OBJECT, description=text)
+
+
+def build(parts: Parts, open_streams: Any) -> Litestar:
+    """Put the HTTP application together; `open_streams()` counts websockets."""
+
+    async def provide_parts() -> Parts:
+        return parts
+
+    async def provide_streams() -> int:
+        return int(open_streams())
+
+    settings = parts.settings
+    put_blob_limited = put_blob
+    put_blob_limited.request_max_body_size = settings.blob_limit
+    return Litestar(
+        [
+            *http_tasks.ROUTES,
+            *(index, health, list_hosts, put_blob_limited, make_ticket, jwks),
+        ],
+        dependencies={
+            "parts": Provide(provide_parts),
+            "principal": Provide(http_parts.principal),
+            "streams_open": Provide(provide_streams),
+        },
+        exception_handlers=http_errors.HANDLERS,
+        request_max_body_size=settings.max_body,
+        cors_config=CORSConfig(
+            allow_origins=list(settings.allowed_origins),
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-Id", "traceparent"],
+            expose_headers=["X-Request-Id", "Retry-After", "X-Content-Sha256"],
+        ),
+        compression_config=CompressionConfig(
+            backend="gzip",
+            gzip_compress_level=5,
+            minimum_size=1024,
+            exclude_opt_key="no_compression",
+        ),
+        openapi_config=OpenAPIConfig(
+            title=NAME,
+            version=version(),
+            path="/api/schema",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
+        plugins=[HostSchema()],
+        logging_config=None,
+    )

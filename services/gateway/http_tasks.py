@@ -1,0 +1,196 @@
+"""Routes under `/api/tasks`. Other users' tasks do not exist: 404."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
+from litestar.response import Stream
+
+from contracts.errors import Reason, Rejected
+from contracts.result import Inline, Pointer
+from contracts.status import Status, TaskView
+from contracts.wire import Accepted, Event
+from services import telemetry
+from services.gateway import projection as tables
+from services.gateway.domain import parse_task
+from services.gateway.http_parts import Asking, Envelope, Page, Parts, Wired, ok, whose
+from services.gateway.identity import Principal
+from services.gateway.projection import TaskRow
+from services.store import BlobCorrupt, BlobMissing
+
+MOST_WAIT_S = 60.0
+MOST_LISTED = 500
+MOST_SEQ = 2**63 - 1
+"""SQLite's greatest whole number."""
+LIST_WAIT_S = 2.0
+"""How long a list waits to contain what its user has just submitted."""
+
+log = telemetry.get_logger()
+
+Wait = Annotated[
+    float | None,
+    QueryParameter(
+        ge=0,
+        le=MOST_WAIT_S,
+        description="Answer when the task is over, or after so many seconds.",
+    ),
+]
+User = Annotated[str | None, QueryParameter(description="Another user; for auditors.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST_LISTED)]
+Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000)]
+Cursor = Annotated[
+    int | None,
+    QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
+]
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """A cancellation was asked for; the task is over when its status says so."""
+
+    task: str
+    seq: int
+
+
+@post("/api/tasks")
+async def create_task(
+    body: RawBody, parts: Wired, principal: Asking, wait: Wait = None
+) -> Response[Envelope[TaskView]]:
+    """Create a task. 201, or 200 when the same task was sent before."""
+    trace = telemetry.trace.get() or ""
+    data = parse_task(body)
+    if not wait:
+        accepted = await parts.desk.submit(principal.user, data, "api", trace)
+        view = await _existing(parts, principal.user, accepted.task)
+        return _created(view, accepted)
+    task = data.id if data.id is not None else _fresh_id(parts, principal)
+    named = msgspec.structs.replace(data, id=task)
+    waiter = parts.hub.wait_for_end(principal.user, task)
+    try:
+        accepted = await parts.desk.submit(principal.user, named, "api", trace)
+        view = await _existing(parts, principal.user, task)
+        if not view.over:
+            await asyncio.wait([waiter.future], timeout=wait)
+            view = await _existing(parts, principal.user, task)
+    finally:
+        parts.hub.forget(waiter)
+    return _created(view, accepted)
+
+
+@get("/api/tasks")
+async def list_tasks(
+    parts: Wired,
+    principal: Asking,
+    limit: Limit = 50,
+    offset: Offset = 0,
+    cursor: Cursor = None,
+    status: FromQuery[Status | None] = None,
+    type: FromQuery[str | None] = None,
+    user: User = None,
+) -> Page[TaskRow]:
+    """List tasks, newest first."""
+    owner = whose(principal, user)
+    await parts.projection.reached(parts.desk.newest(owner), LIST_WAIT_S)
+    query = tables.Query(owner, limit + 1, offset, cursor, status, type)
+    rows = await tables.list_tasks(parts.projection, query)
+    more = rows[limit - 1].created_seq if len(rows) > limit else None
+    return Page(True, rows[:limit], next_cursor=more)
+
+
+@get("/api/tasks/{task:str}")
+async def get_task(
+    task: FromPath[str], parts: Wired, principal: Asking, user: User = None
+) -> Envelope[TaskView]:
+    """Return one task with its result, as the log has it now."""
+    return ok(await _existing(parts, whose(principal, user), task))
+
+
+@get("/api/tasks/{task:str}/events")
+async def get_events(
+    task: FromPath[str], parts: Wired, principal: Asking, user: User = None
+) -> Envelope[list[Event]]:
+    """Return the task's timeline: all its facts, in order."""
+    records = await parts.desk.facts(whose(principal, user), task)
+    if not records:
+        raise _no_task(task)
+    return ok([Event(r.seq, r.at, msgspec.Raw(r.data)) for r in records])
+
+
+@post("/api/tasks/{task:str}/cancel", status_code=200)
+async def cancel_task(task: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Cancelled]:
+    """Ask to end a task. 404 if it does not exist or is over."""
+    trace = telemetry.trace.get() or ""
+    seq = await parts.desk.cancel(principal.user, task, trace)
+    return ok(Cancelled(task, seq), "cancellation requested")
+
+
+@get("/api/tasks/{task:str}/result", opt={"no_compression": True})
+async def get_result(
+    task: FromPath[str], parts: Wired, principal: Asking, user: User = None
+) -> Response[bytes] | Stream:
+    """Download the result itself: the JSON, or the bytes a pointer names, verified."""
+    view = await _existing(parts, whose(principal, user), task)
+    if view.result is None:
+        state = "has no result" if view.over else f"is {view.status}: there is no result yet"
+        raise Rejected(Reason.NOT_FOUND, f"task {task} {state}")
+    headers = {"Content-Disposition": "attachment", "X-Content-Sha256": view.result.sha256}
+    if isinstance(view.result, Inline):
+        return Response(
+            bytes(view.result.value), media_type=view.result.media_type, headers=headers
+        )
+    headers["Content-Length"] = str(view.result.size)
+    chunks = await _verified(parts, view.result)
+    return Stream(chunks, media_type=view.result.media_type, headers=headers)
+
+
+async def _verified(parts: Parts, pointer: Pointer) -> AsyncIterator[bytes]:
+    """Open a blob; what goes wrong before the first byte still gets an error of its own."""
+    chunks = parts.desk.download(pointer)
+    try:
+        first = await anext(chunks, b"")
+        second = await anext(chunks, None)
+    except BlobMissing:
+        raise Rejected(Reason.NOT_FOUND, f"the bytes of {pointer.uri} are gone") from None
+    except BlobCorrupt as error:
+        raise Rejected(Reason.DIGEST_MISMATCH, str(error)) from None
+
+    async def hold_back() -> AsyncIterator[bytes]:
+        # The digest is known after the last chunk: that one is sent only if it was right, so a
+        # client never takes wrong bytes for a complete answer.
+        yield first
+        held = second
+        async for chunk in chunks:
+            yield held or b""
+            held = chunk
+        if held is not None:
+            yield held
+
+    return hold_back()
+
+
+async def _existing(parts: Parts, user: str, task: str) -> TaskView:
+    view = await parts.desk.view(user, task)
+    if view is None:
+        raise _no_task(task)
+    return view
+
+
+def _no_task(task: str) -> Rejected:
+    return Rejected(Reason.NOT_FOUND, f"there is no task {task[:80]}")
+
+
+def _fresh_id(parts: Parts, principal: Principal) -> str:
+    return parts.desk.origin(principal.user, "api").fact_id
+
+
+def _created(view: TaskView, accepted: Accepted) -> Response[Envelope[TaskView]]:
+    status = 200 if accepted.duplicate else 201
+    text = "this task was created before" if accepted.duplicate else "task created"
+    return Response(ok(view, text), status_code=status)
+
+
+ROUTES = [create_task, list_tasks, get_task, get_events, cancel_task, get_result]

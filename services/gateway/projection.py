@@ -1,0 +1,246 @@
+"""The gateway's tables: tasks for lists, hosts with their health, public keys.
+
+`apply` is pure and does not depend on how the log is cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contracts import facts
+from contracts.facts import Failure, Record, TaskCreated
+from contracts.host import HealthStatus, Host
+from contracts.status import Status, of_outcome
+from contracts.task import Priority
+from services.projection import Change, Projection
+
+VERSION = 1
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS tasks (
+        user TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, priority TEXT NOT NULL,
+        status TEXT NOT NULL, created_seq INTEGER NOT NULL, created_at REAL NOT NULL,
+        seq INTEGER NOT NULL, updated_at REAL NOT NULL, done_at REAL, attempt INTEGER NOT NULL,
+        host TEXT NOT NULL, cancel_requested INTEGER NOT NULL, error TEXT,
+        PRIMARY KEY (user, id)) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS tasks_newest ON tasks (user, created_seq)",
+    "CREATE INDEX IF NOT EXISTS tasks_status ON tasks (user, status, created_seq)",
+    "CREATE INDEX IF NOT EXISTS tasks_type ON tasks (user, type, created_seq)",
+    """CREATE TABLE IF NOT EXISTS hosts (
+        id TEXT PRIMARY KEY, owner TEXT, seq INTEGER NOT NULL, spec TEXT NOT NULL,
+        status TEXT NOT NULL, reason TEXT NOT NULL, latency_ms REAL NOT NULL, checked_at REAL)""",
+    """CREATE TABLE IF NOT EXISTS keys (
+        kid TEXT PRIMARY KEY, seq INTEGER NOT NULL, jwk TEXT NOT NULL)""",
+)
+
+_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 14)})"
+_CHANGE_TASK = """UPDATE tasks SET seq = ?, updated_at = ?,
+    status = coalesce(?, status), attempt = coalesce(?, attempt), host = coalesce(?, host),
+    cancel_requested = coalesce(?, cancel_requested), done_at = coalesce(?, done_at),
+    error = coalesce(?, error) WHERE user = ? AND id = ?"""
+_INSERT_HOST = """INSERT INTO hosts VALUES (?, ?, ?, ?, 'unknown', '', 0, NULL)
+    ON CONFLICT (id) DO UPDATE
+    SET owner = excluded.owner, seq = excluded.seq, spec = excluded.spec"""
+_CHANGE_HEALTH = """UPDATE hosts SET status = ?, reason = ?, latency_ms = ?, checked_at = ?
+    WHERE id = ?"""
+_DELETE_HOST = "DELETE FROM hosts WHERE id = ?"
+_INSERT_KEY = "INSERT OR REPLACE INTO keys VALUES (?, ?, ?)"
+
+
+class TaskRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A task in a list: everything but its input and its result."""
+
+    id: str
+    user: str
+    type: str
+    priority: Priority
+    status: Status
+    created_seq: int
+    """Also the cursor: `?cursor=` this value continues after this task."""
+    created_at: float
+    seq: int
+    updated_at: float
+    done_at: float | None = None
+    attempt: int = 0
+    host: str = ""
+    cancel_requested: bool = False
+    error: Failure | None = None
+    """Why it failed, or why its latest attempt did."""
+
+
+class HostHealth(msgspec.Struct, frozen=True):
+    """What the last probes said."""
+
+    status: HealthStatus
+    reason: str = ""
+    latency_ms: float = 0.0
+    checked_at: float | None = None
+    """Log time of the last change; none: never probed."""
+
+
+class HostView(Host, frozen=True, kw_only=True, omit_defaults=True):
+    """A host as the API shows it."""
+
+    seq: int
+    """Sequence of its registration."""
+    health: HostHealth
+
+
+class Query(NamedTuple):
+    """Which tasks to list, newest first."""
+
+    user: str
+    limit: int = 50
+    offset: int = 0
+    cursor: int | None = None
+    status: Status | None = None
+    type: str | None = None
+
+
+class _Task:
+    """What one batch says about one task."""
+
+    __slots__ = ("changes", "created")
+
+    def __init__(self) -> None:
+        self.created: tuple[Any, ...] | None = None
+        self.changes: dict[str, Any] = {}
+
+
+def apply(records: list[Record]) -> list[Change]:
+    """Turn facts into rows; facts of one task in one batch become one row."""
+    tasks: dict[tuple[str, str], _Task] = {}
+    rest: list[Change] = []
+    for record in records:
+        fact = record.fact
+        match fact:
+            case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth() | facts.LogKey():
+                rest.append(_small(record, fact))
+            case facts.McpPreferred() | facts.LogRouter() | facts.LogSealed():
+                pass
+            case _:
+                _apply_task(tasks.setdefault((fact.user, fact.task), _Task()), record, fact)
+    created = [_row(task) for task in tasks.values() if task.created]
+    changed = [_update(key, task) for key, task in tasks.items() if not task.created]
+    return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
+
+
+def _apply_task(task: _Task, record: Record, fact: facts.TaskFact) -> None:
+    changes = task.changes
+    changes["seq"], changes["updated_at"] = record.seq, record.at
+    match fact:
+        case TaskCreated():
+            task.created = (fact.user, fact.task, fact.spec.type, fact.spec.priority.value)
+            changes.update(created_seq=record.seq, created_at=record.at)
+            changes["status"] = Status.PENDING.value
+        case facts.TaskCancelled():
+            changes["cancel_requested"] = 1
+        case facts.TaskRouted():
+            changes.update(status="queued", attempt=fact.attempt, host=fact.route.host)
+        case facts.JobSigned():
+            changes.update(status="running", attempt=fact.attempt, host=fact.host)
+        case facts.JobFailed():
+            changes.update(status="queued", error=_error(Failure(fact.kind, fact.message)))
+        case facts.JobDone():
+            changes.update(status=of_outcome(fact.outcome).value, done_at=record.at)
+            changes["error"] = _error(fact.error)
+            if fact.attempt:
+                changes["attempt"] = fact.attempt
+            if fact.host:
+                changes["host"] = fact.host
+
+
+def _error(failure: Failure | None) -> str:
+    """The error as JSON; empty text where there is none, so that it replaces an earlier one."""
+    return msgspec.json.encode(failure).decode() if failure else ""
+
+
+def _row(task: _Task) -> tuple[Any, ...]:
+    get = task.changes.get
+    assert task.created
+    return (
+        *task.created,
+        *(get("status"), get("created_seq"), get("created_at"), get("seq"), get("updated_at")),
+        *(get("done_at"), get("attempt", 0), get("host", ""), get("cancel_requested", 0)),
+        get("error", ""),
+    )
+
+
+def _update(key: tuple[str, str], task: _Task) -> tuple[Any, ...]:
+    get = task.changes.get
+    return (
+        *(get("seq"), get("updated_at"), get("status"), get("attempt"), get("host")),
+        *(get("cancel_requested"), get("done_at"), get("error"), *key),
+    )
+
+
+def _small(record: Record, fact: facts.HostFact | facts.LogKey) -> Change:
+    match fact:
+        case facts.McpRegistered():
+            spec = msgspec.json.encode(fact.spec).decode()
+            return Change(_INSERT_HOST, [(fact.host, fact.spec.owner, record.seq, spec)])
+        case facts.McpRemoved():
+            return Change(_DELETE_HOST, [(fact.host,)])
+        case facts.McpHealth():
+            row = (fact.status.value, fact.reason, fact.latency_ms, record.at, fact.host)
+            return Change(_CHANGE_HEALTH, [row])
+        case facts.LogKey():
+            return Change(
+                _INSERT_KEY, [(fact.kid, record.seq, msgspec.json.encode(fact.jwk).decode())]
+            )
+
+
+async def list_tasks(projection: Projection, query: Query) -> list[TaskRow]:
+    """Return a page of a user's tasks, newest first."""
+    where, params = ["user = ?"], [query.user]
+    extra: list[tuple[str, object]] = [
+        ("created_seq < ?", query.cursor),
+        ("status = ?", query.status.value if query.status else None),
+        ("type = ?", query.type),
+    ]
+    where += [text for text, value in extra if value is not None]
+    values = [*params, *(value for _, value in extra if value is not None)]
+    rows = await projection.query(
+        "SELECT id, user, type, priority, status, created_seq, created_at, seq, updated_at,"
+        " done_at, attempt, host, cancel_requested, error FROM tasks"
+        f" WHERE {' AND '.join(where)} ORDER BY created_seq DESC LIMIT ? OFFSET ?",
+        (*values, query.limit, query.offset),
+    )
+    return [_task_row(row) for row in rows]
+
+
+def _task_row(row: tuple[Any, ...]) -> TaskRow:
+    values = dict(zip(TaskRow.__struct_fields__, row, strict=True))
+    values["priority"], values["status"] = Priority(row[3]), Status(row[4])
+    values["cancel_requested"] = bool(row[12])
+    values["error"] = msgspec.json.decode(row[13], type=Failure) if row[13] else None
+    return TaskRow(**values)
+
+
+async def list_hosts(projection: Projection, user: str, *, every: bool) -> list[HostView]:
+    """Return the hosts this user may use, by id; with `every`, other users' too."""
+    rows = await projection.query(
+        "SELECT spec, seq, status, reason, latency_ms, checked_at FROM hosts"
+        " WHERE owner IS NULL OR owner = ? OR ? ORDER BY id",
+        (user, every),
+    )
+    return [_host_view(row) for row in rows]
+
+
+def _host_view(row: tuple[Any, ...]) -> HostView:
+    host = msgspec.json.decode(row[0], type=Host)
+    health = HostHealth(HealthStatus(row[2]), *row[3:])
+    return HostView(**msgspec.structs.asdict(host), seq=row[1], health=health)
+
+
+async def owners(projection: Projection) -> dict[str, str | None]:
+    """Return whose each host is."""
+    return dict(await projection.query("SELECT id, owner FROM hosts"))
+
+
+async def jwks(projection: Projection) -> list[dict[str, Any]]:
+    """Return the public halves of the signing keys, newest first."""
+    rows: Sequence[tuple[str]] = await projection.query("SELECT jwk FROM keys ORDER BY seq DESC")
+    return [msgspec.json.decode(row[0]) for row in rows]

@@ -1,0 +1,255 @@
+"""Puts the gateway together and runs it inside a process's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket as sockets
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+
+from contracts import subjects
+from services import telemetry
+from services.bus import Bus
+from services.gateway import http_misc, identity
+from services.gateway import projection as tables
+from services.gateway.actor import Desk
+from services.gateway.app import Gateway
+from services.gateway.history import History
+from services.gateway.http_parts import Parts
+from services.gateway.hub import Hub
+from services.gateway.identity import FileIdentity, Identity, Principal
+from services.gateway.intake import SUBMIT_SUBJECTS, Intake
+from services.gateway.limits import RateLimit
+from services.gateway.settings import Settings
+from services.gateway.socket import StreamSocket
+from services.gateway.streams import FRAME_LIMIT, PING_S, RESET, Streams
+from services.join import join
+from services.log import Log
+from services.process import Fatal, Process
+from services.projection import Projection, project, view_path
+from services.settings import Common
+from services.store import Blobs
+
+EVERYTHING = (">",)
+BEAT_FRESH_S = 5.0
+DRAIN_S = 3.0
+INTAKE_INFO = f"$JS.API.STREAM.INFO.{subjects.INTAKE_STREAM}"
+
+log = telemetry.get_logger()
+
+
+class Site:
+    """One gateway: everything behind the listening socket."""
+
+    def __init__(
+        self,
+        log_: Log,
+        blobs: Blobs,
+        projection: Projection,
+        known: Identity,
+        settings: Settings,
+        instance: str = "gateway-1",
+    ) -> None:
+        self.log = log_
+        self.projection = projection
+        self.settings = settings
+        self.hub = Hub(facts=settings.recent_facts, size=settings.recent_bytes)
+        self.desk = Desk(log_, blobs, instance)
+        self.parts = Parts(log_, self.desk, self.hub, projection, settings)
+        self._known = known
+        history = History(log_, self.hub, settings.history_readers, settings.queue_bytes)
+        self.streams = Streams(self.hub, history, self.desk, self.authenticate, settings)
+        self.streams.epoch = log_.epoch
+        self.app = Gateway(
+            http_misc.build(self.parts, lambda: len(self.streams.connections)),
+            self.streams,
+            known.of,
+            RateLimit(settings.rate_limit_requests, settings.rate_limit_window_s),
+            settings.allowed_origins,
+        )
+
+    def authenticate(self, token: str) -> Principal | None:
+        """Return whose a token or a one-time ticket is."""
+        return self.parts.tickets.take(token) or self._known.of(token)
+
+    async def follow(self) -> None:
+        """Feed hub and tables from the log, for ever."""
+        self.hub.owners.update(await tables.owners(self.projection))
+        await project(
+            self.log,
+            self.projection,
+            EVERYTHING,
+            tables.apply,
+            on_batch=self.hub.publish,
+            on_reset=self._reset,
+        )
+
+    def _reset(self) -> None:
+        self.hub.reset()
+        self.streams.epoch = self.log.epoch
+        self.streams.shut_all(RESET, "the log is another one: start over")
+
+
+class Listener:
+    """uvicorn inside our loop, without its signal handlers."""
+
+    def __init__(self, site: Site) -> None:
+        settings = site.settings
+        self._site = site
+        self._server = _Server(
+            uvicorn.Config(
+                site.app,
+                ws=StreamSocket,
+                ws_max_size=FRAME_LIMIT,
+                ws_ping_interval=PING_S,
+                ws_ping_timeout=PING_S,
+                ws_per_message_deflate=False,
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
+                timeout_graceful_shutdown=int(DRAIN_S),
+            )
+        )
+        self._running: asyncio.Task[None] | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Listen. Raises Fatal if the address can't be used."""
+        settings = self._site.settings
+        listening = _listen(settings.host, settings.port)
+        port = listening.getsockname()[1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.url = f"http://{host}:{port}"
+        names = {host, "localhost", "127.0.0.1"}
+        self._site.app.origins |= {f"http://{name}:{port}" for name in names}
+        self._running = asyncio.create_task(self._server.serve(sockets=[listening]))
+        started = asyncio.create_task(self._server.is_up.wait())
+        await asyncio.wait((self._running, started), return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if self._running.done():
+            self._running.result()
+
+    async def stop(self) -> None:
+        """Close streams so that their clients come back, then finish running requests."""
+        self._site.hub.release_waiters()
+        await self._site.streams.drain(DRAIN_S)
+        self._server.should_exit = True
+        if self._running is not None:
+            await self._running
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        """Signals belong to `services.process`."""
+        yield
+
+
+async def serve(process: Process, common: Common, settings: Settings) -> None:
+    """Run the gateway until the process stops. Raises Fatal for what the operator must change."""
+    identity.ensure_local_token(common.data)
+    bus, log_ = await join(process, common)
+    path = view_path(common.data, process.instance)
+    projection = await Projection.open(path, tables.SCHEMA, tables.VERSION)
+    process.on_drain(projection.close)
+    blobs = Blobs(bus, limit=settings.blob_limit)
+    site = Site(log_, blobs, projection, FileIdentity(common.data), settings, process.instance)
+    site.parts.connected = lambda: bus.connected
+    _background(process, "gateway-follow", site.follow())
+    await _join(process, bus, site)
+    listener = Listener(site)
+    await listener.start()
+    process.on_drain(listener.stop)
+    announce(common.data, listener.url)
+    process.on_drain(lambda: _withdraw(common.data))
+    log.info("gateway_listening", url=listener.url)
+    await process.stopping.wait()
+
+
+async def _join(process: Process, bus: Bus, site: Site) -> None:
+    """Take part in what travels outside the log: intake, requests, progress, heartbeats."""
+    info = msgspec.json.decode(await bus.request(INTAKE_INFO))
+    intake = Intake(site.log, site.desk, bus.publish, info["created"])
+    _background(process, "gateway-intake", intake.run())
+    await bus.subscribe(SUBMIT_SUBJECTS, intake.answer, queue="gateway")
+
+    def on_progress(message: Any) -> None:
+        _, user, task = message.subject.split(".")
+        site.hub.progress(user, task, message.data)
+
+    await bus.subscribe(subjects.progress("*", "*"), on_progress)
+    heard: dict[str, float] = {}
+
+    def on_beat(message: Any) -> None:
+        heard[message.subject] = time.monotonic()
+
+    def executors() -> int:
+        since = time.monotonic() - BEAT_FRESH_S
+        for silent in [name for name, at in heard.items() if at < since]:
+            del heard[silent]
+        return len(heard)
+
+    await bus.subscribe(subjects.beat("*"), on_beat)
+    site.parts.executors = executors
+
+
+def _background(process: Process, name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Run until the drain reaches it: before what it works with is closed."""
+    task = process.spawn(name, work)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.wait((task,))
+
+    process.on_drain(stop)
+
+
+def announce_file(data: Path) -> Path:
+    """Where the CLI finds the gateway of this data folder."""
+    return data / "gateway.json"
+
+
+def announce(data: Path, url: str) -> None:
+    """Write the address in use."""
+    fresh = data / f".gateway.json.{os.getpid()}"
+    fresh.write_bytes(msgspec.json.encode({"url": url}))
+    fresh.replace(announce_file(data))
+
+
+async def _withdraw(data: Path) -> None:
+    announce_file(data).unlink(missing_ok=True)
+
+
+def _listen(host: str, port: int) -> sockets.socket:
+    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
+    listening = sockets.socket(family, sockets.SOCK_STREAM)
+    listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise Fatal(
+            f"The gateway can't listen on {host}:{port}: {error.strerror or error}.",
+            "Choose another with METAMCP_GATEWAY_PORT (0: a free one) or METAMCP_GATEWAY_HOST.",
+        ) from error
+    listening.setblocking(False)
+    return listening

@@ -1,0 +1,41 @@
+"""How a service joins the others: its connection and the log, watched while it runs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from services.bus import Bus, read_credentials
+from services.log_nats import NatsLog
+from services.nats_config import inbox_prefix
+from services.process import Process
+from services.settings import Common
+
+
+class Joined(NamedTuple):
+    """What a service holds on to."""
+
+    bus: Bus
+    log: NatsLog
+
+
+async def join(process: Process, common: Common) -> Joined:
+    """Connect as this service and open the log.
+
+    Credentials are those of the settings, else `<data>/credentials/<service>.json` if it exists.
+    The process fails when the connection is gone for good or the log's writer has broken, so that
+    it is started again. Raises ConnectFailed, LogMismatch, LogUnavailable.
+    """
+    path = common.credentials or common.data / "credentials" / f"{process.service}.json"
+    known = common.credentials is not None or path.exists()
+    bus = await Bus.connect(
+        common.nats_url,
+        name=process.instance,
+        credentials=read_credentials(path) if known else None,
+        inbox_prefix=inbox_prefix(process.service),
+    )
+    process.on_drain(bus.close)
+    log = await NatsLog.open(bus)
+    process.on_drain(log.close)
+    process.spawn("bus", bus.lost())
+    process.spawn("log", log.broken())
+    return Joined(bus, log)

@@ -1,0 +1,170 @@
+"""The log as a port: append facts, read them, follow them, share work out.
+
+`log_nats.NatsLog` and `log_memory.MemoryLog` keep one contract, tests/contract/test_log.py.
+Time and order of a fact come from the log, never from a writer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+from contracts.facts import AnyFact, Record
+from contracts.subjects import Guard
+
+MAX_FACT = 1024 * 1024 - 4096
+"""Bytes of one fact's JSON; with its headers the stream takes 1 MiB."""
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class AlreadyRecorded(Exception):
+    """The append was refused: `record` stands on the subject already, or has moved the guard on.
+
+    The writer has been overtaken. `record` is None when it was the absence of something that the
+    guard expected.
+    """
+
+    def __init__(self, subject: str, record: Record | None) -> None:
+        found = f"{record.subject} at sequence {record.seq}" if record else "nothing"
+        super().__init__(f"{subject} was not appended: the log has {found}")
+        self.subject = subject
+        self.record = record
+
+
+class LogUnavailable(Exception):
+    """The log does not answer or refuses every write; whether the fact was stored is not known."""
+
+
+class LogMismatch(Exception):
+    """This is not the log it should be: other configuration, another stream, or facts missing."""
+
+
+def traceparent(text: str) -> str:
+    """Return a W3C `traceparent` as it is, and an empty string for anything else.
+
+    It may come from outside and is copied to every fact of a task: nothing but its 55 bytes fits.
+    """
+    return text if _TRACEPARENT.fullmatch(text) else ""
+
+
+class Append(NamedTuple):
+    """One fact to append, and the guard it is appended under."""
+
+    fact: AnyFact
+    guard: Guard | None = None
+    trace: str = ""
+    """W3C `traceparent` to store beside it."""
+
+
+class Batch(NamedTuple):
+    """What a follower gets: facts in order, and how far they reach."""
+
+    records: list[Record]
+    through: int
+    """Everything that matches the filters up to this sequence has now been delivered."""
+    live: bool
+    """The follower has caught up with the head it found when it (re)started."""
+
+
+Batches: TypeAlias = AsyncGenerator[Batch, None]
+
+
+class Checkpoint(NamedTuple):
+    """Where a follower stands: which log, up to where, and the fact found there."""
+
+    epoch: str
+    """The log's creation time; another value is another log."""
+    seq: int
+    fact_id: str
+    """Id of the fact at `seq`; empty when nothing has been applied."""
+
+
+START = Checkpoint("", 0, "")
+
+
+class Delivery(Protocol):
+    """A message of a work queue. Unacknowledged, it comes again."""
+
+    subject: str
+    seq: int
+    """Its sequence in the stream it came from."""
+    data: bytes
+    redelivered: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The message's own headers."""
+
+    async def ack(self) -> None:
+        """Done with it; it does not come again."""
+
+    async def nak(self, delay_s: float = 0.0) -> None:
+        """Give it back, to come again after `delay_s` seconds."""
+
+
+class Inbox(Protocol):
+    """A durable work queue: each message goes to one of its readers at a time."""
+
+    def want(self, n: int) -> None:
+        """Grant room for `n` more messages; no more than granted are taken from the queue."""
+
+    async def receive(self) -> Sequence[Delivery]:
+        """Wait for messages; at least one is returned."""
+
+    async def close(self) -> None:
+        """Stop taking messages; those not acknowledged go to another reader."""
+
+
+class Log(Protocol):
+    """The durable log of facts."""
+
+    @property
+    def epoch(self) -> str:
+        """Creation time of the log, RFC 3339."""
+
+    async def append(self, fact: AnyFact, guard: Guard | None = None, trace: str = "") -> int:
+        """Store one fact and return its sequence once it is on disk.
+
+        A fact whose id stands there already counts as stored. Waits while the log is away.
+        Raises AlreadyRecorded, Rejected(TOO_LARGE), LogUnavailable.
+        """
+
+    async def append_all(self, items: Sequence[Append]) -> list[int | AlreadyRecorded]:
+        """Store many facts, each on its own; the answers stand in the order of `items`.
+
+        At most one `job.*` fact of a task may be among them. When one of them fails otherwise than
+        by AlreadyRecorded, that is raised after the others are settled.
+        """
+
+    async def head(self) -> int:
+        """Return the last sequence of the log, 0 when it is empty."""
+
+    async def at(self, seq: int) -> Record | None:
+        """Return the fact at this sequence."""
+
+    async def last(self, filter_: str) -> Record | None:
+        """Return the newest fact whose subject matches."""
+
+    async def read(
+        self, filters: Sequence[str], limit: int = 1000, until: int | None = None
+    ) -> list[Record]:
+        """Return all facts that match, in order, as of the sequence `until`.
+
+        Raises ValueError above `limit`, which is 1000 at most.
+        """
+
+    async def read_last(self, subjects: Sequence[str]) -> list[Record]:
+        """Return the fact on each of these literal subjects that has one, in log order."""
+
+    def scan(self, filters: Sequence[str], after: int, until: int) -> Batches:
+        """Read history: facts after `after` up to and including `until`, in bounded batches."""
+
+    def follow(self, filters: Sequence[str], after: Checkpoint) -> Batches:
+        """Yield history from the checkpoint, then what is appended, without end, gap or repeat.
+
+        Survives restarts of the server. Raises LogMismatch when the checkpoint is of another log.
+        """
+
+    def inbox(self, stream: str, durable: str) -> Inbox:
+        """Open a reader of a durable work queue that the operator has created."""

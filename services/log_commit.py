@@ -1,0 +1,337 @@
+"""Group commit: few facts go out as pipelined publishes, many as one atomic batch (one fsync).
+
+Nothing is trusted but the log: what was refused, or never answered, is read back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from contracts.errors import Reason, Rejected
+from contracts.facts import encode
+from contracts.subjects import Guard, of
+from services.bus import Bus
+from services.bus_client import Message
+from services.log import MAX_FACT, AlreadyRecorded, Append, LogUnavailable, traceparent
+from services.log_read import Reader
+from services.log_wire import REQUEST_TIMEOUT_S, ApiError, PubAck, Wire, puback
+
+SINGLES = 16
+BATCH_FACTS = 500
+BATCH_BYTES = 4 * 1024 * 1024
+LINGER_S = 0.025
+"""Under load a batch is given as long to fill as the last one took, at most this: a batch costs the
+server the same whatever its size."""
+QUEUE_FACTS = 20_000
+QUEUE_BYTES = 64 * 1024 * 1024
+RETRY_S = 0.1
+ATTEMPTS = 5
+SEQ = "Nats-Expected-Last-Subject-Sequence"
+SEQ_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+
+class Pending:
+    """A fact on its way into the log, and who waits for it."""
+
+    __slots__ = ("alone", "attempts", "data", "done", "guard", "id", "subject", "trace")
+
+    def __init__(self, item: Append) -> None:
+        self.subject = of(item.fact)
+        self.data = encode(item.fact)
+        if len(self.data) > MAX_FACT:
+            text = f"{self.subject}: {len(self.data)} bytes; a fact has at most {MAX_FACT}"
+            raise Rejected(Reason.TOO_LARGE, text)
+        self.id = item.fact.id
+        self.guard: Guard | None = item.guard
+        self.trace = traceparent(item.trace)
+        self.alone = False
+        """Goes by itself: it was in a batch that was refused for a reason we did not find."""
+        self.attempts = 0
+        self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def headers(self) -> dict[str, str]:
+        """Return the guard, in the form the server checks."""
+        headers: dict[str, str] = {}
+        if self.guard:
+            headers[SEQ] = str(self.guard.seq)
+            headers[SEQ_SUBJECT] = self.guard.subject
+        if self.trace:
+            headers["traceparent"] = self.trace
+        return headers
+
+    def settle(self, outcome: int | Exception) -> None:
+        """Tell the waiter, unless it has gone away."""
+        if self.done.done():
+            return
+        if isinstance(outcome, Exception):
+            self.done.set_exception(outcome)
+        else:
+            self.done.set_result(outcome)
+
+
+def _ack_in(message: Message) -> PubAck | None:
+    """Read an answer; the first message of a batch is answered with nothing when all is well."""
+    if message.status == "503":
+        return PubAck(error=ApiError(503, 0, "JetStream does not answer"))
+    return puback(message.data) if message.data else None
+
+
+def _outcome(outcome: int | BaseException) -> int | AlreadyRecorded:
+    if isinstance(outcome, BaseException) and not isinstance(outcome, AlreadyRecorded):
+        raise outcome
+    return outcome
+
+
+class Committer:
+    """The single writer of one connection. Appends wait when its queue is full."""
+
+    def __init__(self, bus: Bus, wire: Wire, reader: Reader) -> None:
+        self._bus = bus
+        self._wire = wire
+        self._reader = reader
+        self._queue: deque[Pending] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._singles: set[asyncio.Task[None]] = set()
+        self._sent: dict[str, Pending] = {}
+        """By lower-case subject: that is how a denial names it."""
+        self._batches = itertools.count(1)
+        self._ended: LogUnavailable | None = None
+        """Set once nothing is sent any more: what is handed in then gets this answer."""
+        bus.on_denied.append(self._denied)
+
+    async def append(self, item: Append) -> int:
+        """Queue one fact and wait for its sequence. Raises what `Log.append` raises."""
+        pending = Pending(item)
+        await self._push(pending)
+        return await pending.done
+
+    async def append_all(self, items: Sequence[Append]) -> list[int | AlreadyRecorded]:
+        """Queue the facts and wait for their outcomes. Raises what `Log.append_all` raises."""
+        waiting: list[Pending] = []
+        refused: Rejected | None = None
+        try:
+            for item in items:
+                try:
+                    waiting.append(Pending(item))
+                except Rejected as error:
+                    refused = refused or error
+                else:
+                    await self._push(waiting[-1])
+            outcomes = await asyncio.gather(*(p.done for p in waiting), return_exceptions=True)
+        finally:
+            for pending in waiting:
+                pending.done.cancel()
+        if refused:
+            raise refused
+        return [_outcome(outcome) for outcome in outcomes]
+
+    async def run(self) -> None:
+        """Send what is queued until cancelled. Supervised by the log's owner."""
+        try:
+            await self._send_all()
+        finally:
+            self._ended = LogUnavailable(
+                "the log's writer has ended; what became of the fact is not known"
+            )
+            for pending in self._queue:
+                pending.settle(self._ended)
+            self._room.set()
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            if not self._bus.connected:
+                await self._bus.wait_connected()
+            if len(self._queue) + len(self._singles) <= SINGLES:
+                while self._queue:
+                    self._start_single(self._pop())
+                self._wake.clear()
+            elif self._singles and len(self._queue) <= SINGLES:
+                await asyncio.wait(self._singles, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                began = time.monotonic()
+                await self._send_batch(self._take_batch())
+                if SINGLES < len(self._queue) < BATCH_FACTS // 2:
+                    await asyncio.sleep(min(time.monotonic() - began, LINGER_S))
+
+    async def _push(self, pending: Pending) -> None:
+        while not self._room.is_set():
+            await self._room.wait()
+        if self._ended:
+            pending.settle(self._ended)
+            return
+        self._queue.append(pending)
+        self._bytes += len(pending.data)
+        if len(self._queue) >= QUEUE_FACTS or self._bytes >= QUEUE_BYTES:
+            self._room.clear()
+        self._wake.set()
+
+    def _pop(self) -> Pending:
+        pending = self._queue.popleft()
+        self._bytes -= len(pending.data)
+        if len(self._queue) < QUEUE_FACTS and self._bytes < QUEUE_BYTES:
+            self._room.set()
+        return pending
+
+    def _push_back(self, waiting: list[Pending]) -> None:
+        for pending in reversed(waiting):
+            if self._ended:
+                pending.settle(self._ended)
+            self._queue.appendleft(pending)
+            self._bytes += len(pending.data)
+        self._wake.set()
+
+    def _take_batch(self) -> list[Pending]:
+        """Take up to 500 facts and 4 MiB, at most one for each guard that the batch moves."""
+        batch: list[Pending] = []
+        held: list[Pending] = []
+        size = 0
+        moved: set[str] = set()
+        while self._queue and len(batch) < BATCH_FACTS and size < BATCH_BYTES:
+            pending = self._pop()
+            if pending.alone or pending.done.done():
+                self._start_single(pending)
+                continue
+            keys = {pending.subject}
+            if pending.guard:
+                keys.add(pending.guard.subject)
+            meets = keys if pending.subject.startswith("job.") else {pending.subject}
+            if moved & meets:
+                held.append(pending)
+                continue
+            moved |= keys
+            batch.append(pending)
+            size += len(pending.data)
+        self._push_back(held)
+        return batch
+
+    def _start_single(self, pending: Pending) -> None:
+        if pending.done.done():
+            return  # whoever wanted it has gone
+        task = asyncio.create_task(self._send_single(pending))
+        self._singles.add(task)
+        task.add_done_callback(self._singles.discard)
+
+    async def _send_single(self, pending: Pending) -> None:
+        try:
+            ack = await self._publish([pending])
+            if ack and not ack.error:
+                pending.settle(ack.seq)
+            else:
+                await self._read_back([pending], ack)
+        except Exception as error:
+            pending.settle(LogUnavailable(f"{pending.subject}: {error!r}"))
+
+    async def _send_batch(self, batch: list[Pending]) -> None:
+        if not batch:
+            return
+        try:
+            ack = await self._publish(batch)
+            if ack and not ack.error:
+                first = ack.seq - len(batch) + 1
+                for seq, pending in enumerate(batch, first):
+                    pending.settle(seq)
+            else:
+                await self._read_back(batch, ack)
+        except BaseException:
+            # The writer ends: what is queued gets its answer there.
+            self._push_back([pending for pending in batch if not pending.done.done()])
+            raise
+
+    async def _publish(self, batch: list[Pending]) -> PubAck | None:
+        """Send one fact, or several as an atomic batch; None when no answer can come any more."""
+
+        def handle(message: Message) -> None:
+            if not answered.done() and (ack := _ack_in(message)):
+                answered.set_result(ack)
+
+        reply = self._wire.open(handle)
+        self._sent.update((pending.subject.lower(), pending) for pending in batch)
+        try:
+            with self._wire.waiting() as answered:
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    await self._send(batch, reply)
+                    ack: PubAck = await answered
+                    return ack
+        except (TimeoutError, LogUnavailable, *self._bus.publish_errors):
+            return None
+        finally:
+            self._wire.close(reply)
+            for pending in batch:
+                self._sent.pop(pending.subject.lower(), None)
+
+    async def _send(self, batch: list[Pending], reply: str) -> None:
+        publish = self._bus.nc.publish
+        if len(batch) == 1:
+            pending = batch[0]
+            await publish(pending.subject, pending.data, reply, pending.headers() or None)
+            return
+        name = f"{self._wire.name}-{next(self._batches)}"
+        for number, pending in enumerate(batch, 1):
+            headers = pending.headers()
+            headers["Nats-Batch-Id"] = name
+            headers["Nats-Batch-Sequence"] = str(number)
+            last = number == len(batch)
+            if last:
+                headers["Nats-Batch-Commit"] = "1"
+            answer = reply if last or number == 1 else ""
+            await publish(pending.subject, pending.data, answer, headers)
+
+    async def _read_back(self, batch: list[Pending], ack: PubAck | None) -> None:
+        """Settle each fact by what the log holds; those it does not hold are sent again."""
+        try:
+            found = await asyncio.gather(*(self._look(pending) for pending in batch))
+        except LogUnavailable:
+            found = [None] * len(batch)
+        again: list[Pending] = []
+        for pending, outcome in zip(batch, found, strict=True):
+            if outcome is not None:
+                pending.settle(outcome)
+            elif not pending.done.done():
+                again.append(pending)
+        if not again:
+            return
+        if len(again) == len(batch):
+            if ack and ack.error:
+                self._unexplained(again, ack.error)
+            await asyncio.sleep(RETRY_S)
+        self._push_back([pending for pending in again if not pending.done.done()])
+
+    async def _look(self, pending: Pending) -> int | AlreadyRecorded | None:
+        """Return the outcome the log knows; None: it knows none, the fact can be sent again."""
+        own = await self._reader.last(pending.subject)
+        if own:
+            stored = own.fact.id == pending.id
+            return own.seq if stored else AlreadyRecorded(pending.subject, own)
+        if pending.guard:
+            newest = await self._reader.last(pending.guard.subject)
+            if newest and newest.fact.id == pending.id:
+                # A read may overtake our own publish inside the server: it has arrived since.
+                return newest.seq
+            if (newest.seq if newest else 0) != pending.guard.seq:
+                return AlreadyRecorded(pending.subject, newest)
+        return None
+
+    def _unexplained(self, waiting: list[Pending], error: ApiError) -> None:
+        """The server refused for reasons of its own (disk full, say): find out whom it means."""
+        if len(waiting) > 1:
+            for pending in waiting:
+                pending.alone = True
+        elif error.err_code:
+            pending = waiting[0]
+            pending.attempts += 1
+            if pending.attempts >= ATTEMPTS:
+                text = f"{pending.subject}: {error.description} ({error.err_code})"
+                pending.settle(LogUnavailable(text))
+
+    def _denied(self, subject: str, error: Exception) -> None:
+        """Fail at once what this connection may not publish: the server answers nothing to it."""
+        if pending := self._sent.get(subject):
+            pending.settle(error)

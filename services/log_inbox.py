@@ -1,0 +1,158 @@
+"""A work queue over a durable pull consumer: pulls overlap, never ask for more than was granted.
+
+The consumer itself is the operator's; a service only takes messages from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from nats.aio.subscription import Subscription
+
+from services.bus_client import Message
+from services.log import Delivery
+from services.log_wire import Wire
+
+PULL_S = 2.0
+LOST_PULL_S = PULL_S + 1.0
+RETRY_S = 0.25
+BUSY = 8
+"""Messages handed over at once from which on the next ones are given `GATHER_S` to gather."""
+GATHER_S = 0.003
+ORDINARY_ENDS = ("404", "408")
+_NAK_NS = 1_000_000_000
+
+
+class NatsDelivery:
+    """One message; see `Delivery`."""
+
+    def __init__(self, wire: Wire, message: Message) -> None:
+        tokens = message.reply.split(".")
+        self._wire = wire
+        self._reply = message.reply
+        self.subject = message.subject
+        self.seq = int(tokens[-4])
+        self.redelivered = tokens[-5] != "1"
+        self.data = message.data
+        self._head = message
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The message's own headers."""
+        return self._head.headers()
+
+    async def ack(self) -> None:
+        """Done with it."""
+        await self._wire.bus.nc.publish(self._reply, b"+ACK")
+
+    async def nak(self, delay_s: float = 0.0) -> None:
+        """Give it back, to come again after `delay_s`."""
+        body: dict[str, Any] = {"delay": int(delay_s * _NAK_NS)}
+        await self._wire.bus.nc.publish(self._reply, b"-NAK " + msgspec.json.encode(body))
+
+
+class NatsInbox:
+    """Reader of one durable consumer; see `Inbox`.
+
+    Messages arrive under the subject they were stored with, so they are counted off the open pulls
+    in turn, as the server fills them; the end of a pull is told on its own reply subject.
+    """
+
+    def __init__(self, wire: Wire, stream: str, durable: str) -> None:
+        self._wire = wire
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._prefix = wire.bus.nc.new_inbox() + "."
+        self._numbers = itertools.count(1)
+        self._subscription: Subscription | None = None
+        self._granted = 0
+        self._refused = False
+        self._pulls: dict[str, int] = {}
+        """Open pulls, the next one to be filled first, and the room each still has."""
+        self._got: list[Delivery] = []
+        self._taken = 0
+        self._news = asyncio.Event()
+
+    def want(self, n: int) -> None:
+        """Grant room for `n` more messages."""
+        self._granted += n
+        self._news.set()
+
+    async def receive(self) -> Sequence[Delivery]:
+        """Wait for messages; asks the server for what has been granted."""
+        if self._subscription is None:
+            await self._subscribe()
+        while True:
+            await self._pull()
+            if self._got:
+                if self._taken >= BUSY:
+                    await asyncio.sleep(GATHER_S)
+                got, self._got = self._got, []
+                self._taken = len(got)
+                return got
+            self._news.clear()
+            try:
+                async with asyncio.timeout(LOST_PULL_S):
+                    await self._news.wait()
+            except TimeoutError:
+                self._forget_pulls()
+
+    async def close(self) -> None:
+        """Stop; what open pulls still bring is not acknowledged, so it goes to another reader."""
+        if self._subscription:
+            self._wire.bus.on_reconnected.remove(self._forget_pulls)
+            with contextlib.suppress(*self._wire.bus.publish_errors):
+                await self._subscription.unsubscribe()
+            self._subscription = None
+
+    async def _subscribe(self) -> None:
+        nc = self._wire.bus.nc
+        self._subscription = await nc.subscribe_direct(self._prefix + "*", self._on_message)
+        self._wire.bus.on_reconnected.append(self._forget_pulls)
+
+    async def _pull(self) -> None:
+        """Ask for all granted room, unless a pull that is still large enough is open."""
+        if self._granted <= 0 or self._granted * 4 < sum(self._pulls.values()):
+            return
+        if self._refused:
+            self._refused = False
+            await asyncio.sleep(RETRY_S)
+        batch, self._granted = self._granted, 0
+        reply = self._prefix + str(next(self._numbers))
+        self._pulls[reply] = batch
+        request = {"batch": batch, "expires": int(PULL_S * 1e9)}
+        try:
+            await self._wire.bus.wait_connected()
+            await self._wire.bus.nc.publish(self._subject, msgspec.json.encode(request), reply)
+        except self._wire.bus.publish_errors:
+            self._refused = True
+            self._end(reply)
+
+    def _on_message(self, message: Message) -> None:
+        if message.subject in self._pulls:
+            self._refused = message.status not in ORDINARY_ENDS
+            self._end(message.subject)
+        elif not message.subject.startswith(self._prefix):
+            self._got.append(NatsDelivery(self._wire, message))
+            self._count_off()
+        self._news.set()
+
+    def _count_off(self) -> None:
+        turn = next(iter(self._pulls), None)
+        if turn is not None:
+            left = self._pulls.pop(turn) - 1
+            if left > 0:
+                self._pulls[turn] = left
+
+    def _end(self, reply: str) -> None:
+        """Close a pull; room it did not use can be asked for again."""
+        self._granted += self._pulls.pop(reply, 0)
+
+    def _forget_pulls(self) -> None:
+        for reply in list(self._pulls):
+            self._end(reply)
+        self._news.set()

@@ -1,0 +1,228 @@
+"""The log over JetStream, put together from its parts; only the operator creates it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from contracts import subjects
+from contracts.facts import AnyFact, Record
+from contracts.subjects import Guard
+from services.bus import Bus
+from services.log import (
+    AlreadyRecorded,
+    Append,
+    Batches,
+    Checkpoint,
+    LogMismatch,
+    LogUnavailable,
+)
+from services.log_commit import Committer
+from services.log_inbox import NatsInbox
+from services.log_read import Follower, Reader
+from services.log_wire import Wire
+
+LAST_CHUNK = 256
+NOT_FOUND = (10059, 10014)
+STREAM_CONFIG: dict[str, Any] = {
+    "name": subjects.STREAM,
+    "subjects": list(subjects.LOG_SUBJECTS),
+    "storage": "file",
+    "retention": "limits",
+    "compression": "s2",
+    "num_replicas": 1,
+    "max_msg_size": 1024 * 1024,
+    "max_msgs_per_subject": 1,
+    "discard": "new",
+    "discard_new_per_subject": True,
+    "allow_direct": True,
+    "allow_atomic": True,
+    "deny_delete": True,
+    "republish": {"src": ">", "dest": subjects.LIVE + ">"},
+}
+INTAKE_CONFIG: dict[str, Any] = {
+    "name": subjects.INTAKE_STREAM,
+    "subjects": list(subjects.INTAKE_SUBJECTS),
+    "storage": "file",
+    "retention": "workqueue",
+    "discard": "new",
+    "num_replicas": 1,
+    "max_bytes": 1024 * 1024 * 1024,
+    # One subject is one publisher: none fills the queue for the others.
+    "max_msgs_per_subject": 10_000,
+    "discard_new_per_subject": True,
+    # The shortest window there is: message ids of one publisher must not swallow another's.
+    "duplicate_window": 100_000_000,
+}
+CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        subjects.STREAM,
+        {"durable_name": subjects.EXECUTOR_DURABLE, "filter_subject": subjects.ROUTES},
+    ),
+    (subjects.INTAKE_STREAM, {"durable_name": subjects.INTAKE_DURABLE}),
+)
+CONSUMER_CONFIG: dict[str, Any] = {
+    "ack_policy": "explicit",
+    "ack_wait": 30_000_000_000,
+    "deliver_policy": "all",
+    "max_ack_pending": 8192,
+    "max_deliver": -1,
+}
+
+
+class NatsLog:
+    """See `services.log.Log`. Use as an async context manager, or `open` and `close`."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._wire = Wire(bus)
+        self._reader = Reader(self._wire)
+        self._committer = Committer(bus, self._wire, self._reader)
+        self._running: asyncio.Task[None] | None = None
+        self._epoch = ""
+
+    @classmethod
+    async def open(cls, bus: Bus) -> NatsLog:
+        """Check the stream's configuration and start. Raises LogMismatch, LogUnavailable."""
+        self = cls(bus)
+        await self._wire.start()
+        answer = await verify(self._wire)
+        self._epoch = str(answer["created"])
+        self._running = asyncio.create_task(self._committer.run(), name="log-committer")
+        return self
+
+    async def close(self) -> None:
+        """Stop writing; what is still queued gets no answer."""
+        if self._running:
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._running
+
+    async def broken(self) -> None:
+        """Return when the log is closed. Raises what has broken its writer."""
+        assert self._running is not None
+        await asyncio.wait([self._running])
+        if not self._running.cancelled():
+            self._running.result()
+
+    async def __aenter__(self) -> NatsLog:
+        """Return itself, opened."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.close()
+
+    @property
+    def epoch(self) -> str:
+        """Creation time of the stream."""
+        return self._epoch
+
+    async def append(self, fact: AnyFact, guard: Guard | None = None, trace: str = "") -> int:
+        """See `Log.append`."""
+        return await self._committer.append(Append(fact, guard, trace))
+
+    async def append_all(self, items: Sequence[Append]) -> list[int | AlreadyRecorded]:
+        """See `Log.append_all`."""
+        return await self._committer.append_all(items)
+
+    async def head(self) -> int:
+        """See `Log.head`."""
+        return (await self._reader.info())[1]
+
+    async def at(self, seq: int) -> Record | None:
+        """See `Log.at`."""
+        return await self._reader.at(seq)
+
+    async def last(self, filter_: str) -> Record | None:
+        """See `Log.last`."""
+        return await self._reader.last(filter_)
+
+    async def read(
+        self, filters: Sequence[str], limit: int = 1000, until: int | None = None
+    ) -> list[Record]:
+        """See `Log.read`."""
+        return await self._reader.multi(filters, limit, until) if until != 0 else []
+
+    async def read_last(self, subjects: Sequence[str]) -> list[Record]:
+        """See `Log.read_last`."""
+        chunks = [subjects[i : i + LAST_CHUNK] for i in range(0, len(subjects), LAST_CHUNK)]
+        parts = await asyncio.gather(*(self._reader.multi(chunk, LAST_CHUNK) for chunk in chunks))
+        return sorted((record for part in parts for record in part), key=lambda record: record.seq)
+
+    def scan(self, filters: Sequence[str], after: int, until: int) -> Batches:
+        """See `Log.scan`."""
+        return self._reader.scan(filters, after, until)
+
+    def follow(self, filters: Sequence[str], after: Checkpoint) -> Batches:
+        """See `Log.follow`."""
+        return Follower(self._reader, self._wire, filters, after).batches()
+
+    def inbox(self, stream: str, durable: str) -> NatsInbox:
+        """See `Log.inbox`."""
+        return NatsInbox(self._wire, stream, durable)
+
+
+async def verify(wire: Wire) -> dict[str, Any]:
+    """Return the info of a stream that is configured as it must be. Raises LogMismatch."""
+    try:
+        answer = await wire.api(f"{wire.bus.api}.STREAM.INFO.{subjects.STREAM}")
+    except LogUnavailable as error:
+        if any(f"({code})" in str(error) for code in NOT_FOUND):
+            raise LogMismatch(
+                f"stream {subjects.STREAM} does not exist:"
+                " start `metamcp up`, or run `metamcp provision`"
+            ) from error
+        raise
+    wrong = difference(STREAM_CONFIG, answer["config"])
+    if wrong:
+        raise LogMismatch(
+            f"stream {subjects.STREAM} is not configured as a log: {'; '.join(wrong)}"
+        )
+    return answer
+
+
+def difference(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """Return a line for each setting that differs; the server's own additions do not count."""
+    lines = []
+    for name, value in wanted.items():
+        have = found.get(name, type(value)())
+        if isinstance(value, dict):
+            lines += [f"{name}.{line}" for line in difference(value, have)]
+        elif isinstance(value, list) and isinstance(have, list):
+            if sorted(value) != sorted(have):
+                lines.append(f"{name} are {have}, not {value}")
+        elif have != value:
+            lines.append(f"{name} is {have!r}, not {value!r}")
+    return lines
+
+
+async def provision(bus: Bus) -> None:
+    """Create or update streams and durable consumers, as the operator. Raises LogUnavailable."""
+    wire = Wire(bus)
+    await wire.start()
+    for config in (STREAM_CONFIG, INTAKE_CONFIG):
+        await _create_or_update(wire, config)
+    for stream, config in CONSUMERS:
+        name = config["durable_name"]
+        body = {"stream_name": stream, "config": CONSUMER_CONFIG | config}
+        await wire.api(
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}", msgspec.json.encode(body)
+        )
+
+
+async def _create_or_update(wire: Wire, config: dict[str, Any]) -> None:
+    try:
+        found = await wire.api(f"$JS.API.STREAM.INFO.{config['name']}")
+    except LogUnavailable as error:
+        if not any(f"({code})" in str(error) for code in NOT_FOUND):
+            raise
+        verb = "CREATE"
+    else:
+        if not difference(config, found["config"]):
+            return
+        verb = "UPDATE"
+    await wire.api(f"$JS.API.STREAM.{verb}.{config['name']}", msgspec.json.encode(config))

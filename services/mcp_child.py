@@ -1,0 +1,300 @@
+"""An MCP server as a child process: the pipes the SDK talks through, and a tail of what it says.
+
+Everything is bounded: lines, the tail, the log file. No process of its group outlives `stop`, and
+the server itself does not outlive whoever started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types
+import msgspec
+from mcp.client.stdio import get_default_environment
+from mcp.shared.message import SessionMessage
+
+from contracts.host import Stdio
+
+TAIL_BYTES = 64 * 1024
+LOG_BYTES = 1024 * 1024
+TOO_LARGE = -32019
+"""JSON-RPC code put in the place of an answer that is over the limit."""
+STOP_S = 1.0
+LAST_WORDS_S = 0.2
+_READ = 256 * 1024
+_EDGE = 4096
+_ID = re.compile(rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{1,100}")')
+# Harmless to pass on, and needed where a proxy, own certificates or another cache are in use.
+_INHERITED = (
+    "HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy LANG"
+    " LC_ALL LC_CTYPE TZ TMPDIR SSL_CERT_FILE SSL_CERT_DIR XDG_CACHE_HOME XDG_CONFIG_HOME"
+    " XDG_DATA_HOME UV_CACHE_DIR"
+).split()
+# The child asks the kernel to end it with its parent, then becomes the server. A wrapper and not
+# `preexec_fn`, which can deadlock in a process that has threads.
+_WRAPPER = """
+import os, sys
+if sys.platform == "linux":
+    import ctypes, signal
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("whoever started this server is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Tail:
+    """The last 64 KiB of a server's stderr, also kept in a file of limited size if there is one."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._data = b""
+
+    def add(self, data: bytes) -> None:
+        """Keep what the server said; a file that can't be written is not worth a failure."""
+        self._data = (self._data + data)[-TAIL_BYTES:]
+        with contextlib.suppress(OSError):
+            self._write(data[-LOG_BYTES:])
+
+    def mark(self, text: str) -> None:
+        """Note in the file, and there only, what happened to the server."""
+        with contextlib.suppress(OSError):
+            self._write(f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {text}\n".encode())
+
+    def lines(self, count: int = 5) -> str:
+        """The last lines that are not empty."""
+        text = self._data.decode("utf-8", "replace")
+        return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+    def clear(self) -> None:
+        """Forget what an earlier process said."""
+        self._data = b""
+
+    def _write(self, data: bytes) -> None:
+        if (path := self._path) is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size + len(data) > LOG_BYTES:
+                path.replace(path.with_suffix(".log.1"))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
+            file.write(data)
+
+
+class Child:
+    """One run of the server. Hand `streams` to the SDK's client."""
+
+    def __init__(self, process: asyncio.subprocess.Process, tail: Tail, max_line: int) -> None:
+        self._process = process
+        self._tail = tail
+        self._lines = Lines(max_line)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listening: asyncio.Task[None] | None = None
+        self.exited = asyncio.Event()
+        self.pid = process.pid
+
+    @classmethod
+    async def start(cls, endpoint: Stdio, tail: Tail, max_line: int) -> Child:
+        """Start the server. Raises OSError, with words for people, if it can't be."""
+        environment = environment_for(endpoint)
+        command = find(endpoint, environment)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), command),
+            *endpoint.args,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+            cwd=endpoint.cwd,
+            start_new_session=True,
+            limit=_READ,
+        )
+        tail.clear()
+        tail.mark(f"started {endpoint.command}, process {process.pid}")
+        return cls(process, tail, max_line)
+
+    @contextlib.asynccontextmanager
+    async def streams(self) -> AsyncIterator[tuple[Any, Any]]:
+        """The SDK's transport: streams of messages from and to the server."""
+        to_sdk, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        write, from_sdk = anyio.create_memory_object_stream[SessionMessage](0)
+        self._tasks = [
+            asyncio.create_task(work, name=f"host-{self.pid}")
+            for work in (self._receive(to_sdk), self._send(from_sdk, to_sdk), self._listen())
+        ]
+        self._listening = self._tasks[-1]
+        try:
+            yield read, write
+        finally:
+            for stream in (read, write, to_sdk, from_sdk):
+                stream.close()
+
+    async def stop(self, grace_s: float = STOP_S) -> None:
+        """Close the server's input, give it `grace_s` to leave, then kill its whole group."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._process.wait()
+        self._kill()
+        if self._listening is not None:
+            # Its last words are still to be read, unless whoever left the group holds the pipe.
+            await asyncio.wait([self._listening], timeout=LAST_WORDS_S)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        # Whoever has left the group may hold the pipes open, and nothing public closes our ends.
+        if (transport := getattr(self._process, "_transport", None)) is not None:
+            transport.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self._process.wait()
+        self._tail.mark(f"process {self.pid} ended with {self._process.returncode}")
+
+    def ended(self) -> str:
+        """How the process ended, in words; empty while it runs."""
+        code = self._process.returncode
+        if code is None:
+            return ""
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with code {code}"
+
+    def _kill(self) -> None:
+        # Members of the group can outlive its leader, so this is done also after it has left.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def _receive(self, to_sdk: Any) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async with to_sdk:
+                while data := await self._process.stdout.read(_READ):
+                    for message in self._lines.feed(data):
+                        await to_sdk.send(message)
+        self.exited.set()
+
+    async def _send(self, from_sdk: Any, to_sdk: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            async for message in from_sdk:
+                text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+                self._process.stdin.write(text.encode() + b"\n")
+                await self._process.stdin.drain()
+        except (OSError, RuntimeError):
+            # The server no longer reads: for the SDK the connection is over.
+            to_sdk.close()
+            self.exited.set()
+        except anyio.ClosedResourceError:
+            pass
+
+    async def _listen(self) -> None:
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(_READ):
+            self._tail.add(data)
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Wait for any of these."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+class Lines:
+    """Splits a server's output into messages; one that is over the limit is skipped, not stored."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._head = b""
+        self._end = b""
+
+    def feed(self, data: bytes) -> list[SessionMessage | Exception]:
+        """Take what was read, give the messages that are complete now."""
+        *whole, rest = data.split(b"\n")
+        messages = [message for part in whole if (message := self._complete(part)) is not None]
+        self._add(rest)
+        return messages
+
+    def _add(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size <= self._limit:
+            self._parts.append(part)
+            return
+        if not self._head:
+            self._head = (b"".join(self._parts) + part)[:_EDGE]
+            self._parts.clear()
+        self._end = (self._end + part)[-_EDGE:]
+
+    def _complete(self, part: bytes) -> SessionMessage | Exception | None:
+        self._add(part)
+        line, size, head, end = b"".join(self._parts), self._size, self._head, self._end
+        self._parts, self._size, self._head, self._end = [], 0, b"", b""
+        if size > self._limit:
+            return _refused(head, end, size, self._limit)
+        if not line.strip():
+            return None
+        try:
+            message = mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+        except ValueError as error:
+            return error
+        return SessionMessage(message)
+
+
+def _refused(head: bytes, end: bytes, size: int, limit: int) -> SessionMessage | Exception:
+    """Put an error in the place of an answer; the id stands at one of the ends of the line."""
+    ids = _ID.findall(head[:200]) or _ID.findall(end[-200:])
+    message = f"the answer has {size} bytes, more than {limit}"
+    if not ids:
+        return ValueError(message)
+    error = mcp_types.ErrorData(code=TOO_LARGE, message=message)
+    answer = mcp_types.JSONRPCError(jsonrpc="2.0", id=msgspec.json.decode(ids[-1]), error=error)
+    return SessionMessage(answer)
+
+
+def environment_for(endpoint: Stdio, own: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What a server sees of our environment: little, plus what its manifest names.
+
+    Our own `bin` folder comes last in PATH, so that `uvx` is found wherever we are installed.
+    """
+    chosen = get_default_environment()
+    chosen |= {name: own[name] for name in (*_INHERITED, *endpoint.env_from) if name in own}
+    chosen |= endpoint.env
+    chosen["PATH"] = os.pathsep.join(
+        part for part in (chosen.get("PATH", ""), os.path.dirname(sys.executable)) if part
+    )
+    return chosen
+
+
+def find(endpoint: Stdio, environment: Mapping[str, str]) -> str:
+    """The command's full path. Raises FileNotFoundError that says what to do."""
+    cwd = endpoint.cwd
+    if cwd is not None and not os.path.isdir(cwd):
+        raise FileNotFoundError(f"the folder {cwd} the server should run in does not exist")
+    command = endpoint.command
+    if cwd is not None and os.sep in command:
+        command = os.path.join(cwd, command)
+    found = shutil.which(command, path=environment.get("PATH"))
+    if found is None:
+        raise FileNotFoundError(
+            f"the command {endpoint.command!r} was not found. Install it, or correct the manifest"
+        )
+    return os.path.abspath(found)

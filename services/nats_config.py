@@ -1,0 +1,352 @@
+"""The nats-server's configuration as text: accounts, users, and which subjects each may touch.
+
+Pure: values in, text out. Every permission of the deployment is listed here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from contracts import subjects
+from contracts.ids import check_token
+
+SYSTEM = "sys"
+OPERATOR = "operator"
+AUDITOR = "auditor"
+SERVICES = ("gateway", "router", "executor", "registry", "results")
+ROLES = (OPERATOR, *SERVICES, AUDITOR)
+ACCOUNT = "METAMCP"
+"""The account of the operator and the services. Who may request anything here may also name a log
+subject as its reply and so have the answer stored there: outsiders get accounts of their own."""
+JS_API = "$JS.API"
+AUDIT_API = "METAMCP.API"
+"""The auditor's name for the part of `$JS.API` it may use; an account without streams of its own
+can't import that under the same name."""
+MAX_PAYLOAD = 1024 * 1024 + 64 * 1024
+"""Bytes: the log's largest message and room for its headers."""
+
+FACTS: Mapping[str, tuple[str, ...]] = {
+    "gateway": ("task.created.*.*", "task.cancelled.*.*", "mcp.preferred.*.*.*"),
+    "router": ("task.routed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.router.*"),
+    "executor": ("job.signed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.key.*"),
+    "registry": ("mcp.registered.*.*", "mcp.removed.*.*", "mcp.health.*.*"),
+    "results": ("result.stored.*.*", "result.deleted.*.*", "log.sealed.*"),
+}
+"""Which facts each service may append."""
+
+PUBLISHER_FACTS = (
+    *("task.created", "task.cancelled", "task.routed", "job.signed", "job.failed", "job.done"),
+    *("result.stored", "result.deleted"),
+)
+"""What an outside publisher sees of its own tasks, each as `<fact>.<task>…` in its own account."""
+
+_LEASES = f"KV_{subjects.LEASES_BUCKET}"
+_BLOBS = f"OBJ_{subjects.BLOBS_BUCKET}"
+
+
+class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
+    """User name and password of one NATS user."""
+
+    user: str
+    password: str
+    api: str = JS_API
+    """Prefix of the JetStream API's subjects for this user."""
+
+    def __repr__(self) -> str:
+        return f"Credentials(user={self.user!r}, password=…)"
+
+
+class Permissions(msgspec.Struct, frozen=True):
+    """Subjects a user may publish to and subscribe to; everything else is denied."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    answers: bool = False
+    """May also publish once to the reply subject of each request it receives."""
+
+
+class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one server's configuration is made of."""
+
+    port: int
+    store_dir: Path
+    credentials: Mapping[str, Credentials]
+    """For `sys`, every role, and every publisher, by name."""
+    publishers: tuple[str, ...] = ("publisher",)
+    host: str = "127.0.0.1"
+    log_file: Path | None = None
+    max_file_store: int | None = None
+    """Bytes of streams on disk; None: the server's own rule."""
+    passwords_from_env: bool = False
+    """Write `$NATS_PASSWORD_<USER>` in place of passwords, for a file that may be shared."""
+
+
+def users(publishers: Iterable[str] = ("publisher",)) -> tuple[str, ...]:
+    """Every user a deployment needs. Raises Rejected for a publisher name that can't be an id,
+    ValueError for one that is a role's."""
+    names = tuple(check_token(name, "publisher") for name in publishers)
+    for name in names:
+        if name in (SYSTEM, *ROLES) or names.count(name) > 1:
+            raise ValueError(f"publisher name {name!r} is taken; choose another")
+    return (SYSTEM, *ROLES, *names)
+
+
+def inbox_prefix(user: str) -> str:
+    """The only subjects under which this user of ours may receive answers."""
+    return f"_INBOX_{user}"
+
+
+def submit_subject(user: str) -> str:
+    """Where requests of an outside publisher on `metamcp.tasks.submit` reach the gateway."""
+    return f"submit.{user}"
+
+
+def intake_subject(user: str) -> str:
+    """Where an outside publisher's plain `task.created` is captured."""
+    return f"intake.{user}.created"
+
+
+def intake_error_subject(user: str) -> str:
+    """Where the gateway tells a publisher what it could not accept; it sees `intake.error`."""
+    return f"live.intake.error.{user}"
+
+
+def permissions(role: str) -> Permissions:
+    """What one of our users may do. Raises KeyError for a role that doesn't exist."""
+    return _PERMISSIONS[role]
+
+
+def render(plan: ServerPlan) -> str:
+    """Return the server's configuration file. Raises KeyError if a user has no credentials."""
+    users(plan.publishers)
+    return "\n".join((*_server(plan), "accounts {", *_accounts(plan), "}", ""))
+
+
+def _read(stream: str, api: str = JS_API) -> tuple[str, ...]:
+    """Look at a stream without any consumer: its state, and its messages by direct get."""
+    get = f"{api}.DIRECT.GET.{stream}"
+    return (f"{api}.STREAM.INFO.{stream}", get, f"{get}.>")
+
+
+def _consume(stream: str, durable: str) -> tuple[str, ...]:
+    """Pull from one durable consumer that exists already."""
+    return (
+        f"{JS_API}.CONSUMER.INFO.{stream}.{durable}",
+        f"{JS_API}.CONSUMER.MSG.NEXT.{stream}.{durable}",
+        f"$JS.ACK.{stream}.{durable}.>",
+    )
+
+
+def _service(
+    role: str, publish: tuple[str, ...] = (), subscribe: tuple[str, ...] = ()
+) -> Permissions:
+    return Permissions(
+        publish=(*FACTS[role], *_read(subjects.STREAM), *publish),
+        subscribe=(
+            "live.>",
+            f"{inbox_prefix(role)}.>",
+            *(f"$SRV.*{suffix}" for suffix in ("", f".{role}", f".{role}.*")),
+            f"cmd.{role}.>",
+            *subscribe,
+        ),
+        answers=True,
+    )
+
+
+_BLOB_STORE = (
+    f"$O.{subjects.BLOBS_BUCKET}.C.*",
+    f"$O.{subjects.BLOBS_BUCKET}.M.*",
+    *_read(_BLOBS),
+)
+
+_PERMISSIONS: Mapping[str, Permissions] = {
+    OPERATOR: Permissions(
+        publish=(
+            *(f"{JS_API}.STREAM.{verb}.*" for verb in ("CREATE", "UPDATE", "INFO", "MSG.GET")),
+            *(f"{JS_API}.CONSUMER.{verb}.>" for verb in ("CREATE", "DURABLE.CREATE", "INFO")),
+            *(f"{JS_API}.{verb}" for verb in ("INFO", "STREAM.NAMES", "STREAM.LIST")),
+            f"{JS_API}.DIRECT.GET.>",
+            "$SRV.>",
+        ),
+        subscribe=("live.>", f"{inbox_prefix(OPERATOR)}.>"),
+    ),
+    "gateway": _service(
+        "gateway",
+        publish=(
+            "live.intake.error.*",
+            "cmd.>",
+            *_consume(subjects.INTAKE_STREAM, subjects.INTAKE_DURABLE),
+            f"{JS_API}.STREAM.INFO.{subjects.INTAKE_STREAM}",
+            *_BLOB_STORE,
+        ),
+        subscribe=("submit.*", "progress.*.*", "beat.executor.*"),
+    ),
+    "router": _service(
+        "router",
+        publish=(f"$KV.{subjects.LEASES_BUCKET}.router", *_read(_LEASES)),
+        subscribe=("beat.executor.*",),
+    ),
+    "executor": _service(
+        "executor",
+        publish=(
+            "progress.*.*",
+            "beat.executor.*",
+            *_consume(subjects.STREAM, subjects.EXECUTOR_DURABLE),
+            *_BLOB_STORE,
+        ),
+    ),
+    "registry": _service("registry"),
+    "results": _service("results", publish=_BLOB_STORE),
+    AUDITOR: Permissions(
+        publish=_read(subjects.STREAM, AUDIT_API),
+        subscribe=("live.>", f"{inbox_prefix(AUDITOR)}.>"),
+    ),
+}
+
+
+def _server(plan: ServerPlan) -> Iterable[str]:
+    yield f"host: {_text(plan.host)}"
+    yield f"port: {plan.port}"
+    yield f"max_payload: {MAX_PAYLOAD}"
+    if plan.log_file is not None:
+        yield f"log_file: {_text(plan.log_file)}"
+        yield "logfile_size_limit: 10MB"
+        yield "logfile_max_num: 3"
+    yield "logtime: true"
+    yield "jetstream {"
+    yield f"  store_dir: {_text(plan.store_dir)}"
+    yield "  sync_interval: always"
+    yield "  max_memory_store: 256MB"
+    if plan.max_file_store is not None:
+        yield f"  max_file_store: {plan.max_file_store}"
+    yield "}"
+    yield 'system_account: "SYS"'
+
+
+def _accounts(plan: ServerPlan) -> Iterable[str]:
+    yield '  "SYS" {'
+    yield f"    users: [ {{ {_login(plan, SYSTEM)} }} ]"
+    yield "  }"
+    yield f"  {_text(ACCOUNT)} {{"
+    yield "    jetstream: enabled"
+    yield "    users: ["
+    for role in (OPERATOR, *SERVICES):
+        yield from _user(plan, role)
+    yield "    ]"
+    yield "    exports: ["
+    for share in (*_AUDIT, *(share for name in plan.publishers for share in _shares(name))):
+        yield from _export(share)
+    yield "    ]"
+    yield "  }"
+    yield from _outside(_AUDIT_ACCOUNT, _user(plan, AUDITOR), _AUDIT)
+    for name in plan.publishers:
+        login = (f"      {{ {_login(plan, name)} }}",)
+        yield from _outside(_account(name), login, _shares(name))
+
+
+def _user(plan: ServerPlan, role: str) -> Iterable[str]:
+    allowed = permissions(role)
+    yield f"      {{ {_login(plan, role)}, permissions: {{"
+    yield f"        publish: {{ allow: {_list(allowed.publish)} }}"
+    yield f"        subscribe: {{ allow: {_list(allowed.subscribe)} }}"
+    if allowed.answers:
+        yield '        allow_responses: { max: 1, expires: "2m" }'
+    yield "      } }"
+
+
+class _Share(NamedTuple):
+    """A subject of our account that one other account may use, under its own name for it."""
+
+    account: str
+    kind: str
+    ours: str
+    theirs: str
+    many_answers: bool = False
+
+
+_AUDIT_ACCOUNT = "AUDIT"
+_AUDIT = (
+    *(
+        _Share(_AUDIT_ACCOUNT, "service", ours, theirs, many_answers="DIRECT" in ours)
+        for ours, theirs in zip(
+            _read(subjects.STREAM), _read(subjects.STREAM, AUDIT_API), strict=True
+        )
+    ),
+    _Share(_AUDIT_ACCOUNT, "stream", "live.>", "live.>"),
+)
+
+
+def _shares(name: str) -> tuple[_Share, ...]:
+    account = _account(name)
+    return (
+        _Share(account, "service", intake_subject(name), "task.created"),
+        _Share(account, "service", submit_subject(name), "metamcp.tasks.submit"),
+        *(
+            _Share(account, "stream", f"live.{fact}.{name}.>", f"{fact}.>")
+            for fact in PUBLISHER_FACTS
+        ),
+        _Share(account, "stream", f"progress.{name}.*", "progress.*"),
+        _Share(account, "stream", intake_error_subject(name), "intake.error"),
+    )
+
+
+def _export(share: _Share) -> Iterable[str]:
+    many = ", response_type: stream" if share.many_answers else ""
+    only = f"accounts: [{_text(share.account)}]"
+    yield f"      {{ {share.kind}: {_text(share.ours)}{many}, {only} }}"
+
+
+def _outside(account: str, logins: Iterable[str], shares: Iterable[_Share]) -> Iterable[str]:
+    yield f"  {_text(account)} {{"
+    yield "    limits { max_connections: 64, max_subscriptions: 1024 }"
+    yield "    users: ["
+    yield from logins
+    yield "    ]"
+    yield "    imports: ["
+    for share in shares:
+        source = f"{{ account: {_text(ACCOUNT)}, subject: {_text(share.ours)} }}"
+        yield f"      {{ {share.kind}: {source}, to: {_text(share.theirs)} }}"
+    yield "    ]"
+    yield "  }"
+
+
+def _account(name: str) -> str:
+    return f"PUBLISHER-{name}"
+
+
+def _login(plan: ServerPlan, user: str) -> str:
+    if plan.passwords_from_env:
+        variable = "NATS_PASSWORD_" + user.upper().replace("-", "_")
+        return f"user: {_text(user)}, password: ${variable}"
+    login = plan.credentials[user]
+    return f"user: {_text(login.user)}, password: {_text(login.password)}"
+
+
+def _list(texts: Iterable[str]) -> str:
+    return "[" + ", ".join(_text(text) for text in texts) + "]"
+
+
+def _text(value: object) -> str:
+    # A double-quoted JSON string of plain characters is also one of this format.
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def example() -> str:
+    """The configuration for a server of your own, with passwords from its environment."""
+    plan = ServerPlan(
+        port=4222,
+        store_dir=Path("/var/lib/nats/jetstream"),
+        credentials={},
+        passwords_from_env=True,
+    )
+    return "# Written by `python -m services.nats_config`; see README.md.\n" + render(plan)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(example())

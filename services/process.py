@@ -1,0 +1,218 @@
+"""The life of a process: start, run until told to stop, drain, leave with a meaningful exit code.
+
+One implementation serves both a process of its own (`run`) and several in one loop (`serve`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import uuid_utils
+import uvloop
+
+from services import telemetry
+from services.settings import Common, SettingsError, load
+
+DRAIN_S = 10.0
+GRACE_S = 1.0
+INTERRUPTED = 130
+
+log = telemetry.get_logger()
+
+S = TypeVar("S", bound=msgspec.Struct)
+Hook = Callable[[], Awaitable[object]]
+
+
+class Fatal(Exception):
+    """An expected reason to stop: shown to the user as one line, without a traceback."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class Process:
+    """One start of one service.
+
+    `incarnation` is new at every start, so others can tell a restart from a pause.
+    """
+
+    def __init__(self, service: str, instance: str | None = None) -> None:
+        self.service = service
+        self.instance = instance or f"{service}-1"
+        self.incarnation = str(uuid_utils.uuid7())
+        self.stopping = asyncio.Event()
+        self.failure: BaseException | None = None
+        self._hooks: list[Hook] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def on_drain(self, hook: Hook) -> None:
+        """Call `hook` when the process stops; the last one registered is called first."""
+        self._hooks.append(hook)
+
+    def spawn(self, name: str, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a background task; if it raises, the process stops with that error.
+
+        It is cancelled after the drain hooks, so a hook may still talk to it.
+        """
+        task = asyncio.create_task(coro, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def fail(self, where: str, error: BaseException) -> None:
+        """Stop the process because of `error`; the first error is the one reported at the end."""
+        details = {} if isinstance(error, Fatal) else {"exc_info": error}
+        log.error("process_failing", where=where, error=str(error), **details)
+        if self.failure is None:
+            self.failure = error
+        self.stopping.set()
+
+    async def drain(self, within_s: float = DRAIN_S) -> None:
+        """Call the hooks, newest first, then cancel what still runs in the background."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        while self._hooks:
+            hook = self._hooks.pop()
+            left = deadline - loop.time()
+            # A hook that hangs must leave some time to those that come after it.
+            await self._call(hook, left * 0.8 if self._hooks else left)
+        for task in await _cancel(*self._tasks):
+            self.fail(task.get_name(), Fatal(f"{task.get_name()} ignored its cancellation."))
+
+    async def _call(self, hook: Hook, limit_s: float) -> None:
+        name = getattr(hook, "__qualname__", repr(hook))
+        try:
+            async with asyncio.timeout(limit_s) as limit:
+                await hook()
+        except Exception as error:
+            late = Fatal(f"{self.instance}: {name} did not finish within {limit_s:.1f} s.")
+            self.fail(name, late if limit.expired() else error)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(task.get_name(), error)
+
+
+Main = Callable[[Process], Coroutine[Any, Any, None]]
+
+
+async def serve(main: Main, process: Process, *, drain_s: float = DRAIN_S) -> None:
+    """Run `main` until it returns, fails, or `process.stopping` is set; then drain.
+
+    `main` sets up, registers its drain hooks and waits for `process.stopping`; if it doesn't return
+    soon after that (it may still be connecting), it is cancelled. Raises the first error.
+    """
+    with telemetry.in_service(process.service, process.instance):
+        log.info("process_started", incarnation=process.incarnation)
+        try:
+            await _until_stopping(main, process)
+        finally:
+            process.stopping.set()
+            await process.drain(drain_s)
+        log.info("process_stopped", clean=process.failure is None)
+    if process.failure is not None:
+        raise process.failure
+
+
+async def _until_stopping(main: Main, process: Process) -> None:
+    running = asyncio.create_task(main(process), name="main")
+    stopping = asyncio.create_task(process.stopping.wait())
+    try:
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((running,), timeout=GRACE_S)
+    finally:
+        stuck = await _cancel(running, stopping)
+    if stuck:
+        process.fail("main", Fatal(f"{process.instance} ignored its cancellation."))
+    elif not running.cancelled() and (error := running.exception()) is not None:
+        process.fail("main", error)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> set[asyncio.Task[Any]]:
+    """Cancel and wait a little; the answer is whoever still runs."""
+    for task in tasks:
+        task.cancel()
+    return (await asyncio.wait(tasks, timeout=GRACE_S))[1] if tasks else set()
+
+
+def start(
+    main: Callable[[Process, Common, S], Coroutine[Any, Any, None]], service: str, cls: type[S]
+) -> int:
+    """Read the service's settings from the environment and working folder, then `run` it."""
+    try:
+        common = load(Common, "common", os.environ, cwd=Path.cwd())
+        own = load(cls, service, os.environ, cwd=Path.cwd())
+    except SettingsError as error:
+        return _say(str(error))
+    return run(lambda process: main(process, common, own), service=service, settings=common)
+
+
+def run(main: Main, *, service: str, settings: Common) -> int:
+    """Run a service as this process and return its exit code.
+
+    0 after a clean drain, 1 after an error, 130 when a second Ctrl-C cut the drain short.
+    """
+    process = Process(service, settings.instance)
+    try:
+        telemetry.setup(
+            level=settings.log_level,
+            form=settings.log_format,
+            log_dir=settings.log_dir,
+            file_name=process.instance,
+        )
+    except OSError as error:
+        return _say(f"the log can't be written: {error}. Check METAMCP_LOG_DIR.")
+    _relax_gc()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_with_signals(main, process))
+    except Fatal as error:
+        return _say(str(error))
+    except Exception as error:
+        return _say(f"{process.instance} failed: {type(error).__name__}: {error}")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return INTERRUPTED
+    return 0
+
+
+async def _with_signals(main: Main, process: Process) -> None:
+    loop = asyncio.get_running_loop()
+    whole = asyncio.current_task()
+
+    def interrupt() -> None:
+        if process.stopping.is_set() and whole is not None:
+            whole.cancel()
+        process.stopping.set()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGTERM, process.stopping.set)
+    await serve(main, process)
+
+
+def _relax_gc() -> None:
+    """Look for cycles less often, and never among the modules loaded so far.
+
+    Facts are many, short-lived and free of cycles: looking for some among them is work for nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _say(message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return 1

@@ -1,0 +1,282 @@
+"""A service's own view of the log in SQLite: rows and checkpoint change in one transaction.
+
+The log is the truth: a file that is missing, broken, of another version or log is built anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiosqlite
+import structlog
+
+from contracts.facts import Record
+from services.log import START, Batch, Checkpoint, Log, LogMismatch
+
+CHECKPOINT_SCHEMA = """CREATE TABLE IF NOT EXISTS checkpoint (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    version INTEGER, epoch TEXT, seq INTEGER, fact_id TEXT
+)"""
+MOST_WAITING = 4096
+GATHER_S = 0.25
+"""How long rows may wait for others: the log has them already."""
+
+log = structlog.get_logger()
+
+
+class Change(NamedTuple):
+    """One statement and the rows it is run for."""
+
+    sql: str
+    rows: Sequence[Sequence[object]]
+
+
+def view_path(data: Path, instance: str) -> Path:
+    """Where an instance keeps its view: files in this folder may be deleted while it is down."""
+    return data / "views" / f"{instance}.sqlite"
+
+
+Apply = Callable[[list[Record]], Sequence[Change]]
+OnBatch = Callable[[Batch], Awaitable[None] | None]
+
+
+class Projection:
+    """One SQLite file with one writer."""
+
+    def __init__(self, path: Path, schema: Sequence[str], version: int) -> None:
+        self._path = path
+        self._schema = schema
+        self._version = version
+        self._writer: aiosqlite.Connection
+        self._reader: aiosqlite.Connection
+        self._moved = asyncio.Event()
+        self.awaited = asyncio.Event()
+        """Set when somebody waits for rows: they are written without delay then."""
+        self.checkpoint = START
+
+    @classmethod
+    async def open(cls, path: Path, schema: Sequence[str], version: int) -> Projection:
+        """Open or create the file. Raises OSError when the folder cannot be written."""
+        self = cls(path, schema, version)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            await self._connect()
+        except sqlite3.DatabaseError as error:
+            log.warning("projection_rebuilt", path=str(path), error=str(error))
+            await self._disconnect()
+            self._remove()
+            await self._connect()
+        return self
+
+    @property
+    def position(self) -> int:
+        """Sequence through which the rows are complete."""
+        return self.checkpoint.seq
+
+    async def commit(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
+        """Apply changes and move the checkpoint in one transaction."""
+        try:
+            for change in changes:
+                if change.rows:
+                    await self._writer.executemany(change.sql, change.rows)
+            await self._mark(checkpoint)
+            await self._writer.commit()
+        except BaseException:
+            await self._writer.rollback()
+            raise
+        self._arrived(checkpoint)
+
+    async def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a SELECT on the reading connection; it sees committed rows only."""
+        async with self._reader.execute(sql, params) as cursor:
+            return [tuple(row) for row in await cursor.fetchall()]
+
+    async def reached(self, seq: int, timeout_s: float) -> bool:
+        """Wait until the rows are complete through `seq`; False after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.checkpoint.seq < seq:
+                    self.awaited.set()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def reset(self) -> None:
+        """Forget every row and start again from the beginning of the log."""
+        await self._disconnect()
+        self._remove()
+        self.checkpoint = START
+        await self._connect()
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._disconnect()
+
+    async def _connect(self) -> None:
+        self._writer = await aiosqlite.connect(self._path)
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+            await self._writer.execute(f"PRAGMA {pragma}")
+        await self._writer.execute(CHECKPOINT_SCHEMA)
+        select = "SELECT version, epoch, seq, fact_id FROM checkpoint"
+        async with self._writer.execute(select) as cursor:
+            row = await cursor.fetchone()
+        if row and row[0] != self._version:
+            raise sqlite3.DatabaseError(f"version {row[0]} of the view, {self._version} is wanted")
+        for statement in self._schema:
+            await self._writer.execute(statement)
+        if row:
+            self.checkpoint = Checkpoint(*row[1:])
+        else:
+            await self._mark(START)
+        await self._writer.commit()
+        self._reader = await aiosqlite.connect(self._path)
+        await self._reader.execute("PRAGMA query_only=ON")
+
+    async def _disconnect(self) -> None:
+        for name in ("_reader", "_writer"):
+            connection = self.__dict__.pop(name, None)
+            if connection:
+                await connection.close()
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    async def _mark(self, checkpoint: Checkpoint) -> None:
+        row = (1, self._version, *checkpoint)
+        await self._writer.execute("REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?)", row)
+
+    def _arrived(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+
+class Pump:
+    """Moves facts from the log into a projection.
+
+    `on_batch` sees a batch at once. Rows are written behind: `apply` gets the facts of many batches
+    together, so that what changed often is written once.
+    """
+
+    def __init__(self, projection: Projection, apply: Apply, on_batch: OnBatch | None) -> None:
+        self._projection = projection
+        self._apply = apply
+        self._on_batch = on_batch
+        self._unwritten: list[Record] = []
+        self._mark = projection.checkpoint
+        self._wake = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._stopping = False
+
+    async def take(self, batch: Batch, epoch: str) -> None:
+        """Hand one batch on; waits when too much is unwritten."""
+        if self._on_batch:
+            waiting = self._on_batch(batch)
+            if inspect.isawaitable(waiting):
+                await waiting
+        self._unwritten += batch.records
+        last = batch.records[-1] if batch.records else None
+        if last and last.seq == batch.through:
+            self._mark = Checkpoint(epoch, last.seq, last.fact.id)
+        elif batch.through > self._mark.seq or not self._mark.epoch:
+            self._mark = Checkpoint(epoch, batch.through, "")
+        if self._mark != self._projection.checkpoint:
+            self._wake.set()
+        if len(self._unwritten) > MOST_WAITING:
+            self._drained.clear()
+            await self._drained.wait()
+
+    async def write(self) -> None:
+        """Write what has been applied, until stopped."""
+        while not self._stopping:
+            await self._wake.wait()
+            if len(self._unwritten) < MOST_WAITING // 2:
+                await self._gather()
+            self._wake.clear()
+            await self.flush()
+
+    async def _gather(self) -> None:
+        """Let facts come together for one transaction, unless somebody waits for the rows."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):
+                await self._projection.awaited.wait()
+        self._projection.awaited.clear()
+
+    def stop(self) -> None:
+        """Let `write` end after what it has begun."""
+        self._stopping = True
+        self._wake.set()
+        self._projection.awaited.set()
+
+    async def flush(self) -> None:
+        """Write everything taken so far in one transaction."""
+        records, self._unwritten = self._unwritten, []
+        mark = self._mark
+        if mark != self._projection.checkpoint:
+            changes = self._apply(records) if records else ()
+            await self._projection.commit(merge(changes), mark)
+        self._drained.set()
+
+
+def merge(changes: Sequence[Change]) -> list[Change]:
+    """Join neighbours that run the same statement: each statement costs a trip to the thread."""
+    merged: list[tuple[str, list[Sequence[object]]]] = []
+    for sql, rows in changes:
+        if merged and merged[-1][0] == sql:
+            merged[-1][1].extend(rows)
+        else:
+            merged.append((sql, list(rows)))
+    return [Change(sql, rows) for sql, rows in merged]
+
+
+async def project(
+    log_: Log,
+    projection: Projection,
+    filters: Sequence[str],
+    apply: Apply,
+    *,
+    on_batch: OnBatch | None = None,
+    on_reset: Callable[[], None] | None = None,
+) -> None:
+    """Keep the projection in step with the log, for ever.
+
+    `on_batch` gets each batch as it comes; `apply` turns records, all of them seen by `on_batch`
+    before, into changes of rows. When the log turns out to be another one, `on_reset` is called
+    (drop what you hold in memory) and everything is built anew.
+    """
+    while True:
+        try:
+            await _follow(log_, projection, filters, Pump(projection, apply, on_batch))
+        except LogMismatch as error:
+            log.warning("projection_rebuilt", path=str(projection._path), error=str(error))
+            await projection.reset()
+            if on_reset:
+                on_reset()
+
+
+async def _follow(log_: Log, projection: Projection, filters: Sequence[str], pump: Pump) -> None:
+    feeding = asyncio.create_task(_feed(log_, projection.checkpoint, filters, pump))
+    writing = asyncio.create_task(pump.write())
+    try:
+        await asyncio.wait((feeding, writing), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        feeding.cancel()
+        await asyncio.wait((feeding,))
+        pump.stop()
+        await writing
+    feeding.result()
+
+
+async def _feed(log_: Log, after: Checkpoint, filters: Sequence[str], pump: Pump) -> None:
+    async with contextlib.aclosing(log_.follow(filters, after)) as batches:
+        async for batch in batches:
+            await pump.take(batch, log_.epoch)

@@ -1,0 +1,12 @@
+"""Run the registry as a process of its own: `python -m services.registry`."""
+
+from __future__ import annotations
+
+import sys
+
+from services.process import start
+from services.registry.service import NAME, serve
+from services.registry.settings import Settings
+
+if __name__ == "__main__":
+    sys.exit(start(serve, NAME, Settings))

@@ -1,0 +1,270 @@
+"""Which hosts there are and how healthy: what to append, given manifests, probes and the log.
+
+Pure: no clock, no randomness, no I/O. Facts come out without id and writer; the actor adds both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias, assert_never
+
+import msgspec
+
+from contracts.facts import AnyFact, HostFact, McpHealth, McpRegistered, McpRemoved
+from contracts.host import Capability, HealthStatus, Host, Tool
+
+MANIFEST = "manifest"
+DISABLED = "disabled: the manifest or METAMCP_REGISTRY_DISABLED says so"
+RECOVERING = "recovering: it answers again; one more good probe makes it healthy"
+_JITTER = 0.2
+_SOON = 0.2
+_LONGEST_S = 300.0
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the log says about one host."""
+
+    spec: Host | None = None
+    """None: removed, or never registered."""
+    seq: int = 0
+    """Sequence of the `mcp.registered` fact that `spec` comes from."""
+    registered_k: int = 0
+    removed_k: int = 0
+    health_k: int = 0
+    status: HealthStatus = HealthStatus.UNKNOWN
+    reason: str = ""
+    latency_ms: float = 0.0
+    since: float = 0.0
+    """Log time of the last change of health, seconds since the epoch."""
+
+
+State: TypeAlias = Mapping[str, Known]
+NOTHING = Known()
+
+
+class Discovery(msgspec.Struct, frozen=True):
+    """What a host says about itself."""
+
+    tools: tuple[Tool, ...]
+    server: str = ""
+    protocol: str = ""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """The manifests name exactly these hosts."""
+
+    hosts: tuple[Host, ...]
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """A probe of `host` as it stood at sequence `seq` ended."""
+
+    host: str
+    seq: int
+    reason: str = ""
+    """Empty: it answered. Else `<kind>: <what happened and what to do>`."""
+    latency_ms: float = 0.0
+    discovery: Discovery | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the host answered as it should."""
+        return not self.reason
+
+
+Command: TypeAlias = Listed | Probed
+
+
+def initial() -> dict[str, Known]:
+    """No host is known."""
+    return {}
+
+
+def decide(state: State, command: Command) -> list[HostFact]:
+    """Return the facts to append.
+
+    Listing the same hosts again, or finding a healthy host healthy again, appends nothing.
+    """
+    match command:
+        case Listed():
+            return _reconcile(state, command.hosts)
+        case Probed():
+            return _observe(state, command)
+        case _:
+            assert_never(command)
+
+
+def evolve(known: Known, seq: int, at: float, fact: AnyFact) -> Known:
+    """Apply one fact of one host. Total: facts that say nothing about hosts change nothing."""
+    replace = msgspec.structs.replace
+    match fact:
+        case McpRegistered():
+            return replace(known, spec=fact.spec, seq=seq, registered_k=fact.k)
+        case McpRemoved():
+            # A host of the same name that comes later starts without this one's reputation.
+            return replace(
+                known,
+                spec=None,
+                removed_k=fact.k,
+                status=HealthStatus.UNKNOWN,
+                reason="",
+                latency_ms=0.0,
+                since=at,
+            )
+        case McpHealth():
+            return replace(
+                known,
+                health_k=fact.k,
+                status=fact.status,
+                reason=fact.reason,
+                latency_ms=fact.latency_ms,
+                since=at,
+            )
+        case _:
+            return known
+
+
+def judge(before: HealthStatus, ok: bool) -> HealthStatus:
+    """The status after one more probe.
+
+    Down in two steps (healthy, warning, unhealthy), and up from unhealthy in two as well, so that a
+    flapping host is never called healthy on its first good answer. A host nobody knows yet has no
+    good name to lose: it becomes healthy or unhealthy at once.
+    """
+    if before is HealthStatus.UNHEALTHY:
+        return HealthStatus.WARNING if ok else HealthStatus.UNHEALTHY
+    if ok:
+        return HealthStatus.HEALTHY
+    return HealthStatus.WARNING if before is HealthStatus.HEALTHY else HealthStatus.UNHEALTHY
+
+
+def next_probe_s(
+    host: str, interval_s: float, status: HealthStatus, failures: int, n: int
+) -> float:
+    """Seconds until probe `n` of this host: its interval, sooner in doubt, later while it is down.
+
+    `failures` counts failed probes in a row. Jitter of a tenth either way comes from a hash, so
+    that many hosts never fall into step.
+    """
+    if status is HealthStatus.WARNING:
+        delay = interval_s * _SOON
+    elif failures > 1:
+        delay = max(interval_s, min(_LONGEST_S, interval_s * 2.0 ** min(failures - 2, 10)))
+    else:
+        delay = interval_s
+    digest = hashlib.sha256(f"{host}.{n}".encode()).digest()
+    share = int.from_bytes(digest[:8]) / 2**64
+    return delay * (1 + _JITTER * (share - 0.5))
+
+
+def discovered(host: Host, found: Discovery) -> Host:
+    """The host with what discovery found: every tool is also a capability with its parameters.
+
+    A capability that the manifest declares under a tool's name stands.
+    """
+    own = {capability_of(tool) for tool in found.tools}
+    declared = tuple(capability for capability in host.capabilities if capability not in own)
+    names = {capability.name for capability in declared}
+    more = tuple(capability_of(tool) for tool in found.tools if tool.name not in names)
+    return msgspec.structs.replace(
+        host,
+        tools=found.tools,
+        server=found.server,
+        protocol=found.protocol,
+        capabilities=(*declared, *more),
+    )
+
+
+def undiscovered(host: Host) -> Host:
+    """The host as the manifest described it: without tools and the capabilities they stand for."""
+    own = {capability_of(tool) for tool in host.tools}
+    declared = tuple(capability for capability in host.capabilities if capability not in own)
+    return msgspec.structs.replace(host, tools=(), server="", protocol="", capabilities=declared)
+
+
+def capability_of(tool: Tool) -> Capability:
+    """A tool as a capability: its name, and the names of its arguments as parameters."""
+    properties = tool.input_schema.get("properties")
+    names = sorted(properties) if isinstance(properties, dict) else ()
+    return Capability(tool.name, parameters=tuple(names))
+
+
+def started_alike(one: Host, other: Host) -> bool:
+    """Whether a session to one of them serves the other just as well."""
+    return one.endpoint == other.endpoint
+
+
+def probed_alike(one: Host, other: Host) -> bool:
+    """Whether what probes one of them can go on with the other."""
+    same_start = one.limits.start_s == other.limits.start_s
+    return started_alike(one, other) and one.probe == other.probe and same_start
+
+
+def _reconcile(state: State, hosts: Iterable[Host]) -> list[HostFact]:
+    listed = {host.id: host for host in hosts}
+    facts: list[HostFact] = []
+    for name, host in listed.items():
+        known = state.get(name, NOTHING)
+        wanted = _as_registered(host, known.spec)
+        if wanted != known.spec:
+            facts.append(_registered(known, wanted))
+        facts += _health_of_disabled(known, wanted)
+    for name, known in state.items():
+        if name not in listed and known.spec is not None and known.spec.source == MANIFEST:
+            facts.append(_removed(name, known))
+    return facts
+
+
+def _as_registered(host: Host, before: Host | None) -> Host:
+    """A host of the manifest with what an earlier discovery found, if that is still good."""
+    if before is None or not before.tools or not started_alike(host, before):
+        return host
+    return discovered(host, Discovery(before.tools, before.server, before.protocol))
+
+
+def _observe(state: State, probed: Probed) -> list[HostFact]:
+    known = state.get(probed.host, NOTHING)
+    if known.spec is None or not known.spec.enabled or known.seq != probed.seq:
+        return []  # It has changed since the probe began; the next one will tell.
+    facts: list[HostFact] = []
+    if probed.discovery is not None:
+        bare = undiscovered(known.spec)
+        if (spec := discovered(bare, probed.discovery)) != known.spec:
+            facts.append(_registered(known, spec))
+    status = judge(known.status, probed.ok)
+    reason = RECOVERING if probed.ok and status is HealthStatus.WARNING else probed.reason
+    if status is not known.status or _kind(reason) != _kind(known.reason):
+        facts.append(
+            McpHealth(
+                id="",
+                by="",
+                host=probed.host,
+                k=known.health_k + 1,
+                status=status,
+                reason=reason,
+                latency_ms=round(probed.latency_ms, 3),
+            )
+        )
+    return facts
+
+
+def _health_of_disabled(known: Known, wanted: Host) -> list[HostFact]:
+    if wanted.enabled or known.reason == DISABLED:
+        return []
+    k = known.health_k + 1
+    unknown = HealthStatus.UNKNOWN
+    return [McpHealth(id="", by="", host=wanted.id, k=k, status=unknown, reason=DISABLED)]
+
+
+def _registered(known: Known, spec: Host) -> McpRegistered:
+    return McpRegistered(id="", by="", host=spec.id, k=known.registered_k + 1, spec=spec)
+
+
+def _removed(name: str, known: Known) -> McpRemoved:
+    reason = "no manifest names it any more"
+    return McpRemoved(id="", by="", host=name, k=known.removed_k + 1, reason=reason)
+
+
+def _kind(reason: str) -> str:
+    return reason.partition(":")[0]

@@ -1,0 +1,57 @@
+"""The registry put together: connection, log, view, watchers, commands."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from contracts.host import Host
+from services.join import join
+from services.process import Fatal, Process
+from services.projection import Projection, view_path
+from services.registry import manifest
+from services.registry.actor import Registry
+from services.registry.manifest import ManifestError, Places
+from services.registry.projection import SCHEMA, VERSION
+from services.registry.settings import Settings
+from services.settings import Common
+
+NAME = "registry"
+
+
+async def serve(process: Process, common: Common, settings: Settings) -> None:
+    """Run until the process stops. Raises Fatal for a manifest that can't be used."""
+    hosts = listed(common, settings)
+    bus, log = await join(process, common)
+    path = view_path(common.data, process.instance)
+    projection = await Projection.open(path, SCHEMA, VERSION)
+    process.on_drain(projection.close)
+    registry = Registry(log, projection, process.instance, settings)
+    following = process.spawn("registry/follow", registry.follow())
+
+    async def stop_following() -> None:
+        following.cancel()
+        await asyncio.wait((following,))
+
+    process.on_drain(stop_following)
+    process.on_drain(registry.close)
+    process.spawn("registry/watch", registry.run(hosts))
+    handlers = {"list": registry.list_hosts, "probe": registry.probe_now}
+    await bus.serve(NAME, "1.0.0", handlers)
+    await process.stopping.wait()
+
+
+def listed(common: Common, settings: Settings) -> tuple[Host, ...]:
+    """The hosts of the manifests, those disabled by a setting marked so. Raises Fatal."""
+    places = Places(common.data, settings.roots, settings.allow_noop)
+    try:
+        hosts = manifest.load(settings.manifests, places, builtins=settings.builtins)
+    except ManifestError as error:
+        raise Fatal(str(error)) from None
+    if unknown := set(settings.disabled) - {host.id for host in hosts}:
+        raise Fatal(f"METAMCP_REGISTRY_DISABLED names {min(unknown)}, and no manifest has it.")
+    return tuple(
+        msgspec.structs.replace(host, enabled=False) if host.id in settings.disabled else host
+        for host in hosts
+    )

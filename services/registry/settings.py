@@ -1,0 +1,37 @@
+"""Settings of the registry: METAMCP_REGISTRY_<NAME>, or section [registry] of metamcp.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which hosts there are and how they are watched."""
+
+    manifests: Annotated[
+        tuple[Path, ...],
+        msgspec.Meta(description="Manifest files with your own hosts; see docs/manifest.md."),
+    ] = ()
+    builtins: Annotated[bool, msgspec.Meta(description="Offer the hosts that come with it.")] = True
+    disabled: Annotated[
+        tuple[str, ...], msgspec.Meta(description="Ids of hosts that get no work and no probe.")
+    ] = ()
+    roots: Annotated[
+        tuple[Path, ...],
+        msgspec.Meta(
+            description="Folders that tasks may name to hosts that work on files, such as git;"
+            " every user of the API can read what lies in them."
+        ),
+    ] = ()
+    allow_noop: Annotated[
+        bool, msgspec.Meta(description="Accept hosts of kind `noop`: for benchmarks only.")
+    ] = False
+    probe_limit_s: Annotated[
+        float, msgspec.Meta(description="Limit of one probe of a running host.", gt=0, le=300)
+    ] = 10.0
+    starts_at_once: Annotated[
+        int, msgspec.Meta(description="How many hosts are started at the same time.", ge=1, le=64)
+    ] = 2

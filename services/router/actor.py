@@ -1,0 +1,382 @@
+"""The router's shell: follows the log, holds the lease, and appends what the plan decides.
+
+Nothing is decided here. Whatever is appended is guarded: a router that was overtaken is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from contracts import subjects
+from contracts.errors import Rejected
+from contracts.facts import LogRouter, Record
+from contracts.wire import Beat
+from services import telemetry
+from services.actor import Supervisor
+from services.ids import new_id
+from services.log import AlreadyRecorded, Append, Batch, Log, LogMismatch, LogUnavailable
+from services.projection import Change, Projection, project
+from services.router.beats import LOOK_S, Beats
+from services.router.clock import LogClock, Moment
+from services.router.domain import State, evolve, initial
+from services.router.plan import Decision, Plan
+from services.router.projection import load, rows
+from services.router.settings import Settings
+from services.router.state import Changes
+from services.store import Lease, LeaseLost, StoreError
+
+LEASE = "router"
+ROUND = 256
+"""Facts decided at once."""
+STOP_S = 3.0
+"""How long a clean end waits, first for facts on their way, then for the lease to be given up."""
+MOST_PENDING = 4096
+"""Facts decided and not folded yet; beyond that the router waits for the log."""
+
+log = telemetry.get_logger()
+_beat = msgspec.json.Decoder(Beat)
+
+
+class LeaseHolder(Protocol):
+    """What the router needs of `services.store.Leases`."""
+
+    async def acquire(self, name: str, holder: str, ttl: int) -> Lease | None:
+        """Take a free lease; None if another holds it. Raises StoreError."""
+
+    async def renew(self, lease: Lease) -> Lease:
+        """Start its time anew. Raises LeaseLost or StoreError."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give it up at once. Raises StoreError."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who writes: the instance stands in the facts, the incarnation holds the lease."""
+
+    instance: str
+    incarnation: str
+
+
+class Router:
+    """One router, active or standing by. `run` until cancelled; `stop` first for a clean end."""
+
+    def __init__(
+        self,
+        log_: Log,
+        projection: Projection,
+        leases: LeaseHolder,
+        settings: Settings,
+        who: Identity,
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log_
+        self._projection = projection
+        self._leases = leases
+        self._settings = settings
+        self._who = who
+        self._mono = mono
+        self._state = initial()
+        self._unwritten = Changes()
+        self._beats = Beats(settings.lost_after_s)
+        self._clock = LogClock(0.0, 0.0)
+        self._plan: Plan | None = None
+        self._lease_until = 0.0
+        self._wake = asyncio.Event()
+        self._folded = asyncio.Event()
+        self._live = asyncio.Event()
+        self._deposed = asyncio.Event()
+        self._unleased = asyncio.Event()
+        self._unleased.set()
+        self._stopping = False
+        self._appending: set[asyncio.Task[None]] = set()
+        self._supervisor = Supervisor("router")
+
+    @property
+    def state(self) -> State:
+        """The fold of the log, for those who only look."""
+        return self._state
+
+    @property
+    def active(self) -> bool:
+        """Whether this router decides."""
+        return self._plan is not None
+
+    def status(self) -> dict[str, object]:
+        """Return what an operator asks first."""
+        plan = self._plan
+        return {
+            "instance": self._who.instance,
+            "active": plan is not None,
+            "term": self._state.term,
+            "position": self._state.seq,
+            "open": len(self._state.tasks),
+            "in_flight": self._state.flight,
+            "queued": plan.waiting if plan else None,
+        }
+
+    async def run(self) -> None:
+        """Follow, stand by or decide, for ever. Raises Escalated when a part keeps failing."""
+        self._supervisor.start("follow", self._follow)
+        self._supervisor.start("lead", self._lead)
+        self._supervisor.start("decide", self._decide)
+        await self._supervisor.run()
+
+    async def stop(self) -> None:
+        """Decide no more, wait for what is being appended, and give the lease up."""
+        self._stopping = True
+        self._deposed.set()
+        self._wake.set()
+        if self._appending:
+            await asyncio.wait(self._appending, timeout=STOP_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self._unleased.wait()
+
+    def poke(self) -> None:
+        """Look at the clock again now."""
+        self._wake.set()
+
+    def hear(self, payload: bytes) -> None:
+        """Take a heartbeat from the wire; what is not one is ignored."""
+        try:
+            beat = _beat.decode(payload)
+        except msgspec.MsgspecError:
+            return
+        if self._beats.hear(beat, self._mono()):
+            self._wake.set()
+
+    def listen(self) -> None:
+        """From now on every heartbeat is heard."""
+        self._beats.listen(self._mono())
+
+    def deafen(self) -> None:
+        """The connection is cut: heartbeats may be missed."""
+        self._beats.deafen()
+
+    async def _follow(self) -> None:
+        self._state = await load(self._projection)
+        self._unwritten = Changes()
+        self._depose()
+        await project(
+            self._log,
+            self._projection,
+            (">",),
+            self._apply,
+            on_batch=self._noticed,
+            on_reset=self._reset,
+        )
+
+    def _apply(self, records: list[Record]) -> list[Change]:
+        """The rows of everything touched since the last time, as the state has it now."""
+        unwritten, self._unwritten = self._unwritten, Changes()
+        return rows(self._state, unwritten)
+
+    def _noticed(self, batch: Batch) -> None:
+        for record in batch.records:
+            evolve(self._state, record)
+        changes = self._state.take_changes()
+        self._unwritten.add(changes)
+        self._state.seq = max(self._state.seq, batch.through)
+        if batch.live:
+            self._live.set()
+        if self._plan is not None and self._plan.over:
+            self._depose()
+        if self._plan is not None and batch.records:
+            mono = self._mono()
+            facts = [(record.seq, record.at) for record in batch.records]
+            if batch.live and self._clock.observe(facts, mono):
+                log.warning("log_clock_jumped", seq=batch.through)
+                self._plan.begin(self._clock.moment(mono))
+            self._plan.notice(changes, self._clock.moment(mono))
+            self._wake.set()
+        self._folded.set()
+
+    def _reset(self) -> None:
+        self._state = initial()
+        self._unwritten = Changes()
+        self._live.clear()
+        self._depose()
+
+    def _depose(self) -> None:
+        """Stop deciding; whoever holds the lease next begins a new term."""
+        self._plan = None
+        self._deposed.set()
+
+    async def _lead(self) -> None:
+        while True:
+            await self._live.wait()
+            self._deposed.clear()
+            if self._stopping:
+                return
+            self._unleased.clear()
+            try:
+                lease = await self._acquire()
+                reigned = lease is not None and await self._reign(lease)
+            finally:
+                self._unleased.set()
+            if not reigned:
+                await self._deposed_within(self._settings.lease_ttl_s / 4)
+
+    async def _acquire(self) -> Lease | None:
+        began = self._mono()
+        try:
+            lease = await self._leases.acquire(
+                LEASE, self._who.incarnation, self._settings.lease_ttl_s
+            )
+        except StoreError as error:
+            log.warning("router_lease_unknown", error=str(error))
+            return None
+        self._lease_until = began + self._settings.lease_ttl_s
+        return lease
+
+    async def _reign(self, lease: Lease) -> bool:
+        """Begin a term and keep the lease until it is lost or somebody else has begun one.
+
+        False when no term could be begun because the log does not answer.
+        """
+        try:
+            async with asyncio.timeout(self._settings.lease_ttl_s):
+                await self._begin_term()
+            while not await self._deposed_within(self._settings.lease_ttl_s / 4):
+                lease = await self._renew(lease)
+        except (TimeoutError, LeaseLost, AlreadyRecorded) as error:
+            log.warning("router_lost_its_term", error=repr(error))
+        except LogUnavailable as error:
+            log.warning("router_began_no_term", error=str(error))
+            return False
+        finally:
+            self._plan = None
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(self._settings.lease_ttl_s):
+                    await self._leases.release(lease)
+            log.info("router_standing_by", term=self._state.term)
+        return True
+
+    async def _renew(self, lease: Lease) -> Lease:
+        """Renew; as long as the lease would still hold, a store that does not answer is no loss."""
+        began = self._mono()
+        try:
+            async with asyncio.timeout(max(0.0, self._lease_until - began)):
+                lease = await self._leases.renew(lease)
+        except LeaseLost:
+            raise
+        except StoreError as error:
+            if self._mono() >= self._lease_until:
+                raise LeaseLost(str(error)) from error
+        else:
+            self._lease_until = began + self._settings.lease_ttl_s
+        return lease
+
+    async def _begin_term(self) -> None:
+        """Append the next `log.router` and fold through it: then nothing older can be missing."""
+        last = await self._log.last(subjects.ROUTERS)
+        term = last.fact.term + 1 if last and isinstance(last.fact, LogRouter) else 1
+        fact = LogRouter(id=new_id(), by=self._who.instance, term=term)
+        seq = await self._log.append(fact, subjects.router_term(last.seq if last else 0))
+        mono = self._mono()
+        record = await self._log.at(seq)
+        while self._state.seq < seq:
+            self._folded.clear()
+            await self._folded.wait()
+        if record is None or self._state.term_seq != seq or self._deposed.is_set():
+            raise LeaseLost(f"term {term} was over before it began")
+        self._clock = LogClock(record.at, mono)
+        self._plan = Plan(self._state, self._settings, self._clock, self._who.instance, new_id)
+        self._plan.begin(self._moment())
+        log.info("router_active", term=term, open_tasks=len(self._state.tasks))
+        self._wake.set()
+
+    async def _deposed_within(self, seconds: float) -> bool:
+        """Wait, less if the term is over or the router stops; True then."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._deposed.wait()
+        return self._deposed.is_set()
+
+    async def _decide(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            more = self._round()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0 if more else self._sleep_s()):
+                    await self._wake.wait()
+
+    def _round(self) -> bool:
+        """Decide once and append it on the side; True if there may be more to decide at once."""
+        self._beats.look(self._mono())
+        plan = self._plan
+        if plan is None or self._mono() >= self._lease_until:
+            return False
+        room = min(ROUND, MOST_PENDING - plan.pending)
+        decisions = plan.decide(self._moment(), self._beats, room) if room > 0 else []
+        if decisions:
+            task = asyncio.create_task(self._append(plan, decisions), name="router-append")
+            self._appending.add(task)
+            task.add_done_callback(self._appending.discard)
+        return bool(decisions) and len(decisions) == room
+
+    def _sleep_s(self) -> float:
+        if self._plan is None:
+            return LOOK_S
+        seconds = self._plan.sleep_s(self._moment(), self._beats)
+        return LOOK_S if seconds is None else min(seconds, LOOK_S)
+
+    async def _append(self, plan: Plan, decisions: list[Decision]) -> None:
+        items = [Append(decision.fact, decision.guard, decision.trace) for decision in decisions]
+        try:
+            outcomes = await self._outcomes(plan, decisions, items)
+            for decision, outcome in zip(decisions, outcomes, strict=True):
+                if self._plan is plan and isinstance(outcome, AlreadyRecorded):
+                    self._refused(plan, decision, outcome)
+        except Exception as error:
+            # What became of these facts is not known: a new term reads it from the log.
+            log.warning("router_append_failed", facts=len(items), error=repr(error))
+            if self._plan is plan:
+                self._depose()
+
+    async def _outcomes(
+        self, plan: Plan, decisions: list[Decision], items: list[Append]
+    ) -> list[int | AlreadyRecorded | None]:
+        try:
+            return list(await self._log.append_all(items))
+        except (Rejected, LogUnavailable):
+            # The log would not take one of them; the others, stored or not, can be sent again.
+            pairs = zip(decisions, items, strict=True)
+            return [await self._append_one(plan, decision, item) for decision, item in pairs]
+
+    async def _append_one(
+        self, plan: Plan, decision: Decision, item: Append
+    ) -> int | AlreadyRecorded | None:
+        """Append what is not folded yet; a fact that the log won't take is decided anew later."""
+        if self._plan is not plan or not plan.awaits(decision.key):
+            return None
+        try:
+            return await self._log.append(*item)
+        except AlreadyRecorded as refusal:
+            return refusal
+        except (Rejected, LogUnavailable) as error:
+            log.warning("router_fact_refused", task=decision.key, error=str(error))
+            if self._plan is plan:
+                plan.set_aside(decision.key, self._moment())
+                self._wake.set()
+            return None
+
+    def _refused(self, plan: Plan, decision: Decision, refusal: AlreadyRecorded) -> None:
+        record = refusal.record
+        log.debug("router_overtaken", subject=refusal.subject, by=record and record.subject)
+        if record is None:
+            raise LogMismatch(f"{refusal.subject}: the log has lost the fact it was guarded by")
+        if isinstance(record.fact, LogRouter):
+            self._depose()
+            return
+        plan.refused(decision.key, record.seq, self._moment())
+        self._wake.set()
+
+    def _moment(self) -> Moment:
+        return self._clock.moment(self._mono())

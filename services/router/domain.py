@@ -1,0 +1,196 @@
+"""What the router owes each open task: an end, a host, or nothing yet.
+
+Pure: `evolve` folds the log into the `State`, `decide` says the next step of one task.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import NamedTuple, TypeAlias
+
+from contracts.facts import Failure, FailureKind, JobFailed, Outcome
+from contracts.host import Host
+from contracts.task import MCP_CALL
+from services.router.clock import LogClock
+from services.router.select import Demand
+from services.router.settings import Settings
+from services.router.state import SICK, OpenTask, Phase, State, evolve, initial, key_of
+
+__all__ = [
+    "End",
+    "Lose",
+    "Ready",
+    "State",
+    "Step",
+    "Wait",
+    "backoff_s",
+    "decide",
+    "demand",
+    "evolve",
+    "expires_at",
+    "initial",
+    "key_of",
+    "replayable",
+]
+
+MAX_BACKOFF_S = 60.0
+UNKNOWN = frozenset({FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST})
+"""After these nobody knows whether the host did the work, unless it was never called."""
+_EARLY_S = 0.5
+"""An executor that ends an attempt at the task's deadline may read its clock a little early."""
+
+
+class End(NamedTuple):
+    """The task is over; the router writes its `job.done`."""
+
+    outcome: Outcome
+    error: Failure | None = None
+
+
+class Lose(NamedTuple):
+    """The attempt is lost; the router writes its `job.failed`."""
+
+    message: str
+
+
+class Wait(NamedTuple):
+    """Nothing to do before `until`, unless a fact comes."""
+
+    until: float
+
+
+class Ready(NamedTuple):
+    """It wants a host now, and looks again at `until`."""
+
+    until: float
+    spare_until: float
+    """Before this, no host that looked sick gets it again."""
+
+
+Step: TypeAlias = End | Lose | Wait | Ready
+
+
+def decide(task: OpenTask, now: float, rules: Settings, clock: LogClock) -> Step:
+    """Say what the router owes this task at log time `now`; which host is up to `select`.
+
+    Given again with nothing new, the answer is the same.
+    """
+    expires = expires_at(task, rules, clock)
+    if task.phase is Phase.RUNNING:
+        return _watch(task, now, expires + rules.grace_s, rules, clock)
+    if task.invalid:
+        return End(Outcome.REJECTED, Failure("invalid", task.invalid))
+    if task.cancelled:
+        return End(Outcome.CANCELLED)
+    failed_at = clock.moved(task.head_at, task.head)
+    if task.failure is not None and (end := _after(task, failed_at >= expires - _EARLY_S, rules)):
+        return end
+    if now >= expires:
+        return End(Outcome.TIMED_OUT, _too_late(task))
+    if task.phase is Phase.ROUTED:
+        return Wait(expires)
+    again = failed_at + backoff_s(task.task, task.attempt) if task.failure else 0.0
+    start = clock.moved(task.at, task.seq) + task.delay_s if task.delay_s else 0.0
+    if task.failure is not None and task.failure.kind not in SICK:
+        start = max(start, again)
+    return Wait(min(start, expires)) if now < start else Ready(expires, again)
+
+
+def expires_at(task: OpenTask, rules: Settings, clock: LogClock) -> float:
+    """Return the log time at which the whole task must be over."""
+    return clock.moved(task.at, task.seq) + (task.deadline_s or rules.default_deadline_s)
+
+
+def demand(state: State, task: OpenTask) -> Demand:
+    """Return what decides which hosts may serve it.
+
+    Users without hosts of their own see the same hosts, so their tasks share a demand.
+    """
+    user = task.user if task.user in state.owners else ""
+    return Demand(task.need, user, task.excluded, task.fallback)
+
+
+def backoff_s(task: str, attempt: int) -> float:
+    """Return the pause after this attempt failed: 2^n seconds, at most 60, the last half of it by
+    a hash of both, so that tasks that failed together do not come back together."""
+    ceiling = min(2.0 ** min(attempt, 10), MAX_BACKOFF_S)
+    fraction = int.from_bytes(sha256(f"{task}.{attempt}".encode()).digest()[:4], "big") / 2**32
+    return float(ceiling * (0.5 + 0.5 * fraction))
+
+
+def replayable(host: Host | None, type_: str) -> bool:
+    """Tell whether running this task type twice on this host is harmless, as the host itself says.
+
+    The router does not read inputs: for `mcp.call` every tool it may name has to be harmless.
+    """
+    if host is None or host.replay == "never":
+        return False
+    if host.replay == "always":
+        return True
+    harmless = {tool.name for tool in host.tools if tool.read_only or tool.idempotent}
+    binding = host.task_types.get(type_)
+    if binding is not None:
+        if binding.replayable is not None:
+            return binding.replayable
+        return all(step.tool in harmless for step in binding.steps)
+    listed = {tool.name for tool in host.tools}
+    callable_ = listed if host.callable_tools is None else listed & set(host.callable_tools)
+    return type_ == MCP_CALL and bool(callable_) and callable_ <= harmless
+
+
+def _watch(task: OpenTask, now: float, late: float, rules: Settings, clock: LogClock) -> Step:
+    """A claimed attempt is its executor's, until that has overrun its time."""
+    permit = clock.moved(task.permit_until, task.head) + rules.grace_s
+    if now >= late:
+        return End(Outcome.TIMED_OUT, _too_late(task))
+    if now >= permit:
+        return Lose(f"{task.executor} let its permit expire without an outcome")
+    return Wait(min(late, permit))
+
+
+def _after(task: OpenTask, late: bool, rules: Settings) -> End | None:
+    """End the task if its failed attempt was the last one."""
+    failure = task.failure
+    assert failure is not None
+    error = _final(task, failure, rules)
+    if late and (error is None or failure.kind in UNKNOWN):
+        return End(Outcome.TIMED_OUT, _too_late(task))
+    return End(Outcome.FAILED, error) if error else None
+
+
+def _final(task: OpenTask, failure: JobFailed, rules: Settings) -> Failure | None:
+    """Return the error the task fails with, None if it may be tried again."""
+    if failure.kind in UNKNOWN and failure.called is not False:
+        if not failure.retryable and task.on_unknown != "retry":
+            text = f"whether the work was done is not known ({failure.kind}): {failure.message}"
+            return Failure("outcome_unknown", text)
+    elif not _may_repeat(task, failure):
+        return Failure(failure.kind, failure.message)
+    if task.attempt >= (task.max_attempts or rules.max_attempts):
+        return Failure(failure.kind, failure.message)
+    return None
+
+
+def _may_repeat(task: OpenTask, failure: JobFailed) -> bool:
+    """The outcome is known: may another attempt have a better one?"""
+    match failure.kind:
+        case FailureKind.HOST_GONE | FailureKind.UNREACHABLE:
+            return True
+        case FailureKind.TIMEOUT | FailureKind.CUT | FailureKind.LOST:
+            return True
+        case FailureKind.TOOL:
+            return failure.retryable or task.retry_tool_errors
+        case FailureKind.PROTOCOL:
+            return failure.retryable
+        case FailureKind.TOO_LARGE | FailureKind.FORBIDDEN_PATH | FailureKind.BAD_INPUT:
+            return False
+
+
+def _too_late(task: OpenTask) -> Failure:
+    if task.failure is not None:
+        return Failure("deadline", f"attempt {task.attempt} failed: {task.failure.message}")
+    if task.phase is Phase.RUNNING:
+        return Failure("deadline", f"attempt {task.attempt} was still running on {task.host}")
+    if task.phase is Phase.ROUTED:
+        return Failure("queue_timeout", "no executor took the task before its deadline")
+    return Failure("queue_timeout", "no host had a free slot before the task's deadline")

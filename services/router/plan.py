@@ -1,0 +1,394 @@
+"""What the active router does next: ends, losses, routes, in rounds that need not wait for the log.
+
+Pure: all of it follows from the state, the settings and the moments given. What has been decided
+but is not folded yet is kept aside and counts as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import NamedTuple
+
+from contracts import subjects
+from contracts.facts import Failure, FailureKind, JobDone, JobFailed, Outcome, TaskRouted
+from contracts.route import Route
+from contracts.subjects import Guard
+from contracts.task import Priority
+from services.router import domain
+from services.router.beats import Beats, Claimant
+from services.router.clock import LogClock, Moment
+from services.router.domain import End, Lose, Ready, Wait
+from services.router.queue import Next, Queue, Waiting
+from services.router.select import Demand, Screen, Selection, choose, policy, screen, why_nobody
+from services.router.settings import Settings
+from services.router.state import Changes, OpenTask, Phase, State
+from services.router.timers import Timers
+
+PAUSE_S = 5.0
+"""How long a task rests when the log would not take its fact."""
+RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+class Decision(NamedTuple):
+    """A fact to append, for the task `key`."""
+
+    key: str
+    fact: TaskRouted | JobFailed | JobDone
+    guard: Guard
+    trace: str
+
+
+class _Pending(NamedTuple):
+    """A decision on its way: resolved when the task's attempt or job head differ from these."""
+
+    attempt: int
+    head: int
+    user: str
+    host: str
+    """Empty unless it is a route."""
+
+
+class Plan:
+    """The to-do list of one term: the one the state is in when the plan is made.
+
+    `by` names the writer, `mint` makes fact ids.
+    """
+
+    def __init__(
+        self, state: State, rules: Settings, clock: LogClock, by: str, mint: Callable[[], str]
+    ) -> None:
+        self._state = state
+        self._rules = rules
+        self._clock = clock
+        self._by = by
+        self._mint = mint
+        self._policy = policy(rules)
+        self._term = state.term
+        self._guard = subjects.router_term(state.term_seq)
+        self._queue = Queue(rules.age_s)
+        self._timers = Timers()
+        self._due: dict[str, End | Lose] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._used: dict[str, int] = {}
+        self._busy: dict[str, int] = {}
+        self._flight = 0
+        self._screens: dict[Demand, Screen] = {}
+        self._parked: dict[str, set[Demand]] = {}
+        self._hopeless: set[str] = set()
+        self._aside: dict[str, float] = {}
+        """Tasks whose fact the log would not take, and the log time to try again."""
+        self._claims: dict[Claimant, dict[str, float]] = {}
+        self._claim_of: dict[str, Claimant] = {}
+
+    @property
+    def pending(self) -> int:
+        """Decisions that are not folded yet."""
+        return len(self._pending)
+
+    @property
+    def over(self) -> bool:
+        """Another router has begun a term."""
+        return self._state.term_seq != self._guard.seq
+
+    @property
+    def waiting(self) -> int:
+        """Tasks in the queue."""
+        return len(self._queue)
+
+    def begin(self, moment: Moment) -> None:
+        """Look at every open task; also after the log's clock has jumped."""
+        self._queue = Queue(self._rules.age_s)
+        self._timers = Timers()
+        self._parked.clear()
+        self._aside.clear()
+        for key in list(self._state.tasks):
+            self._review(key, moment)
+
+    def notice(self, changes: Changes, moment: Moment) -> None:
+        """Take up what the state has just folded."""
+        if changes.hosts:
+            self._hosts_changed(changes.owners, moment)
+        for key in changes.tasks:
+            known = self._pending.get(key)
+            if known is not None and self._resolved(key, known):
+                self._drop(key, known, moment)
+            self._aside.pop(key, None)
+            self._review(key, moment)
+        for host in changes.freed_hosts:
+            self._wake(host)
+        for user in changes.freed_users:
+            self._queue.release(user, moment.now)
+
+    def refused(self, key: str, seq: int, moment: Moment) -> None:
+        """The log refused this decision because of the fact at `seq`; once folded, decide again."""
+        known = self._pending.get(key)
+        if known is not None and seq <= self._state.seq:
+            self._drop(key, known, moment)
+            self._review(key, moment)
+
+    def awaits(self, key: str) -> bool:
+        """Tell whether a decision about this task is not folded yet."""
+        return key in self._pending
+
+    def set_aside(self, key: str, moment: Moment) -> None:
+        """The log would not take this decision: leave the task alone for `PAUSE_S` seconds."""
+        if (known := self._pending.get(key)) is not None:
+            self._aside[key] = moment.now + PAUSE_S
+            self._drop(key, known, moment)
+            self._review(key, moment)
+
+    def decide(self, moment: Moment, beats: Beats, limit: int) -> list[Decision]:
+        """Return up to `limit` facts to append now, one per task; none comes a second time."""
+        for key in self._timers.due(moment.now):
+            self._review(key, moment)
+        self._mourn(moment, beats)
+        out = [self._close(key, step) for key, step in list(islice(self._due.items(), limit))]
+        index = 0
+        while len(out) < limit and (found := self._next(moment)) is not None:
+            out.append(self._route(*found, index, moment))
+            index += 1
+        return out
+
+    def sleep_s(self, moment: Moment, beats: Beats) -> float | None:
+        """Return the seconds until something is due without news; None: nothing is."""
+        first = self._timers.first()
+        times = [] if first is None else [first - moment.now]
+        for who, keys in self._claims.items():
+            lost_at = beats.lost_at(who, next(iter(keys.values())))
+            if lost_at is not None:
+                times.append(lost_at - moment.mono)
+        return max(0.0, min(times)) if times else None
+
+    def _resolved(self, key: str, known: _Pending) -> bool:
+        task = self._state.tasks.get(key)
+        return task is None or (task.attempt, task.head) != (known.attempt, known.head)
+
+    def _review(self, key: str, moment: Moment) -> None:
+        """Put the task where it belongs now: due, queue, hopeless, claims, or only a timer."""
+        self._due.pop(key, None)
+        self._queue.leave(key)
+        self._hopeless.discard(key)
+        if key in self._claim_of:
+            self._unclaim(key)
+        task = self._state.tasks.get(key)
+        if task is None:
+            self._timers.clear(key)
+            return
+        if key in self._pending:
+            return
+        if moment.now < self._aside.get(key, moment.now):
+            self._timers.set(key, self._aside[key])
+            return
+        self._aside.pop(key, None)
+        step = domain.decide(task, moment.now, self._rules, self._clock)
+        if isinstance(step, Ready):
+            self._ready(key, task, step, moment.now)
+        elif isinstance(step, Wait):
+            self._timers.set(key, step.until)
+            if task.phase is Phase.RUNNING:
+                self._claim(key, task, moment.mono)
+        else:
+            self._due[key] = step
+
+    def _ready(self, key: str, task: OpenTask, step: Ready, now: float) -> None:
+        wanted = domain.demand(self._state, task)
+        at = self._clock.moved(task.at, task.seq)
+        if self._screen(wanted).possible:
+            self._timers.set(key, step.until)
+            self._queue.enter(
+                Waiting(task.seq, at, key), task.user, RANK[task.priority], wanted, now
+            )
+            return
+        early = not 0 < self._state.first_host_seq < task.seq
+        until = at + self._rules.no_host_grace_s
+        if early and now < until:
+            self._hopeless.add(key)
+            self._timers.set(key, min(until, step.until))
+            return
+        why = why_nobody(wanted._replace(user=task.user), self._state.hosts.values())
+        # What has been tried has not been refused.
+        outcome = Outcome.FAILED if task.attempt else Outcome.REJECTED
+        self._due[key] = End(outcome, Failure("no_host", why))
+
+    def _hosts_changed(self, owners: set[str], moment: Moment) -> None:
+        self._screens.clear()
+        self._parked.clear()
+        self._queue.unpark_all()
+        again = list(self._hopeless)
+        for user in owners:
+            again += self._queue.keys_of(user)
+        for wanted in self._queue.demands():
+            if not self._screen(wanted).possible:
+                again += self._queue.keys(wanted)
+        for key in again:
+            self._review(key, moment)
+
+    def _screen(self, wanted: Demand) -> Screen:
+        found = self._screens.get(wanted)
+        if found is None:
+            if len(self._screens) > 10_000:
+                self._screens.clear()
+            found = self._screens[wanted] = screen(wanted, self._state.hosts.values())
+        return found
+
+    def _next(self, moment: Moment) -> tuple[str, OpenTask, Selection] | None:
+        """Find the next task that gets a host, putting aside those that can't have one now."""
+        state, rules, queue = self._state, self._rules, self._queue
+        while state.flight + self._flight < rules.max_concurrent_jobs:
+            first = queue.best(moment.now)
+            if first is None:
+                return None
+            busy = state.busy.get(first.user, 0) + self._busy.get(first.user, 0)
+            if busy >= rules.max_per_user:
+                queue.hold(first.user)
+                continue
+            task, found = state.tasks[first.key], self._screen(first.demand)
+            if found.lifted and self._spares(first, task, moment.now):
+                continue
+            chosen = choose(found, first.user, self._slots(found), state.taste, self._policy)
+            if chosen is not None:
+                return first.key, task, chosen
+            queue.park(first.demand)
+            for fit in found.fits:
+                self._parked.setdefault(fit.host, set()).add(first.demand)
+        return None
+
+    def _spares(self, first: Next, task: OpenTask, now: float) -> bool:
+        """Let a task whose every host looked sick wait out its backoff."""
+        step = domain.decide(task, now, self._rules, self._clock)
+        if not isinstance(step, Ready) or step.spare_until <= now:
+            return False
+        self._queue.leave(first.key)
+        self._timers.set(first.key, min(step.spare_until, step.until))
+        return True
+
+    def _slots(self, found: Screen) -> dict[str, int]:
+        slots = {}
+        for fit in found.fits:
+            used = self._state.used.get(fit.host, 0) + self._used.get(fit.host, 0)
+            if used:
+                slots[fit.host] = used
+        return slots
+
+    def _route(
+        self, key: str, task: OpenTask, chosen: Selection, index: int, moment: Moment
+    ) -> Decision:
+        state, rules = self._state, self._rules
+        self._queue.served(task.user)
+        self._queue.leave(key)
+        self._hold(key, task, chosen.host)
+        route = Route(
+            host=chosen.host,
+            host_seq=chosen.host_seq,
+            basis=state.seq,
+            index=index,
+            now=moment.now,
+            term=self._term,
+            policy=chosen.policy,
+            job_head=task.head,
+            input_sha256=task.digest,
+            slots=chosen.slots,
+            candidates=chosen.candidates,
+            removed=chosen.removed,
+            timeout_s=task.timeout_s or rules.default_task_timeout_s,
+            expires=domain.expires_at(task, rules, self._clock),
+        )
+        fact = TaskRouted(
+            id=self._mint(),
+            by=self._by,
+            user=task.user,
+            task=task.task,
+            attempt=task.attempt + 1,
+            route=route,
+        )
+        return Decision(key, fact, self._guard, task.trace)
+
+    def _close(self, key: str, step: End | Lose) -> Decision:
+        task = self._state.tasks[key]
+        self._forget(key)
+        self._hold(key, task, "")
+        fact: JobDone | JobFailed
+        if isinstance(step, End):
+            fact = JobDone(
+                id=self._mint(),
+                by=self._by,
+                user=task.user,
+                task=task.task,
+                outcome=step.outcome,
+                attempt=task.attempt,
+                host=task.host,
+                input_sha256=task.digest,
+                error=step.error,
+            )
+        else:
+            entry = self._state.hosts.get(task.host)
+            fact = JobFailed(
+                id=self._mint(),
+                by=self._by,
+                user=task.user,
+                task=task.task,
+                attempt=task.attempt,
+                host=task.host,
+                kind=FailureKind.LOST,
+                message=step.message,
+                retryable=domain.replayable(entry.spec if entry else None, task.need.type),
+            )
+        return Decision(key, fact, subjects.job_head(task.user, task.task, task.head), task.trace)
+
+    def _forget(self, key: str) -> None:
+        self._due.pop(key, None)
+        self._timers.clear(key)
+        if key in self._claim_of:
+            self._unclaim(key)
+
+    def _hold(self, key: str, task: OpenTask, host: str) -> None:
+        """Count a decision that is on its way to the log."""
+        self._pending[key] = _Pending(task.attempt, task.head, task.user, host)
+        if host:
+            self._used[host] = self._used.get(host, 0) + 1
+            self._busy[task.user] = self._busy.get(task.user, 0) + 1
+            self._flight += 1
+
+    def _drop(self, key: str, known: _Pending, moment: Moment) -> None:
+        del self._pending[key]
+        if known.host:
+            _less(self._used, known.host)
+            _less(self._busy, known.user)
+            self._flight -= 1
+            task = self._state.tasks.get(key)
+            if task is None or task.attempt == known.attempt:
+                # It was not routed after all: the slot is free again.
+                self._wake(known.host)
+                self._queue.release(known.user, moment.now)
+
+    def _wake(self, host: str) -> None:
+        for wanted in self._parked.pop(host, ()):
+            self._queue.unpark(wanted)
+
+    def _claim(self, key: str, task: OpenTask, mono: float) -> None:
+        who = Claimant(task.executor, task.incarnation)
+        self._claims.setdefault(who, {})[key] = mono
+        self._claim_of[key] = who
+
+    def _unclaim(self, key: str) -> None:
+        who = self._claim_of.pop(key)
+        keys = self._claims[who]
+        del keys[key]
+        if not keys:
+            del self._claims[who]
+
+    def _mourn(self, moment: Moment, beats: Beats) -> None:
+        for who, keys in self._claims.items():
+            for key, claimed in keys.items():
+                why = beats.lost(who, claimed, moment.mono)
+                if why is None:
+                    # The others are younger.
+                    break
+                self._due[key] = Lose(why)
+
+
+def _less(counts: dict[str, int], key: str) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

@@ -1,0 +1,241 @@
+"""Who is next: priority with ageing, then turns between users, then age.
+
+Pure. Tasks with the same demand wait as one group: what can't be placed now is put aside in one
+step, so the cost of a round does not grow with the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from services.router.select import Demand
+
+CLASSES = 3
+"""High, normal, low."""
+
+
+class Waiting(NamedTuple):
+    """A queued task; tuples of these sort by age."""
+
+    seq: int
+    at: float
+    key: str
+
+
+class Next(NamedTuple):
+    """The task whose turn it is."""
+
+    key: str
+    user: str
+    demand: Demand
+
+
+class _Lane:
+    """Tasks of one user, demand and priority: among them only age counts."""
+
+    def __init__(self, user: str, rank: int, group: _Group) -> None:
+        self.user = user
+        self.rank = rank
+        self.group = group
+        self.items: list[Waiting] = []
+        self.count = 0
+        self.entry: _Entry | None = None
+
+
+# (turn, sequence of the lane's oldest task, a number that keeps lanes from being compared, lane)
+_Entry = tuple[int, int, int, _Lane]
+
+
+class _Group:
+    def __init__(self, demand: Demand) -> None:
+        self.demand = demand
+        self.lanes: dict[tuple[str, int], _Lane] = {}
+        self.heaps: tuple[list[_Entry], ...] = tuple([] for _ in range(CLASSES))
+
+
+class Queue:
+    """Waiting tasks in the order in which they are served. Times are log time."""
+
+    def __init__(self, age_s: float) -> None:
+        self._age_s = age_s
+        self._groups: dict[Demand, _Group] = {}
+        self._open: dict[Demand, _Group] = {}
+        """Those that are not parked."""
+        self._where: dict[str, _Lane] = {}
+        self._turns: dict[str, int] = {}
+        self._lanes: dict[str, int] = {}
+        """How many lanes each user has."""
+        self._lane_count = 0
+        self._round = 0
+        self._held: dict[str, dict[_Lane, None]] = {}
+        self._risers: list[tuple[float, int, _Entry]] = []
+        self._number = 0
+
+    def __len__(self) -> int:
+        """Count the waiting tasks."""
+        return len(self._where)
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether the task waits here."""
+        return key in self._where
+
+    def enter(self, item: Waiting, user: str, rank: int, demand: Demand, now: float) -> None:
+        """Add a task; `rank` is 0 for high priority to 2 for low."""
+        group = self._groups.get(demand)
+        if group is None:
+            group = self._groups[demand] = self._open[demand] = _Group(demand)
+        lane = group.lanes.get((user, rank))
+        if lane is None:
+            lane = group.lanes[user, rank] = _Lane(user, rank, group)
+            if not self._lanes.get(user):
+                # Whoever comes, or comes back, joins the round that is being served.
+                self._turns[user] = self._round + 1
+            self._lanes[user] = self._lanes.get(user, 0) + 1
+            self._lane_count += 1
+        heappush(lane.items, item)
+        lane.count += 1
+        self._where[item.key] = lane
+        if lane.entry is None or item.seq < lane.entry[1]:
+            self._place(lane, now)
+
+    def leave(self, key: str) -> None:
+        """Take a task out, if it is here."""
+        lane = self._where.pop(key, None)
+        if lane is None:
+            return
+        lane.count -= 1
+        if not lane.count:
+            self._drop(lane)
+        elif len(lane.items) > 2 * lane.count + 16:
+            # One for each key: a task that left and came back stands here twice.
+            found = {item.key: item for item in lane.items if self._where.get(item.key) is lane}
+            lane.items = list(found.values())
+            heapify(lane.items)
+
+    def best(self, now: float) -> Next | None:
+        """Return the task whose turn it is, of those neither parked nor held; it stays here."""
+        self._rise(now)
+        for rank in range(CLASSES):
+            first: _Entry | None = None
+            for group in self._open.values():
+                top = self._top(group, rank, now)
+                if top is not None and (first is None or top < first):
+                    first = top
+            if first is not None:
+                lane = first[3]
+                return Next(lane.items[0].key, lane.user, lane.group.demand)
+        return None
+
+    def served(self, user: str) -> None:
+        """The user has a turn (say so before its task leaves); the next is in the round after."""
+        self._round = max(self._round, self._turns[user])
+        self._turns[user] = self._round + 1
+
+    def park(self, demand: Demand) -> None:
+        """Pass over all tasks with this demand."""
+        self._open.pop(demand, None)
+
+    def unpark(self, demand: Demand) -> None:
+        """Look at these tasks again."""
+        if (group := self._groups.get(demand)) is not None:
+            self._open[demand] = group
+
+    def unpark_all(self) -> None:
+        """Look at all tasks again."""
+        self._open = dict(self._groups)
+
+    def hold(self, user: str) -> None:
+        """Pass over all tasks of this user."""
+        self._held.setdefault(user, {})
+
+    def release(self, user: str, now: float) -> None:
+        """Look at this user's tasks again."""
+        for lane in self._held.pop(user, ()):
+            if lane.count and lane.entry is None:
+                self._place(lane, now)
+
+    def demands(self) -> list[Demand]:
+        """Return every demand somebody waits with."""
+        return list(self._groups)
+
+    def keys(self, demand: Demand) -> Iterator[str]:
+        """Return the tasks with this demand, in no order."""
+        group = self._groups.get(demand)
+        for lane in group.lanes.values() if group else ():
+            yield from {item.key for item in lane.items if self._where.get(item.key) is lane}
+
+    def keys_of(self, user: str) -> list[str]:
+        """Return the tasks of a user, in no order."""
+        return [key for key, lane in self._where.items() if lane.user == user]
+
+    def _drop(self, lane: _Lane) -> None:
+        group = lane.group
+        lane.items.clear()
+        lane.entry = None
+        del group.lanes[lane.user, lane.rank]
+        self._lane_count -= 1
+        self._lanes[lane.user] -= 1
+        if not self._lanes[lane.user]:
+            del self._lanes[lane.user]
+            del self._turns[lane.user]
+        if not group.lanes:
+            del self._groups[group.demand]
+            self._open.pop(group.demand, None)
+
+    def _place(self, lane: _Lane, now: float) -> None:
+        """Enter the lane into the heap of its oldest task's class."""
+        while self._where.get(lane.items[0].key) is not lane:
+            heappop(lane.items)
+        head = lane.items[0]
+        steps = max(0, int((now - head.at) / self._age_s))
+        rank = max(0, lane.rank - steps)
+        self._number += 1
+        lane.entry = (self._turns[lane.user], head.seq, self._number, lane)
+        heappush(lane.group.heaps[rank], lane.entry)
+        if rank:
+            due = head.at + (steps + 1) * self._age_s
+            heappush(self._risers, (due, self._number, lane.entry))
+            self._compact()
+
+    def _top(self, group: _Group, rank: int, now: float) -> _Entry | None:
+        """Return the lane that is first in this class of the group, tidying up on the way."""
+        heap = group.heaps[rank]
+        while heap:
+            entry = heap[0]
+            lane = entry[3]
+            if lane.entry is not entry:
+                heappop(heap)
+            elif lane.user in self._held:
+                heappop(heap)
+                lane.entry = None
+                self._held[lane.user][lane] = None
+            elif self._outdated(entry):
+                heappop(heap)
+                self._place(lane, now)
+            else:
+                return entry
+        return None
+
+    def _outdated(self, entry: _Entry) -> bool:
+        """The user has had a turn since, or the lane's oldest task has left."""
+        turn, seq, _, lane = entry
+        head = lane.items[0]
+        return (
+            turn != self._turns[lane.user]
+            or seq != head.seq
+            or self._where.get(head.key) is not lane
+        )
+
+    def _rise(self, now: float) -> None:
+        while self._risers and self._risers[0][0] <= now:
+            entry = heappop(self._risers)[2]
+            lane = entry[3]
+            if lane.entry is entry:
+                self._place(lane, now)
+
+    def _compact(self) -> None:
+        if len(self._risers) > 64 + 4 * self._lane_count:
+            self._risers = [riser for riser in self._risers if riser[2][3].entry is riser[2]]
+            heapify(self._risers)

@@ -1,0 +1,40 @@
+"""Decide a route once more from the log and the route's own inputs, as an auditor does. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from contracts.facts import Record, TaskRouted
+from services.router.domain import demand, evolve, initial, key_of
+from services.router.select import POLICY_VERSION, Selection, policy, select
+from services.router.settings import Settings
+
+
+class CannotRecompute(Exception):
+    """The records or this version of the rules do not allow it; the text says why."""
+
+
+def recompute(records: Iterable[Record], routed: TaskRouted, settings: Settings) -> Selection:
+    """Fold the records through the route's basis, take its slots, and select again.
+
+    `records` are in log order and hold at least everything of the task's user, and all hosts'
+    facts. The answer's `policy` shows whether `settings` are those the router had; they don't
+    influence which host is chosen. Raises CannotRecompute.
+    """
+    route = routed.route
+    if route.policy.version != POLICY_VERSION:
+        theirs = route.policy.version
+        raise CannotRecompute(f"decided by version {theirs} of the rules, this is {POLICY_VERSION}")
+    state = initial()
+    for record in records:
+        if record.seq > route.basis:
+            break
+        evolve(state, record)
+    task = state.tasks.get(key_of(routed.user, routed.task))
+    if task is None:
+        raise CannotRecompute(f"through its basis {route.basis} the log has no such open task")
+    wanted = demand(state, task)._replace(user=routed.user)
+    chosen = select(wanted, state.hosts.values(), route.slots, state.taste, policy(settings))
+    if chosen is None:
+        raise CannotRecompute("no host could have taken the task")
+    return chosen

@@ -1,0 +1,64 @@
+"""Puts a router together: connection, log, projection, lease, heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import PackageNotFoundError, version
+
+import msgspec
+
+from contracts import subjects
+from services import telemetry
+from services.bus import Handler
+from services.join import join
+from services.process import Process
+from services.projection import Projection, view_path
+from services.router.actor import Identity, Router
+from services.router.projection import SCHEMA, VERSION
+from services.router.settings import Settings
+from services.settings import Common
+from services.store import Leases
+
+SERVICE = "router"
+
+log = telemetry.get_logger()
+
+
+async def serve(process: Process, common: Common, settings: Settings) -> None:
+    """Connect, then route or stand by until told to stop; the hooks give the lease up first."""
+    bus, log_ = await join(process, common)
+    path = view_path(common.data.expanduser().absolute(), process.instance)
+    projection = await Projection.open(path, SCHEMA, VERSION)
+    process.on_drain(projection.close)
+    who = Identity(process.instance, process.incarnation)
+    router = Router(log_, projection, Leases(bus), settings, who)
+    bus.on_disconnected.append(router.deafen)
+    bus.on_reconnected.append(router.listen)
+    await bus.subscribe(subjects.beat("*"), lambda message: router.hear(message.data))
+    router.listen()
+    await bus.serve(SERVICE, _version(), {"status": _answer(router)})
+    running = process.spawn("router", router.run())
+    process.on_drain(lambda: _end(running))
+    process.on_drain(router.stop)
+    log.info("router_ready", position=projection.position)
+    await process.stopping.wait()
+
+
+def _answer(router: Router) -> Handler:
+    async def status(_: bytes) -> bytes:
+        return msgspec.json.encode(router.status())
+
+    return status
+
+
+def _version() -> str:
+    try:
+        return version("metamcp-orchestrator")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """End the follower before the file it writes to is closed."""
+    task.cancel()
+    await asyncio.wait([task])

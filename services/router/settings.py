@@ -1,0 +1,70 @@
+"""The router's settings: limits, defaults of tasks, and how long it waits before it acts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the router queues, retries and gives up. Every router of one log has the same values."""
+
+    max_concurrent_jobs: Annotated[
+        int,
+        Meta(
+            description="Attempts in flight over all hosts and users; the rest waits in the queue."
+            " Hosts have limits of their own (`max_concurrency`).",
+            ge=1,
+        ),
+    ] = 1000
+    max_per_user: Annotated[
+        int, Meta(description="Attempts in flight of one user; the rest waits.", ge=1)
+    ] = 500
+    default_task_timeout_s: Annotated[
+        float, Meta(description="Seconds one attempt may take when the task does not say.", gt=0)
+    ] = 300.0
+    default_deadline_s: Annotated[
+        float,
+        Meta(
+            description="Seconds from its creation in which a task must be over, waiting included,"
+            " when it does not say.",
+            gt=0,
+        ),
+    ] = 3600.0
+    max_attempts: Annotated[
+        int, Meta(description="Attempts of a task that does not say.", ge=1, le=100)
+    ] = 3
+    age_s: Annotated[
+        float,
+        Meta(description="Every so many seconds of waiting lift a task one priority.", gt=0),
+    ] = 60.0
+    lost_after_s: Annotated[
+        float,
+        Meta(description="Seconds without a heartbeat after which an executor is lost.", ge=2),
+    ] = 5.0
+    grace_s: Annotated[
+        float,
+        Meta(
+            description="Seconds an executor may overrun a permit or deadline before the router"
+            " ends the attempt in its place.",
+            ge=0,
+        ),
+    ] = 5.0
+    no_host_grace_s: Annotated[
+        float,
+        Meta(
+            description="Seconds a task waits for its host when it was created before any host"
+            " was registered; later tasks that no host can serve are rejected at once.",
+            ge=0,
+        ),
+    ] = 10.0
+    lease_ttl_s: Annotated[
+        int,
+        Meta(
+            description="Whole seconds of silence after which a standby takes over from a router.",
+            ge=1,
+            le=60,
+        ),
+    ] = 2

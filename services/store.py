@@ -1,0 +1,242 @@
+"""Bytes too big for the log, in the NATS object store, named by what they contain.
+
+Chunks are read by direct get and dropped by a rollup, so no service needs a consumer or a purge.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import msgspec
+from nats.nuid import NUID
+
+from contracts.errors import Reason, Rejected
+from contracts.ids import check_token
+from contracts.result import Pointer
+from contracts.subjects import BLOBS_BUCKET
+from services import store_lease
+from services.bus import Bus
+from services.store_lease import Lease, LeaseLost, Leases
+from services.store_stream import ALWAYS, StoreError, Stream, ensure_stream
+
+__all__ = [
+    "CHUNK",
+    "BlobCorrupt",
+    "BlobMissing",
+    "Blobs",
+    "Lease",
+    "LeaseLost",
+    "Leases",
+    "StoreError",
+    "provision",
+]
+
+CHUNK = 128 * 1024
+_SPOOL = 1024 * 1024
+_READ_AHEAD = 8
+_ROLLUP = {"Nats-Rollup": "sub"}
+_TOMBSTONE = {**_ROLLUP, "Nats-TTL": "3600s"}
+
+
+class BlobMissing(StoreError):
+    """There is no such blob, or not any more."""
+
+
+class BlobCorrupt(StoreError):
+    """What is stored is not what the pointer says; never trust the bytes read so far."""
+
+
+class ObjectInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An object's description as every NATS client reads it."""
+
+    name: str
+    bucket: str
+    nuid: str
+    size: int
+    chunks: int
+    digest: str = ""
+    mtime: str = ""
+    deleted: bool = False
+    metadata: dict[str, str] = {}
+    options: dict[str, int] = {}
+
+
+class Blobs:
+    """The object store of one deployment: `<user>/<sha256>`, each content once per user."""
+
+    def __init__(self, bus: Bus, *, limit: int = 256 * 1024 * 1024) -> None:
+        """`limit`: bytes of the largest blob that `put` takes."""
+        self._stream = Stream(bus, f"OBJ_{BLOBS_BUCKET}")
+        self._limit = limit
+
+    async def put(
+        self,
+        user: str,
+        data: bytes | AsyncIterator[bytes],
+        media_type: str = "application/octet-stream",
+    ) -> Pointer:
+        """Store the bytes and return where they are; the same bytes again cost nothing.
+
+        Needs little memory whatever the size: a stream goes through a temporary file. Raises
+        Rejected(TOO_LARGE), StoreError.
+        """
+        check_token(user, "user")
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
+            digest, size = await self._spool(data, spool)
+            pointer = Pointer(_uri(user, digest), digest, size, media_type)
+            meta, seq = await self._meta(_name(pointer.uri))
+            if meta is not None and not meta.deleted and meta.size == size:
+                return pointer
+            spool.seek(0)
+            await self._store(pointer, spool, seq)
+        return pointer
+
+    async def get(self, what: Pointer | str) -> AsyncIterator[bytes]:
+        """Yield a blob's bytes in chunks, and raise BlobCorrupt at the end if they were wrong.
+
+        `what` is a pointer or its uri. Raises BlobMissing before the first chunk.
+        """
+        pointer = await self.info(what) if isinstance(what, str) else what
+        meta = await self._existing(pointer.uri)
+        digest, size, seq = hashlib.sha256(), 0, 1
+        while size < meta.size:
+            found = await self._stream.read(_chunks(meta.nuid), seq, _READ_AHEAD)
+            if not found:
+                break
+            for message in found:
+                digest.update(message.data)
+                size += len(message.data)
+                yield message.data
+            seq = found[-1].seq + 1
+        if digest.hexdigest() != pointer.sha256 or size != pointer.size:
+            raise BlobCorrupt(f"The stored bytes of {pointer.uri} are not those it names.")
+
+    async def read(self, what: Pointer | str) -> bytes:
+        """Return the whole blob, verified; for blobs known to be small. Raises as `get` does."""
+        return b"".join([chunk async for chunk in self.get(what)])
+
+    async def info(self, uri: str) -> Pointer:
+        """Describe a blob without reading it. Raises BlobMissing."""
+        meta = await self._existing(uri)
+        media_type = meta.metadata.get("media_type", "application/octet-stream")
+        return Pointer(uri, uri.rpartition("/")[2], meta.size, media_type)
+
+    async def delete(self, uri: str) -> bool:
+        """Remove a blob and free its space; False if there was none."""
+        name = _name(uri)
+        meta, seq = await self._meta(name)
+        if meta is None or meta.deleted:
+            return False
+        gone = msgspec.structs.replace(meta, deleted=True, size=0, chunks=0, digest="")
+        if not await self._publish_meta(gone, seq, _TOMBSTONE):
+            return False
+        await self._drop_chunks(meta.nuid)
+        return True
+
+    async def _spool(self, data: bytes | AsyncIterator[bytes], spool: IO[bytes]) -> tuple[str, int]:
+        digest, size = hashlib.sha256(), 0
+        async for part in _once(data) if isinstance(data, bytes) else data:
+            size += len(part)
+            if size > self._limit:
+                raise Rejected(Reason.TOO_LARGE, f"The blob is over {self._limit} bytes.")
+            digest.update(part)
+            spool.write(part)
+        return digest.hexdigest(), size
+
+    async def _store(self, pointer: Pointer, spool: IO[bytes], seq: int) -> None:
+        nuid = NUID().next().decode()
+        chunks = 0
+        stored = False
+        try:
+            while part := spool.read(CHUNK):
+                await self._stream.publish(_chunks(nuid), part)
+                chunks += 1
+            digest = base64.urlsafe_b64encode(bytes.fromhex(pointer.sha256)).decode()
+            info = ObjectInfo(
+                name=_name(pointer.uri),
+                bucket=BLOBS_BUCKET,
+                nuid=nuid,
+                size=pointer.size,
+                chunks=chunks,
+                digest=f"SHA-256={digest}",
+                mtime=datetime.now(UTC).isoformat(),
+                metadata={"media_type": pointer.media_type},
+                options={"max_chunk_size": CHUNK},
+            )
+            # Refused: somebody else has just stored the same bytes, which is as good.
+            stored = await self._publish_meta(info, seq, _ROLLUP)
+        finally:
+            if chunks and not stored:
+                await self._drop_chunks(nuid)
+
+    async def _publish_meta(self, info: ObjectInfo, seq: int, headers: dict[str, str]) -> bool:
+        subject = _meta_subject(info.name)
+        written = await self._stream.publish(
+            subject, msgspec.json.encode(info), expected=seq, headers=headers
+        )
+        if written is not None:
+            return True
+        found, _ = await self._meta(info.name)
+        # An acknowledgement that was lost and a retry look like a conflict with oneself.
+        return found is not None and found.nuid == info.nuid and found.deleted == info.deleted
+
+    async def _drop_chunks(self, nuid: str) -> None:
+        await self._stream.publish(_chunks(nuid), b"", headers=_TOMBSTONE)
+
+    async def _existing(self, uri: str) -> ObjectInfo:
+        meta, _ = await self._meta(_name(uri))
+        if meta is None or meta.deleted:
+            raise BlobMissing(f"There is no blob {uri}.")
+        return meta
+
+    async def _meta(self, name: str) -> tuple[ObjectInfo | None, int]:
+        found = await self._stream.last(_meta_subject(name))
+        if found is None:
+            return None, 0
+        return msgspec.json.decode(found.data, type=ObjectInfo), found.seq
+
+
+def bucket_config() -> dict[str, Any]:
+    """The stream behind the object store; created by the operator."""
+    return {
+        "name": f"OBJ_{BLOBS_BUCKET}",
+        "subjects": [f"$O.{BLOBS_BUCKET}.C.>", f"$O.{BLOBS_BUCKET}.M.>"],
+        **ALWAYS,
+        "allow_msg_ttl": True,
+    }
+
+
+def _uri(user: str, digest: str) -> str:
+    return f"nats://{BLOBS_BUCKET}/{user}/{digest}"
+
+
+def _name(uri: str) -> str:
+    """`<user>/<sha256>` of one of our uris. Raises BlobMissing for any other."""
+    prefix = f"nats://{BLOBS_BUCKET}/"
+    user, _, digest = uri.removeprefix(prefix).partition("/")
+    if not (uri.startswith(prefix) and user and len(digest) == 64):
+        raise BlobMissing(f"{uri!r} is not a blob of this object store.")
+    return f"{user}/{digest}"
+
+
+def _meta_subject(name: str) -> str:
+    return f"$O.{BLOBS_BUCKET}.M.{base64.urlsafe_b64encode(name.encode()).decode()}"
+
+
+def _chunks(nuid: str) -> str:
+    return f"$O.{BLOBS_BUCKET}.C.{nuid}"
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def provision(bus: Bus) -> None:
+    """Create or update the buckets; the operator's right alone. Raises StoreError."""
+    for config in (bucket_config(), store_lease.bucket_config()):
+        await ensure_stream(bus, config)

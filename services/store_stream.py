@@ -1,0 +1,153 @@
+"""What the object store and the leases ask of a JetStream stream, without any consumer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from nats.aio.msg import Msg
+
+from services.bus import Bus, BusError, BusTimeout
+
+ALWAYS: Mapping[str, Any] = {
+    "storage": "file",
+    "retention": "limits",
+    "discard": "new",
+    "num_replicas": 1,
+    "allow_direct": True,
+    "allow_rollup_hdrs": True,
+    "deny_delete": True,
+}
+"""What the streams of all our buckets have in common."""
+_CONFLICT = {10071, 10164}
+_NOT_FOUND = 10059
+
+
+class StoreError(Exception):
+    """The store can't do it: it is away, full, or not set up."""
+
+
+class Stored(NamedTuple):
+    """One message of a stream."""
+
+    seq: int
+    data: bytes
+    headers: Mapping[str, str]
+
+
+class Stream:
+    """One stream that exists already."""
+
+    def __init__(self, bus: Bus, name: str) -> None:
+        self._bus = bus
+        self._name = name
+
+    async def publish(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        expected: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> int | None:
+        """Append a message and return its sequence; it is on disk then.
+
+        With `expected`, only if that is the subject's last sequence (0: none); None means that it
+        wasn't. Raises StoreError.
+        """
+        extra = dict(headers or {})
+        if expected is not None:
+            extra["Nats-Expected-Last-Subject-Sequence"] = str(expected)
+        answer = await self._ask(subject, data, extra)
+        found = msgspec.json.decode(answer.data)
+        if error := found.get("error"):
+            if error.get("err_code") in _CONFLICT:
+                return None
+            raise StoreError(f"{self._name}: {error.get('description')}")
+        return int(found["seq"])
+
+    async def last(self, subject: str) -> Stored | None:
+        """The newest message of a subject. Raises StoreError."""
+        answer = await self._ask(self._get(), msgspec.json.encode({"last_by_subj": subject}))
+        return self._stored(answer)
+
+    async def read(self, subject: str, seq: int, count: int) -> list[Stored]:
+        """Up to `count` messages of a subject, from sequence `seq` on. Raises StoreError."""
+        inbox = self._bus.nc.new_inbox()
+        arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        subscription = await self._bus.subscribe(inbox, arrived.put_nowait)
+        request = msgspec.json.encode({"seq": seq, "next_by_subj": subject, "batch": count})
+        got: list[Stored] = []
+        try:
+            with self._bus.trouble(self._get()) as trouble:
+                await self._bus.publish(self._get(), request, reply=inbox)
+                while (message := await self._next(arrived, trouble)) is not None:
+                    got.append(message)
+        except BusError as error:
+            raise StoreError(f"{self._name}: {error}") from error
+        finally:
+            if self._bus.connected:
+                await subscription.unsubscribe()
+        return got
+
+    async def _next(
+        self, arrived: asyncio.Queue[Msg], trouble: asyncio.Future[None]
+    ) -> Stored | None:
+        waiting = asyncio.ensure_future(arrived.get())
+        try:
+            done, _ = await asyncio.wait(
+                (waiting, trouble), timeout=5, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+        if waiting in done:
+            return self._stored(waiting.result())
+        if trouble in done:
+            trouble.result()
+        raise BusTimeout(f"No answer from stream {self._name} in time.")
+
+    async def _ask(
+        self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
+    ) -> Msg:
+        try:
+            return await self._bus.request_message(subject, data, headers=headers)
+        except BusError as error:
+            raise StoreError(f"{self._name}: {error}") from error
+
+    def _stored(self, message: Msg) -> Stored | None:
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status in ("404", "204"):
+            return None
+        if status:
+            raise StoreError(f"{self._name}: {status} {headers.get('Description', '')}")
+        return Stored(int(headers["Nats-Sequence"]), bytes(message.data), headers)
+
+    def _get(self) -> str:
+        return f"{self._bus.api}.DIRECT.GET.{self._name}"
+
+
+async def ensure_stream(bus: Bus, config: Mapping[str, Any]) -> None:
+    """Create the stream, or update it to `config`; the operator's right. Raises StoreError."""
+    name = config["name"]
+    found = await _api(bus, f"STREAM.INFO.{name}", {})
+    verb = "CREATE" if _code(found) == _NOT_FOUND else "UPDATE"
+    done = await _api(bus, f"STREAM.{verb}.{name}", config)
+    if error := done.get("error"):
+        raise StoreError(f"Can't {verb.lower()} stream {name}: {error.get('description')}")
+
+
+async def _api(bus: Bus, what: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        answer = await bus.request(f"{bus.api}.{what}", msgspec.json.encode(payload))
+    except BusError as error:
+        raise StoreError(f"{what}: {error}") from error
+    found: dict[str, Any] = msgspec.json.decode(answer)
+    return found
+
+
+def _code(answer: Mapping[str, Any]) -> int:
+    return int(answer.get("error", {}).get("err_code", 0))

@@ -1,0 +1,201 @@
+"""Children of `metamcp up`: services as processes, or in this one; each ends when cancelled.
+
+A child process never outlives the thread that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import Process as Handle
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
+
+from services.embedded import Embedded
+from services.process import Main, Process, serve
+
+LAST_WORDS = 2000
+"""Bytes of a child's output that are kept to explain its end."""
+_OUTPUT_S = 0.5
+
+# The kernel ends the child with its parent, however that one dies. A wrapper and not `preexec_fn`,
+# which can deadlock in a process that has threads.
+_WRAPPER = """
+import os, sys
+if sys.platform == "linux":
+    import ctypes, signal
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the process that started this one is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+Echo = Callable[[bytes], object]
+
+
+class Crashed(Exception):
+    """A child ended although nobody had asked it to; the text says how, and its last words."""
+
+
+class Child(Protocol):
+    """Something a supervisor keeps alive."""
+
+    name: str
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+
+    async def run(self) -> None:
+        """Start it and wait; raises Crashed, and ends it gently when cancelled."""
+
+
+class ChildProcess:
+    """A program in a process and session of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        grace_s: float = 10.0,
+        echo: Echo | None = None,
+    ) -> None:
+        """`echo` gets what the program writes; `grace_s` is the time between TERM and KILL."""
+        self.name = name
+        self.environ = dict(environ)
+        """Read at each start."""
+        self._command = tuple(command)
+        self._grace_s = grace_s
+        self._echo = echo
+        self._handle: Handle | None = None
+        self._tail = b""
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        running = self._handle is not None and self._handle.returncode is None
+        return self._handle.pid if running and self._handle else None
+
+    async def run(self) -> None:
+        """Start the program and wait for its end. Raises Crashed; cancelling ends the program."""
+        self._tail = b""
+        async with self._listening() as write:
+            try:
+                self._handle = handle = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid())),
+                    *self._command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=write,
+                    stderr=write,
+                    env=self.environ,
+                    start_new_session=True,
+                )
+            finally:
+                os.close(write)
+            try:
+                code = await handle.wait()
+            finally:
+                await self._end(handle)
+        words = self._last_words() if code > 0 else ""
+        raise Crashed(f"{self.name} ended {_how(code)}. {words}".strip())
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[int]:
+        """The writing end of a pipe that is read until the child is gone.
+
+        A pipe of asyncio's own would make `wait` wait for everybody who holds it open, such as what
+        the child itself has started.
+        """
+        read, write = os.pipe()
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(read, "rb")
+        )
+        reading = asyncio.create_task(self._read(stream))
+        try:
+            yield write
+            await asyncio.wait((reading,), timeout=_OUTPUT_S)
+        finally:
+            reading.cancel()
+            transport.close()
+
+    async def _read(self, stream: asyncio.StreamReader) -> None:
+        while chunk := await stream.read(65536):
+            self._tail = (self._tail + chunk)[-LAST_WORDS:]
+            if self._echo is not None:
+                self._echo(chunk)
+
+    async def _end(self, handle: Handle) -> None:
+        """Ask it to drain, insist after a while, and leave nothing of its session behind."""
+        if handle.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                handle.terminate()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._grace_s):
+                    await handle.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(handle.pid, signal.SIGKILL)
+        await handle.wait()
+
+    def _last_words(self) -> str:
+        """The error it ended with, else its last lines."""
+        lines = self._tail.decode("utf-8", "replace").strip().splitlines()
+        errors = [line for line in lines if line.startswith("error: ")]
+        return "\n".join(errors[-1:] or lines[-3:])
+
+
+class InProcess:
+    """A service that runs in this process, on this loop."""
+
+    def __init__(self, service: str, name: str, main: Main, *, grace_s: float = 10.0) -> None:
+        self.name = name
+        self.pid: int | None = None
+        self._service = service
+        self._main = main
+        self._grace_s = grace_s
+
+    async def run(self) -> None:
+        """Run the service; its own error is raised. Cancelling drains it."""
+        process = Process(self._service, self.name)
+        serving = asyncio.create_task(
+            serve(self._main, process, drain_s=self._grace_s), name=self.name
+        )
+        try:
+            await asyncio.shield(serving)
+            raise Crashed(f"{self.name} ended by itself")
+        finally:
+            process.stopping.set()
+            await asyncio.wait((serving,))
+            if not serving.cancelled():
+                serving.exception()
+
+
+class Server:
+    """The embedded nats-server, started again when it dies; ended by its owner, not by this."""
+
+    name = "nats"
+
+    def __init__(self, embedded: Embedded) -> None:
+        self._embedded = embedded
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        return self._embedded.pid
+
+    async def run(self) -> None:
+        """Start the server unless it runs, and wait for its end. Raises Crashed, EmbeddedError."""
+        await self._embedded.start()
+        raise Crashed(f"nats-server ended {_how(await self._embedded.wait())}")
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"by {signal.Signals(-code).name}"
+    return f"with code {code}"

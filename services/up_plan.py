@@ -1,0 +1,135 @@
+"""What `metamcp up` is to start, the small files in its data folder, and what it checks first."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.process import Fatal
+from services.up_children import Echo
+from services.up_settings import Settings
+
+STATE_FILE = "up.json"
+GATEWAY_FILE = "gateway.json"
+CLIENT_ONLY = ("METAMCP_URL", "METAMCP_TOKEN")
+"""Short names that the command line understands; to a service they would be unknown settings."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to start and where."""
+
+    data: Path
+    settings: Settings = Settings()
+    nats: str | None = None
+    """URL of a running server; None: the embedded one."""
+    credentials: Path | None = None
+    """Folder with `<role>.json` for `nats`; None: it asks for none."""
+    port: int | None = None
+    """The gateway's; None: as its own settings say."""
+    manifests: tuple[Path, ...] = ()
+    """Files with hosts besides the built-in ones."""
+    variables: Mapping[str, str] = {}
+    """Environment for the services, over this process's own."""
+    echo: Echo | None = None
+    """Gets what the service processes write."""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What `<data>/up.json` says while something runs in that folder."""
+
+    pid: int
+    nats_url: str
+    credentials: str | None = None
+
+
+def environment(plan: Plan) -> dict[str, str]:
+    """The environment of every service, without what differs between them."""
+    environ = dict(os.environ) | dict(plan.variables)
+    for name in CLIENT_ONLY:
+        environ.pop(name, None)
+    if plan.port is not None:
+        environ["METAMCP_GATEWAY_PORT"] = str(plan.port)
+    if plan.manifests:
+        files = ",".join(str(path.resolve()) for path in plan.manifests)
+        environ["METAMCP_REGISTRY_MANIFESTS"] = files
+    return environ
+
+
+def read_state(data: Path) -> State | None:
+    """What runs in this data folder; None if nothing does."""
+    try:
+        state = msgspec.json.decode((data / STATE_FILE).read_bytes(), type=State)
+        os.kill(state.pid, 0)
+    except PermissionError:
+        return state
+    except (OSError, msgspec.DecodeError):
+        return None
+    return state
+
+
+def read_gateway_url(data: Path) -> str:
+    """Where the gateway of this data folder listens. Raises OSError, msgspec.DecodeError."""
+    found = msgspec.json.decode((data / GATEWAY_FILE).read_bytes(), type=dict[str, Any])
+    return str(found["url"]) if "url" in found else ""
+
+
+def not_ready(status: int, body: bytes, executors: int = 1) -> str:
+    """What an answer of `/api/health` says is missing; empty when everything is ready."""
+    envelope = msgspec.json.decode(body, type=dict[str, Any])
+    if status != 200:
+        error = envelope.get("error") or {}
+        return str(error.get("message") or envelope.get("message") or f"health answers {status}")
+    there = (envelope.get("data") or {}).get("executors")
+    if there is not None and there < executors:
+        return f"{there} of {executors} executors have been heard of"
+    return ""
+
+
+def log_folder(plan: Plan, data: Path) -> Path:
+    """Where the services of this plan write their log files."""
+    return Path(environment(plan).get("METAMCP_LOG_DIR") or data / "logs")
+
+
+@contextlib.contextmanager
+def folder_lock(data: Path) -> Iterator[None]:
+    """The lock the embedded server takes, for a folder without one."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        handle = (data / "lock").open("a+")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise Fatal(
+            f"The data folder {data} can't be used: {why}.",
+            "Make it a folder you may write to, or choose another with --data.",
+        ) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Fatal(
+                f"The data folder {data} is in use.",
+                "Stop the other `metamcp up` first, or choose another folder with --data.",
+            ) from None
+        handle.truncate(0)
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        yield
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server may listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""Tests of the MetaMCP Orchestrator; support code is imported as `tests.support`."""

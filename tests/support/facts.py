@@ -1,0 +1,60 @@
+"""Small facts for tests, with ids of their own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import Any
+
+from contracts.facts import (
+    FailureKind,
+    JobDone,
+    JobFailed,
+    JobSigned,
+    Outcome,
+    TaskCancelled,
+    TaskCreated,
+)
+from contracts.task import TaskSpec
+from services.ids import new_id
+
+_numbers = itertools.count()
+
+
+def name(prefix: str = "t") -> str:
+    """A token nobody else uses, not even another test run on the same server."""
+    return f"{prefix}{os.getpid()}-{next(_numbers)}"
+
+
+def created(user: str = "alice", task: str | None = None, **fields: Any) -> TaskCreated:
+    spec = fields.pop("spec", None) or TaskSpec(type="mcp.call")
+    return TaskCreated(id=new_id(), by="test", user=user, task=task or name(), spec=spec, **fields)
+
+
+def cancelled(user: str, task: str) -> TaskCancelled:
+    return TaskCancelled(id=new_id(), by="test", user=user, task=task)
+
+
+def signed(user: str, task: str, attempt: int = 1, **fields: Any) -> JobSigned:
+    known: dict[str, Any] = {
+        "host": "h1",
+        "input_sha256": "0" * 64,
+        "executor": "executor-1",
+        "incarnation": "i1",
+        "expires": 2e9,
+        "permit": "p",
+    }
+    return JobSigned(
+        id=new_id(), by="test", user=user, task=task, attempt=attempt, **known | fields
+    )
+
+
+def failed(user: str, task: str, attempt: int = 1, **fields: Any) -> JobFailed:
+    known: dict[str, Any] = {"host": "h1", "kind": FailureKind.TOOL}
+    return JobFailed(
+        id=new_id(), by="test", user=user, task=task, attempt=attempt, **known | fields
+    )
+
+
+def done(user: str, task: str, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> JobDone:
+    return JobDone(id=new_id(), by="test", user=user, task=task, outcome=outcome, **fields)

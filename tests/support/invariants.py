@@ -1,0 +1,79 @@
+"""The invariants of DESIGN section 4 as checks over the whole log and the hosts' own records."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from contracts.facts import JobDone, JobFailed, JobSigned, Record, TaskCreated, TaskRouted
+
+
+def check(records: list[Record], calls: list[dict[str, Any]], accepted: list[str]) -> None:
+    """Fail with the first invariant that does not hold."""
+    gapless(records)
+    by_task = group(records)
+    one_end_each(by_task, accepted)
+    for task, facts in by_task.items():
+        attempts_agree(task, facts)
+    one_call_per_attempt(by_task, calls)
+
+
+def gapless(records: list[Record]) -> None:
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+
+
+def group(records: list[Record]) -> dict[str, list[Record]]:
+    """Facts by task, in log order."""
+    tasks: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        task = getattr(record.fact, "task", None)
+        if task:
+            tasks[task].append(record)
+    return tasks
+
+
+def one_end_each(by_task: dict[str, list[Record]], accepted: list[str]) -> None:
+    """1 and 2: what was accepted is there and ends exactly once, after its creation."""
+    for task in accepted:
+        assert task in by_task, f"{task} was accepted and is not in the log"
+    for task, facts in by_task.items():
+        kinds = Counter(type(record.fact) for record in facts)
+        assert kinds[TaskCreated] == 1, f"{task}: {kinds}"
+        assert kinds[JobDone] == 1, f"{task}: {kinds}"
+        assert isinstance(facts[0].fact, TaskCreated), task
+
+
+def attempts_agree(task: str, facts: list[Record]) -> None:
+    """3 and 4: attempts count up from 1; route, claim and outcome name one host and one input."""
+    routes = {r.fact.attempt: r for r in facts if isinstance(r.fact, TaskRouted)}
+    assert sorted(routes) == list(range(1, len(routes) + 1)), task
+    claims = {r.fact.attempt: r for r in facts if isinstance(r.fact, JobSigned)}
+    for attempt, claim in claims.items():
+        route = routes[attempt]
+        assert route.seq < claim.seq, task
+        assert route.fact.route.host == claim.fact.host, task
+        assert route.fact.route.input_sha256 == claim.fact.input_sha256, task
+    for record in facts:
+        match record.fact:
+            case JobFailed() as fact:
+                assert routes[fact.attempt].fact.route.host == fact.host, task
+                assert record.seq > routes[fact.attempt].seq, task
+            case JobDone() as fact if fact.attempt and fact.outcome == "succeeded":
+                assert claims[fact.attempt].fact.host == fact.host, task
+                assert claims[fact.attempt].fact.input_sha256 == fact.input_sha256, task
+                assert record.seq > claims[fact.attempt].seq, task
+
+
+def one_call_per_attempt(by_task: dict[str, list[Record]], calls: list[dict[str, Any]]) -> None:
+    """3: the hosts' own record has at most one call per attempt, and each was claimed before."""
+    begun = [call for call in calls if call["event"] == "start" and call.get("task")]
+    counted = Counter((call["task"], call["attempt"]) for call in begun)
+    assert max(counted.values(), default=0) <= 1, counted.most_common(3)
+    for call in begun:
+        claims = [
+            record
+            for record in by_task[call["task"]]
+            if isinstance(record.fact, JobSigned) and record.fact.attempt == call["attempt"]
+        ]
+        assert len(claims) == 1, f"{call} was never claimed"
+        assert claims[0].at <= call["at"], f"{call} came before its claim"

@@ -1,0 +1,133 @@
+"""A real MCP server over stdio that writes down every call, so that a kill can't hide one.
+
+One JSON line when a call begins and one when it ends, appended to the file RECORDING_FILE names.
+Task and attempt are the executor's own stamp (`_meta`), or else the arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import ToolAnnotations
+
+FILE = "RECORDING_FILE"
+READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
+WRITES = ToolAnnotations(read_only_hint=False, idempotent_hint=False)
+
+server = MCPServer("recorder", version="1.0.0", log_level="WARNING")
+
+
+def write(**fields: Any) -> None:
+    """Append one line; a single write to an O_APPEND file is never mixed with another's."""
+    path = os.environ.get(FILE)
+    if path:
+        line = json.dumps({"pid": os.getpid(), "at": time.time(), **fields}) + "\n"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def recorded(tool: str, context: Context[Any], **arguments: Any) -> Iterator[None]:
+    """Write down the call before and after; `end` names what ended it."""
+    stamp: dict[str, Any] = dict(context.request_context.meta or {})
+    who = {
+        "tool": tool,
+        "task": stamp.get("metamcp/task", arguments.get("task", "")),
+        "attempt": stamp.get("metamcp/attempt", arguments.get("attempt", 0)),
+    }
+    write(event="start", arguments=arguments, **who)
+    try:
+        yield
+    except asyncio.CancelledError:
+        write(event="end", how="cancelled", **who)
+        raise
+    except BaseException as error:
+        write(event="end", how=type(error).__name__, **who)
+        raise
+    write(event="end", how="returned", **who)
+
+
+async def passed(seconds: float) -> None:
+    """Return after this time."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
+
+
+@server.tool(annotations=WRITES)
+async def work(
+    context: Context[Any], task: str = "", attempt: int | str = 0, ms: float = 0.0
+) -> dict[str, Any]:
+    """Take `ms` milliseconds and say who called."""
+    with recorded("work", context, task=task, attempt=attempt, ms=ms):
+        await passed(ms / 1000)
+    return {"task": task, "attempt": attempt, "pid": os.getpid()}
+
+
+@server.tool(annotations=READ_ONLY)
+async def echo(context: Context[Any], text: str = "") -> str:
+    """Return the text."""
+    with recorded("echo", context, text=text):
+        return text
+
+
+@server.tool(annotations=READ_ONLY)
+async def fail(context: Context[Any], message: str = "it did not work") -> str:
+    """Answer with an error of the tool."""
+    with recorded("fail", context, message=message):
+        raise ToolError(message)
+
+
+@server.tool(annotations=WRITES)
+async def hang(context: Context[Any]) -> str:
+    """Never answer."""
+    with recorded("hang", context):
+        await asyncio.Event().wait()
+    return ""
+
+
+@server.tool(annotations=WRITES)
+async def die(context: Context[Any], code: int = 3) -> str:
+    """End the whole process in the middle of the call."""
+    with recorded("die", context, code=code):
+        os.write(2, b"last words of the recorder\n")
+        os._exit(code)
+
+
+@server.tool(annotations=READ_ONLY)
+async def big(context: Context[Any], bytes: int = 100_000) -> str:
+    """Return a text of this size."""
+    with recorded("big", context, bytes=bytes):
+        return "x" * bytes
+
+
+@server.tool(annotations=READ_ONLY)
+async def read(context: Context[Any], path: str) -> str:
+    """Return what a file holds."""
+    with recorded("read", context, path=path):
+        return await asyncio.to_thread(Path(path).read_text, encoding="utf-8")
+
+
+@server.tool(annotations=READ_ONLY)
+async def progress(context: Context[Any], steps: int = 3) -> int:
+    """Report progress at each step."""
+    with recorded("progress", context, steps=steps):
+        for step in range(steps):
+            await context.report_progress(step + 1, steps, f"step {step + 1}")
+    return steps
+
+
+if __name__ == "__main__":
+    write(event="server", tool="", task="", attempt=0)
+    server.run("stdio")

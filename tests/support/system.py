@@ -1,0 +1,193 @@
+"""The whole orchestrator as processes, and its users: HTTP, websocket, NATS, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import websockets
+
+from contracts.facts import JobDone, Record
+from services import up
+from services.bus import Bus
+from services.log_nats import NatsLog
+from services.nats_config import AUDITOR
+
+PATIENCE_S = 60.0
+RECORDER = """
+[hosts.{name}]
+name = "Recorder {name}"
+endpoint.kind = "stdio"
+endpoint.command = "{python}"
+endpoint.args = ["-m", "tests.support.recording_mcp"]
+endpoint.cwd = "{root}"
+endpoint.env = {{ RECORDING_FILE = "{record}" }}
+limits = {{ max_concurrency = {slots}, start_s = 60.0 }}
+probe = {{ interval_s = 5.0 }}
+
+[hosts.{name}.task_types.work]
+summary = "Write down who called"
+[[hosts.{name}.task_types.work.steps]]
+tool = "work"
+arguments = {{ task = "$task", attempt = "$attempt", ms = "$input.ms" }}
+"""
+
+
+class System:
+    """A running orchestrator and a client that imports nothing of it."""
+
+    def __init__(self, running: up.Running, record: Path) -> None:
+        self.running = running
+        self.record = record
+        self.http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {running.token}"}, timeout=30, trust_env=False
+        )
+
+    @property
+    def url(self) -> str:
+        return self.running.url
+
+    async def submit(self, type_: str = "mcp.call", **fields: Any) -> str:
+        """Create a task and return its id; repeats an id that got no answer, like a good client."""
+        body = {"type": type_, **fields}
+        while True:
+            with contextlib.suppress(httpx.TransportError, OSError):
+                answer = await self.http.post(f"{self.url}/api/tasks", json=body)
+                if answer.status_code < 300:
+                    return str(answer.json()["data"]["id"])
+                if answer.status_code != 503:
+                    raise AssertionError(answer.text)
+            await until(self.alive)
+
+    async def alive(self) -> bool:
+        """Whether the gateway answers, wherever it listens by now."""
+        with contextlib.suppress(httpx.TransportError, OSError, ValueError):
+            self.running.url = up.read_gateway_url(self.running.data)
+            return (await self.http.get(f"{self.url}/api/health")).status_code == 200
+        return False
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self.http.get(f"{self.url}{path}")
+
+    async def task(self, task: str) -> dict[str, Any]:
+        return (await self.get(f"/api/tasks/{task}")).json()["data"]  # type: ignore[no-any-return]
+
+    async def finished(self, task: str) -> dict[str, Any]:
+        """Wait for the task's outcome."""
+        found: dict[str, Any] = {}
+
+        async def over() -> bool:
+            nonlocal found
+            with contextlib.suppress(httpx.TransportError, ValueError):
+                found = await self.task(task)
+                return "done_at" in found
+            return False
+
+        await until(over)
+        return found
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What the recording servers wrote down, one entry per event of a call."""
+        if not self.record.exists():
+            return []
+        return [json.loads(line) for line in self.record.read_text().splitlines()]
+
+    @contextlib.asynccontextmanager
+    async def log(self) -> AsyncIterator[NatsLog]:
+        """The log, read with the auditor's credentials."""
+        folder = self.running.credentials
+        bus = await up.connect(self.running.nats_url, AUDITOR, folder, name="test-auditor")
+        try:
+            async with await NatsLog.open(bus) as log:
+                yield log
+        finally:
+            await bus.close()
+
+    async def facts(self) -> list[Record]:
+        """Every fact of the log."""
+        async with self.log() as log:
+            head = await log.head()
+            return [record async for batch in log.scan((">",), 0, head) for record in batch.records]
+
+    async def all_done(self, tasks: list[str]) -> list[Record]:
+        """Wait until each of the tasks has its outcome; the whole log by then."""
+        wanted = set(tasks)
+        records: list[Record] = []
+
+        async def over() -> bool:
+            nonlocal records
+            records = await self.facts()
+            done = {r.fact.task for r in records if isinstance(r.fact, JobDone)}
+            return wanted <= done
+
+        await until(over, seconds=120, every=0.5)
+        return records
+
+    def socket(self) -> Any:
+        """A websocket to the gateway, as a foreign client opens it."""
+        return websockets.connect(
+            self.url.replace("http", "ws", 1) + "/api/stream",
+            subprotocols=["metamcp.v1"],  # type: ignore[list-item]
+            additional_headers={"Authorization": f"Bearer {self.running.token}"},
+            max_size=None,
+        )
+
+    async def publisher(self, name: str = "publisher") -> Bus:
+        """A connection of the outside publisher."""
+        folder = self.running.credentials
+        return await up.connect(self.running.nats_url, name, folder, name=f"test-{name}")
+
+
+async def until(
+    condition: Callable[[], Awaitable[bool]], *, seconds: float = PATIENCE_S, every: float = 0.05
+) -> None:
+    """Ask again until the condition holds; fails after `seconds`."""
+    never = asyncio.Event()
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(never.wait(), every)
+
+
+def manifest(folder: Path, hosts: dict[str, int]) -> tuple[Path, Path]:
+    """Write a manifest of recording servers (name to slots); the answer is it and their record."""
+    record, path = folder / "calls.jsonl", folder / "hosts.toml"
+    root = Path(__file__).resolve().parents[2]
+    tables = [
+        RECORDER.format(name=name, python=sys.executable, root=root, record=record, slots=slots)
+        for name, slots in hosts.items()
+    ]
+    path.write_text("\n".join(tables))
+    return path, record
+
+
+@contextlib.asynccontextmanager
+async def system(
+    folder: Path,
+    hosts: dict[str, int],
+    *,
+    extra: Path | None = None,
+    executors: int = 1,
+    **variables: str,
+) -> AsyncIterator[System]:
+    """Start everything with these recording hosts, `extra` ones, and none of the built-in ones."""
+    path, record = manifest(folder, hosts)
+    plan = up.Plan(
+        data=folder / "data",
+        manifests=(path, extra) if extra else (path,),
+        port=0,
+        variables={"METAMCP_REGISTRY_BUILTINS": "false", **variables},
+        settings=up.Settings(restarts=50, executors=executors),
+    )
+    async with up.start(plan) as running:
+        one = System(running, record)
+        try:
+            yield one
+        finally:
+            await one.http.aclose()

@@ -1,0 +1,170 @@
+"""What to do with a route, and how a failure is judged."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.facts import FailureKind, Outcome, TaskCreated, TaskRouted, decode, encode
+from contracts.host import Step, TaskBinding, Tool
+from contracts.result import inline
+from contracts.task import TaskSpec
+from services.executor import domain
+from services.executor.domain import Claim, Drop, Ended, Fail, View, Wait
+from tests.unit.executor.world import host, routed, spec
+
+NOW = 1000.0
+
+
+def task(**fields: Any) -> TaskCreated:
+    known: dict[str, Any] = {"user": "alice", "task": "t1", "spec": spec()}
+    return TaskCreated(id="c", by="g", **known | fields)
+
+
+def decide(
+    route: TaskRouted, *, view: View | None = None, cancelled: bool = False, now: float = NOW
+) -> domain.Decision:
+    return domain.decide(route, cancelled, view or View(9, host(), 1), now)
+
+
+def test_a_route_whose_host_is_as_routed_is_claimed() -> None:
+    assert decide(routed("t1", spec(), timeout_s=30.0)) == Claim(host(), 30.0)
+
+
+def test_a_claim_ends_with_the_task() -> None:
+    decision = decide(routed("t1", spec(), timeout_s=30.0, expires=NOW + 10))
+    assert decision == Claim(host(), 10.0)
+
+
+def test_a_route_waits_for_the_own_view() -> None:
+    assert decide(routed("t1", spec(), host_seq=12), view=View(9, host(), 1)) == Wait(12)
+
+
+@pytest.mark.parametrize("view", [View(9, None, 0), View(9, host(), 5)])
+def test_a_host_that_changed_since_the_route_is_gone(view: View) -> None:
+    decision = decide(routed("t1", spec()), view=view)
+    assert isinstance(decision, Fail)
+    assert decision.kind is FailureKind.HOST_GONE
+
+
+def test_what_is_over_is_left_alone() -> None:
+    route = routed("t1", spec(), expires=NOW)
+    assert isinstance(decide(route), Drop)
+    assert isinstance(decide(routed("t1", spec()), cancelled=True), Drop)
+
+
+def test_only_the_very_task_that_was_routed_is_run() -> None:
+    route = routed("t1", spec())
+    assert domain.unfit(route, task()) == ""
+    assert "no such task" in domain.unfit(route, None)
+    assert "no such task" in domain.unfit(route, task(invalid="not JSON"))
+    assert "another input" in domain.unfit(route, task(spec=spec(input={"tool": "other"})))
+
+
+@given(st.floats(1, 2e9), st.floats(0.001, 1e6))
+def test_a_permit_holds_for_the_whole_attempt(now: float, lifetime_s: float) -> None:
+    claims = domain.claims(routed("t1", spec()), now, lifetime_s)
+    assert claims.nbf <= now < now + lifetime_s <= claims.exp <= math.ceil(now + lifetime_s)
+    assert (claims.sub, claims.aud, claims.jti) == ("alice", "h1", "t1.1")
+
+
+@given(st.text(max_size=3000))
+def test_a_message_fits_into_a_fact(text: str) -> None:
+    cut = domain.bounded(text * 3)
+    assert len(cut.encode()) <= domain.MESSAGE_BYTES
+    assert cut == text * 3 or cut.endswith(" …")
+
+
+def test_a_message_that_utf8_cannot_carry_is_still_recorded() -> None:
+    assert domain.bounded("a\ud800b") == "a?b"
+
+
+def test_facts_repeat_what_the_route_says_and_survive_the_wire() -> None:
+    route = routed("t1", spec(), attempt=3)
+    me = domain.Me("executor-1", "run-1")
+    claims = domain.claims(route, NOW, 10)
+    ended = Ended(FailureKind.TOOL, "no", called=True, retryable=False, elapsed_ms=1.23456)
+    facts = [
+        domain.signed(route, claims, "token", me, "f1"),
+        domain.failed(route, ended, "executor-1", "f2"),
+        domain.succeeded(route, inline(b"{}"), "executor-1", "f3", 5.0),
+        domain.cancelled(route, "", "executor-1", "f4", 5.0),
+    ]
+    for fact in facts:
+        assert (fact.user, fact.task, fact.attempt, fact.host) == ("alice", "t1", 3, "h1")
+        assert encode(decode(encode(fact))) == encode(fact)
+    assert {facts[i].input_sha256 for i in (0, 2, 3)} == {route.route.input_sha256}  # type: ignore[union-attr]
+    assert facts[3].outcome is Outcome.CANCELLED  # type: ignore[union-attr]
+    assert claims.exp == facts[0].expires  # type: ignore[union-attr]
+
+
+READ = Tool("read", read_only=True)
+AGAIN = Tool("again", idempotent=True)
+WRITE = Tool("write", read_only=False)
+PLAIN = Tool("plain")
+
+
+@pytest.mark.parametrize(
+    ("replay", "says", "tools", "answer"),
+    [
+        ("hints", None, [READ, AGAIN], True),
+        ("hints", None, [READ, WRITE], False),
+        ("hints", None, [PLAIN], False),
+        ("hints", None, [None], False),
+        ("hints", None, [], False),
+        ("hints", True, [WRITE], True),
+        ("hints", False, [READ], False),
+        ("always", None, [WRITE], True),
+        ("always", False, [READ], False),
+        ("never", True, [READ], False),
+    ],
+)
+def test_what_may_run_twice(
+    replay: str, says: bool | None, tools: list[Tool | None], answer: bool
+) -> None:
+    binding = TaskBinding(steps=(Step("read"),), replayable=says)
+    assert domain.replayable(host(replay=replay), binding, tools) is answer
+
+
+KINDS = st.sampled_from(list(FailureKind))
+FLAGS = st.booleans()
+
+
+@given(KINDS, st.sampled_from([True, False, None]), FLAGS, FLAGS, FLAGS, FLAGS)
+def test_the_failure_table_holds(
+    kind: FailureKind,
+    called: bool | None,
+    replayable: bool,
+    transient: bool,
+    tool_errors: bool,
+    on_unknown: bool,
+) -> None:
+    wanted = TaskSpec(
+        type="x",
+        retry_tool_errors=tool_errors,
+        on_unknown="retry" if on_unknown else "fail",
+    )
+    again = domain.retryable(kind, called, wanted, replayable=replayable, transient=transient)
+    if kind in domain.NEVER_AGAIN:
+        assert not again
+    elif kind is FailureKind.TOOL:
+        assert again == tool_errors
+    elif kind is FailureKind.PROTOCOL:
+        assert again == (transient or tool_errors)
+    elif called is False:
+        assert again
+    else:
+        assert again == (replayable or on_unknown)
+
+
+def test_specs_without_an_input_have_a_digest_too() -> None:
+    bare = TaskSpec(type="x")
+    assert bytes(bare.input) == b"{}"
+    assert msgspec.json.decode(bytes(bare.input)) == {}
+    assert domain.unfit(routed("t1", bare), task(spec=bare)) == ""
+    assert domain.unfit(routed("t1", bare), task())

@@ -1,0 +1,120 @@
+"""The permit key: private, shared by all who start at once, and verifiable by anybody else."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import stat
+from pathlib import Path
+
+import jwt
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from contracts.ids import is_token
+from contracts.wire import PermitClaims
+from services import keys
+
+CLAIMS = PermitClaims(
+    iss="metamcp",
+    sub="alice",
+    aud="h1",
+    jti="t1.1",
+    iat=1000,
+    nbf=1000,
+    exp=1100,
+    task_id="t1",
+    attempt=1,
+    input_sha256="0" * 64,
+)
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> keys.SigningKey:
+    return keys.load_or_create(keys.key_path(tmp_path_factory.mktemp("data")))
+
+
+def test_the_key_is_made_once_and_private(tmp_path: Path) -> None:
+    path = keys.key_path(tmp_path)
+    first = keys.load_or_create(path)
+    assert keys.load_or_create(path).kid == first.kid
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [entry.name for entry in path.parent.iterdir()] == ["permit.pem"]
+
+
+def _kid(path: Path) -> str:
+    return keys.load_or_create(path).kid
+
+
+def test_executors_that_start_at_once_share_one_key(tmp_path: Path) -> None:
+    spawning = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(4, mp_context=spawning) as pool:
+        kids = set(pool.map(_kid, [keys.key_path(tmp_path)] * 4))
+    assert len(kids) == 1
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, place: str) -> None:
+    path = keys.key_path(tmp_path)
+    keys.load_or_create(path)
+    reachable = path if place == "file" else path.parent
+    reachable.chmod(0o755)
+    with pytest.raises(keys.BadKey, match=f"chmod [67]00 {reachable}"):
+        keys.load_or_create(path)
+
+
+def test_a_broken_key_file_says_what_to_do(tmp_path: Path) -> None:
+    path = keys.key_path(tmp_path)
+    path.parent.mkdir(mode=0o700)
+    path.touch(mode=0o600)
+    path.write_text("not a key")
+    with pytest.raises(keys.BadKey, match="a new one is made"):
+        keys.load_or_create(path)
+
+
+def test_the_thumbprint_is_that_of_the_rfc() -> None:
+    # RFC 7638, section 3.1.
+    modulus = (
+        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECP"
+        "ebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY"
+        "368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0f"
+        "M4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
+    )
+    jwk = {"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}
+    assert keys.thumbprint(jwk) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+
+def test_a_signed_permit_verifies_with_the_public_key_alone(key: keys.SigningKey) -> None:
+    token = key.sign(CLAIMS)
+    public = msgspec.json.decode(msgspec.json.encode(key.jwk))
+    assert set(public) == {"kty", "n", "e", "kid", "use", "alg"}
+    assert keys.verify(token, public, audience="h1", at=1050.0) == CLAIMS
+    assert keys.verify(token, public) == CLAIMS
+    assert jwt.get_unverified_header(token)["kid"] == key.kid
+    assert is_token(key.kid)
+
+
+def test_a_permit_of_another_key_audience_or_time_is_refused(key: keys.SigningKey) -> None:
+    token = key.sign(CLAIMS)
+    other = keys.SigningKey(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    with pytest.raises(keys.BadPermit, match="signed with key"):
+        keys.verify(token, other.jwk)
+    with pytest.raises(keys.BadPermit, match="udience"):
+        keys.verify(token, key.jwk, audience="h2")
+    for moment in (999.9, 1100.0):
+        with pytest.raises(keys.BadPermit, match="from 1000 to 1100"):
+            keys.verify(token, key.jwk, at=moment)
+
+
+def test_a_forged_permit_is_refused(key: keys.SigningKey) -> None:
+    head, _, signature = key.sign(CLAIMS).split(".")
+    other = key.sign(msgspec.structs.replace(CLAIMS, sub="mallory")).split(".")[1]
+    with pytest.raises(keys.BadPermit):
+        keys.verify(f"{head}.{other}.{signature}", key.jwk)
+    unsigned = jwt.encode(msgspec.to_builtins(CLAIMS), "", "none", headers={"kid": key.kid})
+    with pytest.raises(keys.BadPermit):
+        keys.verify(unsigned, key.jwk)
+    with pytest.raises(keys.BadPermit):
+        keys.verify("nonsense", key.jwk)

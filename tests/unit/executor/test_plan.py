@@ -1,0 +1,87 @@
+"""From a task to tool calls: everything wrong with an input is said before the first call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts.host import Step, TaskBinding, Tool
+from contracts.task import TaskSpec
+from services.executor.plan import BadInput, Known, Plan, prepare
+from tests.unit.executor.world import host, routed, spec
+
+TOOLS = (Tool("get_symbols", read_only=True), Tool("get_ast"))
+SCHEMA = {
+    "type": "object",
+    "required": ["path"],
+    "properties": {"path": {"type": "string"}, "depth": {"type": "integer", "minimum": 1}},
+}
+BINDING = TaskBinding(steps=(Step("get_ast", {"path": "$input.path"}),), input_schema=SCHEMA)
+
+
+def known(**fields: Any) -> Known:
+    return Known(1, host(tools=TOOLS, task_types={"ast": BINDING}, **fields))
+
+
+def plan(type_: str, data: Any, host_: Known | None = None) -> Plan:
+    wanted = TaskSpec(type=type_, input=msgspec.Raw(msgspec.json.encode(data)))
+    return prepare(host_ or known(), routed("t1", spec()), wanted, bytes(wanted.input), "permit")
+
+
+def test_a_task_type_gives_its_steps() -> None:
+    made = plan("ast", {"path": "a.py"})
+    assert made.steps == BINDING.steps
+    assert (made.literal, made.replayable, made.input) == (False, False, {"path": "a.py"})
+
+
+def test_a_direct_call_is_one_literal_step() -> None:
+    made = plan("mcp.call", {"tool": "get_symbols", "arguments": {"q": "$HOME"}})
+    assert made.steps == (Step("get_symbols", {"q": "$HOME"}),)
+    assert (made.literal, made.replayable) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "words"),
+    [
+        ("ast", {}, "'path' is a required property"),
+        ("ast", {"path": "a", "depth": 0}, r"input\.depth: 0 is less than"),
+        ("ast", [], "not a JSON object"),
+        ("other", {}, "does not serve task type other"),
+        ("mcp.call", {}, "name the tool"),
+        ("mcp.call", {"tool": "get_ast", "arguments": []}, "must be a JSON object"),
+        ("mcp.call", {"tool": "get_ast", "args": {}}, "args: unknown"),
+        ("mcp.call", {"tool": "get_symbol"}, "Did you mean get_symbols"),
+    ],
+)
+def test_a_wrong_input_is_refused_with_the_place(type_: str, data: Any, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        plan(type_, data)
+
+
+@pytest.mark.parametrize("tools", [TOOLS, ()], ids=["listed", "not listed yet"])
+def test_a_direct_call_may_name_only_what_the_host_allows(tools: tuple[Tool, ...]) -> None:
+    some = host(tools=tools, task_types={"ast": BINDING}, callable_tools=("get_symbols",))
+    closed = Known(1, some)
+    assert plan("mcp.call", {"tool": "get_symbols"}, closed).steps == (Step("get_symbols", {}),)
+    with pytest.raises(BadInput, match="may not call 'get_ast' on h1, only: get_symbols"):
+        plan("mcp.call", {"tool": "get_ast"}, closed)
+    assert plan("ast", {"path": "a.py"}, closed).steps == BINDING.steps, "steps may use any tool"
+    with pytest.raises(BadInput, match="only: none"):
+        plan("mcp.call", {"tool": "get_symbols"}, known(callable_tools=()))
+
+
+def test_tools_nobody_has_listed_are_not_refused() -> None:
+    anything = Known(1, host(tools=()))
+    assert plan("mcp.call", {"tool": "whatever"}, anything).steps[0].tool == "whatever"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "no such type"}, {"$ref": "http://127.0.0.1:1/schema.json"}, {"pattern": "("}],
+)
+def test_a_schema_that_cannot_be_used_fetches_nothing_and_says_so(schema: dict[str, Any]) -> None:
+    broken = TaskBinding(steps=BINDING.steps, input_schema=schema)
+    with pytest.raises(BadInput, match="input schema of ast"):
+        plan("ast", {"path": "a"}, Known(1, host(tools=TOOLS, task_types={"ast": broken})))

@@ -1,0 +1,188 @@
+"""A gateway in this process, on a free port, over a log in memory; clients are real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from contracts.facts import AnyFact
+from contracts.wire import HttpError
+from services.bus import Bus
+from services.gateway import projection as tables
+from services.gateway.identity import FileIdentity, digest, tokens_file
+from services.gateway.service import Listener, Site
+from services.gateway.settings import Settings
+from services.log import Log
+from services.log_memory import MemoryLog
+from services.projection import Projection
+from services.store import Blobs
+
+TOKENS = {
+    "alice-token": {"user": "alice"},
+    "bob-token": {"user": "bob"},
+    "admin-token": {"user": "root", "roles": ["auditor", "admin"]},
+}
+TASK: dict[str, Any] = {"type": "t.x", "input": {"b": 1, "a": [2]}}
+SETTINGS = Settings(port=0, rate_limit_requests=0)
+
+
+class World:
+    """One running gateway."""
+
+    def __init__(self, site: Site, log: Log, url: str, bus: Bus) -> None:
+        self.site = site
+        self.log = log
+        self.url = url
+        self.bus = bus
+
+    async def append(self, *facts: AnyFact) -> list[int]:
+        """Append facts of any service."""
+        return [await self.log.append(fact) for fact in facts]
+
+    async def settled(self) -> None:
+        """Wait until the gateway has handed out the whole log."""
+        head = await self.log.head()
+        async with asyncio.timeout(10):
+            while self.site.hub.position < head:
+                await self.site.hub.moved()
+
+    @contextlib.asynccontextmanager
+    async def http(self, token: str | None = "alice-token") -> AsyncIterator[httpx.AsyncClient]:
+        """An HTTP client."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with httpx.AsyncClient(
+            base_url=self.url, headers=headers, trust_env=False, timeout=20
+        ) as client:
+            yield client
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, token: str | None = "alice-token", *, path: str = "/api/stream", **options: Any
+    ) -> AsyncIterator[Stream]:
+        """A websocket client that has read the greeting."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        settings: dict[str, Any] = {
+            "subprotocols": ["metamcp.v1"],
+            "additional_headers": headers,
+            "max_size": None,
+            "proxy": None,
+        }
+        address = "ws" + self.url.removeprefix("http") + path
+        async with connect(address, **settings | options) as socket:
+            yield Stream(socket)
+
+
+class Stream:
+    """What a client of the protocol does, in the words of the tests."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.hello: dict[str, Any] = {}
+        self.frames: list[dict[str, Any]] = []
+        self._ref = 0
+
+    async def receive(self) -> dict[str, Any]:
+        """The next frame."""
+        async with asyncio.timeout(10):
+            frame: dict[str, Any] = json.loads(await self.socket.recv())
+        self.frames.append(frame)
+        return frame
+
+    async def until(self, **fields: Any) -> dict[str, Any]:
+        """Read up to a frame that has these fields."""
+        while True:
+            frame = await self.receive()
+            if fields.items() <= frame.items():
+                return frame
+
+    async def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """Send a frame and return its answer."""
+        self._ref += 1
+        await self.socket.send(json.dumps({"op": op, "ref": self._ref} | fields))
+        return await self.until(ref=self._ref)
+
+    async def follow(self, sub: str = "s", to: str = "tasks", **fields: Any) -> dict[str, Any]:
+        """Subscribe, and read until everything up to now has come; the answer is the ack."""
+        ack = await self.ask("subscribe", sub=sub, to=to, **fields)
+        if ack["op"] == "ack":
+            await self.until(op="caught_up", sub=sub)
+        return ack
+
+    def events(self, sub: str = "s") -> list[dict[str, Any]]:
+        """The facts that have come for a subscription."""
+        frames = [f for f in self.frames if f["op"] == "events" and f["sub"] == sub]
+        return [event for frame in frames for event in frame["events"]]
+
+    def seqs(self, sub: str = "s") -> list[int]:
+        """Their sequences."""
+        return [event["seq"] for event in self.events(sub)]
+
+    async def through(self, seq: int, sub: str = "s") -> list[int]:
+        """Read until the fact at `seq` has come; the answer is all sequences so far."""
+        while seq not in self.seqs(sub):
+            await self.receive()
+        return self.seqs(sub)
+
+    async def closed(self) -> int:
+        """Read until the server closes; the answer is the code."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self.receive()
+        assert self.socket.close_code is not None
+        return self.socket.close_code
+
+
+async def made(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+    answer = await client.post("/api/tasks", json=TASK | fields)
+    assert answer.status_code in (200, 201), answer.text
+    return answer.json()["data"]  # type: ignore[no-any-return]
+
+
+def error_of(answer: httpx.Response) -> HttpError:
+    body = answer.json()
+    assert body["success"] is False
+    error = msgspec.convert(body["error"], HttpError)
+    assert error.code == answer.status_code
+    assert error.message
+    assert error.request_id == answer.headers["x-request-id"]
+    assert error.path == answer.request.url.path
+    return error
+
+
+def write_tokens(data: Path, tokens: dict[str, dict[str, Any]]) -> None:
+    """Make these tokens known, as the file of digests."""
+    tokens_file(data).parent.mkdir(parents=True, exist_ok=True)
+    entries = {digest(token): entry for token, entry in tokens.items()}
+    tokens_file(data).write_bytes(msgspec.json.encode(entries))
+
+
+@contextlib.asynccontextmanager
+async def world(
+    folder: Path, bus: Bus, settings: Settings = SETTINGS, log: Log | None = None
+) -> AsyncIterator[World]:
+    """Run a gateway; `bus` is for its object store."""
+    write_tokens(folder, TOKENS)
+    used = log or MemoryLog()
+    async with contextlib.AsyncExitStack() as stack:
+        view = await Projection.open(folder / "view.sqlite", tables.SCHEMA, tables.VERSION)
+        stack.push_async_callback(view.close)
+        blobs = Blobs(bus, limit=settings.blob_limit)
+        site = Site(used, blobs, view, FileIdentity(folder), settings)
+        following = asyncio.create_task(site.follow())
+        stack.push_async_callback(asyncio.wait, (following,))
+        stack.callback(following.cancel)
+        listener = Listener(site)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        one = World(site, used, listener.url, bus)
+        await one.settled()
+        yield one

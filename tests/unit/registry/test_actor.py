@@ -1,0 +1,228 @@
+"""The registry on a log: real little servers, facts, restarts, commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from contracts import subjects
+from contracts.errors import Reason, Rejected
+from contracts.facts import AnyFact, McpHealth, McpRegistered, McpRemoved
+from contracts.host import HealthStatus, Host, Noop
+from services.log import START
+from services.log_memory import MemoryLog
+from services.projection import Projection
+from services.registry.actor import HostList, HostView, Registry
+from services.registry.projection import SCHEMA, VERSION
+from services.registry.settings import Settings
+from tests.unit.registry.servers import Mood, little, program
+
+
+def noop(name: str = "bench") -> Host:
+    return Host(id=name, name=name, endpoint=Noop())
+
+
+@contextlib.asynccontextmanager
+async def running(
+    log: MemoryLog, file: Path, *hosts: Host, by: str = "registry-1"
+) -> AsyncIterator[Registry]:
+    projection = await Projection.open(file, SCHEMA, VERSION)
+    registry = Registry(log, projection, by, Settings(probe_limit_s=1.0))
+    tasks = [asyncio.create_task(registry.follow()), asyncio.create_task(registry.run(hosts))]
+    try:
+        async with asyncio.timeout(20):
+            await registry.watching.wait()
+            yield registry
+    finally:
+        await registry.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await projection.close()
+
+
+async def facts_until(log: MemoryLog, enough: Callable[[list[AnyFact]], bool]) -> list[AnyFact]:
+    found: list[AnyFact] = []
+    async with asyncio.timeout(20):
+        async for batch in log.follow(subjects.HOSTS, START):
+            found += [record.fact for record in batch.records]
+            if enough(found):
+                return found
+    return found
+
+
+def healths(facts: list[AnyFact]) -> list[HealthStatus]:
+    return [fact.status for fact in facts if isinstance(fact, McpHealth)]
+
+
+async def all_facts(log: MemoryLog) -> list[AnyFact]:
+    return [record.fact for record in await log.read(subjects.HOSTS)]
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "registry.sqlite"
+
+
+@pytest.fixture
+def mood(tmp_path: Path) -> Mood:
+    return Mood(tmp_path)
+
+
+async def test_a_host_is_registered_then_discovered_then_healthy(
+    log: MemoryLog, file: Path, mood: Mood
+) -> None:
+    async with running(log, file, little(mood)):
+        facts = await facts_until(log, lambda found: len(found) == 3)
+    bare, found, health = facts
+    assert isinstance(bare, McpRegistered)
+    assert (bare.k, bare.spec.tools) == (1, ())
+    assert isinstance(found, McpRegistered)
+    assert (found.k, [tool.name for tool in found.spec.tools]) == (2, ["check"])
+    assert isinstance(health, McpHealth)
+    assert (health.status, health.by) == (HealthStatus.HEALTHY, "registry-1")
+    assert health.latency_ms > 0
+
+
+async def test_a_host_that_cannot_start_is_registered_all_the_same(
+    log: MemoryLog, file: Path
+) -> None:
+    async with running(log, file, program("import sys; sys.exit('no token')")):
+        facts = await facts_until(log, lambda found: len(found) == 2)
+    registered, health = facts
+    assert isinstance(registered, McpRegistered)
+    assert isinstance(health, McpHealth)
+    assert health.status is HealthStatus.UNHEALTHY
+    assert health.reason.startswith("not started: ")
+    assert "no token" in health.reason
+
+
+async def test_a_restart_finds_nothing_new(log: MemoryLog, file: Path) -> None:
+    async with running(log, file, noop()):
+        await facts_until(log, lambda found: len(found) == 3)
+    async with running(log, file, noop()) as again:
+        await again.probe_now(b'{"host": "bench"}')
+    assert len(await all_facts(log)) == 3
+
+
+async def test_a_rebuilt_view_equals_the_old_one(log: MemoryLog, file: Path, mood: Mood) -> None:
+    async with running(log, file, little(mood), noop()) as first:
+        await facts_until(log, lambda found: len(found) == 6)
+        await first.probe_now(b'{"host": "bench"}')
+        before = dict(first.hosts)
+    rows = await all_rows(file)
+    async with running(log, file.with_name("other.sqlite"), little(mood), noop()) as second:
+        assert second.hosts == before
+    assert await all_rows(file.with_name("other.sqlite")) == rows
+
+
+async def all_rows(file: Path) -> list[tuple[object, ...]]:
+    projection = await Projection.open(file, SCHEMA, VERSION)
+    try:
+        return await projection.query("SELECT * FROM hosts ORDER BY host")
+    finally:
+        await projection.close()
+
+
+async def test_a_host_that_falls_ill_is_noticed_and_so_is_its_recovery(
+    log: MemoryLog, file: Path, mood: Mood
+) -> None:
+    async with running(log, file, little(mood)) as registry:
+        await facts_until(log, lambda found: healths(found) == [HealthStatus.HEALTHY])
+        mood.set("sick")
+        await registry.probe_now(b'{"host": "little"}')
+        answer = await registry.probe_now(b'{"host": "little"}')
+        view = msgspec.json.decode(answer, type=HostView)
+        assert view.status is HealthStatus.UNHEALTHY
+        assert "no grammar for it" in view.reason
+        mood.clear()
+        await registry.probe_now(b'{"host": "little"}')
+        await registry.probe_now(b'{"host": "little"}')
+    assert healths(await all_facts(log)) == [
+        HealthStatus.HEALTHY,
+        HealthStatus.WARNING,
+        HealthStatus.UNHEALTHY,
+        HealthStatus.WARNING,
+        HealthStatus.HEALTHY,
+    ]
+
+
+async def test_a_sick_host_slows_nobody(log: MemoryLog, file: Path, mood: Mood) -> None:
+    mute = program("import sys; sys.stdin.read()", name="mute", start_s=60.0)
+    async with running(log, file, mute, little(mood)):
+        facts = await facts_until(log, lambda found: bool(healths(found)))
+    (health,) = [fact for fact in facts if isinstance(fact, McpHealth)]
+    assert (health.host, health.status) == ("little", HealthStatus.HEALTHY)
+
+
+async def test_a_host_taken_out_of_the_manifest_is_removed(log: MemoryLog, file: Path) -> None:
+    async with running(log, file, noop("a"), noop("b")):
+        await facts_until(log, lambda found: len(found) == 6)
+    async with running(log, file, noop("b")) as registry:
+        answer = msgspec.json.decode(await registry.list_hosts(b""), type=HostList)
+        assert [view.host.id for view in answer.hosts] == ["b"]
+    (removed,) = [fact for fact in await all_facts(log) if isinstance(fact, McpRemoved)]
+    assert removed.host == "a"
+
+
+async def test_two_registries_agree(log: MemoryLog, file: Path) -> None:
+    other = file.with_name("other.sqlite")
+    async with (
+        running(log, file, noop()) as one,
+        running(log, other, noop(), by="registry-2") as two,
+    ):
+        await one.probe_now(b'{"host": "bench"}')
+        await two.probe_now(b'{"host": "bench"}')
+        assert one.hosts.keys() == two.hosts.keys()
+    assert len(await all_facts(log)) == 3
+
+
+async def test_a_disabled_host_is_shown_and_left_alone(log: MemoryLog, file: Path) -> None:
+    host = msgspec.structs.replace(program("raise SystemExit"), enabled=False)
+    async with running(log, file, host) as registry:
+        (view,) = msgspec.json.decode(await registry.list_hosts(b"{}"), type=HostList).hosts
+        assert (view.status, view.host.enabled) == (HealthStatus.UNKNOWN, False)
+        with pytest.raises(Rejected, match="host 'odd' is disabled"):
+            await registry.probe_now(b'{"host": "odd"}')
+
+
+async def test_a_list_shows_a_user_only_what_the_user_may_use(log: MemoryLog, file: Path) -> None:
+    private = msgspec.structs.replace(noop("private"), owner="alice")
+    async with running(log, file, noop("public"), private) as registry:
+
+        async def seen(request: bytes) -> list[str]:
+            answer = msgspec.json.decode(await registry.list_hosts(request), type=HostList)
+            return [view.host.id for view in answer.hosts]
+
+        assert await seen(b"{}") == ["private", "public"]
+        assert await seen(b'{"user": "alice"}') == ["private", "public"]
+        assert await seen(b'{"user": "bob"}') == ["public"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", Reason.BAD_REQUEST),
+        (b"{", Reason.BAD_REQUEST),
+        (b'{"host": 1}', Reason.BAD_REQUEST),
+        (b'{"host": "x", "more": 1}', Reason.BAD_REQUEST),
+        (b'{"host": "nobody"}', Reason.NOT_FOUND),
+    ],
+)
+async def test_a_probe_of_nobody_is_refused(
+    log: MemoryLog, file: Path, payload: bytes, reason: Reason
+) -> None:
+    async with running(log, file) as registry:
+        with pytest.raises(Rejected) as refusal:
+            await registry.probe_now(payload)
+    assert refusal.value.reason is reason

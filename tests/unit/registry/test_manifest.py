@@ -1,0 +1,269 @@
+"""Manifests: what is read, what is filled in, and what is refused with which words."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.host import (
+    Capability,
+    Flags,
+    Host,
+    Limits,
+    Noop,
+    Placement,
+    Probe,
+    Stdio,
+    Step,
+    TaskBinding,
+)
+from services.registry import manifest
+from services.registry.manifest import ManifestError, Places
+
+PLACES = Places(Path("data"))
+SMALLEST = """
+[hosts.mine]
+endpoint = { kind = "stdio", command = "my-server" }
+"""
+
+
+def written(folder: Path, text: str, name: str = "mine.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, text: str, places: Places | None = None) -> str:
+    path = written(folder, text)
+    with pytest.raises(ManifestError) as caught:
+        manifest.read(path, places or Places(folder))
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+def host(folder: Path, text: str, places: Places | None = None) -> Host:
+    (only,) = manifest.read(written(folder, text), places or Places(folder))
+    return only
+
+
+def test_a_command_is_all_a_host_needs(tmp_path: Path) -> None:
+    mine = host(tmp_path, SMALLEST)
+    assert mine == Host(id="mine", name="mine", endpoint=Stdio("my-server"))
+    assert type(mine.endpoint) is Stdio
+
+
+def test_the_built_in_hosts_are_those_of_the_specification() -> None:
+    hosts = {one.id: one for one in manifest.load([], Places(Path("data")))}
+    tree_sitter = hosts["tree-sitter-mcp"]
+    assert tree_sitter.name == "Tree-sitter MCP"
+    assert tree_sitter.capabilities == (
+        Capability("code_analysis", "1.0.0", ("parse", "ast", "semantic")),
+    )
+    assert set(tree_sitter.task_types) == {"code_analysis", "ast_parsing"}
+    assert tree_sitter.flags == Flags(
+        can_run_on_user_space=True, result_pointer_preferred=True, fallback_to_oracle=False
+    )
+    assert set(hosts["git-mcp"].task_types) == {"git_log", "git_status", "git_diff", "git_show"}
+
+
+def test_every_built_in_task_type_says_what_it_takes() -> None:
+    for one in manifest.load([], Places(Path("data"))):
+        for binding in one.task_types.values():
+            assert binding.summary
+            assert binding.replayable
+            assert set(binding.input_schema["required"]) <= binding.example.keys()
+            assert binding.example.keys() <= binding.input_schema["properties"].keys()
+
+
+def test_built_in_servers_are_pinned_with_hashes() -> None:
+    for pins in (manifest.BUILTIN.parent / "constraints").glob("*.txt"):
+        text = pins.read_text().replace("\\\n", " ")
+        packages = [line for line in text.splitlines() if line and not line.startswith("#")]
+        assert len(packages) > 10
+        assert all("==" in line and "--hash=sha256:" in line for line in packages)
+
+
+def test_nobody_may_read_the_operators_disk_by_default() -> None:
+    assert all(one.roots == () for one in manifest.load([], Places(Path("data"))))
+
+
+def test_users_call_only_tools_that_show_nothing_of_others() -> None:
+    hosts = {one.id: one for one in manifest.load([], Places(Path("data")))}
+    allowed = {name: set(one.callable_tools or ()) for name, one in hosts.items()}
+    assert {"list_languages", "check_language_available"} <= allowed["tree-sitter-mcp"]
+    used = {
+        step.tool for kind in hosts["tree-sitter-mcp"].task_types.values() for step in kind.steps
+    }
+    assert not used & allowed["tree-sitter-mcp"], "what opens a project is for task types only"
+    assert {"git_log", "git_status", "git_show"} <= allowed["git-mcp"]
+    assert not hosts["git-mcp"].workspace
+
+
+def test_which_tools_users_may_call_is_the_manifests_to_say(tmp_path: Path) -> None:
+    assert host(tmp_path, SMALLEST).callable_tools is None
+    assert host(tmp_path, SMALLEST + "callable_tools = ['look']").callable_tools == ("look",)
+    assert host(tmp_path, SMALLEST + "callable_tools = []").callable_tools == ()
+    assert host(tmp_path, SMALLEST + "workspace = false").workspace is False
+
+
+def test_placeholders_stand_for_places(tmp_path: Path) -> None:
+    text = """
+        [hosts.mine]
+        endpoint.kind = "stdio"
+        endpoint.command = "{bin}/x"
+        endpoint.args = ["{package}/a", "{data}", "{python}", '{"a":1}']
+        roots = ["/fixed", "{roots}"]
+        [hosts.mine.task_types.look]
+        steps = [{ tool = "t" }]
+        example = { path = "{root}", text = "{braces}" }
+    """
+    places = Places(tmp_path / "data", (Path("/one"), Path("/two")))
+    mine = host(tmp_path, text, places)
+    assert mine.endpoint == Stdio(
+        f"{Path(sys.executable).parent}/x",
+        (f"{tmp_path}/a", f"{tmp_path}/data", sys.executable, '{"a":1}'),
+    )
+    assert mine.roots == ("/fixed", "/one", "/two")
+    assert mine.task_types["look"].example == {"path": "/one", "text": "{braces}"}
+
+
+def test_an_operators_host_replaces_a_built_in_one(tmp_path: Path) -> None:
+    path = written(tmp_path, '[hosts.git-mcp]\nendpoint={kind="stdio",command="mine"}')
+    hosts = {one.id: one for one in manifest.load([path], Places(tmp_path))}
+    assert hosts["git-mcp"].endpoint == Stdio("mine")
+    assert "tree-sitter-mcp" in hosts
+
+
+def test_two_files_may_not_name_the_same_host(tmp_path: Path) -> None:
+    one = written(tmp_path, SMALLEST, "one.toml")
+    two = written(tmp_path, SMALLEST, "two.toml")
+    with pytest.raises(ManifestError, match=r"two.toml: hosts.mine: .*one.toml has a host"):
+        manifest.load([one, two], Places(tmp_path), builtins=False)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"absent.toml: it can't be read"):
+        manifest.load([tmp_path / "absent.toml"], Places(tmp_path))
+
+
+def test_the_benchmarks_host_needs_permission(tmp_path: Path) -> None:
+    text = '[hosts.bench]\nendpoint = { kind = "noop", delay_ms = 1.5 }'
+    assert "METAMCP_REGISTRY_ALLOW_NOOP" in refusal(tmp_path, text)
+    bench = host(tmp_path, text, Places(tmp_path, allow_noop=True))
+    assert bench.endpoint == Noop(1.5)
+
+
+def test_a_host_in_a_users_space_has_an_owner(tmp_path: Path) -> None:
+    text = SMALLEST + 'placement = "user_space"\n'
+    assert refusal(tmp_path, text).startswith("hosts.mine.owner: ")
+    mine = host(tmp_path, text + 'owner = "alice"\n')
+    assert (mine.placement, mine.owner) == (Placement.USER_SPACE, "alice")
+
+
+STEP = "[hosts.mine.task_types.look]\nsteps = "
+
+WRONG = [
+    ("limits = { max_concurrency = 'many' }", "hosts.mine.limits.max_concurrency: expected int"),
+    ("limits = { max_concurrency = 0 }", "hosts.mine.limits.max_concurrency: expected int >= 1"),
+    ("limits = { slots = 1 }", "hosts.mine.limits: object contains unknown field slots"),
+    ("callable_tools = 'all'", "hosts.mine.callable_tools: expected array"),
+    ("colour = 'red'", "hosts.mine: object contains unknown field colour"),
+    ("tools = []", "hosts.mine: object contains unknown field tools"),
+    ("owner = 'a b'", "hosts.mine: the owner 'a b' is not allowed"),
+    ("roots = ['src']", "hosts.mine.roots[0]: expected an absolute path, not 'src'"),
+    ("roots = ['{nowhere}']", "hosts.mine.roots: {nowhere} is not known. There are {package}"),
+    (
+        "capabilities = [{ name = 'x', version = 'one' }]",
+        "hosts.mine.capabilities[0].version: expected numbers joined by dots",
+    ),
+    (
+        "capabilities = [{ nme = 'x' }]",
+        "hosts.mine.capabilities[0]: object contains unknown field nme",
+    ),
+    (STEP + "[]", "hosts.mine.task_types.look.steps: expected at least one step"),
+    (
+        STEP + "[{ tool = 't', cleanup = true }]",
+        "hosts.mine.task_types.look.steps: expected at least one step that is no cleanup",
+    ),
+    (
+        STEP + "[{ tool = 1 }]",
+        "hosts.mine.task_types.look.steps[0].tool: expected str, got int",
+    ),
+    (
+        STEP + "[{ tool = 't', arguments = { a = ['$inptu.x'] } }]",
+        "hosts.mine.task_types.look.steps[0].arguments: '$inptu.x' is no reference",
+    ),
+    (
+        STEP + "[{ tool = 't', arguments = { a = '$step.first.x' } }]",
+        "hosts.mine.task_types.look.steps[0].arguments: '$step.first.x': no step before this one",
+    ),
+    (
+        "[hosts.mine.task_types.'mcp.call']\nsteps = []",
+        "hosts.mine.task_types.mcp.call: every host",
+    ),
+    (
+        "[hosts.mine.task_types.'a b']\nsteps = [{ tool = 't' }]",
+        "hosts.mine.task_types.a b: use 1 to 64",
+    ),
+]
+
+
+@pytest.mark.parametrize(("addition", "message"), WRONG)
+def test_a_mistake_is_refused_by_its_path(tmp_path: Path, addition: str, message: str) -> None:
+    assert refusal(tmp_path, SMALLEST + addition).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[hosts.'a b']\nendpoint = {}", "hosts.a b: the host id 'a b' is not allowed"),
+        ("[hosts.a]\nendpoint = { kind = 'http' }", "hosts.a.endpoint.kind: invalid value 'http'"),
+        ("[hosts.a]\nendpoint = { command = 'x' }", "hosts.a.endpoint: object missing required"),
+        (
+            "[hosts.a]\nendpoint = { kind = 'stdio', command = 'x', arg = [] }",
+            "hosts.a.endpoint: object contains unknown field arg",
+        ),
+        (
+            "[hosts.a]\nendpoint = { kind = 'stdio', command = '{pakage}/x' }",
+            "hosts.a.endpoint: {pakage} is not known. There are {package}, {bin}",
+        ),
+        ("[hosts]\na = 1", "hosts.a: expected object, got int"),
+        ("[host.a]", "host: not known here"),
+        ("", "hosts: expected a table"),
+        ("[hosts", "it can't be read: "),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    assert refusal(tmp_path, text).startswith(message)
+
+
+def test_references_of_every_kind_are_accepted(tmp_path: Path) -> None:
+    steps = """[
+        { tool = "a", arguments = { x = "$input.x|5", y = "$input.y?" }, output = "first" },
+        { tool = "b", arguments = { x = "$step.first.items.0", y = "costs $5", z = "$$HOME" } },
+        { tool = "c", arguments = { id = "$task", n = "$attempt", at = "$workspace" } },
+    ]"""
+    assert len(host(tmp_path, SMALLEST + STEP + steps).task_types["look"].steps) == 3
+
+
+def test_the_examples_of_the_documentation_are_manifests(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    hosts = {one.id: one for one in manifest.read(written(tmp_path, "".join(blocks)), PLACES)}
+    assert hosts.keys() == {"notes", "clock"}
+    assert set(hosts["notes"].task_types) == {"note_search"}
+    assert hosts["notes"].probe.tool == "search"
+
+
+def test_the_documentation_names_every_field() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
+    structs = (manifest.Entry, Stdio, Noop, TaskBinding, Step, Flags, Limits, Probe)
+    for struct in structs:
+        for field in struct.__struct_fields__:
+            assert f"`{field}`" in page or f"`{field} = " in page or f"`{field}.NAME`" in page, (
+                field
+            )

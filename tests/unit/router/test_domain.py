@@ -1,0 +1,310 @@
+"""What a task is owed: retries, failover, giving up, cancelling, deadlines, lost attempts."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.facts import FailureKind, JobDone, Outcome, TaskRouted
+from contracts.host import HealthStatus, Step, TaskBinding, Tool
+from services.router.domain import backoff_s, replayable
+from tests.unit.router.world import flags, host, one_end, one_route, ready, space
+
+UNKNOWN = (FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST)
+
+
+def test_a_task_gets_a_route_that_says_why() -> None:
+    world = ready(host("a"), host("b", 1, "other"))
+    created = world.submit("t1", timeout_s=7, deadline_s=60)
+    fact = one_route(world)
+    route = fact.route
+    assert (fact.task, fact.attempt, route.host) == ("t1", 1, "a")
+    assert route.basis == created.seq
+    assert route.host_seq == 1
+    assert route.removed == {"task_type": ("b",)}
+    assert (route.timeout_s, route.expires) == (7, created.at + 60)
+    assert (route.job_head, route.term) == (0, 1)
+    assert [c.host for c in route.candidates] == ["a"]
+
+
+def test_an_invalid_task_is_rejected_with_its_reason() -> None:
+    world = ready(host())
+    world.submit("t1", invalid="input is not an object")
+    end = one_end(world)
+    assert (end.outcome, end.error.code) == (Outcome.REJECTED, "invalid")
+    assert end.error.message == "input is not an object"
+    assert world.state.tasks == {}
+
+
+def test_a_task_no_host_can_serve_is_rejected_at_once() -> None:
+    world = ready(host("a", 1, "other"), host("b", enabled=False))
+    world.submit("t1")
+    end = one_end(world)
+    assert (end.outcome, end.error.code) == (Outcome.REJECTED, "no_host")
+    assert end.error.message == "no host can serve task type 'work' (a: task_type, b: disabled)"
+
+
+def test_a_task_older_than_the_first_host_waits_a_little_for_its_own() -> None:
+    world = ready()
+    world.submit("t1")
+    world.submit("t2", type="never")
+    assert world.run() == []
+    world.later(5)
+    world.register(host("a", 1, "other"))
+    assert world.run() == []
+    world.register(host("b"))
+    assert one_route(world).task == "t1"
+    world.later(4.9)
+    assert world.run() == []
+    world.later(0.2)
+    assert one_end(world).task == "t2"
+    world.submit("t3", type="never")
+    assert one_end(world).error.code == "no_host"
+
+
+def test_queued_tasks_are_rejected_when_their_last_host_goes() -> None:
+    world = ready(host("a", 1))
+    world.submit("t1")
+    world.submit("t2")
+    first = one_route(world)
+    world.remove("a")
+    assert one_end(world).task == "t2"
+    world.fail(first, FailureKind.HOST_GONE)
+    end = one_end(world)
+    assert (end.task, end.outcome, end.error.code) == ("t1", Outcome.FAILED, "no_host")
+
+
+def test_a_task_waits_for_a_slot_and_for_health() -> None:
+    world = ready(host("a", 1))
+    world.submit("t1")
+    world.submit("t2")
+    first = one_route(world)
+    assert world.run() == []
+    world.sign(first)
+    world.health("a", HealthStatus.UNHEALTHY)
+    world.succeed(first)
+    assert world.run() == []
+    world.health("a", HealthStatus.WARNING)
+    assert one_route(world).task == "t2"
+
+
+def test_a_task_that_finds_no_slot_in_time_is_timed_out() -> None:
+    world = ready(host("a", 1))
+    world.submit("t1")
+    world.submit("t2", deadline_s=30)
+    one_route(world)
+    world.later(29)
+    assert world.run() == []
+    world.later(1)
+    end = one_end(world)
+    assert (end.task, end.outcome, end.error.code) == ("t2", Outcome.TIMED_OUT, "queue_timeout")
+
+
+def test_a_delayed_task_starts_when_it_is_time() -> None:
+    world = ready(host())
+    world.submit("t1", delay_s=20)
+    assert world.run() == []
+    world.later(19)
+    assert world.run() == []
+    assert world.plan.sleep_s(world.moment, world.beats) == pytest.approx(1)
+    world.later(1)
+    assert one_route(world).task == "t1"
+
+
+def test_a_cancelled_task_that_nobody_claimed_ends_at_once() -> None:
+    world = ready(host("a", 1))
+    world.submit("t1")
+    world.submit("t2")
+    one_route(world)
+    world.cancel("t1")
+    world.cancel("t2")
+    stored = world.run()
+    assert {(end.task, end.outcome) for end in stored} == {("t1", "cancelled"), ("t2", "cancelled")}
+    assert world.state.flight == 0
+
+
+def test_cancelling_a_claimed_attempt_is_its_executors_work() -> None:
+    world = ready(host())
+    world.submit("t1")
+    route = one_route(world)
+    world.cancel("t1")
+    decided = world.decide()
+    world.sign(route)
+    assert world.commit(decided) == []
+    assert world.run() == []
+    assert world.state.tasks["alice.t1"].cancelled
+
+
+@pytest.mark.parametrize("kind", [FailureKind.UNREACHABLE, FailureKind.HOST_GONE])
+def test_another_host_is_tried_at_once_when_this_one_looks_sick(kind: FailureKind) -> None:
+    world = ready(host("a"), host("b"))
+    world.submit("t1")
+    first = one_route(world)
+    world.fail(first, kind)
+    second = one_route(world)
+    assert (second.attempt, second.route.host) == (2, "b")
+    assert second.route.removed == {"excluded": ("a",)}
+    assert second.route.job_head == len(world.records) - 1
+
+
+def test_the_same_host_is_tried_again_after_a_pause_when_there_is_no_other() -> None:
+    world = ready(host("a"))
+    world.submit("t1")
+    world.fail(one_route(world), FailureKind.UNREACHABLE)
+    assert world.run() == []
+    world.later(backoff_s("t1", 1) - 0.1)
+    assert world.run() == []
+    world.later(0.2)
+    assert one_route(world).attempt == 2
+
+
+def test_a_healthy_host_is_tried_again_after_a_pause() -> None:
+    world = ready(host("a"), host("b"))
+    world.submit("t1", retry_tool_errors=True)
+    world.fail(one_route(world), FailureKind.TOOL, called=True)
+    assert world.run() == []
+    world.later(backoff_s("t1", 1))
+    assert one_route(world).attempt == 2
+
+
+def test_pauses_double_up_to_a_minute_and_differ_between_tasks() -> None:
+    for n in range(1, 12):
+        ceiling = min(2**n, 60)
+        assert ceiling / 2 <= backoff_s("t", n) <= ceiling
+    assert len({backoff_s(f"t{n}", 3) for n in range(50)}) == 50
+
+
+def test_it_gives_up_after_the_last_attempt() -> None:
+    world = ready(host("a"))
+    world.submit("t1", max_attempts=2)
+    world.fail(one_route(world), FailureKind.UNREACHABLE)
+    world.later(2)
+    world.fail(one_route(world), FailureKind.UNREACHABLE)
+    end = one_end(world)
+    assert (end.outcome, end.error.code, end.attempt) == (Outcome.FAILED, "unreachable", 2)
+    assert end.host == "a"
+
+
+@pytest.mark.parametrize(
+    "kind", [FailureKind.TOO_LARGE, FailureKind.BAD_INPUT, FailureKind.FORBIDDEN_PATH]
+)
+def test_what_would_fail_again_is_not_retried(kind: FailureKind) -> None:
+    world = ready(host("a"), host("b"))
+    world.submit("t1")
+    world.fail(one_route(world), kind, retryable=True)
+    assert one_end(world).error.code == kind
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TOOL, FailureKind.PROTOCOL])
+@pytest.mark.parametrize("retryable", [True, False])
+def test_a_hosts_own_error_is_retried_only_if_it_says_so(kind: FailureKind, retryable) -> None:
+    world = ready(host("a"))
+    world.submit("t1")
+    world.fail(one_route(world), kind, called=True, retryable=retryable)
+    world.later(2)
+    found = world.run()[0]
+    assert isinstance(found, TaskRouted) == retryable
+    assert isinstance(found, JobDone) != retryable
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+@pytest.mark.parametrize(
+    ("failure", "task", "again"),
+    [
+        ({"called": True}, {}, False),
+        ({"called": None}, {}, False),
+        ({"called": False}, {}, True),
+        ({"called": True, "retryable": True}, {}, True),
+        ({"called": True}, {"on_unknown": "retry"}, True),
+    ],
+)
+def test_an_unknown_outcome_is_repeated_only_if_that_is_harmless(
+    kind: FailureKind, failure: dict, task: dict, again: bool
+) -> None:
+    world = ready(host("a"), host("b"))
+    world.submit("t1", **task)
+    world.fail(one_route(world), kind, **failure)
+    found = world.run()[0]
+    if again:
+        assert found.route.host == "b"
+    else:
+        assert (found.outcome, found.error.code) == (Outcome.FAILED, "outcome_unknown")
+
+
+def test_a_failed_space_hands_heavy_work_to_the_orchestrator_if_it_allows_that() -> None:
+    for allowed in (True, False):
+        spec = space("s", "alice", flags=flags(fallback_to_oracle=allowed))
+        world = ready(spec, host("plain"))
+        world.submit("t1", is_heavy=True)
+        world.fail(one_route(world), FailureKind.UNREACHABLE)
+        world.later(0 if allowed else 2)
+        assert one_route(world).route.host == ("plain" if allowed else "s")
+
+
+def test_an_expired_permit_ends_the_attempt() -> None:
+    world = ready(host("a"))
+    world.submit("t1")
+    world.sign(one_route(world), permit_s=10)
+    world.later(14.9)
+    assert world.run() == []
+    world.later(0.2)
+    lost, end = world.run()
+    assert (lost.kind, end.error.code) == (FailureKind.LOST, "outcome_unknown")
+
+
+def test_the_total_deadline_ends_a_running_attempt_after_a_grace() -> None:
+    world = ready(host("a"))
+    world.submit("t1", deadline_s=20)
+    world.sign(one_route(world))
+    world.later(24.9)
+    assert world.run() == []
+    world.later(0.2)
+    end = one_end(world)
+    assert (end.outcome, end.attempt, end.host) == (Outcome.TIMED_OUT, 1, "a")
+
+
+def test_an_attempt_cut_short_by_the_deadline_is_timed_out_not_unknown() -> None:
+    world = ready(host("a"))
+    world.submit("t1", deadline_s=20)
+    route = one_route(world)
+    world.sign(route)
+    world.later(19.8)
+    world.fail(route, FailureKind.TIMEOUT, called=True)
+    assert one_end(world).outcome == Outcome.TIMED_OUT
+
+
+def test_a_cancelled_task_whose_executor_died_is_cancelled() -> None:
+    world = ready(host("a"))
+    world.submit("t1")
+    world.sign(one_route(world))
+    world.cancel("t1")
+    world.later(6, beating="")
+    lost, end = world.run()
+    assert (lost.kind, end.outcome) == (FailureKind.LOST, Outcome.CANCELLED)
+
+
+TOOLS = (Tool("look", read_only=True), Tool("set", idempotent=True), Tool("add"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "type_", "harmless"),
+    [
+        ({"replay": "always"}, "work", True),
+        ({"replay": "never", "tools": TOOLS}, "look", False),
+        ({"tools": TOOLS}, "look", True),
+        ({"tools": TOOLS}, "mixed", False),
+        ({"tools": TOOLS}, "said", True),
+        ({"tools": TOOLS}, "mcp.call", False),
+        ({"tools": TOOLS[:2]}, "mcp.call", True),
+        ({}, "mcp.call", False),
+        ({}, "look", False),
+        ({}, "unknown", False),
+    ],
+)
+def test_a_host_says_which_work_may_be_repeated(fields: dict, type_: str, harmless: bool) -> None:
+    types = {
+        "look": TaskBinding((Step("look"), Step("set"))),
+        "mixed": TaskBinding((Step("look"), Step("add"))),
+        "said": TaskBinding((Step("add"),), replayable=True),
+    }
+    assert replayable(host("a", task_types=types, **fields), type_) is harmless
+    assert replayable(None, type_) is False

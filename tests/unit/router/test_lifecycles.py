@@ -1,0 +1,257 @@
+"""Random lifecycles with duplicated, late and refused appends: what must hold whatever happens."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from itertools import pairwise
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
+from contracts.facts import FailureKind, JobDone, JobFailed, JobSigned, TaskCreated, TaskRouted
+from contracts.host import HealthStatus
+from contracts.task import Priority
+from services.router.domain import Ready, decide, demand, evolve, initial
+from services.router.plan import Decision, Plan
+from services.router.projection import SCHEMA, rows
+from services.router.recompute import recompute
+from services.router.select import policy, select
+from services.router.settings import Settings
+from services.router.state import OpenTask, Phase
+from tests.unit.router.world import World, flags, host, space
+
+RULES = Settings(max_concurrent_jobs=5, max_per_user=3, default_deadline_s=200.0, max_attempts=2)
+HOSTS = {
+    "a": host("a", 1),
+    "b": host("b", 2, "work", "other"),
+    "c": host("c", 2, flags=flags(accepts_heavy=True)),
+    "s": space("s", "alice", 1),
+}
+users = st.sampled_from(["alice", "bob"])
+
+
+class Tables:
+    """The router's rows, kept by applying every change."""
+
+    def __init__(self) -> None:
+        self.db = sqlite3.connect(":memory:")
+        for statement in SCHEMA:
+            self.db.execute(statement)
+
+    def apply(self, changes) -> None:
+        for change in changes:
+            self.db.executemany(change.sql, change.rows)
+
+    def dump(self) -> dict[str, list[tuple]]:
+        names = [name for (name,) in self.db.execute("SELECT name FROM sqlite_master")]
+        return {name: list(self.db.execute(f"SELECT * FROM {name}")) for name in names}
+
+
+class Lifecycles(RuleBasedStateMachine):
+    late = Bundle("late")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(RULES)
+        self.tables = Tables()
+        self.world.watch = lambda changes: self.tables.apply(rows(self.world.state, changes))
+        self.world.register(HOSTS["a"])
+        self.world.lead()
+        self.tasks = 0
+
+    @rule(
+        user=users,
+        type_=st.sampled_from(["work", "work", "other", "never"]),
+        priority=st.sampled_from(Priority),
+        heavy=st.booleans(),
+        unknown=st.sampled_from(["fail", "retry"]),
+        delay=st.sampled_from([None, 5.0]),
+        deadline=st.sampled_from([None, 30.0]),
+        invalid=st.sampled_from(["", "", "", "bad"]),
+    )
+    def submit(self, user, type_, priority, heavy, unknown, delay, deadline, invalid) -> None:
+        self.tasks += 1
+        self.world.submit(
+            f"t{self.tasks}",
+            user,
+            type=type_,
+            priority=priority,
+            is_heavy=heavy,
+            on_unknown=unknown,
+            delay_s=delay,
+            deadline_s=deadline,
+            invalid=invalid,
+        )
+
+    @rule(id_=st.sampled_from(sorted(HOSTS)), healthy=st.booleans())
+    def register(self, id_, healthy) -> None:
+        self.world.register(HOSTS[id_], healthy=healthy)
+
+    @rule(id_=st.sampled_from(sorted(HOSTS)), status=st.sampled_from(HealthStatus))
+    def health(self, id_, status) -> None:
+        self.world.health(id_, status)
+
+    @rule(id_=st.sampled_from(sorted(HOSTS)))
+    def remove(self, id_) -> None:
+        self.world.remove(id_)
+
+    @rule(user=users, id_=st.sampled_from(sorted(HOSTS)), weight=st.sampled_from([None, 0.0, 1.0]))
+    def prefer(self, user, id_, weight) -> None:
+        self.world.prefer(user, id_, weight)
+
+    @rule(data=st.data())
+    def cancel(self, data) -> None:
+        if task := self._some(data, *Phase):
+            self.world.cancel(task.task, task.user)
+
+    @rule(seconds=st.sampled_from([1.0, 6.0, 70.0]), beating=st.booleans())
+    def wait(self, seconds, beating) -> None:
+        self.world.later(seconds, "executor-1/i1" if beating else "")
+
+    @rule(run=st.sampled_from(["i1", "i2"]))
+    def restart_executor(self, run) -> None:
+        self.world.beat(f"executor-1/{run}")
+
+    @rule()
+    def round(self) -> None:
+        self._check_routes(self.world.run())
+        self._nobody_waits_in_vain()
+
+    @rule(target=late, limit=st.integers(1, 4))
+    def decide_and_lose_sight(self, limit):
+        """What was decided reaches the log later, or never, or twice."""
+        decisions = self.world.decide(limit)
+        return multiple((self.world.plan, decisions)) if decisions else multiple()
+
+    @rule(batch=late)
+    def append_late(self, batch: tuple[Plan, list[Decision]]) -> None:
+        plan, decisions = batch
+        self._check_routes(self.world.commit(decisions, plan))
+
+    @rule()
+    def take_over(self) -> None:
+        self.world.lead()
+
+    @rule(data=st.data())
+    def claim(self, data) -> None:
+        if task := self._some(data, Phase.ROUTED):
+            self.world.sign(self._route(task))
+
+    @rule(data=st.data(), kind=st.sampled_from(FailureKind), called=st.sampled_from([True, False]))
+    def fail(self, data, kind, called) -> None:
+        if task := self._some(data, Phase.ROUTED, Phase.RUNNING):
+            self.world.fail(self._route(task), kind, called=called and task.phase == "running")
+
+    @rule(data=st.data())
+    def succeed(self, data) -> None:
+        if task := self._some(data, Phase.RUNNING):
+            self.world.succeed(self._route(task))
+
+    @invariant()
+    def counts_are_those_of_the_open_tasks(self) -> None:
+        state = self.world.state
+        flying = [task for task in state.tasks.values() if task.phase is not Phase.WAITING]
+        assert state.used == Counter(task.host for task in flying)
+        assert state.busy == Counter(task.user for task in flying)
+        assert state.flight == len(flying)
+
+    @invariant()
+    def no_limit_is_passed(self) -> None:
+        state = self.world.state
+        assert state.flight <= RULES.max_concurrent_jobs
+        assert all(busy <= RULES.max_per_user for busy in state.busy.values())
+        for id_, used in state.used.items():
+            assert used <= HOSTS[id_].limits.max_concurrency
+
+    def teardown(self) -> None:
+        """Let everything come to its end, then look at the whole log."""
+        # An append that never came back has cost the router its term.
+        self.world.lead()
+        for _ in range(200):
+            self.world.run()
+            for task in list(self.world.state.tasks.values()):
+                if task.phase is Phase.ROUTED:
+                    self.world.sign(self._route(task), "executor-1/i3")
+                    self.world.succeed(self._route(task))
+            if not self.world.state.tasks:
+                break
+            self.world.later(10.0, "executor-1/i3")
+        self._every_task_ended_once()
+        self._attempts_follow_each_other()
+        self._a_rebuilt_projection_is_the_same()
+
+    def _some(self, data, *phases: Phase) -> OpenTask | None:
+        found = [task for task in self.world.state.tasks.values() if task.phase in phases]
+        return data.draw(st.sampled_from(found)) if found else None
+
+    def _route(self, task: OpenTask) -> TaskRouted:
+        return next(
+            record.fact
+            for record in reversed(self.world.records)
+            if isinstance(record.fact, TaskRouted)
+            and (record.fact.user, record.fact.task) == (task.user, task.task)
+        )
+
+    def _check_routes(self, facts) -> None:
+        for fact in facts:
+            if isinstance(fact, TaskRouted):
+                again = recompute(self.world.records, fact, RULES)
+                assert again.host == fact.route.host
+                assert again.host_seq == fact.route.host_seq
+                assert again.candidates == fact.route.candidates
+                assert again.removed == fact.route.removed
+                assert again.slots == fact.route.slots
+                assert again.policy == fact.route.policy
+
+    def _nobody_waits_in_vain(self) -> None:
+        """A ready task that a host could take has been routed, unless a limit or backoff holds it.
+
+        Decisions still on their way hold slots, so nothing is said while there are any.
+        """
+        world, state = self.world, self.world.state
+        assert world.decide() == []
+        if world.plan.pending or state.flight >= RULES.max_concurrent_jobs:
+            return
+        for task in state.tasks.values():
+            step = decide(task, world.moment.now, RULES, world.clock)
+            limited = state.busy.get(task.user, 0) >= RULES.max_per_user
+            if limited or not isinstance(step, Ready) or step.spare_until > world.moment.now:
+                continue
+            wanted = demand(state, task)._replace(user=task.user)
+            hosts = state.hosts.values()
+            assert select(wanted, hosts, state.used, state.taste, policy(RULES)) is None
+
+    def _every_task_ended_once(self) -> None:
+        facts = [record.fact for record in self.world.records]
+        created = Counter((f.user, f.task) for f in facts if isinstance(f, TaskCreated))
+        ended = Counter((f.user, f.task) for f in facts if isinstance(f, JobDone))
+        assert created == ended
+        assert set(created.values()) <= {1}
+
+    def _attempts_follow_each_other(self) -> None:
+        story: dict[tuple, list] = {}
+        for record in self.world.records:
+            if isinstance(record.fact, TaskRouted | JobSigned | JobFailed | JobDone):
+                story.setdefault((record.fact.user, record.fact.task), []).append(record.fact)
+        for facts in story.values():
+            attempts = [fact.attempt for fact in facts if isinstance(fact, TaskRouted)]
+            assert attempts == list(range(1, len(attempts) + 1))
+            assert len(attempts) <= RULES.max_attempts
+            for before, after in pairwise(facts):
+                if isinstance(after, TaskRouted):
+                    assert isinstance(before, JobFailed)
+
+    def _a_rebuilt_projection_is_the_same(self) -> None:
+        state, tables = initial(), Tables()
+        records = self.world.records
+        for start in range(0, len(records), 7):
+            for record in records[start : start + 7]:
+                evolve(state, record)
+            tables.apply(rows(state, state.take_changes()))
+        assert tables.dump() == self.tables.dump()
+
+
+TestLifecycles = Lifecycles.TestCase
+TestLifecycles.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,219 @@
+"""Who is next: priority with ageing, turns between users, age; what is put aside costs nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.router.queue import Queue, Waiting
+from services.router.select import Demand, Need
+
+ANY = Demand(Need("work"), "")
+OTHER = Demand(Need("other"), "")
+
+
+class Line:
+    """A queue with the fields a test does not care about filled in."""
+
+    def __init__(self, age_s: float = 60.0) -> None:
+        self.queue = Queue(age_s)
+        self.now = 0.0
+        self.seq = 0
+
+    def enter(self, key: str, user: str = "a", rank: int = 1, demand: Demand = ANY) -> None:
+        self.seq += 1
+        self.queue.enter(Waiting(self.seq, self.now, key), user, rank, demand, self.now)
+
+    def take(self) -> str | None:
+        found = self.queue.best(self.now)
+        if found is None:
+            return None
+        self.queue.served(found.user)
+        self.queue.leave(found.key)
+        return found.key
+
+    def drain(self) -> list[str]:
+        taken = []
+        while (key := self.take()) is not None:
+            taken.append(key)
+        return taken
+
+
+def test_high_comes_before_normal_before_low() -> None:
+    line = Line()
+    for rank, key in ((2, "low"), (1, "normal"), (0, "high")):
+        line.enter(key, rank=rank)
+    assert line.drain() == ["high", "normal", "low"]
+
+
+def test_users_take_turns_whoever_came_first() -> None:
+    line = Line()
+    for n in range(3):
+        line.enter(f"a{n}", "a")
+    for n in range(2):
+        line.enter(f"b{n}", "b")
+    assert line.drain() == ["a0", "b0", "a1", "b1", "a2"]
+
+
+def test_a_newcomer_waits_one_turn_however_long_the_line_is() -> None:
+    line = Line()
+    for n in range(1000):
+        line.enter(f"a{n}", "a")
+    assert [line.take() for _ in range(10)] == [f"a{n}" for n in range(10)]
+    line.enter("b0", "b")
+    assert "b0" in [line.take(), line.take()]
+
+
+def test_users_who_come_and_go_do_not_starve_one_who_stays() -> None:
+    line = Line()
+    for n in range(10):
+        line.enter(f"a{n}", "a")
+    for n in range(40):
+        line.enter(f"new{n}", f"user{n}")
+        line.take()
+    assert "a0" not in line.queue
+
+
+def test_waiting_lifts_a_task_to_the_next_priority() -> None:
+    line = Line(age_s=60)
+    line.enter("low", rank=2)
+    line.now = 119.0
+    line.enter("high", "b", rank=0)
+    assert line.queue.best(line.now).key == "high"
+    line.now = 120.0
+    line.enter("high2", "c", rank=0)
+    assert line.take() == "low"
+
+
+def test_low_work_is_served_in_the_end_under_a_flood_of_high_work() -> None:
+    line = Line(age_s=10)
+    line.enter("low", "b", rank=2)
+    served = []
+    for n in range(100):
+        line.enter(f"high{n}", "a", rank=0)
+        line.enter(f"more{n}", "a", rank=0)
+        line.now += 1
+        served.append(line.take())
+    assert served.index("low") <= 22
+
+
+def test_parked_demands_and_held_users_are_passed_over_until_released() -> None:
+    line = Line()
+    line.enter("a0", "a")
+    line.enter("b0", "b")
+    line.enter("c0", "c", demand=OTHER)
+    line.queue.park(ANY)
+    assert line.queue.best(0).key == "c0"
+    line.queue.hold("c")
+    assert line.queue.best(0) is None
+    line.queue.unpark(ANY)
+    line.queue.hold("a")
+    assert line.queue.best(0).key == "b0"
+    line.enter("a1", "a", rank=0)
+    assert line.queue.best(0).key == "b0"
+    line.queue.release("a", 0)
+    line.queue.release("c", 0)
+    assert sorted(line.drain()) == ["a0", "a1", "b0", "c0"]
+
+
+def test_a_task_that_left_is_gone_and_leaves_nothing_behind() -> None:
+    line = Line()
+    line.enter("blocker", "a")
+    for n in range(5000):
+        line.enter(f"t{n}", "a", rank=n % 3)
+        line.queue.leave(f"t{n}")
+    line.queue.leave("never there")
+    assert len(line.queue) == 1
+    lanes = line.queue._groups[ANY].lanes.values()
+    assert sum(len(lane.items) for lane in lanes) < 50
+    assert len(line.queue._risers) < 200
+    assert line.drain() == ["blocker"]
+    assert line.queue._turns == {}
+    assert line.queue.demands() == []
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("enter"), st.sampled_from("abc"), st.integers(0, 2), st.booleans()),
+        st.tuples(st.just("take")),
+        st.tuples(st.just("leave"), st.integers(0, 40)),
+        st.tuples(st.just("wait"), st.integers(1, 200)),
+        st.tuples(st.sampled_from(["park", "unpark"]), st.booleans()),
+        st.tuples(st.sampled_from(["hold", "release"]), st.sampled_from("abc")),
+    ),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_it_always_agrees_with_a_plain_list(script) -> None:
+    """The model sorts everything each time; turns are kept by the same rule."""
+    line = Line()
+    model: dict[str, tuple] = {}
+    parked, held, turns, round_ = set(), set(), {}, 0
+    for step in script:
+        match step:
+            case "enter", user, rank, other:
+                if not any(u == user for u, *_ in model.values()):
+                    turns[user] = round_ + 1
+                demand = OTHER if other else ANY
+                line.enter(f"t{line.seq}", user, rank, demand)
+                model[f"t{line.seq - 1}"] = (user, rank, demand, line.seq, line.now)
+            case ("take",):
+                open_ = {
+                    key: (max(0, rank - int((line.now - at) / 60)), turns[user], seq)
+                    for key, (user, rank, demand, seq, at) in model.items()
+                    if demand not in parked and user not in held
+                }
+                expected = min(open_, key=open_.get, default=None)
+                assert line.take() == expected
+                if expected is not None:
+                    user = model.pop(expected)[0]
+                    round_ = max(round_, turns[user])
+                    turns[user] = round_ + 1
+            case "leave", n:
+                line.queue.leave(f"t{n}")
+                model.pop(f"t{n}", None)
+            case "wait", seconds:
+                line.now += seconds
+            case "park", other:
+                demand = OTHER if other else ANY
+                line.queue.park(demand)
+                if any(d == demand for _, _, d, *_ in model.values()):
+                    parked.add(demand)
+            case "unpark", other:
+                line.queue.unpark(OTHER if other else ANY)
+                parked.discard(OTHER if other else ANY)
+            case "hold", user:
+                line.queue.hold(user)
+                held.add(user)
+            case "release", user:
+                line.queue.release(user, line.now)
+                held.discard(user)
+        # A demand nobody waits with is not parked any more.
+        parked = {d for d in parked if any(d == e for _, _, e, *_ in model.values())}
+    assert len(line.queue) == len(model)
+
+
+class Counted(str):
+    """A key that counts how often it is looked up."""
+
+    lookups = 0
+
+    def __hash__(self) -> int:
+        Counted.lookups += 1
+        return super().__hash__()
+
+
+def test_tasks_that_leave_and_come_back_cost_the_same_however_long_the_line_is() -> None:
+    line, count, rounds = Line(), 2000, 4
+    waiting = [Waiting(n, 0.0, Counted(f"t{n}")) for n in range(count)]
+    for item in waiting:
+        line.queue.enter(item, "a", 1, ANY, 0.0)
+    Counted.lookups = 0
+    for _ in range(rounds):
+        for item in waiting:
+            line.queue.leave(item.key)
+            line.queue.enter(item, "a", 1, ANY, 0.0)
+    assert Counted.lookups < 20 * count * rounds
+    assert line.drain() == [item.key for item in waiting]

@@ -1,0 +1,151 @@
+"""Rows and checkpoint move together; what can't be trusted is built anew."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from contracts.facts import Record
+from services.log import START, Append, Checkpoint
+from services.log_memory import MemoryLog
+from services.projection import Change, Projection, merge, project, view_path
+from tests.support import facts
+
+SCHEMA = ("CREATE TABLE IF NOT EXISTS seen (seq INTEGER PRIMARY KEY, task TEXT)",)
+INSERT = "INSERT INTO seen VALUES (?, ?)"
+ROWS = "SELECT seq, task FROM seen ORDER BY seq"
+
+
+def apply(records: list[Record]) -> Sequence[Change]:
+    return [Change(INSERT, [(r.seq, r.fact.task) for r in records])]  # type: ignore[union-attr]
+
+
+@contextlib.asynccontextmanager
+async def running(log: MemoryLog, path: Path) -> AsyncIterator[Projection]:
+    projection = await Projection.open(path, SCHEMA, 1)
+    following = asyncio.create_task(project(log, projection, (">",), apply))
+    try:
+        yield projection
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+        await projection.close()
+
+
+async def fill(log: MemoryLog, count: int) -> int:
+    await log.append_all([Append(facts.created()) for _ in range(count)])
+    return await log.head()
+
+
+def test_every_view_of_a_data_folder_has_a_file_of_its_own(tmp_path: Path) -> None:
+    paths = {view_path(tmp_path, name) for name in ("router-1", "router-2", "executor-1")}
+    assert len(paths) == 3
+    assert {path.parent for path in paths} == {tmp_path / "views"}
+
+
+async def test_rows_follow_the_log_and_go_on_after_a_restart(tmp_path: Path) -> None:
+    log, path = MemoryLog(), tmp_path / "view.db"
+    first = await fill(log, 700)
+    async with running(log, path) as projection:
+        assert await projection.reached(first, 5)
+    last = await fill(log, 700)
+    async with running(log, path) as projection:
+        assert projection.position == first
+        assert await projection.reached(last, 5)
+        rows = await projection.query(ROWS)
+    assert [row[0] for row in rows] == list(range(1, last + 1))
+
+
+async def test_a_deleted_file_comes_back_row_for_row(tmp_path: Path) -> None:
+    log, path = MemoryLog(), tmp_path / "view.db"
+    last = await fill(log, 50)
+    async with running(log, path) as projection:
+        assert await projection.reached(last, 5)
+        before = await projection.query(ROWS)
+    path.unlink()
+    async with running(log, path) as projection:
+        assert await projection.reached(last, 5)
+        assert await projection.query(ROWS) == before
+
+
+def other_version(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE checkpoint SET version = 99")
+        db.commit()
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 1000)
+
+
+@pytest.mark.parametrize("spoil", [other_version, garbage])
+async def test_a_file_that_cannot_be_used_is_rebuilt(
+    tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    log, path = MemoryLog(), tmp_path / "view.db"
+    last = await fill(log, 20)
+    async with running(log, path) as projection:
+        assert await projection.reached(last, 5)
+    spoil(path)
+    async with running(log, path) as projection:
+        assert await projection.reached(last, 5)
+        assert len(await projection.query(ROWS)) == last
+
+
+async def test_another_log_means_another_view(tmp_path: Path) -> None:
+    path = tmp_path / "view.db"
+    old = MemoryLog("2026-01-01T00:00:00Z")
+    last = await fill(old, 30)
+    async with running(old, path) as projection:
+        assert await projection.reached(last, 5)
+    new = MemoryLog("2026-02-02T00:00:00Z")
+    await fill(new, 3)
+    async with running(new, path) as projection:
+        async with asyncio.timeout(5):
+            while projection.checkpoint.epoch != new.epoch or projection.position < 3:
+                await projection._moved.wait()
+        assert len(await projection.query(ROWS)) == 3
+
+
+async def test_a_failed_change_leaves_neither_rows_nor_checkpoint(tmp_path: Path) -> None:
+    projection = await Projection.open(tmp_path / "view.db", SCHEMA, 1)
+    good, bad = Change(INSERT, [(1, "a")]), Change(INSERT, [(1, "again")])
+    with pytest.raises(sqlite3.IntegrityError):
+        await projection.commit([good, bad], Checkpoint("e", 1, "f"))
+    assert projection.checkpoint == START
+    assert await projection.query(ROWS) == []
+    await projection.commit([good], Checkpoint("e", 1, "f"))
+    assert await projection.query(ROWS) == [(1, "a")]
+    await projection.close()
+
+
+async def test_waiting_for_what_does_not_come_ends(tmp_path: Path) -> None:
+    projection = await Projection.open(tmp_path / "view.db", SCHEMA, 1)
+    assert not await projection.reached(1, 0.02)
+    await projection.close()
+
+
+def test_neighbours_with_one_statement_become_one() -> None:
+    changes = [Change("a", [(1,)]), Change("a", [(2,)]), Change("b", [(3,)]), Change("a", [(4,)])]
+    assert merge(changes) == [("a", [(1,), (2,)]), ("b", [(3,)]), ("a", [(4,)])]
+
+
+async def test_a_write_that_fails_under_load_is_seen_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.projection.MOST_WAITING", 20)
+    log = MemoryLog()
+    await fill(log, 2000)
+    projection = await Projection.open(tmp_path / "view.db", SCHEMA, 1)
+    twice = Change(INSERT, [(1, "a"), (1, "again")])
+    following = asyncio.create_task(project(log, projection, (">",), lambda records: [twice]))
+    done, _ = await asyncio.wait([following], timeout=5)
+    assert done, "the follower waits for a writer that has failed"
+    assert isinstance(following.exception(), sqlite3.IntegrityError)
+    assert projection.checkpoint == START
+    await projection.close()
