@@ -49,12 +49,22 @@ class StreamableHttp(msgspec.Struct, frozen=True, tag_field="kind", tag="http", 
     """An MCP server behind streamable HTTP."""
 
     url: str
+    """`https://...`, or `hf://owner/space` for the MCP endpoint of a Gradio Space."""
+    headers: dict[str, str] = {}
+    """Plain values only: this stands in the log. A secret comes from `bearer_from`."""
+    bearer_from: str | None = None
+    """Name of the secret that is sent as bearer token, see `services/secrets.py`."""
 
 
 class Execute(msgspec.Struct, frozen=True, tag_field="kind", tag="execute", omit_defaults=True):
     """A Space or Oracle host that answers `POST {url}/execute` and `GET {url}/health`."""
 
     url: str
+    """`https://...`, or `hf://owner/space` for a Space."""
+    headers: dict[str, str] = {}
+    """Plain values only: this stands in the log. A secret comes from `bearer_from`."""
+    bearer_from: str | None = None
+    """Name of the secret that is sent as bearer token; private Spaces ask for one."""
 
 
 class Noop(msgspec.Struct, frozen=True, tag_field="kind", tag="noop", omit_defaults=True):

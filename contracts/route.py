@@ -45,6 +45,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     job_head: int = 0
     """Sequence of the task's last `job.*` fact, 0 if none."""
     input_sha256: str
+    task_type: str = ""
+    """What the permit will allow the host to do."""
     slots: dict[str, int] = {}
     """Slots in use on each host that has any, before this decision."""
     candidates: tuple[Candidate, ...] = ()

@@ -160,6 +160,11 @@ def beat(instance: str) -> str:
     return f"beat.executor.{instance}"
 
 
+def breaker(host: str) -> str:
+    """Circuit breaker of an executor for this host (core NATS, outside the log)."""
+    return f"breaker.{host}"
+
+
 def progress(user: str, task: str) -> str:
     """Live progress of a task (core NATS, outside the log)."""
     return f"progress.{user}.{task}"

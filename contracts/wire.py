@@ -30,6 +30,38 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
+class Breaker(msgspec.Struct, frozen=True, omit_defaults=True):
+    """State of an executor's circuit breaker for a host, on `breaker.<host>`: on every change, and
+    every few seconds while it is open."""
+
+    instance: str
+    """The executor."""
+    host: str
+    host_seq: int
+    """Sequence of the `mcp.registered` fact of the host that was called."""
+    open: bool
+    failures: int = 0
+    """Calls that failed in a row."""
+    reason: str = ""
+    """How the last of them failed."""
+
+
+class HostLogRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.executor.host_log`: what a host wrote on stderr, newest last."""
+
+    host: str
+    lines: int = 200
+
+
+class HostLog(msgspec.Struct, frozen=True):
+    """Answer to a `HostLogRequest`."""
+
+    host: str
+    instance: str
+    """The executor that has kept it."""
+    lines: tuple[str, ...]
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """Answer to a submission: the task's id and the sequence of its `task.created`."""
 
@@ -63,6 +95,9 @@ class PermitClaims(msgspec.Struct, frozen=True):
     task_id: str
     attempt: int
     input_sha256: str
+    """Digest of the exact bytes of the task's input."""
+    task_type: str = ""
+    """What the host is asked to do; the body of `/execute` does not say."""
 
 
 # Websocket, protocol metamcp.v1 (see docs/protocol.md). Client frames are told apart by `op`.

@@ -197,11 +197,12 @@ _PERMISSIONS: Mapping[str, Permissions] = {
         publish=(
             "progress.*.*",
             "beat.executor.*",
+            "breaker.*",
             *_consume(subjects.STREAM, subjects.EXECUTOR_DURABLE),
             *_BLOB_STORE,
         ),
     ),
-    "registry": _service("registry"),
+    "registry": _service("registry", subscribe=("breaker.*",)),
     "results": _service("results", publish=_BLOB_STORE),
     AUDITOR: Permissions(
         publish=_read(subjects.STREAM, AUDIT_API),

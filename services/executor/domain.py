@@ -102,6 +102,8 @@ def unfit(routed: TaskRouted, task: TaskCreated | None) -> str:
         return "there is no such task"
     if routed.route.input_sha256 != input_sha256(task.spec):
         return "the route names another input than the task has"
+    if routed.route.task_type not in ("", task.spec.type):
+        return "the route names another task type than the task has"
     return ""
 
 
@@ -119,6 +121,7 @@ def claims(routed: TaskRouted, now: float, lifetime_s: float) -> PermitClaims:
         task_id=routed.task,
         attempt=routed.attempt,
         input_sha256=routed.route.input_sha256,
+        task_type=routed.route.task_type,
     )
 
 

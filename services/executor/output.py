@@ -12,7 +12,7 @@ from contracts.facts import FailureKind
 from contracts.nesting import too_deep
 from contracts.result import INLINE_LIMIT, Pointer, Result, inline
 from services import telemetry
-from services.executor.hosts.base import HostError
+from services.executor.hosts.base import HostError, Spooled
 from services.executor.workspace import BlobReader
 
 MEDIA_TYPE = "application/json"
@@ -31,7 +31,9 @@ class BlobStore(BlobReader, Protocol):
         """Return a whole blob, verified."""
 
 
-async def keep(value: dict[str, Any], user: str, blobs: BlobStore | None, limit: int) -> Result:
+async def keep(
+    value: dict[str, Any] | Spooled, user: str, blobs: BlobStore | None, limit: int
+) -> Result:
     """Return the result to record. Raises HostError(TOO_LARGE).
 
     While the object store is away it tries again, until it is cancelled.

@@ -288,6 +288,7 @@ class Plan:
             policy=chosen.policy,
             job_head=task.head,
             input_sha256=task.digest,
+            task_type=task.need.type,
             slots=chosen.slots,
             candidates=chosen.candidates,
             removed=chosen.removed,

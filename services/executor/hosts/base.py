@@ -73,6 +73,13 @@ class Answer(NamedTuple):
             return text
 
 
+class Spooled(NamedTuple):
+    """A result too big for memory: JSON bytes in a file, which whoever gets this removes."""
+
+    path: Path
+    size: int
+
+
 class Call:
     """One attempt's run on a host: what to do, where, and whether the host has been reached."""
 
@@ -113,7 +120,7 @@ class HostSession(Protocol):
     async def open(self) -> None:
         """Connect or start what a call would otherwise wait for. Raises HostError."""
 
-    async def call(self, call: Call) -> dict[str, Any]:
+    async def call(self, call: Call) -> dict[str, Any] | Spooled:
         """Carry out the plan once and return the result to store.
 
         Cancelling it cancels the work at the host. Raises HostError.
@@ -130,5 +137,7 @@ class Opening(NamedTuple):
     folder: Path
     """For log files of hosts."""
     allow_noop: bool = False
+    allow_private: bool = False
+    """Hosts that users have registered may lie at private and loopback addresses."""
     private: Path | None = None
     """The orchestrator's own folder: closed to path arguments, but for the workspace."""

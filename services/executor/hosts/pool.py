@@ -11,7 +11,7 @@ from typing import Any
 from contracts.facts import FailureKind
 from services import telemetry
 from services.executor.hosts import open_session
-from services.executor.hosts.base import Call, HostError, HostSession, Opening
+from services.executor.hosts.base import Call, HostError, HostSession, Opening, Spooled
 from services.executor.plan import Known
 
 log = telemetry.get_logger()
@@ -28,7 +28,7 @@ class Room:
         self._places = asyncio.Semaphore(places)
         self._most = places + most_waiting
 
-    async def call(self, call: Call) -> dict[str, Any]:
+    async def call(self, call: Call) -> dict[str, Any] | Spooled:
         """Wait for a place, then call. Raises HostError."""
         if self.inside >= self._most:
             message = f"{self.inside} calls are in or before host {call.plan.host.id} already"
@@ -52,7 +52,7 @@ class Pool:
         self._retired: set[Room] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def call(self, known: Known, call: Call) -> dict[str, Any]:
+    async def call(self, known: Known, call: Call) -> dict[str, Any] | Spooled:
         """Carry out a call on this host. Raises HostError."""
         room = self._room(known)
         call.private = self._opening.private
