@@ -229,6 +229,8 @@ class LogKey(Fact, frozen=True, kw_only=True, tag="log.key", gc=False):
     """Thumbprint of the key (RFC 7638), as in the header of permits."""
     jwk: dict[str, Any]
     """The public key as a JSON Web Key."""
+    replaces: str = ""
+    """Thumbprint of the key that this one replaces; both verify while the change is under way."""
 
 
 class LogSealed(Fact, frozen=True, kw_only=True, tag="log.sealed", gc=False):

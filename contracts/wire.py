@@ -32,7 +32,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Breaker(msgspec.Struct, frozen=True, omit_defaults=True):
     """State of an executor's circuit breaker for a host, on `breaker.<host>`: on every change, and
-    every few seconds while it is open."""
+    every few seconds while it is not closed."""
 
     instance: str
     """The executor."""
@@ -79,8 +79,12 @@ class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
     task: str = ""
 
 
+ISSUER = "metamcp"
+"""Claim `iss` of every permit."""
+
+
 class PermitClaims(msgspec.Struct, frozen=True):
-    """Claims of a permit (RS256 JWT with `kid`); times in whole seconds since the epoch."""
+    """Claims of a permit (a JWT, RS256 or EdDSA, with `kid`); times in whole seconds."""
 
     iss: str
     sub: str

@@ -5,11 +5,11 @@ Pure: facts, public keys and a way to recompute routes in, a list of checks out.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-import jwt
 import msgspec
 
 from contracts import facts, subjects
@@ -23,11 +23,12 @@ from contracts.facts import (
     TaskCreated,
     TaskRouted,
 )
+from contracts.ids import is_token
 from contracts.result import Inline, sha256_hex
 from contracts.route import Candidate, Route
 from contracts.task import input_sha256
 from contracts.wire import PermitClaims
-from services.keys import BadPermit, verify
+from services.keys import BadPermit, kid_of, verify
 
 CLOCK_SKEW_S = 5.0
 """How far an executor's clock may be from the log's when it signs."""
@@ -78,6 +79,17 @@ def audit(records: Sequence[Record], keys: Sequence[Record], recompute: Recomput
         problems = list(found)
         checks.append(Check(name, not problems, "; ".join(problems) or fine))
     return checks
+
+
+def key_subjects(records: Iterable[Record]) -> list[str]:
+    """Subjects of the keys that these permits name: the `log.key` facts an audit needs."""
+    kids: set[str] = set()
+    for _, claim in _all(records, JobSigned):
+        # What names no key is the audit's to find.
+        with contextlib.suppress(BadPermit):
+            kids.add(kid_of(claim.permit))
+    drafts = (facts.LogKey(id="", by="", kid=kid, jwk={}) for kid in kids if is_token(kid))
+    return sorted(map(subjects.of, drafts))
 
 
 def passed(checks: Sequence[Check]) -> bool:
@@ -216,10 +228,7 @@ def _verified(permit: str, seq: int, keys: Sequence[Record]) -> PermitClaims:
         for key in keys
         if isinstance(key.fact, facts.LogKey) and key.seq < seq
     }
-    try:
-        kid = str(jwt.get_unverified_header(permit).get("kid"))
-    except jwt.PyJWTError as error:
-        raise BadPermit(str(error)) from error
+    kid = kid_of(permit)
     if kid not in known:
         raise BadPermit(f"its key {kid} was not in the log at that time")
     return verify(permit, known[kid])

@@ -19,6 +19,7 @@ from services import (
     cli_demo,
     cli_doctor,
     cli_hosts,
+    cli_keys,
     cli_log,
     cli_run,
     cli_tasks,
@@ -64,10 +65,12 @@ COMMANDS = {
         ("cancel", cli_tasks.cancel),
     ),
     "Hosts": (("hosts", cli_hosts.hosts),),
-    "Log": (("replay", cli_log.replay), ("audit", cli_log.audit)),
+    "Log": (("replay", cli_log.replay), ("audit", cli_log.audit), ("keys", cli_keys.keys)),
     "Other": (("provision", cli_run.provision), ("version", version)),
 }
 """Commands by heading, in the order of the help page."""
+SUBCOMMANDS = {"keys": (("rotate", cli_keys.rotate),)}
+"""Commands below one of those."""
 
 
 def build() -> App:
@@ -85,6 +88,9 @@ def build() -> App:
         group = cyclopts.Group.create_ordered(heading)
         for name, function in commands:
             app.command(function, name=name, group=group)
+    for name, commands in SUBCOMMANDS.items():
+        for below, function in commands:
+            app[name].command(function, name=below)
     return app
 
 

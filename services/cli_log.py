@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from contracts.facts import Record, TaskRouted
-from contracts.subjects import HOSTS, KEYS, LOG_SUBJECTS, of_task, of_user, parse
+from contracts.subjects import HOSTS, LOG_SUBJECTS, of_task, of_user, parse
 from services import audit as audits
 from services import cli_render as render
 from services import up
@@ -203,7 +203,7 @@ async def audit_task(log: Log, task: str, user: str | None = None) -> list[Check
     owners = sorted({parse(record.subject).user for record in records})
     if len(owners) != 1:
         raise _not_one(task, owners)
-    keys = await log.read((KEYS,))
+    keys = await log.read_last(audits.key_subjects(records))
     basis = max((r.fact.route.basis for r in records if isinstance(r.fact, TaskRouted)), default=0)
     filters = (*of_user(owners[0]), *HOSTS, PREFERENCES)
     past = [record async for batch in log.scan(filters, 0, basis) for record in batch.records]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -34,6 +34,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     permit_margin_s: Annotated[
         float, msgspec.Meta(ge=0, description="Seconds a permit outlives its attempt's limit.")
     ] = 5.0
+    permit_algorithm: Annotated[
+        Literal["RS256", "EdDSA"],
+        msgspec.Meta(
+            description="What permits are signed with. A key of the other kind is replaced after"
+            " the start; executors that share a data folder need the same value."
+        ),
+    ] = "RS256"
+    permit_key_days: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=3650,
+            description="Days after which a permit key is replaced; 0: only by `metamcp keys"
+            " rotate`.",
+        ),
+    ] = 0
+    permit_overlap_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds a new permit key is known before it signs. Hosts may keep the"
+            " public keys for 60 s, so it has to be longer than that.",
+        ),
+    ] = 120.0
     drain_s: Annotated[
         float,
         msgspec.Meta(

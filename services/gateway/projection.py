@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +19,7 @@ from contracts.status import Status, of_outcome
 from contracts.task import Priority
 from services.projection import Change, Projection
 
-VERSION = 1
+VERSION = 2
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS tasks (
         user TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, priority TEXT NOT NULL,
@@ -32,7 +34,9 @@ SCHEMA = (
         id TEXT PRIMARY KEY, owner TEXT, seq INTEGER NOT NULL, spec TEXT NOT NULL,
         status TEXT NOT NULL, reason TEXT NOT NULL, latency_ms REAL NOT NULL, checked_at REAL)""",
     """CREATE TABLE IF NOT EXISTS keys (
-        kid TEXT PRIMARY KEY, seq INTEGER NOT NULL, jwk TEXT NOT NULL)""",
+        kid TEXT PRIMARY KEY, seq INTEGER NOT NULL, jwk TEXT NOT NULL,
+        replaced_at REAL, expires REAL NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL)",
 )
 
 _INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 14)})"
@@ -46,7 +50,16 @@ _INSERT_HOST = """INSERT INTO hosts VALUES (?, ?, ?, ?, 'unknown', '', 0, NULL)
 _CHANGE_HEALTH = """UPDATE hosts SET status = ?, reason = ?, latency_ms = ?, checked_at = ?
     WHERE id = ?"""
 _DELETE_HOST = "DELETE FROM hosts WHERE id = ?"
-_INSERT_KEY = "INSERT OR REPLACE INTO keys VALUES (?, ?, ?)"
+_INSERT_KEY = "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, NULL, 0)"
+_REPLACE_KEY = "UPDATE keys SET replaced_at = ? WHERE kid = ?"
+_USE_KEY = "UPDATE keys SET expires = max(expires, ?) WHERE kid = ?"
+_SET_CLOCK = "INSERT OR REPLACE INTO clock VALUES (1, ?)"
+KEPT_S = 8 * 86_400.0
+"""How long a replaced key is served at least: an attempt may take 7 days."""
+LATE_S = 3600.0
+"""How long a replaced key is served after the last permit signed with it has expired."""
+_HEAD = 1024
+"""Characters that a permit's first part may have."""
 
 
 class TaskRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -99,6 +112,38 @@ class Query(NamedTuple):
     type: str | None = None
 
 
+class _Keys:
+    """What one batch says about keys; changes keep their order, because permits follow keys."""
+
+    def __init__(self) -> None:
+        self._changes: list[Change] = []
+        self._used: dict[str, float] = {}
+
+    def signed(self, fact: facts.JobSigned) -> None:
+        """A permit was signed: its key is needed until it expires."""
+        head = fact.permit[:_HEAD].partition(".")[0]
+        self._used[head] = max(self._used.get(head, 0.0), fact.expires)
+
+    def announced(self, record: Record, fact: facts.LogKey) -> None:
+        """A key is known from now on."""
+        self._flush()
+        jwk = msgspec.json.encode(fact.jwk).decode()
+        self._changes.append(Change(_INSERT_KEY, [(fact.kid, record.seq, jwk)]))
+        if fact.replaces:
+            self._changes.append(Change(_REPLACE_KEY, [(record.at, fact.replaces)]))
+
+    def changes(self) -> list[Change]:
+        """All of them."""
+        self._flush()
+        return self._changes
+
+    def _flush(self) -> None:
+        rows = [(expires, kid) for head, expires in self._used.items() if (kid := _kid(head))]
+        if rows:
+            self._changes.append(Change(_USE_KEY, rows))
+        self._used = {}
+
+
 class _Task:
     """What one batch says about one task."""
 
@@ -113,18 +158,37 @@ def apply(records: list[Record]) -> list[Change]:
     """Turn facts into rows; facts of one task in one batch become one row."""
     tasks: dict[tuple[str, str], _Task] = {}
     rest: list[Change] = []
+    keys = _Keys()
+    clock: list[tuple[float]] = []
+    """When the last of the facts happened that change a row."""
     for record in records:
         fact = record.fact
         match fact:
-            case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth() | facts.LogKey():
+            case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth():
                 rest.append(_small(record, fact))
+            case facts.LogKey():
+                keys.announced(record, fact)
             case facts.McpPreferred() | facts.LogRouter() | facts.LogSealed():
-                pass
+                continue
             case _:
                 _apply_task(tasks.setdefault((fact.user, fact.task), _Task()), record, fact)
+                if isinstance(fact, facts.JobSigned):
+                    keys.signed(fact)
+        clock = [(record.at,)]
     created = [_row(task) for task in tasks.values() if task.created]
     changed = [_update(key, task) for key, task in tasks.items() if not task.created]
+    rest += [*keys.changes(), Change(_SET_CLOCK, clock)]
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
+
+
+@lru_cache(maxsize=64)
+def _kid(head: str) -> str:
+    """The key id in the first part of a permit; empty if there is none."""
+    try:
+        found = msgspec.json.decode(base64.urlsafe_b64decode(head + "=="), type=dict[str, Any])
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return ""
+    return str(found.get("kid", ""))
 
 
 def _apply_task(task: _Task, record: Record, fact: facts.TaskFact) -> None:
@@ -176,7 +240,7 @@ def _update(key: tuple[str, str], task: _Task) -> tuple[Any, ...]:
     )
 
 
-def _small(record: Record, fact: facts.HostFact | facts.LogKey) -> Change:
+def _small(record: Record, fact: facts.HostFact) -> Change:
     match fact:
         case facts.McpRegistered():
             spec = msgspec.json.encode(fact.spec).decode()
@@ -186,10 +250,6 @@ def _small(record: Record, fact: facts.HostFact | facts.LogKey) -> Change:
         case facts.McpHealth():
             row = (fact.status.value, fact.reason, fact.latency_ms, record.at, fact.host)
             return Change(_CHANGE_HEALTH, [row])
-        case facts.LogKey():
-            return Change(
-                _INSERT_KEY, [(fact.kid, record.seq, msgspec.json.encode(fact.jwk).decode())]
-            )
 
 
 async def list_tasks(projection: Projection, query: Query) -> list[TaskRow]:
@@ -241,6 +301,14 @@ async def owners(projection: Projection) -> dict[str, str | None]:
 
 
 async def jwks(projection: Projection) -> list[dict[str, Any]]:
-    """Return the public halves of the signing keys, newest first."""
-    rows: Sequence[tuple[str]] = await projection.query("SELECT jwk FROM keys ORDER BY seq DESC")
+    """Return the public keys that a living permit may be signed with, newest first.
+
+    Keys that sign, keys that will, and replaced keys until no permit of theirs can be alive; of
+    executors with data folders of their own, the keys of each.
+    """
+    rows: Sequence[tuple[str]] = await projection.query(
+        "SELECT jwk FROM keys WHERE replaced_at IS NULL"
+        " OR max(replaced_at + ?, expires + ?) > (SELECT at FROM clock) ORDER BY seq DESC",
+        (KEPT_S, LATE_S),
+    )
     return [msgspec.json.decode(row[0]) for row in rows]

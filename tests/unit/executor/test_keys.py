@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import multiprocessing
 import stat
@@ -10,11 +11,13 @@ from pathlib import Path
 import jwt
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 
 from contracts.ids import is_token
 from contracts.wire import PermitClaims
-from services import keys
+from services import jwk, keys
+from services.jwk import Algorithm
 
 CLAIMS = PermitClaims(
     iss="metamcp",
@@ -30,15 +33,32 @@ CLAIMS = PermitClaims(
 )
 
 
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> keys.SigningKey:
-    return keys.load_or_create(keys.key_path(tmp_path_factory.mktemp("data")))
+@pytest.fixture(scope="module", params=["RS256", "EdDSA"])
+def key(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> keys.SigningKey:
+    return keys.load_or_create(keys.key_path(tmp_path_factory.mktemp("data")), request.param)
 
 
-def test_the_key_is_made_once_and_private(tmp_path: Path) -> None:
+def stored(path: Path, private: rsa.RSAPrivateKey | ed448.Ed448PrivateKey) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.touch(mode=0o600)
+    path.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "EdDSA"])
+def test_the_key_is_made_once_and_private(tmp_path: Path, algorithm: Algorithm) -> None:
     path = keys.key_path(tmp_path)
-    first = keys.load_or_create(path)
-    assert keys.load_or_create(path).kid == first.kid
+    first = keys.load_or_create(path, algorithm)
+    assert first.algorithm == algorithm
+    for later in ("RS256", "EdDSA"):
+        assert keys.load_or_create(path, later).kid == first.kid
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert [entry.name for entry in path.parent.iterdir()] == ["permit.pem"]
@@ -74,7 +94,24 @@ def test_a_broken_key_file_says_what_to_do(tmp_path: Path) -> None:
         keys.load_or_create(path)
 
 
-def test_the_thumbprint_is_that_of_the_rfc() -> None:
+@pytest.mark.parametrize(
+    ("private", "why"),
+    [
+        (rsa.generate_private_key(65537, 1024), "1024 bits; 2048 are needed"),
+        (ed448.Ed448PrivateKey.generate(), "neither an RSA nor an Ed25519 key"),
+    ],
+    ids=["short RSA", "Ed448"],
+)
+def test_a_key_that_hosts_would_not_take_is_refused(
+    tmp_path: Path, private: rsa.RSAPrivateKey | ed448.Ed448PrivateKey, why: str
+) -> None:
+    path = keys.key_path(tmp_path)
+    stored(path, private)
+    with pytest.raises(keys.BadKey, match=why):
+        keys.load_or_create(path)
+
+
+def test_the_thumbprint_of_an_rsa_key_is_that_of_the_rfc() -> None:
     # RFC 7638, section 3.1.
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECP"
@@ -82,23 +119,94 @@ def test_the_thumbprint_is_that_of_the_rfc() -> None:
         "368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0f"
         "M4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
     )
-    jwk = {"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}
-    assert keys.thumbprint(jwk) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    known = {"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}
+    assert jwk.thumbprint(known) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+
+def test_an_ed25519_key_is_written_as_in_the_rfc() -> None:
+    # RFC 8037, appendix A.
+    seed = base64.urlsafe_b64decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
+    own = keys.SigningKey(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+    assert own.jwk == {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        "use": "sig",
+        "alg": "EdDSA",
+    }
 
 
 def test_a_signed_permit_verifies_with_the_public_key_alone(key: keys.SigningKey) -> None:
     token = key.sign(CLAIMS)
     public = msgspec.json.decode(msgspec.json.encode(key.jwk))
-    assert set(public) == {"kty", "n", "e", "kid", "use", "alg"}
+    of_its_kind = {"n", "e"} if key.algorithm == "RS256" else {"crv", "x"}
+    assert set(public) == {"kty", "kid", "use", "alg"} | of_its_kind
     assert keys.verify(token, public, audience="h1", at=1050.0) == CLAIMS
     assert keys.verify(token, public) == CLAIMS
-    assert jwt.get_unverified_header(token)["kid"] == key.kid
+    assert jwt.get_unverified_header(token)["alg"] == key.algorithm == public["alg"]
+    assert keys.kid_of(token) == key.kid
     assert is_token(key.kid)
+
+
+def test_the_key_behind_a_signer_can_change(key: keys.SigningKey) -> None:
+    signer = keys.Signer(keys.SigningKey(ed25519.Ed25519PrivateKey.generate()))
+    sign = signer.sign
+    signer.key = key
+    assert keys.verify(sign(CLAIMS), key.jwk) == CLAIMS
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"kty": "oct", "k": "c2VjcmV0"},
+        {"kty": "EC"},
+        {"alg": "HS256"},
+        {"alg": "none"},
+        {"alg": "PS256"},
+        {"kty": None},
+        {"kty": ["RSA"]},
+    ],
+)
+def test_a_public_key_of_another_kind_or_algorithm_verifies_nothing(
+    key: keys.SigningKey, changed: dict[str, object]
+) -> None:
+    token = key.sign(CLAIMS)
+    with pytest.raises(keys.BadPermit):
+        keys.verify(token, key.jwk | changed)
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "!", "AQAB", "A" * 100_000, ["x"]])
+@pytest.mark.parametrize("name", ["n", "e", "x", "crv"])
+def test_a_broken_public_key_verifies_nothing(
+    key: keys.SigningKey, name: str, value: object
+) -> None:
+    broken = key.jwk | {name: value}
+    if name in key.jwk and value != key.jwk[name]:
+        with pytest.raises(keys.BadPermit):
+            keys.verify(key.sign(CLAIMS), broken)
+    else:
+        assert keys.verify(key.sign(CLAIMS), broken) == CLAIMS
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_permit_nested_deeper_than_the_stack_is_refused(key: keys.SigningKey, part: int) -> None:
+    parts = key.sign(CLAIMS).split(".")
+    deep = b'{"kid":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    parts[part] = base64.urlsafe_b64encode(deep).rstrip(b"=").decode()
+    with pytest.raises(keys.BadPermit):
+        keys.verify(".".join(parts), key.jwk)
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "\udcff.a.b", "{}.{}.{}", "e30.e30.e30"])
+def test_what_is_no_permit_names_no_key(token: str) -> None:
+    with pytest.raises(keys.BadPermit, match="names no key"):
+        keys.kid_of(token)
 
 
 def test_a_permit_of_another_key_audience_or_time_is_refused(key: keys.SigningKey) -> None:
     token = key.sign(CLAIMS)
-    other = keys.SigningKey(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    other = keys.SigningKey(ed25519.Ed25519PrivateKey.generate())
     with pytest.raises(keys.BadPermit, match="signed with key"):
         keys.verify(token, other.jwk)
     with pytest.raises(keys.BadPermit, match="udience"):
