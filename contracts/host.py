@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+MANIFEST = "manifest"
+"""`Host.source` of what the operator has written; all other hosts come from users."""
+
 
 class Capability(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something a host can do. Matches when the names are equal, the required version is not
@@ -98,9 +101,10 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 
 
 class TaskBinding(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """How a host serves a task type: the tool calls, in order."""
+    """How a host serves a task type: the tool calls, in order, or the host's own way."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
+    """None for `/execute` hosts, which know by themselves what a task type asks of them."""
     summary: str = ""
     input_schema: dict[str, Any] = {}
     """JSON Schema of the task's input; checked before the first call."""
@@ -162,7 +166,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tools that `mcp.call` may name; None: all of them. Steps of task types may use any."""
     replay: Literal["hints", "always", "never"] = "hints"
     """May an attempt with unknown outcome run again? As the tools say, always, or never."""
-    source: str = "manifest"
+    source: str = MANIFEST
     tools: tuple[Tool, ...] = ()
     """As listed at discovery."""
     server: str = ""

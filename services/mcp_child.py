@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
 import sys
@@ -20,21 +19,17 @@ from typing import Any
 
 import anyio
 import mcp_types
-import msgspec
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
 from contracts.host import Stdio
+from services.mcp_message import BigMessages, Incoming
 
 TAIL_BYTES = 64 * 1024
 LOG_BYTES = 1024 * 1024
-TOO_LARGE = -32019
-"""JSON-RPC code put in the place of an answer that is over the limit."""
 STOP_S = 1.0
 LAST_WORDS_S = 0.2
 _READ = 256 * 1024
-_EDGE = 4096
-_ID = re.compile(rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{1,100}")')
 # Harmless to pass on, and needed where a proxy, own certificates or another cache are in use.
 _INHERITED = (
     "HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy LANG"
@@ -93,24 +88,50 @@ class Tail:
             file.write(data)
 
 
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """Tells the end of the process at once: `wait` waits for its pipes, which others may hold."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=_READ, loop=loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
+
+
 class Child:
     """One run of the server. Hand `streams` to the SDK's client."""
 
-    def __init__(self, process: asyncio.subprocess.Process, tail: Tail, max_line: int) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        ended: asyncio.Event,
+        tail: Tail,
+        lines: Lines,
+    ) -> None:
         self._process = process
+        self._ended = ended
         self._tail = tail
-        self._lines = Lines(max_line)
+        self._lines = lines
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None] | None = None
         self.exited = asyncio.Event()
         self.pid = process.pid
 
     @classmethod
-    async def start(cls, endpoint: Stdio, tail: Tail, max_line: int) -> Child:
-        """Start the server. Raises OSError, with words for people, if it can't be."""
+    async def start(
+        cls, endpoint: Stdio, tail: Tail, max_line: int, big: BigMessages | None = None
+    ) -> Child:
+        """Start the server. Raises OSError, with words for people, if it can't be.
+
+        `max_line`: bytes of its longest message; without `big` they are held in memory.
+        """
         environment = environment_for(endpoint)
         command = find(endpoint, environment)
-        process = await asyncio.create_subprocess_exec(
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(
+            lambda: _Protocol(loop),
             *(sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), command),
             *endpoint.args,
             stdin=asyncio.subprocess.PIPE,
@@ -119,11 +140,11 @@ class Child:
             env=environment,
             cwd=endpoint.cwd,
             start_new_session=True,
-            limit=_READ,
         )
+        process = asyncio.subprocess.Process(transport, protocol, loop)
         tail.clear()
         tail.mark(f"started {endpoint.command}, process {process.pid}")
-        return cls(process, tail, max_line)
+        return cls(process, protocol.exited, tail, Lines(max_line, big))
 
     @contextlib.asynccontextmanager
     async def streams(self) -> AsyncIterator[tuple[Any, Any]]:
@@ -132,7 +153,12 @@ class Child:
         write, from_sdk = anyio.create_memory_object_stream[SessionMessage](0)
         self._tasks = [
             asyncio.create_task(work, name=f"host-{self.pid}")
-            for work in (self._receive(to_sdk), self._send(from_sdk, to_sdk), self._listen())
+            for work in (
+                self._receive(to_sdk),
+                self._send(from_sdk, to_sdk),
+                self._watch(to_sdk),
+                self._listen(),
+            )
         ]
         self._listening = self._tasks[-1]
         try:
@@ -147,7 +173,7 @@ class Child:
             self._process.stdin.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._process.wait()
+                await self._ended.wait()
         self._kill()
         if self._listening is not None:
             # Its last words are still to be read, unless whoever left the group holds the pipe.
@@ -161,7 +187,7 @@ class Child:
             transport.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
-                await self._process.wait()
+                await self._ended.wait()
         self._tail.mark(f"process {self.pid} ended with {self._process.returncode}")
 
     def ended(self) -> str:
@@ -183,8 +209,17 @@ class Child:
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             async with to_sdk:
                 while data := await self._process.stdout.read(_READ):
-                    for message in self._lines.feed(data):
+                    async for message in self._lines.feed(data):
                         await to_sdk.send(message)
+        self._lines.close()
+        self.exited.set()
+
+    async def _watch(self, to_sdk: Any) -> None:
+        """Notice the end of the server also while one of its children holds its output open."""
+        await self._ended.wait()
+        # What it wrote before may still be on its way.
+        await asyncio.wait(self._tasks[:1], timeout=LAST_WORDS_S)
+        to_sdk.close()
         self.exited.set()
 
     async def _send(self, from_sdk: Any, to_sdk: Any) -> None:
@@ -220,54 +255,32 @@ async def first(*events: asyncio.Event) -> None:
 class Lines:
     """Splits a server's output into messages; one that is over the limit is skipped, not stored."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._head = b""
-        self._end = b""
+    def __init__(self, limit: int, big: BigMessages | None = None) -> None:
+        self._incoming = Incoming(limit, big)
 
-    def feed(self, data: bytes) -> list[SessionMessage | Exception]:
+    async def feed(self, data: bytes) -> AsyncIterator[SessionMessage | Exception]:
         """Take what was read, give the messages that are complete now."""
         *whole, rest = data.split(b"\n")
-        messages = [message for part in whole if (message := self._complete(part)) is not None]
-        self._add(rest)
-        return messages
+        for part in whole:
+            self._incoming.add(part)
+            message = await self._complete()
+            if message is not None:
+                yield message
+        self._incoming.add(rest)
 
-    def _add(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size <= self._limit:
-            self._parts.append(part)
-            return
-        if not self._head:
-            self._head = (b"".join(self._parts) + part)[:_EDGE]
-            self._parts.clear()
-        self._end = (self._end + part)[-_EDGE:]
+    def close(self) -> None:
+        """Forget a line that will not be completed."""
+        self._incoming.close()
 
-    def _complete(self, part: bytes) -> SessionMessage | Exception | None:
-        self._add(part)
-        line, size, head, end = b"".join(self._parts), self._size, self._head, self._end
-        self._parts, self._size, self._head, self._end = [], 0, b"", b""
-        if size > self._limit:
-            return _refused(head, end, size, self._limit)
-        if not line.strip():
-            return None
+    async def _complete(self) -> SessionMessage | Exception | None:
         try:
+            line = await self._incoming.take()
+            if not line.strip():
+                return None
             message = mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False)
         except ValueError as error:
             return error
         return SessionMessage(message)
-
-
-def _refused(head: bytes, end: bytes, size: int, limit: int) -> SessionMessage | Exception:
-    """Put an error in the place of an answer; the id stands at one of the ends of the line."""
-    ids = _ID.findall(head[:200]) or _ID.findall(end[-200:])
-    message = f"the answer has {size} bytes, more than {limit}"
-    if not ids:
-        return ValueError(message)
-    error = mcp_types.ErrorData(code=TOO_LARGE, message=message)
-    answer = mcp_types.JSONRPCError(jsonrpc="2.0", id=msgspec.json.decode(ids[-1]), error=error)
-    return SessionMessage(answer)
 
 
 def environment_for(endpoint: Stdio, own: Mapping[str, str] = os.environ) -> dict[str, str]:

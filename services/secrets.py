@@ -14,11 +14,17 @@ from pathlib import Path
 from contracts.ids import check_token
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+NAME_RULE = "use 1 to 64 of the characters A-Z a-z 0-9 _, and no digit first"
 _LONGEST = 16 * 1024
 
 
 class MissingSecret(Exception):
     """There is no usable secret of this name; the message says where to put it."""
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a secret may have this name."""
+    return _NAME.fullmatch(text) is not None
 
 
 class Secrets:
@@ -31,14 +37,21 @@ class Secrets:
         self._folder = folder
         self._environment = environment
 
-    def get(self, name: str, user: str | None = None) -> str:
-        """Return the secret. Raises MissingSecret."""
-        if not _NAME.fullmatch(name):
-            raise MissingSecret(f"{name!r} is no name of a secret: use letters, digits and _")
+    def get(self, name: str, user: str | None = None, *, only_own: bool = False) -> str:
+        """Return the secret. Raises MissingSecret.
+
+        `only_own` is for hosts that users have registered: such a host may name any secret, so the
+        operator's, shared or in the environment, are not for it.
+        """
+        if not is_name(name):
+            raise MissingSecret(f"{name!r} is no name of a secret: {NAME_RULE}")
         if user is not None:
             check_token(user, "user")
             if (own := self._read(self._folder / user / name)) is not None:
                 return own
+        if only_own:
+            where = f": put it into {self._folder / user / name} (mode 600)" if user else ""
+            raise MissingSecret(f"the user's own secret {name} is missing{where}")
         if (shared := self._read(self._folder / name)) is not None:
             return shared
         if value := self._environment.get(name, "").strip():

@@ -62,6 +62,20 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, msgspec.Meta(description="Port of the Prometheus page.", ge=1, le=65535)
     ] = 8090
     enable_metrics: Annotated[bool, msgspec.Meta(description="Serve the Prometheus page.")] = True
+    allow_private_hosts: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Hosts that users have registered may lie at private and loopback addresses"
+            " and be called without TLS. The operator's own hosts always may."
+        ),
+    ] = False
+    space_url: Annotated[
+        str,
+        msgspec.Meta(
+            description="Address of the Space that `hf://owner/space` names; `{subdomain}` stands"
+            " for `owner-space`."
+        ),
+    ] = "https://{subdomain}.hf.space"
 
 
 class Field(msgspec.Struct, frozen=True):

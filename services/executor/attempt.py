@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -26,7 +26,7 @@ from contracts.facts import (
 )
 from contracts.result import Pointer, Result
 from contracts.task import TaskSpec
-from contracts.wire import Progress
+from contracts.wire import PermitClaims, Progress
 from services import telemetry
 from services.executor import domain, output, plan, workspace
 from services.executor.hosts.base import Call, HostError
@@ -34,7 +34,6 @@ from services.executor.hosts.pool import Pool
 from services.executor.plan import Known
 from services.executor.settings import Settings
 from services.ids import new_id
-from services.keys import SigningKey
 from services.log import AlreadyRecorded, Delivery, Log, LogUnavailable
 from services.store import BlobCorrupt, BlobMissing
 
@@ -53,12 +52,19 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 log = telemetry.get_logger()
 
 
+class Signs(Protocol):
+    """Signs permits, with whichever key is current."""
+
+    def sign(self, claims: PermitClaims) -> str:
+        """Return the JWT."""
+
+
 class Ports(NamedTuple):
     """The world outside, as an executor uses it."""
 
     log: Log
     pool: Pool
-    key: SigningKey
+    key: Signs
     blobs: output.BlobStore | None
     publish: Publish
     workspaces: Path
@@ -213,6 +219,7 @@ class Runner:
         )
         try:
             call = attempt.call = await self._prepare(attempt, space)
+            call.deadline = attempt.deadline
             value = await self._ports.pool.call(attempt.known, call)
         except (plan.BadInput, workspace.BadFiles, BlobMissing, BlobCorrupt) as error:
             raise HostError(FailureKind.BAD_INPUT, str(error)) from error
@@ -228,7 +235,8 @@ class Runner:
         raw = bytes(spec.input)
         if spec.input_pointer is not None:
             raw = await self._fetch(spec.input_pointer, routed.user)
-        prepared = plan.prepare(attempt.known, routed, spec, raw, attempt.permit)
+        left_s = max(0.001, attempt.deadline - self._now())
+        prepared = plan.prepare(attempt.known, routed, spec, raw, attempt.permit, left_s)
         if files := prepared.input.get("files"):
             await space.fill(routed.user, files, self._ports.blobs, self._limits)
 

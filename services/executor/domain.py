@@ -22,9 +22,8 @@ from contracts.facts import (
 from contracts.host import Host, TaskBinding, Tool
 from contracts.result import Result
 from contracts.task import TaskSpec, input_sha256
-from contracts.wire import PermitClaims
+from contracts.wire import ISSUER, PermitClaims
 
-ISSUER = "metamcp"
 MESSAGE_BYTES = 4096
 """Longest message of a fact."""
 UNKNOWN_OUTCOME = frozenset({FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST})
@@ -208,7 +207,7 @@ def replayable(host: Host, binding: TaskBinding | None, tools: Sequence[Tool | N
     """Tell whether running these tools twice is harmless.
 
     `never` of the host wins, then what the task type says, then `always`, then the tools' own
-    hints; a tool nobody knows anything about is not replayable.
+    hints; a tool nobody knows anything about is not replayable, nor is a task type without tools.
     """
     if host.replay == "never":
         return False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -17,6 +19,9 @@ from services.executor.workspace import BlobReader
 
 MEDIA_TYPE = "application/json"
 RETRY_S = 0.5
+PART_BYTES = 256 * 1024
+
+Data: TypeAlias = bytes | AsyncIterator[bytes]
 
 log = telemetry.get_logger()
 
@@ -24,8 +29,8 @@ log = telemetry.get_logger()
 class BlobStore(BlobReader, Protocol):
     """The part of the object store that an executor uses."""
 
-    async def put(self, user: str, data: bytes, media_type: str = ...) -> Pointer:
-        """Store bytes."""
+    async def put(self, user: str, data: Data, media_type: str = ...) -> Pointer:
+        """Store bytes; a stream needs little memory."""
 
     async def read(self, what: Pointer | str) -> bytes:
         """Return a whole blob, verified."""
@@ -34,24 +39,41 @@ class BlobStore(BlobReader, Protocol):
 async def keep(
     value: dict[str, Any] | Spooled, user: str, blobs: BlobStore | None, limit: int
 ) -> Result:
-    """Return the result to record. Raises HostError(TOO_LARGE).
+    """Return the result to record; a file is used up by this. Raises HostError(TOO_LARGE).
 
     While the object store is away it tries again, until it is cancelled.
     """
+    if isinstance(value, Spooled):
+        try:
+            return await _store(value.size, lambda: _parts(value.path), user, blobs, limit)
+        finally:
+            value.remove()
     data = msgspec.json.encode(value)
-    if len(data) > limit:
-        message = f"the result has {len(data)} bytes, more than the host's limit of {limit}"
-        raise HostError(FailureKind.TOO_LARGE, message, called=True)
-    if len(data) <= INLINE_LIMIT and not too_deep(data):
+    if len(data) <= min(INLINE_LIMIT, limit) and not too_deep(data):
         return inline(data)
+    return await _store(len(data), lambda: data, user, blobs, limit)
+
+
+async def _store(
+    size: int, data: Callable[[], Data], user: str, blobs: BlobStore | None, limit: int
+) -> Pointer:
+    if size > limit:
+        message = f"the result has {size} bytes, more than the host's limit of {limit}"
+        raise HostError(FailureKind.TOO_LARGE, message, called=True)
     if blobs is None:
-        message = f"the result ({len(data)} bytes) does not fit a fact; there is no object store"
+        message = f"the result ({size} bytes) does not fit a fact; there is no object store"
         raise HostError(FailureKind.TOO_LARGE, message, called=True)
     while True:
         try:
-            return await blobs.put(user, data, MEDIA_TYPE)
+            return await blobs.put(user, data(), MEDIA_TYPE)
         except Rejected as error:
             raise HostError(FailureKind.TOO_LARGE, error.message, called=True) from error
         except Exception as error:
             log.warning("result_not_stored_yet", user=user, error=repr(error))
             await asyncio.sleep(RETRY_S)
+
+
+async def _parts(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while part := await asyncio.to_thread(file.read, PART_BYTES):
+            yield part

@@ -15,7 +15,7 @@ from jsonschema.validators import validator_for  # type: ignore[import-untyped]
 from referencing import Registry
 
 from contracts.facts import TaskRouted
-from contracts.host import Host, Step, TaskBinding, Tool
+from contracts.host import Capability, Execute, Host, Stdio, Step, StreamableHttp, TaskBinding, Tool
 from contracts.nesting import MAX_DEPTH, too_deep
 from contracts.task import MCP_CALL, TaskSpec
 from services.executor import domain
@@ -54,22 +54,42 @@ class Plan(NamedTuple):
     attempt: int
     type: str
     host: Host
+    raw: bytes
+    """The input as it was given: the permit's digest is over exactly these bytes."""
     input: Any
+    required: tuple[Capability, ...]
     steps: tuple[Step, ...]
+    """Tool calls; none for a host that knows task types instead of tools."""
     literal: bool
     """The arguments stand as the user gave them: no references are looked for."""
     permit: str
+    timeout_s: float
+    """Seconds the host has for the work."""
     replayable: bool
 
 
-def prepare(known: Known, routed: TaskRouted, spec: TaskSpec, raw: bytes, permit: str) -> Plan:
-    """Check the input and choose the steps. Raises BadInput."""
+def prepare(
+    known: Known,
+    routed: TaskRouted,
+    spec: TaskSpec,
+    raw: bytes,
+    permit: str,
+    timeout_s: float | None = None,
+) -> Plan:
+    """Check the input and choose the steps. Raises BadInput.
+
+    `timeout_s`: seconds that are left; without it, the limit of the whole attempt.
+    """
     data = _decode(raw)
     binding = known.host.task_types.get(spec.type)
-    literal = binding is None and spec.type == MCP_CALL
+    literal = (
+        binding is None and spec.type == MCP_CALL and not isinstance(known.host.endpoint, Execute)
+    )
     if binding is not None:
         _validate(known, spec.type, binding, data)
         steps = binding.steps
+        if not steps and isinstance(known.host.endpoint, Stdio | StreamableHttp):
+            raise BadInput(f"host {known.host.id} names no tool for task type {spec.type}")
     elif literal:
         steps = (_direct(known.host, data),)
     else:
@@ -82,10 +102,13 @@ def prepare(known: Known, routed: TaskRouted, spec: TaskSpec, raw: bytes, permit
         attempt=routed.attempt,
         type=spec.type,
         host=known.host,
+        raw=raw,
         input=data,
+        required=spec.required_capabilities,
         steps=steps,
         literal=literal,
         permit=permit,
+        timeout_s=routed.route.timeout_s if timeout_s is None else timeout_s,
         replayable=domain.replayable(known.host, binding, tools),
     )
 

@@ -251,6 +251,9 @@ def _create(path: Path) -> BinaryIO:
 def sweep(parent: Path) -> int:
     """Remove what attempts of an earlier run left behind; returns how many."""
     leftovers = list(parent.iterdir()) if parent.is_dir() else []
-    for folder in leftovers:
-        shutil.rmtree(folder, ignore_errors=True)
+    for path in leftovers:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(leftovers)

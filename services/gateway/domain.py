@@ -14,7 +14,7 @@ import msgspec
 from contracts import facts, subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import AnyFact, Record, TaskCancelled, TaskCreated
-from contracts.host import Host
+from contracts.host import Execute, Host
 from contracts.ids import check_token, is_token
 from contracts.nesting import MAX_DEPTH, too_deep
 from contracts.result import INLINE_LIMIT, Pointer
@@ -252,5 +252,7 @@ def remember_owner(owners: dict[str, str | None], fact: AnyFact) -> None:
 
 
 def serves(host: Host, task_type: str | None) -> bool:
-    """Tell whether a host is for this task type; every host takes the generic `mcp.call`."""
-    return task_type is None or task_type == MCP_CALL or task_type in host.task_types
+    """Tell whether a host is for this task type; hosts with tools take the generic `mcp.call`."""
+    if task_type == MCP_CALL:
+        return not isinstance(host.endpoint, Execute)
+    return task_type is None or task_type in host.task_types

@@ -17,6 +17,7 @@ import msgspec
 from contracts.errors import Rejected
 from contracts.host import (
     Capability,
+    Execute,
     Flags,
     Host,
     Limits,
@@ -24,10 +25,12 @@ from contracts.host import (
     Placement,
     Probe,
     Stdio,
+    StreamableHttp,
     TaskBinding,
 )
 from contracts.ids import check_token
 from contracts.task import MCP_CALL
+from services import outbound, secrets
 
 BUILTIN = Path(__file__).with_name("builtin.toml")
 NO_ROOT = "/path/to/a/repository"
@@ -60,11 +63,21 @@ class _Stdio(Stdio, frozen=True, tag="stdio", omit_defaults=True, forbid_unknown
     """A command without room for spelling mistakes."""
 
 
+class _Http(
+    StreamableHttp, frozen=True, tag="http", omit_defaults=True, forbid_unknown_fields=True
+):
+    """An MCP server's URL without room for spelling mistakes."""
+
+
+class _Execute(Execute, frozen=True, tag="execute", omit_defaults=True, forbid_unknown_fields=True):
+    """An `/execute` host's URL without room for spelling mistakes."""
+
+
 class _Noop(Noop, frozen=True, tag="noop", omit_defaults=True, forbid_unknown_fields=True):
     """The benchmark's host without room for spelling mistakes."""
 
 
-_Endpoint: TypeAlias = _Stdio | _Noop
+_Endpoint: TypeAlias = _Stdio | _Http | _Execute | _Noop
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -134,7 +147,10 @@ def _host(path: Path, name: str, raw: Any, places: Places) -> Host:
         check_token(name, "the host id")
         entry = _entry(_filled(raw, path.resolve().parent, places))
         _check_kind(entry, places)
-        for check in (_check_identity, _check_task_types, _check_capabilities, _check_roots):
+        for check in (
+            *(_check_identity, _check_web, _check_execute),
+            *(_check_task_types, _check_capabilities, _check_roots),
+        ):
             check(entry)
     except Rejected as refusal:
         raise ManifestError(f"{path}: hosts.{name}: {refusal.message}") from None
@@ -243,6 +259,37 @@ def _check_identity(entry: Entry) -> None:
         raise Problem("endpoint.command", "expected a program to start")
 
 
+def _check_web(entry: Entry) -> None:
+    endpoint = entry.endpoint
+    if not isinstance(endpoint, StreamableHttp | Execute):
+        return
+    try:
+        outbound.resolve(endpoint.url, mcp=isinstance(endpoint, StreamableHttp))
+    except outbound.Refused as refused:
+        raise Problem("endpoint.url", str(refused)) from None
+    try:
+        outbound.check_headers(endpoint.headers)
+    except outbound.Refused as refused:
+        raise Problem("endpoint.headers", str(refused)) from None
+    if endpoint.bearer_from is not None and not secrets.is_name(endpoint.bearer_from):
+        raise Problem("endpoint.bearer_from", f"expected the name of a secret: {secrets.NAME_RULE}")
+
+
+def _check_execute(entry: Entry) -> None:
+    """What only tools have is refused for a host that knows task types instead."""
+    if not isinstance(entry.endpoint, Execute):
+        return
+    why = "a host of the kind execute has no tools. Leave it out."
+    if entry.probe.tool is not None or entry.probe.arguments:
+        raise Problem("probe.tool", why)
+    if entry.callable_tools is not None:
+        raise Problem("callable_tools", why)
+    if entry.path_arguments:
+        raise Problem("path_arguments", why)
+    if not entry.task_types:
+        raise Problem("task_types", "expected at least one: this kind of host does nothing else")
+
+
 def _check_task_types(entry: Entry) -> None:
     for name, binding in entry.task_types.items():
         where = f"task_types.{name}"
@@ -250,7 +297,11 @@ def _check_task_types(entry: Entry) -> None:
             raise Problem(where, "every host serves this type by itself. Leave it out.")
         if not _TASK_TYPE.fullmatch(name):
             raise Problem(where, "use 1 to 64 of the characters A-Z a-z 0-9 _ . - in a task type")
-        if all(step.cleanup for step in binding.steps):
+        if isinstance(entry.endpoint, Execute):
+            if binding.steps:
+                message = "a host of the kind execute takes the input as it is. Leave it out."
+                raise Problem(f"{where}.steps", message)
+        elif all(step.cleanup for step in binding.steps):
             raise Problem(f"{where}.steps", "expected at least one step that is no cleanup")
         _check_steps(where, binding)
 

@@ -1,4 +1,4 @@
-"""Probes of MCP hosts through the official SDK: start once, list the tools, make the declared call.
+"""Probes of hosts. MCP through the official SDK: connect, list the tools, make the declared call.
 
 A session is entered and left by one task of its own, for the SDK's sake; a failed probe ends it.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -18,49 +18,88 @@ from mcp import Client, MCPError
 from mcp_types import CONNECTION_CLOSED
 from mcp_types import Tool as McpTool
 
-from contracts.host import Host, Noop, Stdio, Tool
+from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, Tool
 from contracts.nesting import too_deep
 from services.mcp_child import STOP_S, Child, Tail, first
 from services.registry.domain import Discovery
+from services.registry.probe_base import UNEQUIPPED, Answer, Prober, Reach, Sick, short
+from services.registry.probe_http import ExecuteProber, WebLine
+
+__all__ = ["UNEQUIPPED", "Answer", "Prober", "Reach", "Sick", "prober"]
 
 MAX_TOOLS = 2000
 MAX_TOOLS_BYTES = 512 * 1024
 """What a host may say about itself: it has to fit into one fact."""
 _MAX_LINE = 8 * 1024 * 1024
-_MAX_TEXT = 300
 _STOP_S = 10.0
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 log = structlog.get_logger()
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What one probe found: `reason` is empty when all is well, else `<kind>: <explanation>`."""
+class Line(Protocol):
+    """The connection of one session: a process with its pipes, or a URL."""
 
-    reason: str = ""
-    latency_ms: float = 0.0
-    discovery: Discovery | None = None
+    gone: asyncio.Event
+    """Set when the server is known to be gone."""
 
+    def streams(self) -> AbstractAsyncContextManager[tuple[Any, Any]]:
+        """The SDK's transport: streams of messages from and to the server."""
 
-class Prober(Protocol):
-    """Asks one host how it is, again and again."""
+    async def stop(self, *, kindly: bool) -> None:
+        """Let go of the server."""
 
-    async def probe(self) -> Answer:
-        """Ask once. What is wrong with the host stands in the answer, never in an exception."""
-
-    async def close(self) -> None:
-        """Let go of the host; a process started for it ends."""
+    def problem(self, error: BaseException | None) -> str:
+        """What an error of this kind of connection means, as a reason; None: it is only late."""
 
 
-class Sick(Exception):
-    """The host failed the probe; the text is the answer's reason."""
+Connect: TypeAlias = Callable[[Tail], Awaitable[Line]]
+"""Starts or finds the server; its stderr goes to the tail. Raises OSError, Sick."""
 
 
-def prober(host: Host, starts: asyncio.Semaphore, limit_s: float) -> Prober:
-    """The prober for this kind of host. `starts` bounds how many are started at once."""
-    if isinstance(host.endpoint, Noop):
-        return NoopProber()
-    return McpProber(host, starts, limit_s)
+def prober(
+    host: Host, starts: asyncio.Semaphore, limit_s: float, reach: Reach = UNEQUIPPED
+) -> Prober:
+    """The prober for this kind of host. `starts` bounds how many processes start at once."""
+    match host.endpoint:
+        case Noop():
+            return NoopProber()
+        case Execute():
+            return ExecuteProber(host, limit_s, reach)
+        case Stdio() as endpoint:
+            return McpProber(host, lambda tail: _started(endpoint, tail), starts, limit_s)
+        case StreamableHttp():
+            # Nothing starts on this machine, and a session is kept by nobody: the server may end
+            # it at any time, and while it sleeps only a start has the patience to wake it.
+            own = asyncio.Semaphore(1)
+            return McpProber(host, lambda _: _found(host, reach), own, limit_s, lasting=False)
+
+
+async def _started(endpoint: Stdio, tail: Tail) -> Line:
+    return ProcessLine(await Child.start(endpoint, tail, _MAX_LINE))
+
+
+async def _found(host: Host, reach: Reach) -> Line:
+    return WebLine(host, reach, _MAX_LINE)
+
+
+class ProcessLine:
+    """A child process; see `Line`."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.gone = child.exited
+
+    def streams(self) -> AbstractAsyncContextManager[tuple[Any, Any]]:
+        """Return the process's pipes."""
+        return self._child.streams()
+
+    async def stop(self, *, kindly: bool) -> None:
+        """End the process and its group."""
+        await self._child.stop(STOP_S if kindly else 0.0)
+
+    def problem(self, error: BaseException | None) -> str:
+        """A process makes no errors of its own."""
+        return ""
 
 
 class NoopProber:
@@ -75,12 +114,23 @@ class NoopProber:
 
 
 class McpProber:
-    """Keeps one process of the host for its probes and starts it again when it is gone."""
+    """Keeps one session with the host for its probes, and opens it again when it is gone."""
 
-    def __init__(self, host: Host, starts: asyncio.Semaphore, limit_s: float) -> None:
+    def __init__(
+        self,
+        host: Host,
+        connect: Connect,
+        starts: asyncio.Semaphore,
+        limit_s: float,
+        *,
+        lasting: bool = True,
+    ) -> None:
+        """`lasting`: the session is worth keeping until the next probe."""
         self._host = host
+        self._connect = connect
         self._starts = starts
         self._limit_s = limit_s
+        self._lasting = lasting
         self._session: Session | None = None
 
     async def probe(self) -> Answer:
@@ -90,13 +140,16 @@ class McpProber:
                 await self._start()
             started = time.perf_counter()
             discovery = await self._ask()
-            return Answer("", (time.perf_counter() - started) * 1000, discovery)
+            answer = Answer("", (time.perf_counter() - started) * 1000, discovery)
         except Sick as sick:
             await self.close()
             return Answer(str(sick))
+        if not self._lasting:
+            await self.close()
+        return answer
 
     async def close(self) -> None:
-        """End the host's process."""
+        """End the session, and with it the host's process."""
         session, self._session = self._session, None
         if session:
             await session.close()
@@ -104,7 +157,7 @@ class McpProber:
     async def _start(self) -> None:
         await self.close()
         async with self._starts:
-            self._session = Session(self._host)
+            self._session = Session(self._host, self._connect)
             await self._session.open()
             # The first answer belongs to the start: some servers do their slow loading here.
             await self._within(self._session.discover(), self._host.limits.start_s, "its tools")
@@ -131,10 +184,12 @@ class McpProber:
 
 
 class Session:
-    """One MCP session over one child process, owned by one task."""
+    """One MCP session over one connection, owned by one task."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, connect: Connect) -> None:
         self._host = host
+        self._connect = connect
+        self._line: Line | None = None
         self._closing = asyncio.Event()
         self._owner: asyncio.Task[None] | None = None
         self._client: Client | None = None
@@ -142,18 +197,20 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is believed to be there."""
+        """Whether the server is believed to be there."""
         return self._owner is not None and not self._owner.done()
 
     async def open(self) -> None:
-        """Start the process and shake hands within the host's start budget. Raises Sick."""
+        """Connect and shake hands within the host's start budget. Raises Sick."""
         ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._owner = asyncio.create_task(self._own(ready), name=f"probe/{self._host.id}")
         budget = self._host.limits.start_s
         await asyncio.wait((ready, self._owner), timeout=budget, return_when="FIRST_COMPLETED")
         if not ready.done():
             ready.cancel()
-            raise Sick(f"no answer: nothing within {budget:g} s of its start{self._said()}")
+            late = f"no answer: nothing within {budget:g} s of its start{self._said()}"
+            over = self._owner.done()
+            raise Sick(self._problem(None) or ("not started: it was cut off" if over else late))
         if error := ready.exception():
             raise Sick(self._why(error)) from None
         self._client = ready.result()
@@ -187,10 +244,10 @@ class Session:
             result = await self._client.call_tool(tool, arguments)
         if result.is_error or _says_error(result.structured_content):
             text = " ".join(part.text for part in result.content if part.type == "text")
-            raise Sick(f"probe failed: {tool} answered: {_short(text)}")
+            raise Sick(f"probe failed: {tool} answered: {short(text)}")
 
     async def close(self) -> None:
-        """End the session and every process of its group."""
+        """End the session and every process that was started for it."""
         self._closing.set()
         if self._owner:
             if self._client is None:
@@ -201,50 +258,56 @@ class Session:
                 await asyncio.wait((task,), timeout=_STOP_S)
 
     async def _own(self, ready: asyncio.Future[Client]) -> None:
-        endpoint = self._host.endpoint
-        assert isinstance(endpoint, Stdio)
-        child: Child | None = None
         failure: Exception | None = None
         try:
-            child = await Child.start(endpoint, self._tail, _MAX_LINE)
+            line = self._line = await self._connect(self._tail)
             budget = self._host.limits.start_s
-            async with Client(child.streams(), read_timeout_seconds=budget) as client:
+            async with Client(line.streams(), read_timeout_seconds=budget) as client:
                 ready.set_result(client)
-                await first(self._closing, child.exited)
+                await first(self._closing, line.gone)
         except Exception as error:
             failure = error
         finally:
-            if child is not None:
-                await child.stop(STOP_S if self._closing.is_set() else 0.0)
+            if self._line is not None:
+                await self._line.stop(kindly=self._closing.is_set())
         # Told only now: by then all that the process said has been read.
         if failure is not None and not ready.done():
             ready.set_exception(failure)
         elif failure is not None:
-            log.info("probe_session_lost", host=self._host.id, error=_short(repr(_root(failure))))
+            log.info("probe_session_lost", host=self._host.id, error=short(repr(_root(failure))))
 
     @contextlib.asynccontextmanager
     async def _sick(self, what: str) -> AsyncIterator[None]:
         try:
             yield
         except (MCPError, RuntimeError, ValueError) as error:
+            if problem := self._problem(error):
+                raise Sick(problem) from None
             said = ""
             if _is_closed(error) and self._owner is not None:
                 await asyncio.wait((self._owner,), timeout=_STOP_S)
                 said = self._said()
-            raise Sick(f"{what}: {_short(str(error))}{said}") from None
+            raise Sick(f"{what}: {short(str(error))}{said}") from None
 
     def _why(self, error: BaseException) -> str:
         root = _root(error)
+        if isinstance(root, Sick):
+            return str(root)
+        if problem := self._problem(root):
+            return problem
         if isinstance(root, OSError) and not isinstance(root, ConnectionError):
-            return f"not started: {_short(str(root))}"
+            return f"not started: {short(str(root))}"
         if isinstance(root, ConnectionError) or _is_closed(root):
             return f"not started: it ended before it answered{self._said()}"
-        return f"not started: {_short(str(root) or repr(root))}{self._said()}"
+        return f"not started: {short(str(root) or repr(root))}{self._said()}"
+
+    def _problem(self, error: BaseException | None) -> str:
+        return self._line.problem(error) if self._line is not None else ""
 
     def _said(self) -> str:
         """The last thing the process wrote on stderr: mostly the reason."""
         line = self._tail.lines(1)
-        return f'; it last wrote: "{_short(line)}"' if line else ""
+        return f'; it last wrote: "{short(line)}"' if line else ""
 
 
 def _tool(tool: McpTool) -> Tool:
@@ -275,9 +338,3 @@ def _root(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _short(text: str) -> str:
-    """One line without control characters, fit for a reason."""
-    line = " ".join(_ESCAPES.sub("", text).split())
-    return line if len(line) <= _MAX_TEXT else f"{line[:_MAX_TEXT]}…"

@@ -13,16 +13,29 @@ import pytest
 
 from contracts.facts import FailureKind
 from contracts.host import Host, Limits, Noop, Stdio
-from services.executor.hosts import open_session
 from services.executor.hosts.base import HostError, Opening
-from tests.unit.executor.sessions import NOOP, ROOT, STDIO, Bench, alive, closing, failure, gone
+from services.executor.hosts.kinds import open_session
+from tests.unit.executor.sessions import (
+    EXECUTE,
+    HTTP,
+    HTTP_LEGACY,
+    NOOP,
+    ROOT,
+    STDIO,
+    Bench,
+    alive,
+    closing,
+    failure,
+    gone,
+)
 from tests.unit.executor.world import moment
 
 
-@pytest.fixture(params=[STDIO, NOOP])
+@pytest.fixture(params=[STDIO, HTTP, HTTP_LEGACY, EXECUTE, NOOP])
 async def each(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """Every kind of host."""
     bench = Bench(tmp_path, request.param)
+    await bench.begin()
     yield bench
     await closing(bench)
 
@@ -59,7 +72,7 @@ async def test_a_cancelled_call_leaves_the_session_usable(each: Bench) -> None:
     await session.call(each.call())
     call = each.call("hang")
     running = asyncio.create_task(session.call(call))
-    if each.kind == STDIO:
+    if each.kind != NOOP:
         await each.until_written(2)
     else:
         while call.called is False:

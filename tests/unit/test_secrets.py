@@ -26,6 +26,21 @@ def test_the_users_own_goes_before_the_shared_one_before_the_environment(tmp_pat
     assert secrets.get("HF_TOKEN", "bob") == secrets.get("HF_TOKEN") == "shared"
 
 
+def test_a_host_that_a_user_registered_gets_that_users_own_secret_only(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path, {"AWS_KEY": "the operator's", "SHARED": "from environment"})
+    put(tmp_path / "SHARED", "shared")
+    for name in ("AWS_KEY", "SHARED"):
+        assert secrets.get(name, "ann")
+        with pytest.raises(MissingSecret, match=rf"own secret {name} is missing: .*/ann/{name}"):
+            secrets.get(name, "ann", only_own=True)
+        with pytest.raises(MissingSecret, match=r"is missing$"):
+            secrets.get(name, only_own=True)
+    put(tmp_path / "ann" / "SHARED", "anns")
+    assert secrets.get("SHARED", "ann", only_own=True) == "anns"
+    with pytest.raises(MissingSecret):
+        secrets.get("SHARED", "bob", only_own=True)
+
+
 def test_a_replaced_secret_counts_at_once(tmp_path: Path) -> None:
     secrets = Secrets(tmp_path, {})
     put(tmp_path / "KEY", "old")

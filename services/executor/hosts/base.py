@@ -5,6 +5,7 @@ A new kind is one file here and one row in the table of this package.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +16,7 @@ from contracts.facts import FailureKind
 from contracts.host import Host
 from services.executor.plan import Plan
 from services.executor.workspace import Workspace
+from services.outbound import SPACES
 
 OnProgress = Callable[[float, float | None, str], Awaitable[None]]
 """Called with progress, total and message."""
@@ -30,6 +32,7 @@ class HostError(Exception):
         *,
         called: bool | None = False,
         transient: bool = False,
+        callers: bool = False,
     ) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
@@ -38,6 +41,19 @@ class HostError(Exception):
         """Was the host called? None: it may have been."""
         self.transient = transient
         """The host says that the same call may succeed later."""
+        self.callers = callers
+        """A protocol error for which the caller is to blame: the host is as it should be."""
+
+
+class Spooled(NamedTuple):
+    """A result too big for memory: JSON bytes in a file, which whoever gets this removes."""
+
+    path: Path
+    size: int
+
+    def remove(self) -> None:
+        """Delete the file, if it is still there."""
+        self.path.unlink(missing_ok=True)
 
 
 class Answer(NamedTuple):
@@ -47,6 +63,8 @@ class Answer(NamedTuple):
     """Items as MCP writes them on the wire."""
     structured: Any = None
     is_error: bool = False
+    spooled: Spooled | None = None
+    """The whole answer, in the form of `wire`, when it is too big; the other fields say little."""
 
     def text(self) -> str:
         """All text of the answer, joined by newlines."""
@@ -73,17 +91,13 @@ class Answer(NamedTuple):
             return text
 
 
-class Spooled(NamedTuple):
-    """A result too big for memory: JSON bytes in a file, which whoever gets this removes."""
-
-    path: Path
-    size: int
-
-
 class Call:
     """One attempt's run on a host: what to do, where, and whether the host has been reached."""
 
-    __slots__ = ("called", "on_progress", "plan", "private", "roots", "still_ours", "workspace")
+    __slots__ = (
+        *("called", "deadline", "on_progress", "plan", "private", "roots", "still_ours"),
+        "workspace",
+    )
 
     def __init__(
         self,
@@ -101,6 +115,8 @@ class Call:
         """Folders path arguments may name on every host."""
         self.private: Path | None = None
         """The folder no path argument may name anything in; the pool sets it."""
+        self.deadline = math.inf
+        """Monotonic time at which whoever made the call cancels it: the host had its time."""
         self.called: bool | None = False
         """None from the moment something may have been sent, True once the host has answered."""
 
@@ -141,3 +157,9 @@ class Opening(NamedTuple):
     """Hosts that users have registered may lie at private and loopback addresses."""
     private: Path | None = None
     """The orchestrator's own folder: closed to path arguments, but for the workspace."""
+    spool: Path = Path()
+    """Folder for answers that are too big for memory."""
+    spaces: str = SPACES
+    """Address of the Space that `hf://owner/space` names; `{subdomain}` is `owner-space`."""
+    bearer: str | None = None
+    """Sent as bearer token by hosts over HTTP: the secret that the endpoint names."""

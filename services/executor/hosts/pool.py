@@ -1,103 +1,170 @@
-"""One room for each host: its session, and how many calls may be in it and wait at its door.
+"""The sessions of hosts: one door for each registration, one session for each credential.
 
-A bad host fills its own room only.
+Each host has its own places and its own queue before them: a slow or sick one holds nobody else up.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from contracts.facts import FailureKind
+from contracts.host import MANIFEST, Execute, Host, StreamableHttp
 from services import telemetry
-from services.executor.hosts import open_session
+from services.executor.breakers import Breakers, Guard
 from services.executor.hosts.base import Call, HostError, HostSession, Opening, Spooled
+from services.executor.hosts.kinds import open_session
 from services.executor.plan import Known
+from services.secrets import MissingSecret, Secrets
+
+MOST_SESSIONS = 32
+"""Sessions kept open to one host; the one that has rested longest makes way for another."""
 
 log = telemetry.get_logger()
 
+Close = Callable[[HostSession], None]
 
-class Room:
-    """The session of one registration of a host."""
 
-    def __init__(self, seq: int, session: HostSession, places: int, most_waiting: int) -> None:
-        self.seq = seq
+class _Room:
+    """One session and the calls in it."""
+
+    def __init__(self, session: HostSession) -> None:
         self.session = session
         self.inside = 0
-        """Calls in it or at its door."""
+
+
+class Door:
+    """The way to one registration of a host."""
+
+    def __init__(self, guard: Guard, opening: Opening, most_waiting: int, close: Close) -> None:
+        """`most_waiting`: calls that may wait for a place; `close` ends a session."""
+        places = opening.host.limits.max_concurrency
+        self.seq = guard.seq
+        self._guard = guard
+        self.inside = 0
+        """Calls in a session or before it."""
+        self._opening = opening
+        self._close = close
         self._places = asyncio.Semaphore(places)
         self._most = places + most_waiting
+        self._rooms: dict[str | None, _Room] = {}
 
-    async def call(self, call: Call) -> dict[str, Any] | Spooled:
+    async def call(self, call: Call, bearer: str | None) -> dict[str, Any] | Spooled:
         """Wait for a place, then call. Raises HostError."""
+        self._guard.check()
         if self.inside >= self._most:
             message = f"{self.inside} calls are in or before host {call.plan.host.id} already"
             raise HostError(FailureKind.UNREACHABLE, message)
         self.inside += 1
         try:
             async with self._places:
-                return await self.session.call(call)
+                room = self._room(bearer)
+                room.inside += 1
+                try:
+                    with self._guard.watch(call, call.deadline):
+                        return await room.session.call(call)
+                finally:
+                    room.inside -= 1
         finally:
             self.inside -= 1
 
+    async def warm(self, bearer: str | None) -> None:
+        """Open the session, if it is not open. Raises HostError."""
+        await self._room(bearer).session.open()
+
+    def close(self) -> None:
+        """End every session at once."""
+        rooms, self._rooms = self._rooms, {}
+        for room in rooms.values():
+            self._close(room.session)
+
+    def _room(self, bearer: str | None) -> _Room:
+        room = self._rooms.pop(bearer, None)
+        if room is None:
+            room = _Room(open_session(self._opening._replace(bearer=bearer)))
+            resting = [known for known, other in self._rooms.items() if not other.inside]
+            if len(self._rooms) >= MOST_SESSIONS and resting:
+                self._close(self._rooms.pop(resting[0]).session)
+        self._rooms[bearer] = room
+        return room
+
 
 class Pool:
-    """The rooms of all hosts in use."""
+    """The doors of all hosts in use."""
 
-    def __init__(self, opening: Opening, most_waiting: int) -> None:
+    def __init__(self, opening: Opening, most_waiting: int, secrets: Secrets) -> None:
         """`opening` is what all sessions have in common; its host is replaced."""
         self._opening = opening
         self._most_waiting = most_waiting
-        self._rooms: dict[str, Room] = {}
-        self._retired: set[Room] = set()
+        self._secrets = secrets
+        self.breakers = Breakers()
+        self._doors: dict[str, Door] = {}
+        self._retired: set[Door] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
     async def call(self, known: Known, call: Call) -> dict[str, Any] | Spooled:
         """Carry out a call on this host. Raises HostError."""
-        room = self._room(known)
+        door = self._door(known)
         call.private = self._opening.private
         try:
-            return await room.call(call)
+            return await door.call(call, self._bearer(known.host, call.plan.user))
         finally:
-            if room in self._retired and not room.inside:
-                self._retired.discard(room)
-                self._close(room)
+            if door in self._retired and not door.inside:
+                self._retired.discard(door)
+                door.close()
 
     async def warm(self, known: Known) -> None:
         """Open the host's session, if it is not open. Raises HostError."""
-        await self._room(known).session.open()
+        await self._door(known).warm(self._bearer(known.host, known.host.owner))
 
     def forget(self, host: str) -> None:
-        """The host is gone or registered anew: its session ends after the calls in it."""
-        room = self._rooms.pop(host, None)
-        if room is None:
+        """The host is gone or registered anew: its sessions end after the calls in them."""
+        self.breakers.forget(host)
+        door = self._doors.pop(host, None)
+        if door is None:
             return
-        if room.inside:
-            self._retired.add(room)
+        if door.inside:
+            self._retired.add(door)
         else:
-            self._close(room)
+            door.close()
 
     async def close(self) -> None:
         """End all sessions at once."""
-        rooms = [*self._rooms.values(), *self._retired]
-        self._rooms.clear()
+        doors = [*self._doors.values(), *self._retired]
+        self._doors.clear()
         self._retired.clear()
-        for room in rooms:
-            self._close(room)
+        for door in doors:
+            door.close()
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _room(self, known: Known) -> Room:
-        room = self._rooms.get(known.host.id)
-        if room is not None and room.seq == known.seq:
-            return room
+    def _door(self, known: Known) -> Door:
+        door = self._doors.get(known.host.id)
+        if door is not None and door.seq == known.seq:
+            return door
         self.forget(known.host.id)
-        session = open_session(self._opening._replace(host=known.host))
-        room = Room(known.seq, session, known.host.limits.max_concurrency, self._most_waiting)
-        self._rooms[known.host.id] = room
-        return room
+        opening = self._opening._replace(host=known.host)
+        guard = self.breakers.of(known.host.id, known.seq)
+        door = Door(guard, opening, self._most_waiting, self._close)
+        self._doors[known.host.id] = door
+        return door
 
-    def _close(self, room: Room) -> None:
-        task = asyncio.create_task(room.session.close())
+    def _bearer(self, host: Host, user: str | None) -> str | None:
+        """The secret that the host's endpoint names. Raises HostError(UNREACHABLE)."""
+        endpoint = host.endpoint
+        if not isinstance(endpoint, StreamableHttp | Execute) or endpoint.bearer_from is None:
+            return None
+        try:
+            foreign = host.source != MANIFEST
+            return self._secrets.get(endpoint.bearer_from, user, only_own=foreign)
+        except MissingSecret as missing:
+            # Users see the message of a failure; where secrets lie is for the operator alone.
+            log.warning("secret_missing", host=host.id, user=user, error=str(missing))
+            message = f"host {host.id} needs the secret {endpoint.bearer_from}, and it is not there"
+            raise HostError(FailureKind.UNREACHABLE, message) from missing
+
+    def _close(self, session: HostSession) -> None:
+        task = asyncio.create_task(session.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

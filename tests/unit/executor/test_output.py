@@ -19,7 +19,10 @@ class Store:
     def __init__(self) -> None:
         self.kept: list[bytes] = []
 
-    async def put(self, user: str, data: bytes, media_type: str = "application/json") -> Pointer:
+    async def put(
+        self, user: str, data: output.Data, media_type: str = "application/json"
+    ) -> Pointer:
+        assert isinstance(data, bytes)
         self.kept.append(data)
         return Pointer("nats://b/u/x", "0" * 64, len(data), media_type)
 

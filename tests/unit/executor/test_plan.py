@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.host import Step, TaskBinding, Tool
+from contracts.host import Capability, Execute, Noop, Stdio, Step, StreamableHttp, TaskBinding, Tool
 from contracts.task import TaskSpec
 from services.executor.plan import BadInput, Known, Plan, prepare
 from tests.unit.executor.world import host, routed, spec
@@ -85,3 +85,54 @@ def test_a_schema_that_cannot_be_used_fetches_nothing_and_says_so(schema: dict[s
     broken = TaskBinding(steps=BINDING.steps, input_schema=schema)
     with pytest.raises(BadInput, match="input schema of ast"):
         plan("ast", {"path": "a"}, Known(1, host(tools=TOOLS, task_types={"ast": broken})))
+
+
+FREE = TaskBinding(input_schema=SCHEMA)
+SPACE = Execute("https://example.com")
+
+
+def test_an_execute_host_takes_the_input_as_it_is_and_has_no_steps() -> None:
+    space = Known(1, host(endpoint=SPACE, tools=TOOLS, task_types={"ast": FREE}))
+    raw = b'{"path" : "a.py", "n": 1.0}'
+    wanted = TaskSpec(
+        type="ast", input=msgspec.Raw(raw), required_capabilities=(Capability("parse"),)
+    )
+    route = routed("t1", spec(), timeout_s=30.0)
+    made = prepare(space, route, wanted, raw, "permit")
+    assert (made.raw, made.required, made.steps) == (raw, (Capability("parse"),), ())
+    assert (made.timeout_s, made.literal, made.replayable) == (30.0, False, False)
+    assert prepare(space, route, wanted, raw, "permit", 12.5).timeout_s == 12.5
+    with pytest.raises(BadInput, match="'path' is a required property"):
+        plan("ast", {}, space)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says", "replayable"),
+    [
+        ({}, None, False),
+        ({"replay": "always"}, None, True),
+        ({}, True, True),
+        ({"replay": "always"}, False, False),
+        ({"replay": "never"}, True, False),
+    ],
+)
+def test_what_an_execute_host_does_may_run_twice_only_if_it_says_so(
+    fields: dict[str, Any], says: bool | None, replayable: bool
+) -> None:
+    types = {"ast": TaskBinding(replayable=says)}
+    space = Known(1, host(endpoint=SPACE, tools=(), task_types=types, **fields))
+    assert plan("ast", {}, space).replayable is replayable
+
+
+def test_an_execute_host_has_no_tools_to_call() -> None:
+    space = Known(1, host(endpoint=SPACE, tools=(), task_types={"ast": FREE}))
+    with pytest.raises(BadInput, match=r"does not serve task type mcp\.call"):
+        plan("mcp.call", {"tool": "get_ast"}, space)
+
+
+@pytest.mark.parametrize("endpoint", [Stdio("x"), StreamableHttp("https://example.com")])
+def test_a_server_with_tools_has_to_be_told_which(endpoint: Stdio | StreamableHttp) -> None:
+    lost = Known(1, host(endpoint=endpoint, tools=TOOLS, task_types={"ast": FREE}))
+    with pytest.raises(BadInput, match="names no tool for task type ast"):
+        plan("ast", {"path": "a"}, lost)
+    assert plan("ast", {"path": "a"}, Known(1, host(endpoint=Noop(), task_types={"ast": FREE})))

@@ -16,7 +16,10 @@ from services.executor.hosts.base import Call, HostError, Opening
 from services.executor.hosts.pool import Pool
 from services.executor.plan import Known
 from services.mcp_child import TAIL_BYTES, Lines, Tail
+from services.secrets import Secrets
 from tests.unit.executor.sessions import NOOP, STDIO, Bench, alive, closing
+
+NO_SECRETS = Secrets(Path("nowhere"), {})
 
 
 @pytest.fixture
@@ -32,7 +35,9 @@ def message(id_: object, size: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("id_", [7, "seven"])
 @pytest.mark.parametrize("turned", [False, True], ids=["id first", "id last"])
-def test_a_line_over_the_limit_becomes_an_error_for_its_call(id_: object, turned: bool) -> None:
+async def test_a_line_over_the_limit_becomes_an_error_for_its_call(
+    id_: object, turned: bool
+) -> None:
     lines = Lines(10_000)
     long = message(id_, 50_000)
     if turned:
@@ -40,17 +45,18 @@ def test_a_line_over_the_limit_becomes_an_error_for_its_call(id_: object, turned
     data = json.dumps(long).encode() + b"\n" + json.dumps(message(8, 1)).encode() + b"\n"
     found: list[Any] = []
     for start in range(0, len(data), 999):
-        found += lines.feed(data[start : start + 999])
+        found += [each async for each in lines.feed(data[start : start + 999])]
     assert found[0].message.id == id_
     assert "more than 10000" in found[0].message.error.message
     assert found[1].message.id == 8
 
 
-def test_memory_for_a_line_without_end_is_bounded() -> None:
+async def test_memory_for_a_line_without_end_is_bounded() -> None:
     lines = Lines(10_000)
     for _ in range(1000):
-        assert lines.feed(b"x" * 10_000) == []
-    kept = sum(map(len, (*lines._parts, lines._head, lines._end)))
+        assert [each async for each in lines.feed(b"x" * 10_000)] == []
+    incoming = lines._incoming
+    kept = sum(map(len, (*incoming._parts, incoming._head, incoming._end)))
     assert kept < 50_000
 
 
@@ -74,7 +80,7 @@ async def test_a_full_room_turns_calls_away_and_another_stays_open(tmp_path: Pat
     bench = Bench(tmp_path, NOOP)
     busy = Known(1, bench.host(limits=Limits(max_concurrency=2)))
     other = Known(2, bench.host(id="h2"))
-    pool = Pool(Opening(busy.host, tmp_path, allow_noop=True), most_waiting=3)
+    pool = Pool(Opening(busy.host, tmp_path, allow_noop=True), most_waiting=3, secrets=NO_SECRETS)
     answers, beside = await asyncio.gather(
         counted(pool, busy, bench.call, 8),
         counted(pool, other, lambda: bench.call(host=other.host), 1),
@@ -91,7 +97,7 @@ async def test_a_full_room_turns_calls_away_and_another_stays_open(tmp_path: Pat
 async def test_a_host_registered_anew_gets_a_new_session_after_the_calls_in_it(
     stdio: Bench,
 ) -> None:
-    pool = Pool(Opening(stdio.host(), stdio.folder / "hosts"), most_waiting=3)
+    pool = Pool(Opening(stdio.host(), stdio.folder / "hosts"), most_waiting=3, secrets=NO_SECRETS)
     first, second = Known(1, stdio.host()), Known(2, stdio.host(server="newer"))
     running = asyncio.create_task(pool.call(first, stdio.call("work", ms=300)))
     await stdio.until_written(1)

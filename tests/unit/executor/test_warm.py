@@ -19,9 +19,11 @@ from services.executor.projection import Hosts
 from services.executor.warm import Warmer, wanted
 from services.ids import new_id
 from services.log_memory import MemoryLog
+from services.secrets import Secrets
 from tests.unit.executor.sessions import STDIO, Bench, closing
 from tests.unit.executor.world import host
 
+NO_SECRETS = Secrets(Path("nowhere"), {})
 TOOLS = (Tool("echo"),)
 
 
@@ -35,7 +37,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 @contextlib.asynccontextmanager
 async def warming(bench: Bench, *hosts: Host) -> AsyncIterator[tuple[Pool, dict[str, Known]]]:
     known = {one.id: Known(1, one) for one in hosts}
-    pool = Pool(Opening(bench.host(), bench.folder / "hosts"), most_waiting=3)
+    pool = Pool(Opening(bench.host(), bench.folder / "hosts"), most_waiting=3, secrets=NO_SECRETS)
     warmer = Warmer(pool, known.get)
     running = asyncio.create_task(warmer.run())
     warmer.add(["unheard-of", *known])

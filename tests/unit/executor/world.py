@@ -35,6 +35,7 @@ from services.executor.settings import Settings
 from services.ids import new_id
 from services.keys import SigningKey
 from services.log_memory import MemoryLog
+from services.settings import Common
 
 Script = Callable[[Call], Awaitable[Answer]]
 POLICY = Policy(1, "test")
@@ -187,7 +188,7 @@ async def world(
     for host_ in hosts or (host(),):
         await one.register(host_)
     one.hosts = await Hosts.open(folder / "executor.sqlite")
-    one.pool = ScriptedPool(open_pool(folder, one.settings), script)
+    one.pool = ScriptedPool(open_pool(Common(data=folder), one.settings, folder / "spool"), script)
     ports = Ports(one.log, one.pool, key, None, one.publish, folder / "workspaces")
     one.executor = Executor(ports, one.hosts, one.settings, domain.Me("executor-1", "run-1"))
     tasks = [asyncio.create_task(one.hosts.run(one.log))]

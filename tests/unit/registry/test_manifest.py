@@ -10,6 +10,7 @@ import pytest
 
 from contracts.host import (
     Capability,
+    Execute,
     Flags,
     Host,
     Limits,
@@ -18,6 +19,7 @@ from contracts.host import (
     Probe,
     Stdio,
     Step,
+    StreamableHttp,
     TaskBinding,
 )
 from services.registry import manifest
@@ -221,7 +223,8 @@ def test_a_mistake_is_refused_by_its_path(tmp_path: Path, addition: str, message
     ("text", "message"),
     [
         ("[hosts.'a b']\nendpoint = {}", "hosts.a b: the host id 'a b' is not allowed"),
-        ("[hosts.a]\nendpoint = { kind = 'http' }", "hosts.a.endpoint.kind: invalid value 'http'"),
+        ("[hosts.a]\nendpoint = { kind = 'ftp' }", "hosts.a.endpoint.kind: invalid value 'ftp'"),
+        ("[hosts.a]\nendpoint = { kind = 'http' }", "hosts.a.endpoint: object missing required"),
         ("[hosts.a]\nendpoint = { command = 'x' }", "hosts.a.endpoint: object missing required"),
         (
             "[hosts.a]\nendpoint = { kind = 'stdio', command = 'x', arg = [] }",
@@ -241,6 +244,64 @@ def test_a_file_of_another_shape_is_refused(tmp_path: Path, text: str, message: 
     assert refusal(tmp_path, text).startswith(message)
 
 
+HTTP = "[hosts.web]\nendpoint.kind = 'http'\nendpoint.url = 'https://example.com/mcp'\n"
+SPACE = "[hosts.space]\nendpoint.kind = 'execute'\nendpoint.url = 'hf://alice/heavy'\n"
+SCAN = "task_types.scan.summary = 'Scan'\n"
+
+
+def test_a_url_is_all_an_mcp_server_needs(tmp_path: Path) -> None:
+    web = host(tmp_path, HTTP)
+    assert web == Host(id="web", name="web", endpoint=StreamableHttp("https://example.com/mcp"))
+    assert type(web.endpoint) is StreamableHttp
+    more = HTTP + "endpoint.headers = { X-Team = 'red' }\nendpoint.bearer_from = 'TOKEN'\n"
+    known = host(tmp_path, more + STEP.replace("mine", "web") + "[{ tool = 't' }]")
+    assert known.endpoint == StreamableHttp(
+        "https://example.com/mcp", headers={"X-Team": "red"}, bearer_from="TOKEN"
+    )
+    assert known.task_types["look"].steps == (Step("t"),)
+
+
+def test_a_space_needs_a_url_and_a_task_type(tmp_path: Path) -> None:
+    space = host(tmp_path, SPACE + SCAN + "replay = 'always'")
+    assert type(space.endpoint) is Execute
+    assert space.endpoint == Execute("hf://alice/heavy")
+    assert space.task_types == {"scan": TaskBinding(summary="Scan")}
+    assert (space.replay, space.source) == ("always", "manifest")
+
+
+WRONG_URLS = [
+    (HTTP.replace("https:", "ftp:"), "hosts.web.endpoint.url: expected a URL that begins with"),
+    (HTTP.replace("//", "//me:word@"), "hosts.web.endpoint.url: the URL has a user or password"),
+    (SPACE.replace("/heavy", "") + SCAN, "hosts.space.endpoint.url: the URL names no Space"),
+    (
+        HTTP + "endpoint.headers = { authorization = 'Bearer x' }",
+        "hosts.web.endpoint.headers: authorization: credentials don't stand in the log: use bearer",
+    ),
+    (HTTP + "endpoint.headers = { Host = 'x' }", "hosts.web.endpoint.headers: Host: this header"),
+    (HTTP + "endpoint.bearer_from = 'a/b'", "hosts.web.endpoint.bearer_from: expected the name"),
+    (HTTP + "endpoint.token = 'x'", "hosts.web.endpoint: object contains unknown field token"),
+    (HTTP + SCAN, "hosts.web.task_types.scan.steps: expected at least one step"),
+    (SPACE + SCAN + "endpoint.cwd = '/'", "hosts.space.endpoint: object contains unknown field"),
+    (SPACE, "hosts.space.task_types: expected at least one"),
+    (
+        SPACE + "task_types.scan.steps = [{ tool = 't' }]",
+        "hosts.space.task_types.scan.steps: a host of the kind execute takes the input as it is",
+    ),
+    (SPACE + SCAN + "probe.tool = 't'", "hosts.space.probe.tool: a host of the kind execute has"),
+    (SPACE + SCAN + "callable_tools = []", "hosts.space.callable_tools: a host of the kind exec"),
+    (SPACE + SCAN + "path_arguments.t = ['p']", "hosts.space.path_arguments: a host of the kind"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_URLS)
+def test_a_mistake_in_a_host_behind_a_url_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    said = refusal(tmp_path, text)
+    assert said.startswith(message)
+    assert "word@" not in said
+
+
 def test_references_of_every_kind_are_accepted(tmp_path: Path) -> None:
     steps = """[
         { tool = "a", arguments = { x = "$input.x|5", y = "$input.y?" }, output = "first" },
@@ -254,14 +315,19 @@ def test_the_examples_of_the_documentation_are_manifests(tmp_path: Path) -> None
     page = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
     blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     hosts = {one.id: one for one in manifest.read(written(tmp_path, "".join(blocks)), PLACES)}
-    assert hosts.keys() == {"notes", "clock"}
+    assert hosts.keys() == {"notes", "clock", "docs", "heavy"}
+    assert hosts["docs"].endpoint == StreamableHttp(
+        "https://docs.example.com/mcp", bearer_from="DOCS_TOKEN"
+    )
+    assert hosts["heavy"].endpoint == Execute("hf://alice/metamcp-heavy", bearer_from="HF_TOKEN")
     assert set(hosts["notes"].task_types) == {"note_search"}
     assert hosts["notes"].probe.tool == "search"
 
 
 def test_the_documentation_names_every_field() -> None:
     page = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
-    structs = (manifest.Entry, Stdio, Noop, TaskBinding, Step, Flags, Limits, Probe)
+    endpoints = (Stdio, StreamableHttp, Execute, Noop)
+    structs = (manifest.Entry, *endpoints, TaskBinding, Step, Flags, Limits, Probe)
     for struct in structs:
         for field in struct.__struct_fields__:
             assert f"`{field}`" in page or f"`{field} = " in page or f"`{field}.NAME`" in page, (

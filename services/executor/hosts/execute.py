@@ -1,0 +1,198 @@
+"""Hosts that answer `POST /execute`: a user's own Space, or an Oracle host of the specification.
+
+The permit's `jti` is the key of a call: a host with `replay = "always"` answers a repeated one with
+its first answer, so a call whose connection was lost is sent again, as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from contracts.facts import FailureKind
+from contracts.host import MANIFEST, Execute
+from services import outbound, outbound_site, telemetry
+from services.executor.hosts import execute_wire
+from services.executor.hosts.base import Call, HostError, Opening, Spooled
+from services.executor.hosts.bulk import in_thread
+from services.executor.hosts.execute_wire import Refusal
+from services.executor.spool import Sink
+from services.outbound_site import BUSY, Site
+
+PATH = "/execute"
+REFUSAL_BYTES = 64 * 1024
+AGAIN_FIRST_S, AGAIN_LAST_S = 0.2, 5.0
+
+log = telemetry.get_logger()
+
+
+class _NotSent(Exception):
+    """The request has not left."""
+
+
+class _Lost(Exception):
+    """The request may have arrived, and its answer did not come."""
+
+
+class _Busy(Exception):
+    """The host did not take the request."""
+
+    def __init__(self, why: str, wait_s: float | None) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
+
+
+class ExecuteSession:
+    """The connections to one host, for one credential."""
+
+    def __init__(self, opening: Opening) -> None:
+        """The opening's endpoint must be an `Execute`. Raises HostError(UNREACHABLE)."""
+        host, endpoint = opening.host, opening.host.endpoint
+        assert isinstance(endpoint, Execute)
+        try:
+            self._site = Site(
+                outbound.resolve(endpoint.url, spaces=opening.spaces),
+                guarded=host.source != MANIFEST and not opening.allow_private,
+                connections=host.limits.max_concurrency,
+                headers=endpoint.headers,
+                bearer=opening.bearer,
+            )
+        except outbound.Refused as refused:
+            raise HostError(FailureKind.UNREACHABLE, f"host {host.id}: {refused}") from None
+        self._host = host
+        self._spool = opening.spool
+        self._bearer = opening.bearer
+        self._closed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Nothing to start: a connection is made when a call needs one."""
+
+    async def call(self, call: Call) -> dict[str, Any] | Spooled:
+        """See `HostSession.call`.
+
+        While the host says that it is busy or starting, it is asked again for its start budget.
+        """
+        try:
+            return await self._call(call)
+        except HostError as error:
+            # A host may repeat what it was sent.
+            raise HostError(error.kind, self._hidden(error.message), called=error.called) from None
+
+    async def close(self) -> None:
+        """See `HostSession.close`."""
+        self._closed.set()
+        await self._site.close()
+
+    async def _call(self, call: Call) -> dict[str, Any] | Spooled:
+        body = execute_wire.body(call.plan, datetime.now(UTC))
+        until = time.monotonic() + self._host.limits.start_s
+        waits = outbound_site.pauses()
+        agains = outbound_site.pauses(AGAIN_FIRST_S, AGAIN_LAST_S)
+        lost = False
+        while True:
+            self._check_open(call)
+            await call.begin()
+            try:
+                return await self._once(call, body)
+            except _Busy as busy:
+                wait = outbound_site.wait_s(busy.wait_s, next(waits))
+                if not lost and time.monotonic() + wait > until:
+                    raise self._unreachable(call, busy) from None
+                problem: Exception = busy
+            except _NotSent as problem_:
+                if not lost:
+                    raise self._unreachable(call, problem_) from None
+                wait, problem = next(agains), problem_
+            except _Lost as problem_:
+                if self._host.replay != "always" or self._closed.is_set():
+                    raise self._error(FailureKind.CUT, problem_, called=None) from None
+                lost = True
+                wait, problem = next(agains), problem_
+            # A host that has refused the request knows nothing of it; one that may have it does.
+            call.called = None if lost else False
+            said = self._hidden(str(problem))
+            log.info("execute_again", host=self._host.id, task=call.plan.task, why=said)
+            await self._pause(wait)
+
+    def _check_open(self, call: Call) -> None:
+        if self._closed.is_set():
+            cut = call.called is None
+            kind = FailureKind.CUT if cut else FailureKind.UNREACHABLE
+            raise self._error(kind, "the session was closed", called=None if cut else False)
+
+    async def _once(self, call: Call, body: bytes) -> dict[str, Any] | Spooled:
+        try:
+            response = await self._site.post(PATH, body)
+            try:
+                call.called = True
+                if 200 <= response.status < 300:
+                    return await self._result(response)
+                raise await self._refusal(response)
+            finally:
+                # An answer that was not read to its end takes the connection with it.
+                response.close()
+        except outbound_site.NOT_SENT as error:
+            raise _NotSent(outbound_site.why(error)) from error
+        except aiohttp.ClientResponseError as error:
+            message = f"the answer is not HTTP: {outbound_site.plain(error.message)}"
+            raise self._error(FailureKind.PROTOCOL, message, called=True) from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise _Lost(f"the connection was lost: {outbound_site.why(error)}") from error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
+        status = response.status
+        if 300 <= status < 400:
+            where = outbound_site.location(response)
+            message = f"redirects calls to {where}, which is not followed: correct its URL"
+            return self._error(FailureKind.PROTOCOL, message, called=True)
+        refusal = Refusal.read(status, await outbound_site.beginning(response, REFUSAL_BYTES))
+        if status in BUSY:
+            return _Busy(f"{status}: {refusal}", outbound_site.retry_after_s(response))
+        if status == 502:
+            return _Lost(f"502: {refusal}")
+        kind, called = execute_wire.meaning(status, refusal.reason)
+        return self._error(kind, f"{status}: {refusal}", called=called)
+
+    async def _result(self, response: aiohttp.ClientResponse) -> dict[str, Any] | Spooled:
+        media = outbound_site.media_type(response)
+        if not outbound_site.is_json(media):
+            text = await outbound_site.beginning(response, outbound_site.MESSAGE_CHARS * 4)
+            said = outbound_site.plain(text.decode("utf-8", "replace"))
+            message = f"answered with {media or 'no type'} instead of JSON: {said}"
+            raise self._error(FailureKind.PROTOCOL, message, called=True)
+        sink = Sink(self._spool, self._host.limits.max_output_bytes)
+        try:
+            async for part in response.content.iter_any():
+                sink.write(part)
+            whole = sink.finish()
+        finally:
+            sink.close()
+        try:
+            if isinstance(whole, bytes):
+                return execute_wire.small(whole)
+            return (await in_thread(lambda: (None, execute_wire.checked(whole))))[1]
+        except execute_wire.ToolFailed as failed:
+            raise self._error(FailureKind.TOOL, failed, called=True) from None
+        except execute_wire.NotJson as error:
+            raise self._error(FailureKind.PROTOCOL, error, called=True) from None
+
+    def _unreachable(self, call: Call, why: Exception) -> HostError:
+        call.called = False
+        return self._error(FailureKind.UNREACHABLE, why, called=False)
+
+    def _error(self, kind: FailureKind, why: object, *, called: bool | None) -> HostError:
+        return HostError(kind, f"host {self._host.id}: {why}", called=called)
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self._bearer, "***") if self._bearer else text
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not beyond the session's end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()

@@ -1,0 +1,291 @@
+"""Where we call out to over HTTP: URLs of hosts, and the guard for those that users registered.
+
+Guarded calls reach public addresses by https only. The address is checked that is connected to, on
+every connection: neither a redirect nor another answer of the name server leads inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+
+SPACES = "https://{subdomain}.hf.space"
+"""Address of a Space; `{subdomain}` is `owner-space`."""
+SPACE_MCP = "/gradio_api/mcp/"
+CONNECT_S = 10.0
+"""Limit for one connection: name look-up, TCP and TLS."""
+ADVICE = "The operator can allow it with METAMCP_ALLOW_PRIVATE_HOSTS=true."
+_LONGEST = 2048
+_MOST_ADDRESSES = 4
+_SPACE = re.compile(r"(?i:hf)://([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})", re.ASCII)
+_LABEL = 63
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,252})")
+_NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]{0,4096}")
+_OWN_HEADERS = frozenset(
+    "accept-encoding connection content-encoding content-length content-type cookie expect host"
+    " keep-alive te trailer transfer-encoding upgrade".split()
+)
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
+_V4_CLOSED = tuple(
+    ipaddress.IPv4Network(text)
+    # Protocol assignments, relays of 6to4, and the address at which Azure answers its guests.
+    for text in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")
+)
+_V6_OPEN = ipaddress.IPv6Network("2000::/3")
+_V6_CLOSED = tuple(
+    ipaddress.IPv6Network(text)
+    # Protocol assignments with Teredo, examples, 6to4, the old 6bone, examples again.
+    for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3ffe::/16", "3fff::/20")
+)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Of our own, so that a name server that lets us wait holds up nothing else that needs a thread.
+_LOOK_UPS = ThreadPoolExecutor(16, thread_name_prefix="look-up")
+
+Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
+"""From a name and a port to addresses. Raises OSError."""
+Rule = Callable[[str], bool]
+"""Tells whether an address may be connected to."""
+
+
+class Refused(OSError):
+    """This is not called, or not taken from whom we called; the message says why."""
+
+
+def resolve(url: str, *, spaces: str = SPACES, mcp: bool = False) -> str:
+    """Return the address of a host: `hf://owner/space` is put into the template `spaces`.
+
+    With `mcp`, the address of its MCP endpoint; without, one that a path can be added to. Messages
+    never repeat the URL, which may hold a password. Raises Refused.
+    """
+    if url[:5].lower() == "hf://":
+        base = _checked(spaces.replace("{subdomain}", _subdomain(url))).rstrip("/")
+        return base + SPACE_MCP if mcp else base
+    known = _checked(url)
+    if mcp:
+        return known
+    if "?" in known:
+        raise Refused("the URL has a query: leave it out, because a path is added to the URL")
+    return known.rstrip("/")
+
+
+def _subdomain(url: str) -> str:
+    match = _SPACE.fullmatch(url)
+    if match is None:
+        raise Refused("the URL names no Space: expected hf://OWNER/SPACE and nothing more")
+    name = re.sub(r"[^a-z0-9-]", "-", f"{match[1]}-{match[2]}".lower())
+    if len(name) > _LABEL:
+        raise Refused("the Space's name is too long for a subdomain: give its https:// URL")
+    return name
+
+
+def _checked(url: str) -> str:
+    if not 0 < len(url) <= _LONGEST or not url.isascii() or not url.isprintable() or " " in url:
+        text = f"expected a URL of at most {_LONGEST} visible ASCII characters"
+        raise Refused(f"{text}; write other characters as xn--… or %…")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise Refused(f"this is no URL: {error}") from None
+    if parts.scheme not in ("https", "http"):
+        raise Refused("expected a URL that begins with https://, http:// or hf://")
+    if "@" in parts.netloc or "\\" in url:
+        raise Refused("the URL has a user or password in it: use bearer_from for secrets")
+    if "#" in url:
+        raise Refused("the URL has a fragment (#…): leave it out")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise Refused("the URL has no usable port: leave the colon out, or give 1 to 65535")
+    _check_host(parts.hostname or "", bracketed="[" in parts.netloc)
+    # Lower case for good: a client that compares `HTTPS` with `https` would send in the clear.
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return origin.lower() + url[len(origin) :]
+
+
+def _check_host(host: str, *, bracketed: bool) -> None:
+    if _address(host) is not None:
+        if bracketed and "%" in host:
+            raise Refused("the URL has an address with a zone: such an address is of no use here")
+    elif _NUMBER.fullmatch(host):
+        # What some programs take for an address and others for a name is neither for us.
+        raise Refused("the URL's host is an oddly written address: expected one like 192.0.2.1")
+    elif bracketed or not _HOST.fullmatch(host):
+        raise Refused("the URL names no host, or has characters in it that no name has")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def public(address: str) -> bool:
+    """Tell whether an address is one of the public internet, as far as anybody can tell.
+
+    Addresses that stand for an IPv4 address are judged as that one, or refused with their kind.
+    """
+    known = _address(address)
+    if isinstance(known, ipaddress.IPv6Address):
+        if known.scope_id is not None:
+            return False
+        if known in _NAT64:
+            known = ipaddress.IPv4Address(int(known) & 0xFFFFFFFF)
+        elif known.ipv4_mapped is not None:
+            known = known.ipv4_mapped
+    match known:
+        case ipaddress.IPv4Address():
+            closed = known.is_multicast or known.is_reserved or any(known in n for n in _V4_CLOSED)
+            return known.is_global and not closed
+        case ipaddress.IPv6Address():
+            return known.is_global and known in _V6_OPEN and not any(known in n for n in _V6_CLOSED)
+        case _:
+            return False
+
+
+def anywhere(address: str) -> bool:
+    """The rule of calls that are not guarded."""
+    return True
+
+
+def check_scheme(url: str, *, guarded: bool) -> None:
+    """Refuse plain http for guarded calls. Raises Refused."""
+    if guarded and not url.startswith("https://"):
+        raise Refused(f"hosts that users have registered are called by https only. {ADVICE}")
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Check the headers that a host's endpoint wants to be sent. Raises Refused."""
+    for name, value in headers.items():
+        if name.lower() in _CREDENTIALS:
+            raise Refused(f"{name}: credentials don't stand in the log: use bearer_from")
+        if name.lower() in _OWN_HEADERS:
+            raise Refused(f"{name}: this header is set by the client: leave it out")
+        if not _TOKEN.fullmatch(name):
+            raise Refused(f"{name[:40]!r} is no name of a header")
+        if not _VALUE.fullmatch(value):
+            raise Refused(f"{name}: expected at most 4096 characters, none of them a line break")
+
+
+async def look_up(host: str, port: int) -> Sequence[str]:
+    """Ask the system for the addresses of a name. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await loop.run_in_executor(_LOOK_UPS, ask)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def addresses(host: str, port: int, lookup: Lookup, may: Rule) -> Sequence[str]:
+    """Return those addresses of a host that may be connected to. Raises Refused, OSError."""
+    found = [host] if _address(host) is not None else await lookup(host, port)
+    if not found:
+        raise Refused(f"{host} has no address")
+    allowed = [address for address in found if may(address)]
+    if not allowed:
+        # Which address it is stays with us: users could read the internal names of the network.
+        raise Refused(f"{host} is not at a public address. {ADVICE}")
+    return allowed[:_MOST_ADDRESSES]
+
+
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """Return the certificates this machine trusts; SSL_CERT_FILE and SSL_CERT_DIR count."""
+    return ssl.create_default_context()
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the HTTP proxy that the environment names for this URL."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    known = getproxies()
+    found = known.get(parts.scheme) or known.get("all") or ""
+    return found if found.startswith(("http://", "https://")) else None
+
+
+def transport(*, guarded: bool, lookup: Lookup = look_up) -> httpx2.AsyncBaseTransport:
+    """The way out for an httpx2 client, to one origin.
+
+    Unguarded, it takes the environment's proxy. A refusal is an httpx2.ConnectError.
+    """
+    return _Guarded(lookup) if guarded else _Open()
+
+
+class _Open(httpx2.AsyncBaseTransport):
+    """Goes where it is sent."""
+
+    def __init__(self) -> None:
+        self._inner: httpx2.AsyncHTTPTransport | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self._inner is None:
+            proxy = proxy_for(str(request.url))
+            self._inner = httpx2.AsyncHTTPTransport(verify=tls(), trust_env=False, proxy=proxy)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        if self._inner is not None:
+            await self._inner.aclose()
+
+
+class _Guarded(httpx2.AsyncBaseTransport):
+    """Looks names up itself and connects to addresses that were checked."""
+
+    def __init__(self, lookup: Lookup, may: Rule = public) -> None:
+        self._lookup = lookup
+        self._may = may
+        self._inner = httpx2.AsyncHTTPTransport(verify=tls(), trust_env=False)
+        self._origin: tuple[str, int | None] | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                found = await self._addresses(request.url)
+        except TimeoutError:
+            raise httpx2.ConnectTimeout(f"no address of {request.url.host} was found") from None
+        except OSError as error:
+            raise httpx2.ConnectError(str(error)) from error
+        for address in found[:-1]:
+            try:
+                return await self._inner.handle_async_request(_at(request, address))
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                continue  # Nothing was sent.
+        return await self._inner.handle_async_request(_at(request, found[-1]))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def _addresses(self, url: httpx2.URL) -> Sequence[str]:
+        check_scheme(str(url), guarded=True)
+        # Connections are told apart by address alone: two names at one address must not share one.
+        origin = (url.host, url.port)
+        if self._origin not in (None, origin):
+            raise Refused("this connection is for another host")
+        self._origin = origin
+        return await addresses(url.host, url.port or 443, self._lookup, self._may)
+
+
+def _at(request: httpx2.Request, address: str) -> httpx2.Request:
+    """The same request to this address; certificate and Host header stay those of the name."""
+    extensions: dict[str, Any] = dict(request.extensions)
+    if _address(request.url.host) is None:
+        extensions["sni_hostname"] = request.url.host
+    return httpx2.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions=extensions,
+    )
