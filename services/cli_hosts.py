@@ -24,6 +24,8 @@ def hosts(
     /,
     *,
     watch: bool = False,
+    log: bool = False,
+    lines: int | None = None,
     options: Options = NO_OPTIONS,
 ) -> int:
     """Show the hosts and how healthy they are, or one host with its tools.
@@ -34,9 +36,20 @@ def hosts(
         Only this host, in detail.
     watch
         Keep showing it, as health changes, until Ctrl-C.
+    log
+        Show what the host has written on stderr instead; for the role admin.
+    lines
+        With --log: so many lines, 200 if not given and at most 1000.
     """
     check_ids(host=id_)
-    return run(_hosts(options, id_, watch=watch))
+    if not log:
+        if lines is not None:
+            raise CliError(Exit.USAGE, "--lines is for --log.", "metamcp hosts ID --log --lines 50")
+        return run(_hosts(options, id_, watch=watch))
+    if id_ is None or watch:
+        problem = "needs a host" if id_ is None else "can't be watched"
+        raise CliError(Exit.USAGE, f"--log {problem}.", "metamcp hosts ID --log")
+    return run(_log(options, id_, lines))
 
 
 async def _hosts(options: Options, host: str | None, *, watch: bool) -> int:
@@ -47,6 +60,18 @@ async def _hosts(options: Options, host: str | None, *, watch: bool) -> int:
             out.show(found if host is None else found[0], _rendered(found, host))
             return Exit.OK
         return await _watch(api, out, host, found)
+
+
+async def _log(options: Options, host: str, lines: int | None) -> int:
+    async with Api(find_target(options)) as api:
+        try:
+            found: list[Any] = await api.get(f"/api/mcps/{host}/log", lines=lines)
+        except CliError as error:
+            if error.code is Exit.REFUSED:
+                await _found(api, host)
+            raise
+    options.out.show(found, render.logs(found), soft_wrap=True)
+    return Exit.OK
 
 
 async def _watch(api: Api, out: Out, host: str | None, found: list[Any]) -> int:

@@ -87,6 +87,20 @@ def _facts(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "capability", plain(f"{capability['name']} {version} {parameters}")
 
 
+def logs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What a host has written on stderr; of several executors, one after the other."""
+    text = Text()
+    for log in found:
+        if len(found) > 1:
+            text.append(f"on {plain(log['instance'])}:\n", style="bold")
+        for line in log["lines"]:
+            shown = str(line).expandtabs()
+            text.append(plain(shown, len(shown)), style="dim" if shown[:4] == "--- " else "")
+            text.append("\n")
+    text.rstrip()
+    return text
+
+
 def types(found: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """Task types, each with a command that works."""
     parts: list[RenderableType] = []

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from contracts.facts import LogKey
+from contracts import subjects
 from contracts.host import Host, Noop
-from services import keys, process, telemetry
+from services import process, telemetry
+from services.bus_all import answer_all
 from services.executor import domain, workspace
 from services.executor.actor import Executor
 from services.executor.attempt import Ports
+from services.executor.host_log import HostLogs
 from services.executor.hosts.base import Opening
 from services.executor.hosts.pool import Pool
+from services.executor.keyring import Keyring
 from services.executor.projection import Hosts
 from services.executor.settings import Settings
 from services.executor.warm import Warmer
-from services.ids import new_id
 from services.join import join
-from services.keys import SigningKey
-from services.log import AlreadyRecorded, Log
 from services.projection import view_path
+from services.secrets import Secrets
 from services.settings import Common
 from services.store import Blobs
 
@@ -33,23 +34,30 @@ log = telemetry.get_logger()
 async def serve(process_: process.Process, common: Common, settings: Settings) -> None:
     """Connect, run until told to stop; what runs is drained by the hooks registered here."""
     data = common.data.expanduser().absolute()
-    key = load_key(data)
     bus, log_ = await join(process_, common)
     hosts = await Hosts.open(view_path(data, process_.instance))
     process_.on_drain(hosts.close)
-    await announce(log_, key, process_.instance)
+    keyring = Keyring(data, log_, settings, process_.instance)
+    signer = await keyring.open()
+    keeping = process_.spawn("executor-keys", keyring.run())
+    process_.on_drain(lambda: _stop(keeping))
+    spool = data / "spool" / process_.instance
     ports = Ports(
         log=log_,
-        pool=open_pool(data, settings),
-        key=key,
+        pool=open_pool(common, settings, spool),
+        key=signer,
         blobs=Blobs(bus),
         publish=bus.publish,
         workspaces=data / "workspaces" / process_.instance,
     )
-    await asyncio.to_thread(workspace.sweep, ports.workspaces)
+    for leftovers in (ports.workspaces, spool):
+        await asyncio.to_thread(workspace.sweep, leftovers)
     executor = Executor(ports, hosts, settings, domain.Me(process_.instance, process_.incarnation))
     following = process_.spawn("executor-hosts", hosts.run(log_))
     process_.spawn("executor-beat", executor.beat())
+    process_.spawn("executor-breakers", ports.pool.breakers.run(process_.instance, bus.publish))
+    logs = HostLogs(data / "hosts", process_.instance)
+    await answer_all(bus, subjects.command(SERVICE, "host_log"), logs.answer)
     process_.spawn("executor-intake", executor.run())
     process_.on_drain(lambda: _stop(following))
     process_.on_drain(executor.drain)
@@ -58,38 +66,26 @@ async def serve(process_: process.Process, common: Common, settings: Settings) -
         hosts.on_known = warmer.add
         warming = process_.spawn("executor-warm", warmer.run())
         process_.on_drain(lambda: _stop(warming))
-    log.info("executor_ready", slots=settings.slots, kid=key.kid)
+    log.info("executor_ready", slots=settings.slots, kid=signer.key.kid)
     await process_.stopping.wait()
 
 
-def load_key(data: Path) -> SigningKey:
-    """Load or make the permit key. Raises process.Fatal that says how to mend it."""
-    try:
-        return keys.load_or_create(keys.key_path(data))
-    except keys.BadKey as error:
-        raise process.Fatal(str(error)) from error
-    except OSError as error:
-        raise process.Fatal(
-            f"The permit key can't be written below {data}: {error.strerror}.",
-            "Check METAMCP_DATA and the rights of that folder.",
-        ) from error
-
-
-def open_pool(data: Path, settings: Settings) -> Pool:
-    """The rooms of this executor's hosts; none is entered yet."""
-    opening = Opening(NOBODY, data / "hosts", settings.allow_noop, private=data)
-    return Pool(opening, settings.slots)
-
-
-async def announce(log_: Log, key: SigningKey, by: str) -> None:
-    """Put the public half of the key into the log, unless it stands there already."""
-    try:
-        await log_.append(LogKey(id=new_id(), by=by, kid=key.kid, jwk=key.jwk))
-    except AlreadyRecorded:
-        log.debug("key_known", kid=key.kid)
+def open_pool(common: Common, settings: Settings, spool: Path) -> Pool:
+    """The doors of this executor's hosts; none is opened yet. Big answers go through `spool`."""
+    data = common.data.expanduser().absolute()
+    opening = Opening(
+        NOBODY,
+        data / "hosts",
+        settings.allow_noop,
+        common.allow_private_hosts,
+        private=data,
+        spool=spool,
+        spaces=common.space_url,
+    )
+    return Pool(opening, settings.slots, Secrets(data / "secrets"))
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
-    """End the follower before the file it writes to is closed."""
+    """End a task before what it uses is closed."""
     task.cancel()
     await asyncio.wait([task])

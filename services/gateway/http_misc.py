@@ -19,7 +19,7 @@ from litestar.params import QueryParameter
 from litestar.plugins import OpenAPISchemaPlugin
 
 from contracts.result import Pointer
-from services.gateway import domain, http_errors, http_parts, http_tasks
+from services.gateway import domain, http_errors, http_hosts, http_parts, http_tasks
 from services.gateway import projection as tables
 from services.gateway.domain import AUDITOR
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
@@ -30,6 +30,9 @@ from services.log import LogUnavailable
 NAME = "metamcp-orchestrator"
 HEALTH_S = 1.0
 HOSTS_WAIT_S = 1.0
+KEYS_WAIT_S = 1.0
+KEYS_AGE_S = 60
+"""How long others may keep the public keys; a new key signs later than that after it is known."""
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}")
 
 TaskType = Annotated[
@@ -140,10 +143,14 @@ def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
 @get("/.well-known/jwks.json", media_type="application/jwk-set+json")
 async def jwks(parts: Wired) -> Response[bytes]:
     """Return the public keys that permits are signed with, as a JWK set (RFC 7517)."""
-    keys = {"keys": await tables.jwks(parts.projection)}
-    headers = {"Cache-Control": "public, max-age=60"}
+    # Who asks because of a new permit must find its key.
+    await parts.projection.reached(parts.hub.position, KEYS_WAIT_S)
+    keys = await tables.jwks(parts.projection)
+    headers = {"Cache-Control": f"public, max-age={KEYS_AGE_S}" if keys else "no-store"}
     return Response(
-        msgspec.json.encode(keys), media_type="application/jwk-set+json", headers=headers
+        msgspec.json.encode({"keys": keys}),
+        media_type="application/jwk-set+json",
+        headers=headers,
     )
 
 
@@ -184,6 +191,7 @@ def build(parts: Parts, open_streams: Any) -> Litestar:
     return Litestar(
         [
             *http_tasks.ROUTES,
+            http_hosts.router(parts.host_logs),
             *(index, health, list_hosts, put_blob_limited, make_ticket, jwks),
         ],
         dependencies={

@@ -13,6 +13,7 @@ from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from services.gateway.actor import Desk
 from services.gateway.domain import AUDITOR
+from services.gateway.host_logs import HostLogs
 from services.gateway.hub import Hub
 from services.gateway.identity import Principal, Tickets
 from services.gateway.settings import Settings
@@ -52,6 +53,7 @@ class Parts:
         self.projection = projection
         self.settings = settings
         self.tickets = Tickets()
+        self.host_logs = HostLogs()
         self.connected: Callable[[], bool] = lambda: True
         """Whether NATS is connected."""
         self.executors: Callable[[], int | None] = lambda: None

@@ -8,6 +8,7 @@ import os
 import socket as sockets
 import time
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import uvicorn
 from contracts import subjects
 from services import telemetry
 from services.bus import Bus
+from services.bus_all import ask_all
 from services.gateway import http_misc, identity
 from services.gateway import projection as tables
 from services.gateway.actor import Desk
@@ -190,6 +192,7 @@ async def _join(process: Process, bus: Bus, site: Site) -> None:
     info = msgspec.json.decode(await bus.request(INTAKE_INFO))
     intake = Intake(site.log, site.desk, bus.publish, info["created"])
     _background(process, "gateway-intake", intake.run())
+    site.parts.host_logs.ask_all = partial(ask_all, bus)
     await bus.subscribe(SUBMIT_SUBJECTS, intake.answer, queue="gateway")
 
     def on_progress(message: Any) -> None:

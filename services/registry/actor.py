@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import Fact
 from contracts.host import HealthStatus, Host
+from contracts.wire import Breaker
 from services.actor import Supervisor
 from services.ids import new_id
 from services.log import AlreadyRecorded, Batch, Log
@@ -26,6 +28,8 @@ from services.registry.projection import View
 from services.registry.settings import Settings
 
 ATTEMPTS = 5
+CALLS = "/calls"
+"""Name of the child that judges calls; no host's id has a slash."""
 PROBE_WAIT_S = 100.0
 
 log = structlog.get_logger()
@@ -65,11 +69,19 @@ class ProbeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Registry:
     """Owns the facts about hosts. One per deployment; a second one only repeats what is known."""
 
-    def __init__(self, log_: Log, projection: Projection, by: str, settings: Settings) -> None:
+    def __init__(
+        self,
+        log_: Log,
+        projection: Projection,
+        by: str,
+        settings: Settings,
+        reach: probe.Reach = probe.UNEQUIPPED,
+    ) -> None:
         self._log = log_
         self._projection = projection
         self._by = by
         self._limit_s = settings.probe_limit_s
+        self._reach = reach
         self._starts = asyncio.Semaphore(settings.starts_at_once)
         self._view = View()
         self._changed = asyncio.Condition()
@@ -79,6 +91,9 @@ class Registry:
         """Set once the log agrees with the manifests."""
         self._writing = asyncio.Lock()
         self._watchers: dict[str, Watcher] = {}
+        self._open: domain.Open = {}
+        self._blamed: dict[str, None] = {}
+        self._some = asyncio.Event()
         self._supervisor = Supervisor("registry")
 
     @property
@@ -107,6 +122,7 @@ class Registry:
             if known.spec is not None and known.spec.enabled:
                 self._watchers[name] = Watcher(self, name)
                 self._supervisor.start(name, self._watchers[name].run)
+        self._supervisor.start(CALLS, self._judge_calls)
         self.watching.set()
         await self._supervisor.run()
 
@@ -132,9 +148,36 @@ class Registry:
                     return
             raise RuntimeError("somebody else keeps writing facts of this registry's hosts")
 
+    def hear(self, data: bytes) -> None:
+        """Take note of a message on `breaker.*`.
+
+        When the calls of a host begin to fail, that is judged at once, and so is the next probe;
+        when they may go on, it is probed at once, so that it gets work again.
+        """
+        try:
+            told = msgspec.json.decode(data, type=Breaker)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.warning("breaker_not_readable", error=str(error))
+            return
+        before = self.failing(told.host)
+        self._open = domain.hear(self._open, told, time.monotonic())
+        after = self.failing(told.host)
+        watcher = self._watchers.get(told.host)
+        if watcher is None or bool(before) == bool(after):
+            return
+        if after:
+            self._blamed[told.host] = None
+            self._some.set()
+        watcher.wake()
+
+    def failing(self, host: str) -> str:
+        """Why the host does not work whatever its probes say; empty: nobody says so."""
+        known = self.hosts.get(host, domain.NOTHING)
+        return domain.failing(self._open, host, known, time.monotonic())
+
     def prober(self, host: Host) -> probe.Prober:
         """A prober for the host under this registry's limits."""
-        return probe.prober(host, self._starts, self._limit_s)
+        return probe.prober(host, self._starts, self._limit_s, self._reach)
 
     async def list_hosts(self, payload: bytes) -> bytes:
         """Handle `cmd.registry.list`."""
@@ -165,6 +208,19 @@ class Registry:
         if known.spec is None:
             raise Rejected(Reason.NOT_FOUND, f"host {name} was removed meanwhile")
         return msgspec.json.encode(_view(known.spec, known))
+
+    async def _judge_calls(self) -> None:
+        """Take up, for ever, that the calls of hosts have begun to fail."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            while self._blamed:
+                host = next(iter(self._blamed))
+                del self._blamed[host]
+                known = self.hosts.get(host, domain.NOTHING)
+                if reason := self.failing(host):
+                    log.warning("host_sick", host=host, reason=reason)
+                    await self.record(Probed(host, known.seq, reason, known.latency_ms))
 
     def _stamped(self, fact: Any) -> Any:
         assert isinstance(fact, Fact)
@@ -214,10 +270,14 @@ class Watcher:
                     await self._asked.wait()
         await self.close()
 
+    def wake(self) -> None:
+        """Have a probe begin soon, whatever the schedule says."""
+        self._asked.set()
+
     async def now(self) -> None:
         """Wait for a probe that begins after this call."""
         wanted = self._begun + 1
-        self._asked.set()
+        self.wake()
         async with self._done:
             await self._done.wait_for(lambda: self._ended >= wanted)
 
@@ -232,11 +292,14 @@ class Watcher:
         self._begun += 1
         seq = self._registry.hosts[self._host].seq
         prober = await self._prober_of(spec)
+        failing = self._registry.failing(self._host)
         answer = await prober.probe()
-        if answer.reason:
-            log.warning("host_sick", host=self._host, reason=answer.reason)
+        # Calls that could not be made while it was probed weigh more than a good answer.
+        reason = answer.reason or failing or self._registry.failing(self._host)
+        if reason:
+            log.warning("host_sick", host=self._host, reason=reason)
         await self._registry.record(
-            Probed(self._host, seq, answer.reason, answer.latency_ms, answer.discovery)
+            Probed(self._host, seq, reason, answer.latency_ms, answer.discovery)
         )
         async with self._done:
             self._ended = self._begun

@@ -13,13 +13,19 @@ import msgspec
 
 from contracts.facts import AnyFact, HostFact, McpHealth, McpRegistered, McpRemoved
 from contracts.host import Capability, HealthStatus, Host, Tool
+from contracts.wire import Breaker
 
 MANIFEST = "manifest"
 DISABLED = "disabled: the manifest or METAMCP_REGISTRY_DISABLED says so"
 RECOVERING = "recovering: it answers again; one more good probe makes it healthy"
+HEARD_S = 10.0
+"""An open breaker that is not heard of again for so long counts no more: its executor is gone."""
+MOST_HEARD = 10_000
+"""Open breakers that are remembered; the one heard of longest ago makes way."""
 _JITTER = 0.2
 _SOON = 0.2
 _LONGEST_S = 300.0
+_LONGEST_REASON = 300
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -58,7 +64,10 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Probed(msgspec.Struct, frozen=True):
-    """A probe of `host` as it stood at sequence `seq` ended."""
+    """A probe of `host` as it stood at sequence `seq` ended.
+
+    Calls that fail are a probe that failed, see `failing`.
+    """
 
     host: str
     seq: int
@@ -74,6 +83,20 @@ class Probed(msgspec.Struct, frozen=True):
 
 
 Command: TypeAlias = Listed | Probed
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """An open circuit breaker, as its executor has told."""
+
+    host_seq: int
+    """The registration whose calls fail."""
+    reason: str
+    at: float
+    """When it was told last, in monotonic seconds."""
+
+
+Open: TypeAlias = Mapping[tuple[str, str], Heard]
+"""Open breakers by host and executor."""
 
 
 def initial() -> dict[str, Known]:
@@ -137,6 +160,35 @@ def judge(before: HealthStatus, ok: bool) -> HealthStatus:
     if ok:
         return HealthStatus.HEALTHY
     return HealthStatus.WARNING if before is HealthStatus.HEALTHY else HealthStatus.UNHEALTHY
+
+
+def hear(before: Open, told: Breaker, now: float) -> Open:
+    """The open breakers after an executor has told about one of its own."""
+    after = {key: heard for key, heard in before.items() if now - heard.at <= HEARD_S}
+    after.pop((told.host, told.instance), None)
+    if told.open:
+        after[told.host, told.instance] = Heard(told.host_seq, told.reason[:_LONGEST_REASON], now)
+    if len(after) > MOST_HEARD:
+        del after[next(iter(after))]
+    return after
+
+
+def failing(open_: Open, host: str, known: Known, now: float) -> str:
+    """Why a host does not work whatever its probes say, as a reason; empty: nobody says so.
+
+    That is so while any executor has an open breaker for the host as it is registered now.
+    """
+    if known.spec is None:
+        return ""
+    reasons = {
+        executor: heard.reason
+        for (name, executor), heard in open_.items()
+        if name == host and heard.host_seq == known.seq and now - heard.at <= HEARD_S
+    }
+    if not reasons:
+        return ""
+    executor = min(reasons)
+    return f"calls: {reasons[executor]} ({executor})"
 
 
 def next_probe_s(

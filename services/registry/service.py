@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from contracts import subjects
 from contracts.host import Host
 from services.join import join
 from services.process import Fatal, Process
@@ -13,8 +14,10 @@ from services.projection import Projection, view_path
 from services.registry import manifest
 from services.registry.actor import Registry
 from services.registry.manifest import ManifestError, Places
+from services.registry.probe import Reach
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
+from services.secrets import Secrets
 from services.settings import Common
 
 NAME = "registry"
@@ -27,7 +30,9 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     path = view_path(common.data, process.instance)
     projection = await Projection.open(path, SCHEMA, VERSION)
     process.on_drain(projection.close)
-    registry = Registry(log, projection, process.instance, settings)
+    secrets = Secrets(common.data.expanduser().absolute() / "secrets")
+    reach = Reach(secrets, common.space_url, common.allow_private_hosts)
+    registry = Registry(log, projection, process.instance, settings, reach)
     following = process.spawn("registry/follow", registry.follow())
 
     async def stop_following() -> None:
@@ -37,6 +42,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     process.on_drain(stop_following)
     process.on_drain(registry.close)
     process.spawn("registry/watch", registry.run(hosts))
+    await bus.subscribe(subjects.breaker("*"), lambda message: registry.hear(message.data))
     handlers = {"list": registry.list_hosts, "probe": registry.probe_now}
     await bus.serve(NAME, "1.0.0", handlers)
     await process.stopping.wait()

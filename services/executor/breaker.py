@@ -1,0 +1,150 @@
+"""A circuit breaker: when the calls of a host fail in a row, it gets none for a while, then one.
+
+Pure: no clock, no randomness, no I/O. Times are monotonic seconds and come in as values.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from contracts.facts import FailureKind
+
+_JITTER = 0.2
+_ITS_OWN = frozenset({FailureKind.UNREACHABLE, FailureKind.CUT, FailureKind.TIMEOUT})
+_SILENT = frozenset({FailureKind.LOST, FailureKind.HOST_GONE})
+
+
+class Rules(NamedTuple):
+    """When a breaker opens, and for how long."""
+
+    failures: int = 5
+    """Failed calls in a row that open it."""
+    first_s: float = 1.0
+    """How long it is open for the first time; twice as long each time after that …"""
+    longest_s: float = 60.0
+    """… up to this."""
+    stable_s: float = 60.0
+    """Closed for so long, it begins with `first_s` again."""
+    patience_s: float = 1.0
+    """A call that was given less time than this proves nothing when its time is up."""
+
+
+RULES = Rules()
+
+
+class State(StrEnum):
+    """What a breaker does with calls."""
+
+    CLOSED = "closed"
+    """It lets all through."""
+    OPEN = "open"
+    """It lets none through."""
+    HALF_OPEN = "half_open"
+    """It lets one through and waits for how that ends."""
+
+
+class Verdict(StrEnum):
+    """What the end of a call says about its host."""
+
+    ANSWERS = "answers"
+    FAULT = "fault"
+    NOTHING = "nothing"
+
+
+Ticket: TypeAlias = int
+"""What a call was let through with: the end of an older call says nothing about the host now."""
+
+
+def verdict(kind: FailureKind, called: bool | None, *, caller: bool = False) -> Verdict:
+    """Say what a failed call means; `caller`: a protocol error for which the caller is to blame.
+
+    A tool's error or a bad input proves that the host answers, but only if it was the host that
+    has found it out.
+    """
+    if kind in _ITS_OWN or (kind is FailureKind.PROTOCOL and not caller):
+        return Verdict.FAULT
+    return Verdict.ANSWERS if called is True and kind not in _SILENT else Verdict.NOTHING
+
+
+class Breaker:
+    """The breaker of one registration of a host.
+
+    What `admit` has let through must end in exactly one of `succeeded`, `failed` and `dropped`.
+    """
+
+    def __init__(self, rules: Rules = RULES) -> None:
+        self._rules = rules
+        self.failures = 0
+        """Calls that failed in a row."""
+        self.last: FailureKind | None = None
+        """How the last of them failed."""
+        self.opened_at = 0.0
+        self.until: float | None = None
+        """When it is half open; None while it is closed."""
+        self._openings = 0
+        self._closed_at = 0.0
+        self._trial = False
+        self._era: Ticket = 0
+
+    def state(self, now: float) -> State:
+        """Say what it does with calls now."""
+        if self.until is None:
+            return State.CLOSED
+        return State.OPEN if now < self.until else State.HALF_OPEN
+
+    def refuses(self, now: float) -> bool:
+        """Tell whether a call would be let through now; nothing changes."""
+        match self.state(now):
+            case State.CLOSED:
+                return False
+            case State.OPEN:
+                return True
+            case State.HALF_OPEN:
+                return self._trial
+
+    def admit(self, now: float) -> Ticket | None:
+        """Let a call through; None: it may not. While half open, the first one is the trial."""
+        if self.refuses(now):
+            return None
+        self._trial = self.until is not None
+        return self._era
+
+    def succeeded(self, ticket: Ticket, now: float) -> None:
+        """The host has answered."""
+        if ticket != self._era:
+            return
+        self.failures, self.last = 0, None
+        if self.until is not None:
+            self._turn()
+            self.until = None
+            self._closed_at = now
+
+    def failed(self, ticket: Ticket, kind: FailureKind, now: float, jitter: float) -> None:
+        """A call failed by the host's fault; `jitter` from 0 to 1 spreads the time it is open."""
+        if ticket != self._era:
+            return
+        self.failures += 1
+        self.last = kind
+        if self.until is None and self.failures < self._rules.failures:
+            return
+        if self.until is None and now - self._closed_at >= self._rules.stable_s:
+            self._openings = 0
+        self._openings += 1
+        self._turn()
+        self.opened_at = now
+        self.until = now + self._open_s(jitter)
+
+    def dropped(self, ticket: Ticket) -> None:
+        """A call ended without saying anything about the host: if it was the trial, another may
+        be."""
+        if ticket == self._era:
+            self._trial = False
+
+    def _turn(self) -> None:
+        self._era += 1
+        self._trial = False
+
+    def _open_s(self, jitter: float) -> float:
+        full = self._rules.first_s * 2.0 ** min(self._openings - 1, 30)
+        return min(full, self._rules.longest_s) * (1 + _JITTER * (jitter - 0.5))

@@ -1,0 +1,197 @@
+"""The circuit breakers at the doors of hosts, and what they tell the registry.
+
+Calls never wait for the telling: one task of its own does it, from the state as it is by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import msgspec
+
+from contracts import subjects, wire
+from contracts.facts import FailureKind
+from services import telemetry
+from services.executor.breaker import RULES, Breaker, Rules, State, Verdict, verdict
+from services.executor.hosts.base import Call, HostError
+
+EARLY_S = 0.05
+"""A loop's timer may ring a little before its time."""
+REPEAT_S = 3.0
+"""A breaker that is not closed is told again after so long."""
+_HOW = {
+    FailureKind.UNREACHABLE: "it could not be reached",
+    FailureKind.CUT: "the connection was lost",
+    FailureKind.TIMEOUT: "it did not answer in time",
+    FailureKind.PROTOCOL: "its answer was an error of the protocol",
+}
+
+Clock = Callable[[], float]
+Publish = Callable[[str, bytes], Awaitable[None]]
+"""Sends on a subject, at most once."""
+
+log = telemetry.get_logger()
+
+
+class Guard:
+    """The breaker of one registration of a host, for whoever makes calls there."""
+
+    def __init__(
+        self, host: str, seq: int, rules: Rules, clock: Clock, changed: Callable[[], None]
+    ) -> None:
+        """Use `Breakers.of`."""
+        self.host = host
+        self.seq = seq
+        self.breaker = Breaker(rules)
+        self._patience_s = rules.patience_s
+        self._clock = clock
+        self._changed = changed
+        self._told: tuple[State, int] = (State.CLOSED, 0)
+        self._told_at = 0.0
+
+    def check(self) -> None:
+        """Raise HostError(UNREACHABLE) if a call would not be let through now."""
+        now = self._clock()
+        if self.breaker.refuses(now):
+            raise self._refusal(now)
+
+    @contextlib.contextmanager
+    def watch(self, call: Call, deadline: float) -> Iterator[None]:
+        """Let one call through and learn from its end. Raises HostError(UNREACHABLE).
+
+        `deadline` is the monotonic time at which the caller cancels the call: only then is that
+        the host's fault.
+        """
+        began = self._clock()
+        ticket = self.breaker.admit(began)
+        if ticket is None:
+            raise self._refusal(began)
+        found, kind = Verdict.NOTHING, FailureKind.LOST
+        try:
+            yield
+            found = Verdict.ANSWERS
+        except HostError as error:
+            kind = error.kind
+            found = verdict(kind, error.called, caller=error.callers)
+            raise
+        except asyncio.CancelledError:
+            enough = max(deadline, began + self._patience_s)
+            if call.called is None and self._clock() >= enough - EARLY_S:
+                found, kind = Verdict.FAULT, FailureKind.TIMEOUT
+            raise
+        finally:
+            self._learn(ticket, found, kind)
+
+    def news(self, now: float, repeat_s: float) -> bool:
+        """Whether something is to be told: it changed, or is not closed and was told long ago."""
+        state = self.breaker.state(now)
+        if state is State.CLOSED:
+            return self._told[0] is not State.CLOSED
+        return self._told != (state, self.breaker.failures) or now >= self._told_at + repeat_s
+
+    def message(self, now: float, instance: str) -> wire.Breaker:
+        """Return what is to be told; after this it counts as told."""
+        state = self.breaker.state(now)
+        self._told, self._told_at = (state, self.breaker.failures), now
+        if state is State.CLOSED:
+            return wire.Breaker(instance, self.host, self.seq, open=False)
+        return wire.Breaker(
+            instance,
+            self.host,
+            self.seq,
+            open=state is State.OPEN,
+            failures=self.breaker.failures,
+            reason=self._reason(),
+        )
+
+    def next_news(self, now: float, repeat_s: float) -> float:
+        """When there is something to tell although no call ends; infinity: never."""
+        if self.breaker.until is None:
+            return float("inf")
+        repeated = self._told_at + repeat_s
+        return min(repeated, self.breaker.until) if now < self.breaker.until else repeated
+
+    def _learn(self, ticket: int, found: Verdict, kind: FailureKind) -> None:
+        now, until = self._clock(), self.breaker.until
+        match found:
+            case Verdict.ANSWERS:
+                self.breaker.succeeded(ticket, now)
+            case Verdict.FAULT:
+                self.breaker.failed(ticket, kind, now, random.random())
+            case Verdict.NOTHING:
+                self.breaker.dropped(ticket)
+        if self.breaker.until != until:
+            self._log(now)
+            self._changed()
+
+    def _log(self, now: float) -> None:
+        if self.breaker.until is None:
+            log.info("breaker_closed", host=self.host)
+        else:
+            open_s = round(self.breaker.until - now, 1)
+            log.warning("breaker_open", host=self.host, open_s=open_s, reason=self._reason())
+
+    def _refusal(self, now: float) -> HostError:
+        until = self.breaker.until or now
+        left = until - now
+        again = f"The next is let through in {left:.1f} s" if left > 0 else "One tries it now"
+        message = (
+            f"the breaker of host {self.host} opened {now - self.breaker.opened_at:.1f} s ago:"
+            f" {self._reason()}. {again}"
+        )
+        return HostError(FailureKind.UNREACHABLE, message)
+
+    def _reason(self) -> str:
+        """Why it is not closed. Never what a failure said: that belongs to one user."""
+        how = f"; at the last one {_HOW[self.breaker.last]}" if self.breaker.last else ""
+        return f"{self.breaker.failures} calls in a row failed{how}"
+
+
+class Breakers:
+    """The breakers of all hosts in use, one for each."""
+
+    def __init__(
+        self, rules: Rules = RULES, clock: Clock = time.monotonic, repeat_s: float = REPEAT_S
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._repeat_s = repeat_s
+        self._guards: dict[str, Guard] = {}
+        self._changed = asyncio.Event()
+
+    def of(self, host: str, seq: int) -> Guard:
+        """Return the guard of a registration; the one of an earlier registration is forgotten."""
+        guard = self._guards.get(host)
+        if guard is None or guard.seq != seq:
+            guard = Guard(host, seq, self._rules, self._clock, self._changed.set)
+            self._guards[host] = guard
+        return guard
+
+    def forget(self, host: str) -> None:
+        """The host is gone, or registered anew."""
+        self._guards.pop(host, None)
+
+    async def run(self, instance: str, publish: Publish) -> None:
+        """Tell what changes, and what is not closed every few seconds, for ever."""
+        while True:
+            self._changed.clear()
+            now = self._clock()
+            news = [one for one in self._guards.values() if one.news(now, self._repeat_s)]
+            for guard in news:
+                await self._tell(guard.message(now, instance), publish)
+            times = (one.next_news(now, self._repeat_s) for one in self._guards.values())
+            wait_s = min(times, default=float("inf")) - self._clock()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+
+    async def _tell(self, message: wire.Breaker, publish: Publish) -> None:
+        try:
+            await publish(subjects.breaker(message.host), msgspec.json.encode(message))
+        except Exception as error:
+            # Nobody hears it now; while it is not closed it is told again.
+            log.debug("breaker_not_told", host=message.host, error=repr(error))
