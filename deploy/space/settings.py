@@ -1,0 +1,100 @@
+"""What a Space is told by its environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import permit
+
+MIB = 1024 * 1024
+_HOST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class BadSettings(Exception):
+    """Something is missing or wrong; the message says what, and what to do."""
+
+
+class Settings(NamedTuple):
+    """See README.md for what the variables mean."""
+
+    host_id: str
+    jwks: permit.Keys | permit.RemoteKeys
+    state: Path
+    config: Path
+    """The folder with `server.toml` and `mcp.json`."""
+    bearer: str
+    max_body: int
+    max_answer: int
+    max_concurrency: int
+    """0: as `mcp.json` says."""
+    keep_s: float
+    keep_answers: int
+    keep_bytes: int
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the variables. Raises BadSettings."""
+    state = environment.get("METAMCP_STATE", "")
+    if not state:
+        raise BadSettings(
+            "METAMCP_STATE is not set: name a folder on a disk, for what must survive a restart"
+        )
+    settings = Settings(
+        host_id=_host_id(environment),
+        jwks=_jwks(environment),
+        state=Path(state),
+        config=Path(environment.get("METAMCP_CONFIG") or Path(__file__).parent),
+        bearer=environment.get("METAMCP_BEARER", ""),
+        max_body=_number(environment, "METAMCP_MAX_BODY", MIB),
+        max_answer=_number(environment, "METAMCP_MAX_ANSWER", 128 * MIB),
+        max_concurrency=_number(environment, "METAMCP_MAX_CONCURRENCY", 0, least=0, most=1024),
+        keep_s=_number(environment, "METAMCP_KEEP_S", 3600, least=0),
+        keep_answers=_number(environment, "METAMCP_KEEP_ANSWERS", 10_000),
+        keep_bytes=_number(environment, "METAMCP_KEEP_BYTES", 1024 * MIB),
+    )
+    if settings.keep_bytes < settings.max_answer:
+        raise BadSettings("METAMCP_KEEP_BYTES is less than METAMCP_MAX_ANSWER: keep at least one")
+    return settings
+
+
+def _host_id(environment: Mapping[str, str]) -> str:
+    """The id that permits name as their audience; a Space's own name gives it."""
+    given = environment.get("METAMCP_HOST_ID", "")
+    derived = re.sub(r"[^A-Za-z0-9_-]", "-", environment.get("SPACE_ID", ""))
+    host_id = given or derived
+    if not host_id:
+        raise BadSettings(
+            "METAMCP_HOST_ID is not set: give the id under which the orchestrator knows this host"
+        )
+    if not _HOST_ID.fullmatch(host_id):
+        raise BadSettings(
+            f"METAMCP_HOST_ID: {host_id!r} is no host id: 1 to 64 of the characters A-Z a-z 0-9 _ -"
+        )
+    return host_id
+
+
+def _jwks(environment: Mapping[str, str]) -> permit.Keys | permit.RemoteKeys:
+    url, text = environment.get("METAMCP_JWKS_URL", ""), environment.get("METAMCP_JWKS", "")
+    if bool(url) == bool(text):
+        raise BadSettings(
+            "set one of METAMCP_JWKS_URL (where the orchestrator serves its public keys) and"
+            " METAMCP_JWKS (the key set itself, or the file that holds it)"
+        )
+    try:
+        return permit.RemoteKeys(url) if url else permit.load_keys(text)
+    except (ValueError, OSError) as error:
+        name = "METAMCP_JWKS_URL" if url else "METAMCP_JWKS"
+        raise BadSettings(f"{name} can't be used: {error}") from error
+
+
+def _number(
+    environment: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int = 1 << 40
+) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise BadSettings(f"{name}: {text!r} is no whole number from {least} to {most}")
+    return int(text)

@@ -1,0 +1,308 @@
+"""What the Space offers: `mcp.json`, and from `server.toml` how a task becomes calls of tools.
+
+Pure, but for `load` (it reads the two files) and `write` (it puts a task's files into a folder).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from jsonschema.exceptions import SchemaError, best_match  # type: ignore[import-untyped]
+from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from wire import Refused
+
+MAX_FILES = 2000
+MAX_NAME = 512
+_REFERENCE = re.compile(
+    r"\$(input|workspace|task|attempt)((?:\.[A-Za-z0-9_-]+)*)(\?|\|(.*))?", re.DOTALL
+)
+_MISSING: Any = object()
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_STEP = {
+    "type": "object",
+    "required": ["tool"],
+    "additionalProperties": False,
+    "properties": {
+        "tool": {"type": "string", "minLength": 1},
+        "arguments": {"type": "object"},
+        "output": {"type": "string", "minLength": 1},
+        "cleanup": {"type": "boolean"},
+    },
+}
+_SERVER = {
+    "type": "object",
+    "required": ["command", "task_types"],
+    "additionalProperties": False,
+    "properties": {
+        "command": {"type": "string", "minLength": 1},
+        "args": {"type": "array", "items": {"type": "string"}},
+        "env": _TEXTS,
+        "env_from": {"type": "array", "items": {"type": "string"}},
+        "cwd": {"type": "string"},
+        "start_s": {"type": "number", "exclusiveMinimum": 0},
+        "task_types": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "object",
+                "required": ["steps"],
+                "additionalProperties": False,
+                "properties": {"steps": {"type": "array", "minItems": 1, "items": _STEP}},
+            },
+        },
+    },
+}
+_MANIFEST = {
+    "type": "object",
+    "required": ["name", "description", "version", "tools", "capabilities", "task_types", "limits"],
+    "properties": {
+        "limits": {
+            "type": "object",
+            "required": ["max_concurrency"],
+            "properties": {"max_concurrency": {"type": "integer", "minimum": 1, "maximum": 1024}},
+        },
+        "task_types": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["summary", "input_schema", "example"],
+                "properties": {"input_schema": {"type": "object"}},
+            },
+        },
+    },
+}
+
+
+class BadConfig(Exception):
+    """A file of the Space is wrong; the message names it and the place."""
+
+
+class Step(NamedTuple):
+    """One tool call. In a template strings may be references, in a plan they are filled in."""
+
+    tool: str
+    arguments: dict[str, Any]
+    output: str | None = None
+    """Keep this step's answer under this name; one kept answer alone is the result."""
+    cleanup: bool = False
+    """Runs after the others, in every case; its own failure is only logged."""
+
+
+class Plan(NamedTuple):
+    """What one run does."""
+
+    steps: tuple[Step, ...]
+    workspace: Path | None
+    """The folder it needs, to be made before and removed after."""
+    files: Mapping[PurePosixPath, bytes]
+    """What has to lie in the workspace."""
+    meta: dict[str, Any]
+    """Told to the server with each call."""
+
+
+class TaskType(NamedTuple):
+    """How one task type is served."""
+
+    steps: tuple[Step, ...]
+    validator: Any
+    """Of the input, compiled."""
+
+
+class Config(NamedTuple):
+    """The Space's two files."""
+
+    command: str
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    env_from: tuple[str, ...]
+    cwd: str | None
+    start_s: float
+    types: Mapping[str, TaskType]
+    manifest: dict[str, Any]
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """Tools that the wrapped server has to have."""
+        return frozenset(step.tool for kind in self.types.values() for step in kind.steps)
+
+
+def load(folder: Path) -> Config:
+    """Read `server.toml` and `mcp.json`. Raises BadConfig."""
+    server = _read(folder / "server.toml", tomllib.loads, _SERVER)
+    manifest = _read(folder / "mcp.json", json.loads, _MANIFEST)
+    described = manifest["task_types"]
+    if differing := sorted(set(server["task_types"]) ^ set(described)):
+        text = "describe it in mcp.json and give its steps in server.toml"
+        raise BadConfig(f"task type {differing[0]!r} stands in one file only: {text}")
+    return Config(
+        command=server["command"],
+        args=tuple(server.get("args", ())),
+        env=server.get("env", {}),
+        env_from=tuple(server.get("env_from", ())),
+        cwd=server.get("cwd"),
+        start_s=float(server.get("start_s", 60.0)),
+        types={
+            name: _task_type(name, entry["steps"], described[name])
+            for name, entry in server["task_types"].items()
+        },
+        manifest=manifest,
+    )
+
+
+def _read(path: Path, decode: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = decode(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise BadConfig(f"{path.name} can't be read: {problem}") from problem
+    if (error := best_match(validator_for(schema)(schema).iter_errors(data))) is not None:
+        where = ".".join([path.name, *map(str, error.absolute_path)])
+        raise BadConfig(f"{where}: {error.message}")
+    return data
+
+
+def _task_type(name: str, steps: list[dict[str, Any]], described: dict[str, Any]) -> TaskType:
+    schema = described["input_schema"]
+    try:
+        cls = validator_for(schema)
+        cls.check_schema(schema)
+        for text in _texts(steps):
+            _reference(text)
+        # An empty registry: a schema may not make us fetch anything.
+        validator = cls(schema, registry=Registry())
+        example = best_match(validator.iter_errors(described["example"]))
+    except (SchemaError, Unresolvable, ValueError) as error:
+        raise BadConfig(f"task type {name}: {error}") from error
+    if example is not None:
+        raise BadConfig(f"task type {name}: its example does not fit its schema: {example.message}")
+    return TaskType(tuple(Step(**{"arguments": {}} | step) for step in steps), validator)
+
+
+def plan(kind: TaskType, task: str, attempt: int, data: dict[str, Any], folder: Path) -> Plan:
+    """Check the input and fill in the steps; `folder` is where the workspace would be.
+
+    Raises Refused(422).
+    """
+    if (error := best_match(kind.validator.iter_errors(data))) is not None:
+        where = "".join(f".{part}" for part in error.absolute_path)
+        raise _bad_input(f"input{where}: {error.message}")
+    needed = any("$workspace" in _texts(step.arguments) for step in kind.steps)
+    scope = {"input": data, "workspace": str(folder), "task": task, "attempt": attempt}
+    steps = tuple(step._replace(arguments=_fill(step.arguments, scope)) for step in kind.steps)
+    files = _files(data.get("files", {})) if needed else {}
+    meta = {"metamcp/task": task, "metamcp/attempt": attempt}
+    return Plan(steps, folder if needed else None, files, meta)
+
+
+def _bad_input(message: str) -> Refused:
+    return Refused(422, "bad_input", message)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from _texts(item)
+        case dict():
+            for item in value.values():
+                yield from _texts(item)
+
+
+def _reference(text: str) -> re.Match[str] | None:
+    """What a string refers to; None if it stands for itself. Raises ValueError."""
+    if not text.startswith("$") or text.startswith("$$"):
+        return None
+    found = _REFERENCE.fullmatch(text)
+    if found is None or (found[1] != "input" and (found[2] or found[3])):
+        raise ValueError(
+            f"{text!r} is no reference: use $input.a.b, $input.a? (may be missing),"
+            " $input.a|DEFAULT (as JSON), $workspace, $task or $attempt;"
+            " write $$ for a dollar sign at the beginning"
+        )
+    if found[4] is not None:
+        json.loads(found[4])
+    return found
+
+
+def _fill(template: Any, scope: Mapping[str, Any]) -> Any:
+    match template:
+        case str():
+            return _value(template, scope)
+        case list():
+            items = (_fill(item, scope) for item in template)
+            return [item for item in items if item is not _MISSING]
+        case dict():
+            pairs = ((name, _fill(item, scope)) for name, item in template.items())
+            return {name: item for name, item in pairs if item is not _MISSING}
+        case _:
+            return template
+
+
+def _value(text: str, scope: Mapping[str, Any]) -> Any:
+    found = _reference(text)
+    if found is None:
+        return text[1:] if text.startswith("$$") else text
+    value = scope[found[1]]
+    for name in found[2].split(".")[1:]:
+        value = value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
+    if value is not _MISSING or found[3] == "?":
+        return value
+    if found[4] is None:
+        raise _bad_input(f"the input has no `{found[2][1:]}`")
+    return json.loads(found[4])
+
+
+def _files(entries: Any) -> dict[PurePosixPath, bytes]:
+    """The input's files: name to text, or to {"base64": …}. Raises Refused(422)."""
+    if not isinstance(entries, dict) or len(entries) > MAX_FILES:
+        raise _bad_input(f"input.files is no object with at most {MAX_FILES} files")
+    return {_relative(name): _content(name, entry) for name, entry in entries.items()}
+
+
+def _relative(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    inside = path.parts and not path.is_absolute() and ".." not in path.parts
+    if not inside or "\0" in name or "\\" in name or len(name) > MAX_NAME:
+        text = f"use a relative path without `..`, of at most {MAX_NAME} characters"
+        raise _bad_input(f"input.files: {name[:80]!r} is not allowed: {text}")
+    if any(part.casefold() == ".git" for part in path.parts):
+        # A repository's own configuration names programs that git would run.
+        raise _bad_input(f"input.files: {name[:80]!r} is not allowed: nothing may be named .git")
+    return path
+
+
+def _content(name: str, entry: Any) -> bytes:
+    try:
+        match entry:
+            case str():
+                return entry.encode()
+            case {"base64": str(text)}:
+                return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise _bad_input(f"input.files: {name[:80]!r}: {error}") from error
+    raise _bad_input(f'input.files: {name[:80]!r}: give the text, or {{"base64": …}}')
+
+
+def write(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """Make the folder with these files in it. Raises Refused(422) if one is also a folder."""
+    folder.mkdir(parents=True, mode=0o700)
+    for name, content in files.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(content)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise _bad_input(f"input.files: {str(name)[:80]!r} is also a folder") from error
+        except OSError as error:
+            raise _bad_input(f"input.files: {str(name)[:80]!r}: {error.strerror}") from error
