@@ -203,7 +203,12 @@ def why(records: Sequence[Record]) -> RenderableType:
     for record in records:
         if isinstance(record.fact, facts.TaskRouted):
             parts += [_route_head(record.fact), _candidates(record.fact), *_removed(record.fact)]
-    return Group(*parts) if parts else Text("The task has not been routed.", style="dim")
+    if not parts:
+        over = any(isinstance(record.fact, facts.JobDone) for record in records)
+        waits = "it waits for its turn and for a healthy host with a free slot; see `metamcp hosts`"
+        why_not = "no host ever got it" if over else waits
+        return Text(f"The task has not been routed: {why_not}.", style="dim")
+    return Group(*parts)
 
 
 def _route_head(fact: facts.TaskRouted) -> Text:

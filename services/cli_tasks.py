@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rich.console import Group
 from rich.text import Text
 
 from contracts.facts import JobDone, Record
+from contracts.task import Priority
 from contracts.wire import ProgressFrame
 from services import cli_render as render
 from services.cli_client import Api, Stream, find_target
@@ -37,8 +39,8 @@ class Wish:
 
     heavy: bool = False
     """Heavy work: only on the user's own Space or a host that accepts it."""
-    priority: Literal["high", "normal", "low"] = "normal"
-    """Order of dispatch."""
+    priority: str = "normal"
+    """Order of dispatch: high, normal, low, or a whole number (8 and more, or 2: high; -1: low)."""
     host: str | None = None
     """Only this host may run it."""
     timeout: float | None = None
@@ -63,7 +65,7 @@ class Wish:
         wanted: dict[str, Any] = {
             "type": task_type,
             "id": self.id,
-            "priority": None if self.priority == "normal" else self.priority,
+            "priority": _priority(self.priority),
             "is_heavy": self.heavy or None,
             "host": self.host,
             "timeout_s": self.timeout,
@@ -74,6 +76,19 @@ class Wish:
             "preferred_capabilities": [capability(text) for text in self.prefer] or None,
         }
         return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _priority(text: str) -> str | int | None:
+    """The priority as the API takes it. Raises CliError."""
+    if re.fullmatch(r"[+-]?\d{1,4}", text):
+        return int(text)
+    if text not in set(Priority):
+        raise CliError(
+            Exit.USAGE,
+            f"{text!r} is no priority.",
+            "Write --priority high, normal, low, or a whole number such as 0 or 9.",
+        )
+    return None if text == Priority.NORMAL else text
 
 
 NO_WISH = Wish()

@@ -84,7 +84,9 @@ class Router:
         self._state = initial()
         self._unwritten = Changes()
         self._beats = Beats(settings.lost_after_s)
-        self._clock = LogClock(0.0, 0.0)
+        self._clock: LogClock | None = None
+        """Kept over terms, because it remembers jumps."""
+        self._steady = False  # Caught up and not cut off since: what comes is new.
         self._plan: Plan | None = None
         self._lease_until = 0.0
         self._wake = asyncio.Event()
@@ -156,8 +158,9 @@ class Router:
         self._beats.listen(self._mono())
 
     def deafen(self) -> None:
-        """The connection is cut: heartbeats may be missed."""
+        """The connection is cut: heartbeats may be missed, and what comes next may be old."""
         self._beats.deafen()
+        self._steady = False
 
     async def _follow(self) -> None:
         self._state = await load(self._projection)
@@ -187,20 +190,33 @@ class Router:
             self._live.set()
         if self._plan is not None and self._plan.over:
             self._depose()
+        jumped = self._read_clock(batch)
         if self._plan is not None and batch.records:
-            mono = self._mono()
-            facts = [(record.seq, record.at) for record in batch.records]
-            if batch.live and self._clock.observe(facts, mono):
+            moment = self._moment()
+            if jumped:
                 log.warning("log_clock_jumped", seq=batch.through)
-                self._plan.begin(self._clock.moment(mono))
-            self._plan.notice(changes, self._clock.moment(mono))
+                self._plan.begin(moment)
+            self._plan.notice(changes, moment)
             self._wake.set()
+        self._steady = self._steady or batch.live
         self._folded.set()
+
+    def _read_clock(self, batch: Batch) -> bool:
+        """Take note of the log's time; True if its clock has jumped."""
+        facts = [(record.seq, record.at) for record in batch.records]
+        if not batch.live or not facts:
+            return False
+        if self._clock is not None:
+            return self._clock.observe(facts, self._mono())
+        if self._steady:
+            self._clock = LogClock(facts[-1][1], self._mono())
+        return False
 
     def _reset(self) -> None:
         self._state = initial()
         self._unwritten = Changes()
         self._live.clear()
+        self._clock, self._steady = None, False
         self._depose()
 
     def _depose(self) -> None:
@@ -286,7 +302,7 @@ class Router:
             await self._folded.wait()
         if record is None or self._state.term_seq != seq or self._deposed.is_set():
             raise LeaseLost(f"term {term} was over before it began")
-        self._clock = LogClock(record.at, mono)
+        self._clock = self._clock or LogClock(record.at, mono)
         self._plan = Plan(self._state, self._settings, self._clock, self._who.instance, new_id)
         self._plan.begin(self._moment())
         log.info("router_active", term=term, open_tasks=len(self._state.tasks))
@@ -379,4 +395,5 @@ class Router:
         self._wake.set()
 
     def _moment(self) -> Moment:
+        assert self._clock is not None, "whoever has a plan has a clock"
         return self._clock.moment(self._mono())

@@ -36,6 +36,8 @@ class _Run(NamedTuple):
     heard: float
     replaced: str
     """The run before it; empty if none was heard."""
+    slots: int
+    """Attempts it runs at once; 0: it does not say."""
 
 
 class Beats:
@@ -60,16 +62,23 @@ class Beats:
         self._attend(mono)
         known = self._seen.get(beat.instance)
         if known is None:
-            self._seen[beat.instance] = _Run(beat.incarnation, mono, mono, "")
+            self._seen[beat.instance] = _Run(beat.incarnation, mono, mono, "", beat.slots)
             return True
         if beat.incarnation == known.incarnation:
-            self._seen[beat.instance] = known._replace(heard=mono)
+            self._seen[beat.instance] = known._replace(heard=mono, slots=beat.slots)
             return False
         older = beat.incarnation < known.incarnation or beat.incarnation == known.replaced
         if older and not self._silent(known, mono):
             return False
-        self._seen[beat.instance] = _Run(beat.incarnation, mono, mono, known.incarnation)
+        replaced = known.incarnation
+        self._seen[beat.instance] = _Run(beat.incarnation, mono, mono, replaced, beat.slots)
         return True
+
+    def slots(self, mono: float) -> int | None:
+        """Return the slots of all executors that beat; None while none has ever said any."""
+        said = [run for run in self._seen.values() if run.slots]
+        alive = (run.slots for run in said if mono - run.heard < self._lost_after_s)
+        return sum(alive) if said else None
 
     def look(self, mono: float) -> None:
         """Call at least every `LOOK_S` seconds; after a longer gap, listening begins anew."""

@@ -34,8 +34,11 @@ __all__ = [
 ]
 
 MAX_BACKOFF_S = 60.0
-UNKNOWN = frozenset({FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST})
-"""After these nobody knows whether the host did the work, unless it was never called."""
+UNKNOWN = frozenset(
+    {FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST, FailureKind.UNREACHABLE}
+)
+"""After these nobody knows whether the host did the work, unless it was never called; a host that
+was unreachable has been called if that was the plan's second step or a later one."""
 _EARLY_S = 0.5
 """An executor that ends an attempt at the task's deadline may read its clock a little early."""
 
@@ -125,14 +128,15 @@ def replayable(host: Host | None, type_: str) -> bool:
     """
     if host is None or host.replay == "never":
         return False
+    binding = host.task_types.get(type_)
+    if binding is not None and binding.replayable is not None:
+        return binding.replayable
     if host.replay == "always":
         return True
     harmless = {tool.name for tool in host.tools if tool.read_only or tool.idempotent}
-    binding = host.task_types.get(type_)
     if binding is not None:
-        if binding.replayable is not None:
-            return binding.replayable
-        return all(step.tool in harmless for step in binding.steps)
+        # Without steps nobody knows what the host does.
+        return bool(binding.steps) and all(step.tool in harmless for step in binding.steps)
     listed = {tool.name for tool in host.tools}
     callable_ = listed if host.callable_tools is None else listed & set(host.callable_tools)
     return type_ == MCP_CALL and bool(callable_) and callable_ <= harmless
@@ -178,10 +182,8 @@ def _may_repeat(task: OpenTask, failure: JobFailed) -> bool:
             return True
         case FailureKind.TIMEOUT | FailureKind.CUT | FailureKind.LOST:
             return True
-        case FailureKind.TOOL:
+        case FailureKind.TOOL | FailureKind.PROTOCOL:
             return failure.retryable or task.retry_tool_errors
-        case FailureKind.PROTOCOL:
-            return failure.retryable
         case FailureKind.TOO_LARGE | FailureKind.FORBIDDEN_PATH | FailureKind.BAD_INPUT:
             return False
 
@@ -193,4 +195,4 @@ def _too_late(task: OpenTask) -> Failure:
         return Failure("deadline", f"attempt {task.attempt} was still running on {task.host}")
     if task.phase is Phase.ROUTED:
         return Failure("queue_timeout", "no executor took the task before its deadline")
-    return Failure("queue_timeout", "no host had a free slot before the task's deadline")
+    return Failure("queue_timeout", "no host or executor was free before the task's deadline")

@@ -27,6 +27,9 @@ from services.router.timers import Timers
 
 PAUSE_S = 5.0
 """How long a task rests when the log would not take its fact."""
+AHEAD = 2
+"""Attempts in flight for each slot of an executor: one that runs, and one on its way to it. What is
+routed can't be put into another order any more."""
 RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
@@ -74,7 +77,6 @@ class Plan:
         self._busy: dict[str, int] = {}
         self._flight = 0
         self._screens: dict[Demand, Screen] = {}
-        self._parked: dict[str, set[Demand]] = {}
         self._hopeless: set[str] = set()
         self._aside: dict[str, float] = {}
         """Tasks whose fact the log would not take, and the log time to try again."""
@@ -100,7 +102,6 @@ class Plan:
         """Look at every open task; also after the log's clock has jumped."""
         self._queue = Queue(self._rules.age_s)
         self._timers = Timers()
-        self._parked.clear()
         self._aside.clear()
         for key in list(self._state.tasks):
             self._review(key, moment)
@@ -116,7 +117,7 @@ class Plan:
             self._aside.pop(key, None)
             self._review(key, moment)
         for host in changes.freed_hosts:
-            self._wake(host)
+            self._queue.wake(host, moment.now)
         for user in changes.freed_users:
             self._queue.release(user, moment.now)
 
@@ -144,8 +145,8 @@ class Plan:
             self._review(key, moment)
         self._mourn(moment, beats)
         out = [self._close(key, step) for key, step in list(islice(self._due.items(), limit))]
-        index = 0
-        while len(out) < limit and (found := self._next(moment)) is not None:
+        index, most = 0, self._most_in_flight(moment, beats)
+        while len(out) < limit and (found := self._next(moment, most)) is not None:
             out.append(self._route(*found, index, moment))
             index += 1
         return out
@@ -213,8 +214,7 @@ class Plan:
 
     def _hosts_changed(self, owners: set[str], moment: Moment) -> None:
         self._screens.clear()
-        self._parked.clear()
-        self._queue.unpark_all()
+        self._queue.wake_all(moment.now)
         again = list(self._hopeless)
         for user in owners:
             again += self._queue.keys_of(user)
@@ -232,10 +232,15 @@ class Plan:
             found = self._screens[wanted] = screen(wanted, self._state.hosts.values())
         return found
 
-    def _next(self, moment: Moment) -> tuple[str, OpenTask, Selection] | None:
+    def _most_in_flight(self, moment: Moment, beats: Beats) -> int:
+        slots = beats.slots(moment.mono)
+        most = self._rules.max_concurrent_jobs
+        return most if slots is None else min(most, AHEAD * slots)
+
+    def _next(self, moment: Moment, most: int) -> tuple[str, OpenTask, Selection] | None:
         """Find the next task that gets a host, putting aside those that can't have one now."""
         state, rules, queue = self._state, self._rules, self._queue
-        while state.flight + self._flight < rules.max_concurrent_jobs:
+        while state.flight + self._flight < most:
             first = queue.best(moment.now)
             if first is None:
                 return None
@@ -249,9 +254,7 @@ class Plan:
             chosen = choose(found, first.user, self._slots(found), state.taste, self._policy)
             if chosen is not None:
                 return first.key, task, chosen
-            queue.park(first.demand)
-            for fit in found.fits:
-                self._parked.setdefault(fit.host, set()).add(first.demand)
+            queue.park(first.demand, tuple(fit.host for fit in found.fits))
         return None
 
     def _spares(self, first: Next, task: OpenTask, now: float) -> bool:
@@ -360,12 +363,8 @@ class Plan:
             task = self._state.tasks.get(key)
             if task is None or task.attempt == known.attempt:
                 # It was not routed after all: the slot is free again.
-                self._wake(known.host)
+                self._queue.wake(known.host, moment.now)
                 self._queue.release(known.user, moment.now)
-
-    def _wake(self, host: str) -> None:
-        for wanted in self._parked.pop(host, ()):
-            self._queue.unpark(wanted)
 
     def _claim(self, key: str, task: OpenTask, mono: float) -> None:
         who = Claimant(task.executor, task.incarnation)

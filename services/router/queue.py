@@ -1,7 +1,7 @@
 """Who is next: priority with ageing, then turns between users, then age.
 
 Pure. Tasks with the same demand wait as one group: what can't be placed now is put aside in one
-step, so the cost of a round does not grow with the queue.
+step, so the cost of a round does not grow with the queue, nor more than linearly with the groups.
 """
 
 from __future__ import annotations
@@ -44,15 +44,20 @@ class _Lane:
         self.entry: _Entry | None = None
 
 
+# (round, had a turn in the one before)
+_Turn = tuple[int, bool]
 # (turn, sequence of the lane's oldest task, a number that keeps lanes from being compared, lane)
-_Entry = tuple[int, int, int, _Lane]
+_Entry = tuple[_Turn, int, int, _Lane]
 
 
 class _Group:
     def __init__(self, demand: Demand) -> None:
         self.demand = demand
         self.lanes: dict[tuple[str, int], _Lane] = {}
-        self.heaps: tuple[list[_Entry], ...] = tuple([] for _ in range(CLASSES))
+        self.parked: tuple[str, ...] | None = None
+        """Hosts any of which ends the pause; None: it is not parked."""
+        self.aside: dict[_Lane, None] = {}
+        """Lanes that were met while it was parked."""
 
 
 class Queue:
@@ -61,10 +66,11 @@ class Queue:
     def __init__(self, age_s: float) -> None:
         self._age_s = age_s
         self._groups: dict[Demand, _Group] = {}
-        self._open: dict[Demand, _Group] = {}
-        """Those that are not parked."""
+        self._parked: dict[str, dict[Demand, None]] = {}
+        """Host to the demands that wait for it."""
+        self._heaps: tuple[list[_Entry], ...] = tuple([] for _ in range(CLASSES))
         self._where: dict[str, _Lane] = {}
-        self._turns: dict[str, int] = {}
+        self._turns: dict[str, _Turn] = {}
         self._lanes: dict[str, int] = {}
         """How many lanes each user has."""
         self._lane_count = 0
@@ -85,13 +91,13 @@ class Queue:
         """Add a task; `rank` is 0 for high priority to 2 for low."""
         group = self._groups.get(demand)
         if group is None:
-            group = self._groups[demand] = self._open[demand] = _Group(demand)
+            group = self._groups[demand] = _Group(demand)
         lane = group.lanes.get((user, rank))
         if lane is None:
             lane = group.lanes[user, rank] = _Lane(user, rank, group)
             if not self._lanes.get(user):
-                # Whoever comes, or comes back, joins the round that is being served.
-                self._turns[user] = self._round + 1
+                # Who comes, or comes back, goes ahead of those who had a turn in this round.
+                self._turns[user] = (self._round + 1, False)
             self._lanes[user] = self._lanes.get(user, 0) + 1
             self._lane_count += 1
         heappush(lane.items, item)
@@ -117,34 +123,34 @@ class Queue:
     def best(self, now: float) -> Next | None:
         """Return the task whose turn it is, of those neither parked nor held; it stays here."""
         self._rise(now)
-        for rank in range(CLASSES):
-            first: _Entry | None = None
-            for group in self._open.values():
-                top = self._top(group, rank, now)
-                if top is not None and (first is None or top < first):
-                    first = top
-            if first is not None:
-                lane = first[3]
+        for heap in self._heaps:
+            lane = self._top(heap, now)
+            if lane is not None:
                 return Next(lane.items[0].key, lane.user, lane.group.demand)
         return None
 
     def served(self, user: str) -> None:
         """The user has a turn (say so before its task leaves); the next is in the round after."""
-        self._round = max(self._round, self._turns[user])
-        self._turns[user] = self._round + 1
+        self._round = max(self._round, self._turns[user][0])
+        self._turns[user] = (self._round + 1, True)
 
-    def park(self, demand: Demand) -> None:
-        """Pass over all tasks with this demand."""
-        self._open.pop(demand, None)
-
-    def unpark(self, demand: Demand) -> None:
-        """Look at these tasks again."""
+    def park(self, demand: Demand, hosts: tuple[str, ...]) -> None:
+        """Pass over all tasks with this demand until one of these hosts is woken."""
         if (group := self._groups.get(demand)) is not None:
-            self._open[demand] = group
+            self._unpark(group)
+            group.parked = hosts
+            for host in hosts:
+                self._parked.setdefault(host, {})[demand] = None
 
-    def unpark_all(self) -> None:
-        """Look at all tasks again."""
-        self._open = dict(self._groups)
+    def wake(self, host: str, now: float) -> None:
+        """Look again at tasks that wait for this host."""
+        for demand in list(self._parked.get(host, ())):
+            self._resume(self._groups[demand], now)
+
+    def wake_all(self, now: float) -> None:
+        """Look again at tasks that wait for any host, or for none."""
+        for group in self._groups.values():
+            self._resume(group, now)
 
     def hold(self, user: str) -> None:
         """Pass over all tasks of this user."""
@@ -152,9 +158,7 @@ class Queue:
 
     def release(self, user: str, now: float) -> None:
         """Look at this user's tasks again."""
-        for lane in self._held.pop(user, ()):
-            if lane.count and lane.entry is None:
-                self._place(lane, now)
+        self._replace(self._held.pop(user, {}), now)
 
     def demands(self) -> list[Demand]:
         """Return every demand somebody waits with."""
@@ -174,6 +178,7 @@ class Queue:
         group = lane.group
         lane.items.clear()
         lane.entry = None
+        group.aside.pop(lane, None)
         del group.lanes[lane.user, lane.rank]
         self._lane_count -= 1
         self._lanes[lane.user] -= 1
@@ -182,7 +187,25 @@ class Queue:
             del self._turns[lane.user]
         if not group.lanes:
             del self._groups[group.demand]
-            self._open.pop(group.demand, None)
+            self._unpark(group)
+
+    def _resume(self, group: _Group, now: float) -> None:
+        self._unpark(group)
+        self._replace(group.aside, now)
+
+    def _unpark(self, group: _Group) -> None:
+        hosts, group.parked = group.parked or (), None
+        for host in hosts:
+            waiting = self._parked[host]
+            del waiting[group.demand]
+            if not waiting:
+                del self._parked[host]
+
+    def _replace(self, aside: dict[_Lane, None], now: float) -> None:
+        for lane in aside:
+            if lane.count and lane.entry is None:
+                self._place(lane, now)
+        aside.clear()
 
     def _place(self, lane: _Lane, now: float) -> None:
         """Enter the lane into the heap of its oldest task's class."""
@@ -193,30 +216,40 @@ class Queue:
         rank = max(0, lane.rank - steps)
         self._number += 1
         lane.entry = (self._turns[lane.user], head.seq, self._number, lane)
-        heappush(lane.group.heaps[rank], lane.entry)
+        heap = self._heaps[rank]
+        heappush(heap, lane.entry)
+        if len(heap) > self._room():
+            heap[:] = [entry for entry in heap if entry[3].entry is entry]
+            heapify(heap)
         if rank:
             due = head.at + (steps + 1) * self._age_s
             heappush(self._risers, (due, self._number, lane.entry))
-            self._compact()
+            if len(self._risers) > self._room():
+                self._risers = [riser for riser in self._risers if riser[2][3].entry is riser[2]]
+                heapify(self._risers)
 
-    def _top(self, group: _Group, rank: int, now: float) -> _Entry | None:
-        """Return the lane that is first in this class of the group, tidying up on the way."""
-        heap = group.heaps[rank]
+    def _top(self, heap: list[_Entry], now: float) -> _Lane | None:
+        """Return the lane that is first in this class, tidying up on the way."""
         while heap:
             entry = heap[0]
             lane = entry[3]
             if lane.entry is not entry:
                 heappop(heap)
-            elif lane.user in self._held:
+            elif (aside := self._aside(lane)) is not None:
                 heappop(heap)
                 lane.entry = None
-                self._held[lane.user][lane] = None
+                aside[lane] = None
             elif self._outdated(entry):
                 heappop(heap)
                 self._place(lane, now)
             else:
-                return entry
+                return lane
         return None
+
+    def _aside(self, lane: _Lane) -> dict[_Lane, None] | None:
+        """Where the lane waits while it is passed over; None: it is not."""
+        group = lane.group
+        return self._held.get(lane.user) if group.parked is None else group.aside
 
     def _outdated(self, entry: _Entry) -> bool:
         """The user has had a turn since, or the lane's oldest task has left."""
@@ -228,14 +261,13 @@ class Queue:
             or self._where.get(head.key) is not lane
         )
 
+    def _room(self) -> int:
+        """Entries a heap may hold before those that no lane stands by any more are taken out."""
+        return 64 + 4 * self._lane_count
+
     def _rise(self, now: float) -> None:
         while self._risers and self._risers[0][0] <= now:
             entry = heappop(self._risers)[2]
             lane = entry[3]
             if lane.entry is entry:
                 self._place(lane, now)
-
-    def _compact(self) -> None:
-        if len(self._risers) > 64 + 4 * self._lane_count:
-            self._risers = [riser for riser in self._risers if riser[2][3].entry is riser[2]]
-            heapify(self._risers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from contracts.facts import Record, TaskRouted
-from services.router.domain import demand, evolve, initial, key_of
+from services.router.domain import State, demand, evolve, initial, key_of
 from services.router.select import POLICY_VERSION, Selection, policy, select
 from services.router.settings import Settings
 
@@ -21,15 +21,20 @@ def recompute(records: Iterable[Record], routed: TaskRouted, settings: Settings)
     facts. The answer's `policy` shows whether `settings` are those the router had; they don't
     influence which host is chosen. Raises CannotRecompute.
     """
+    state = initial()
+    for record in records:
+        if record.seq > routed.route.basis:
+            break
+        evolve(state, record)
+    return select_again(state, routed, settings)
+
+
+def select_again(state: State, routed: TaskRouted, settings: Settings) -> Selection:
+    """Like `recompute`, with the state at the route's basis. Raises CannotRecompute."""
     route = routed.route
     if route.policy.version != POLICY_VERSION:
         theirs = route.policy.version
         raise CannotRecompute(f"decided by version {theirs} of the rules, this is {POLICY_VERSION}")
-    state = initial()
-    for record in records:
-        if record.seq > route.basis:
-            break
-        evolve(state, record)
     task = state.tasks.get(key_of(routed.user, routed.task))
     if task is None:
         raise CannotRecompute(f"through its basis {route.basis} the log has no such open task")

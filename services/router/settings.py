@@ -15,7 +15,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         Meta(
             description="Attempts in flight over all hosts and users; the rest waits in the queue."
-            " Hosts have limits of their own (`max_concurrency`).",
+            " Hosts have limits of their own (`max_concurrency`), and no more is routed than twice"
+            " the executors' slots.",
             ge=1,
         ),
     ] = 1000

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-from contracts.facts import JobDone, JobFailed, JobSigned, Record, TaskCreated, TaskRouted
+from contracts.facts import (
+    JobDone,
+    JobFailed,
+    JobSigned,
+    LogKey,
+    LogRouter,
+    Record,
+    TaskCreated,
+    TaskRouted,
+)
+from services import audit as audits
+from services.audit import Recomputed
+from services.router.domain import evolve, initial
+from services.router.recompute import select_again
+from services.router.settings import Settings
 
 
 def check(records: list[Record], calls: list[dict[str, Any]], accepted: list[str]) -> None:
     """Fail with the first invariant that does not hold."""
     gapless(records)
+    terms_rise(records)
     by_task = group(records)
     one_end_each(by_task, accepted)
     for task, facts in by_task.items():
@@ -20,6 +35,48 @@ def check(records: list[Record], calls: list[dict[str, Any]], accepted: list[str
 
 def gapless(records: list[Record]) -> None:
     assert [record.seq for record in records] == list(range(1, len(records) + 1))
+
+
+def terms_rise(records: list[Record]) -> None:
+    """One router decides at a time: each route is of the newest term there was."""
+    term, holder = 0, ""
+    for record in records:
+        match record.fact:
+            case LogRouter() as fact:
+                assert fact.term == term + 1, record
+                term, holder = fact.term, fact.by
+            case TaskRouted() as fact:
+                assert (fact.route.term, fact.by) == (term, holder), record
+
+
+def audited(records: list[Record]) -> None:
+    """4 and 6: every check of `metamcp audit` holds for every task, permits and routes included."""
+    again = recomputed(records)
+    keys = [record for record in records if isinstance(record.fact, LogKey)]
+    for task, facts in group(records).items():
+        wrong = [c for c in audits.audit(facts, keys, lambda r: again[r.seq]) if not c.ok]
+        assert not wrong, f"{task}: {wrong}"
+
+
+def recomputed(records: list[Record], settings: Settings | None = None) -> dict[int, Recomputed]:
+    """6: what the router's own function says today to each route, all of it the same as then."""
+    routes = [r for r in records if isinstance(r.fact, TaskRouted)]
+    state, position = initial(), 0
+    found = {}
+    for record in sorted(routes, key=lambda r: r.fact.route.basis):  # type: ignore[union-attr]
+        assert isinstance(record.fact, TaskRouted)
+        route = record.fact.route
+        assert route.basis < record.seq, record
+        for folded in records[position : route.basis]:
+            evolve(state, folded)
+        position = max(position, route.basis)
+        chosen = select_again(state, record.fact, settings or Settings())
+        assert (chosen.host, chosen.host_seq) == (route.host, route.host_seq), record
+        assert chosen.candidates == route.candidates, record
+        assert chosen.removed == route.removed, record
+        assert settings is None or chosen.policy == route.policy, record
+        found[record.seq] = Recomputed(chosen.host, chosen.score, chosen.candidates)
+    return found
 
 
 def group(records: list[Record]) -> dict[str, list[Record]]:

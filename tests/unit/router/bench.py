@@ -69,8 +69,11 @@ class Time:
 class Bench:
     """Routers on one memory log."""
 
-    def __init__(self, folder: Path, log: MemoryLog | None = None) -> None:
+    def __init__(
+        self, folder: Path, log: MemoryLog | None = None, settings: Settings = SETTINGS
+    ) -> None:
         self.folder = folder
+        self.settings = settings
         self.log = log or MemoryLog()
         self.leases = MemoryLeases()
         self.time = Time()
@@ -80,7 +83,7 @@ class Bench:
         """A running router; at the end it is drained as its service does."""
         projection = await Projection.open(self.folder / f"{name}.sqlite", SCHEMA, VERSION)
         who = Identity(name, run or new_id())
-        router = Router(self.log, projection, self.leases, SETTINGS, who, self.time)
+        router = Router(self.log, projection, self.leases, self.settings, who, self.time)
         router.listen()
         running = asyncio.create_task(router.run())
         try:

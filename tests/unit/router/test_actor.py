@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -25,40 +24,11 @@ from services.ids import new_id
 from services.log import AlreadyRecorded, LogUnavailable
 from services.log_memory import MemoryLog
 from services.projection import Projection, project
-from services.router.actor import LEASE, LeaseHolder
 from services.router.domain import evolve, initial
 from services.router.projection import SCHEMA, VERSION, load, rows
-from services.store import Lease, LeaseLost, Leases
 from tests.support.facts import cancelled, failed, signed
-from tests.support.nats import NatsServer
-from tests.unit.router.bench import Bench, MemoryLeases
+from tests.unit.router.bench import Bench
 from tests.unit.router.world import host
-
-
-@pytest.fixture(params=["memory", "nats"])
-async def leases(
-    request: pytest.FixtureRequest, nats_server: NatsServer
-) -> AsyncIterator[LeaseHolder]:
-    if request.param == "memory":
-        yield MemoryLeases()
-        return
-    async with nats_server.connected("router") as bus:
-        yield Leases(bus)
-
-
-async def test_a_lease_has_one_holder_until_it_is_released(leases: LeaseHolder) -> None:
-    first = await leases.acquire(LEASE, "one", 5)
-    assert first is not None
-    assert await leases.acquire(LEASE, "two", 5) is None
-    renewed = await leases.renew(first)
-    await leases.release(first)
-    assert await leases.acquire(LEASE, "two", 5) is None, "only the newest revision releases"
-    await leases.release(renewed)
-    second = await leases.acquire(LEASE, "two", 5)
-    assert second is not None
-    with pytest.raises(LeaseLost):
-        await leases.renew(renewed)
-    await leases.release(second)
 
 
 @pytest.fixture
@@ -83,8 +53,8 @@ async def test_a_failed_attempt_is_repeated_on_another_host(bench: Bench) -> Non
     async with bench.router():
         await bench.submit("t1")
         first = await bench.fact(TaskRouted, task="t1", attempt=1)
-        fact = failed("alice", "t1", host=first.route.host, kind=FailureKind.UNREACHABLE)
-        head = await bench.log.append(fact)
+        known = {"host": first.route.host, "kind": FailureKind.UNREACHABLE, "called": False}
+        head = await bench.log.append(failed("alice", "t1", **known))
         second = await bench.fact(TaskRouted, task="t1", attempt=2)
     assert second.route.host != first.route.host
     assert second.route.job_head == head
@@ -201,50 +171,6 @@ async def test_rows_read_back_are_the_state(bench: Bench) -> None:
     for name in names:
         assert getattr(loaded, name) == getattr(state, name), name
     assert loaded.tracks, "the failure was counted"
-
-
-async def test_one_router_decides_and_the_next_takes_over_when_it_stops(bench: Bench) -> None:
-    await bench.register(host("a", 10))
-    async with bench.router("router-2") as second:
-        async with bench.router("router-1") as first:
-            await bench.submit("t1")
-            route = await bench.fact(TaskRouted, task="t1")
-            assert first.active != second.active
-            loser = "router-2" if first.active else "router-1"
-            assert route.by != loser
-            if second.active:
-                return
-        await bench.submit("t2")
-        assert (await bench.fact(TaskRouted, task="t2")).by == "router-2"
-
-
-async def test_a_router_that_was_overtaken_is_refused_and_begins_again(bench: Bench) -> None:
-    await bench.register(host("a", 10))
-    async with bench.router():
-        await bench.submit("t1")
-        await bench.fact(TaskRouted, task="t1")
-        mine = await bench.log.last("log.router.*")
-        other = LogRouter(id=new_id(), by="router-9", term=2)
-        await bench.log.append(other, router_term(mine.seq))
-        await bench.fact(LogRouter, term=3)
-        await bench.submit("t2")
-        route = await bench.fact(TaskRouted, task="t2")
-        assert route.route.term == 3
-    terms = [r.fact.term for r in await bench.log.read(("log.router.*",))]
-    assert terms == [1, 2, 3]
-
-
-async def test_a_lease_that_was_taken_away_ends_the_term(bench: Bench) -> None:
-    await bench.register(host("a", 10))
-    async with bench.router():
-        await bench.fact(LogRouter, term=1)
-        thief = Lease(LEASE, "thief", 1, 999)
-        bench.leases.held[LEASE] = thief
-        async with asyncio.timeout(5):
-            while (await bench.log.last("log.router.*")).fact.term == 1:
-                await bench.leases.release(thief)
-                await bench.submit(new_id())
-        assert (await bench.fact(LogRouter, term=2)).by == "router-1"
 
 
 class FaultyLog(MemoryLog):

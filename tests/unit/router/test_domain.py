@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.facts import FailureKind, JobDone, Outcome, TaskRouted
+from contracts.facts import FailureKind, JobDone, Outcome
 from contracts.host import HealthStatus, Step, TaskBinding, Tool
 from services.router.domain import backoff_s, replayable
 from tests.unit.router.world import flags, host, one_end, one_route, ready, space
-
-UNKNOWN = (FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST)
 
 
 def test_a_task_gets_a_route_that_says_why() -> None:
@@ -184,50 +182,65 @@ def test_it_gives_up_after_the_last_attempt() -> None:
     assert end.host == "a"
 
 
-@pytest.mark.parametrize(
-    "kind", [FailureKind.TOO_LARGE, FailureKind.BAD_INPUT, FailureKind.FORBIDDEN_PATH]
-)
-def test_what_would_fail_again_is_not_retried(kind: FailureKind) -> None:
-    world = ready(host("a"), host("b"))
-    world.submit("t1")
-    world.fail(one_route(world), kind, retryable=True)
-    assert one_end(world).error.code == kind
-
-
-@pytest.mark.parametrize("kind", [FailureKind.TOOL, FailureKind.PROTOCOL])
-@pytest.mark.parametrize("retryable", [True, False])
-def test_a_hosts_own_error_is_retried_only_if_it_says_so(kind: FailureKind, retryable) -> None:
-    world = ready(host("a"))
-    world.submit("t1")
-    world.fail(one_route(world), kind, called=True, retryable=retryable)
-    world.later(2)
-    found = world.run()[0]
-    assert isinstance(found, TaskRouted) == retryable
-    assert isinstance(found, JobDone) != retryable
-
-
-@pytest.mark.parametrize("kind", UNKNOWN)
-@pytest.mark.parametrize(
-    ("failure", "task", "again"),
-    [
-        ({"called": True}, {}, False),
-        ({"called": None}, {}, False),
-        ({"called": False}, {}, True),
-        ({"called": True, "retryable": True}, {}, True),
-        ({"called": True}, {"on_unknown": "retry"}, True),
+# DESIGN section 5, row by row: for what the failure says of the call (`called`), how the task goes
+# on when neither task nor host allows a repetition, when the host does, and when the task does.
+OTHER, LATER, UNKNOWN = "another host at once", "any host after a pause", "outcome_unknown"
+NEVER = ("ends with its kind",) * 3
+SICK = (OTHER,) * 3
+IF_HARMLESS = (UNKNOWN, OTHER, OTHER)
+TABLE = [
+    *[(FailureKind.HOST_GONE, called, *SICK) for called in (False, None)],
+    (FailureKind.UNREACHABLE, False, *SICK),
+    # It was the plan's second step that found nobody: the first has been carried out.
+    *[(FailureKind.UNREACHABLE, called, *IF_HARMLESS) for called in (None, True)],
+    (FailureKind.TOOL, True, "ends with its kind", LATER, LATER),
+    (FailureKind.PROTOCOL, True, "ends with its kind", LATER, LATER),
+    *[
+        row
+        for kind in (FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST)
+        for row in (
+            (kind, False, *SICK),
+            (kind, None, *IF_HARMLESS),
+            (kind, True, *IF_HARMLESS),
+        )
     ],
-)
-def test_an_unknown_outcome_is_repeated_only_if_that_is_harmless(
-    kind: FailureKind, failure: dict, task: dict, again: bool
+    *[
+        (kind, called, *NEVER)
+        for kind in (FailureKind.TOO_LARGE, FailureKind.FORBIDDEN_PATH, FailureKind.BAD_INPUT)
+        for called in (False, None, True)
+    ],
+]
+
+
+@pytest.mark.parametrize(("kind", "called", "alone", "host_may", "task_may"), TABLE)
+def test_a_failure_is_followed_by_what_the_table_says(
+    kind: FailureKind, called: bool | None, alone: str, host_may: str, task_may: str
 ) -> None:
+    wishes: dict = {"on_unknown": "retry", "retry_tool_errors": True}
+    assert after(kind, called) == alone
+    assert after(kind, called, retryable=True) == host_may
+    assert after(kind, called, **wishes) == task_may
+
+
+def after(kind: FailureKind, called: bool | None, *, retryable: bool = False, **task) -> str:
+    """Fail the first of three attempts with this, and say in the table's words what follows."""
     world = ready(host("a"), host("b"))
     world.submit("t1", **task)
-    world.fail(one_route(world), kind, **failure)
-    found = world.run()[0]
-    if again:
-        assert found.route.host == "b"
-    else:
-        assert (found.outcome, found.error.code) == (Outcome.FAILED, "outcome_unknown")
+    first = one_route(world)
+    world.fail(first, kind, called=called, retryable=retryable)
+    at_once = world.run()
+    world.later(2)
+    (next_,) = at_once or world.run()
+    if isinstance(next_, JobDone):
+        assert at_once
+        assert next_.outcome == Outcome.FAILED
+        return "ends with its kind" if next_.error.code == kind else next_.error.code
+    assert not at_once or next_.route.host != first.route.host
+    return OTHER if at_once else LATER
+
+
+def test_the_table_has_every_kind_of_failure() -> None:
+    assert {row[0] for row in TABLE} == set(FailureKind)
 
 
 def test_a_failed_space_hands_heavy_work_to_the_orchestrator_if_it_allows_that() -> None:
@@ -289,7 +302,11 @@ TOOLS = (Tool("look", read_only=True), Tool("set", idempotent=True), Tool("add")
     ("fields", "type_", "harmless"),
     [
         ({"replay": "always"}, "work", True),
+        ({"replay": "always"}, "bare", True),
+        ({"replay": "always"}, "unsafe", False),
         ({"replay": "never", "tools": TOOLS}, "look", False),
+        ({"replay": "never"}, "said", False),
+        ({"tools": TOOLS}, "bare", False),
         ({"tools": TOOLS}, "look", True),
         ({"tools": TOOLS}, "mixed", False),
         ({"tools": TOOLS}, "said", True),
@@ -305,6 +322,8 @@ def test_a_host_says_which_work_may_be_repeated(fields: dict, type_: str, harmle
         "look": TaskBinding((Step("look"), Step("set"))),
         "mixed": TaskBinding((Step("look"), Step("add"))),
         "said": TaskBinding((Step("add"),), replayable=True),
+        "unsafe": TaskBinding((Step("look"),), replayable=False),
+        "bare": TaskBinding(),
     }
     assert replayable(host("a", task_types=types, **fields), type_) is harmless
     assert replayable(None, type_) is False

@@ -25,11 +25,11 @@ from tests.unit.router.world import World, flags, host, space
 RULES = Settings(max_concurrent_jobs=5, max_per_user=3, default_deadline_s=200.0, max_attempts=2)
 HOSTS = {
     "a": host("a", 1),
-    "b": host("b", 2, "work", "other"),
+    "b": host("b", 1, "work", "other"),
     "c": host("c", 2, flags=flags(accepts_heavy=True)),
     "s": space("s", "alice", 1),
 }
-users = st.sampled_from(["alice", "bob"])
+users = st.sampled_from(["alice", "bob", "carol"])
 
 
 class Tables:
@@ -57,19 +57,25 @@ class Lifecycles(RuleBasedStateMachine):
         self.world = World(RULES)
         self.tables = Tables()
         self.world.watch = lambda changes: self.tables.apply(rows(self.world.state, changes))
-        self.world.register(HOSTS["a"])
+        self.world.register(*HOSTS.values())
         self.world.lead()
         self.tasks = 0
 
+    @rule(user=users, count=st.integers(1, 6), priority=st.sampled_from(Priority))
+    def submit_many(self, user, count, priority) -> None:
+        for _ in range(count):
+            self.tasks += 1
+            self.world.submit(f"t{self.tasks}", user, priority=priority, on_unknown="retry")
+
     @rule(
         user=users,
-        type_=st.sampled_from(["work", "work", "other", "never"]),
+        type_=st.sampled_from(["work", "work", "work", "other", "never"]),
         priority=st.sampled_from(Priority),
-        heavy=st.booleans(),
+        heavy=st.sampled_from([False, False, True]),
         unknown=st.sampled_from(["fail", "retry"]),
-        delay=st.sampled_from([None, 5.0]),
-        deadline=st.sampled_from([None, 30.0]),
-        invalid=st.sampled_from(["", "", "", "bad"]),
+        delay=st.sampled_from([None, None, 5.0]),
+        deadline=st.sampled_from([None, None, 30.0]),
+        invalid=st.sampled_from(["", "", "", "", "bad"]),
     )
     def submit(self, user, type_, priority, heavy, unknown, delay, deadline, invalid) -> None:
         self.tasks += 1
@@ -103,8 +109,9 @@ class Lifecycles(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def cancel(self, data) -> None:
-        if task := self._some(data, *Phase):
-            self.world.cancel(task.task, task.user)
+        for task in self._some(data, *Phase):
+            if not task.cancelled:
+                self.world.cancel(task.task, task.user)
 
     @rule(seconds=st.sampled_from([1.0, 6.0, 70.0]), beating=st.booleans())
     def wait(self, seconds, beating) -> None:
@@ -130,23 +137,42 @@ class Lifecycles(RuleBasedStateMachine):
         plan, decisions = batch
         self._check_routes(self.world.commit(decisions, plan))
 
+    @rule(limit=st.integers(1, 4))
+    def cancel_what_is_being_routed(self, limit) -> None:
+        plan, decisions = self.world.plan, self.world.decide(limit)
+        for decision in decisions:
+            self.world.cancel(decision.fact.task, decision.fact.user)
+        self.round()
+        self.append_late((plan, decisions))
+
+    @rule(data=st.data())
+    def claim_what_is_being_ended(self, data) -> None:
+        for task in self._some(data, Phase.ROUTED):
+            self.world.cancel(task.task, task.user)
+        plan, decisions = self.world.plan, self.world.decide(4)
+        for task in [self.world.state.tasks[decision.key] for decision in decisions]:
+            if task.phase is Phase.ROUTED:
+                self.world.sign(self._route(task))
+        self.round()
+        self.append_late((plan, decisions))
+
     @rule()
     def take_over(self) -> None:
         self.world.lead()
 
     @rule(data=st.data())
     def claim(self, data) -> None:
-        if task := self._some(data, Phase.ROUTED):
+        for task in self._some(data, Phase.ROUTED):
             self.world.sign(self._route(task))
 
     @rule(data=st.data(), kind=st.sampled_from(FailureKind), called=st.sampled_from([True, False]))
     def fail(self, data, kind, called) -> None:
-        if task := self._some(data, Phase.ROUTED, Phase.RUNNING):
+        for task in self._some(data, Phase.ROUTED, Phase.RUNNING):
             self.world.fail(self._route(task), kind, called=called and task.phase == "running")
 
     @rule(data=st.data())
     def succeed(self, data) -> None:
-        if task := self._some(data, Phase.RUNNING):
+        for task in self._some(data, Phase.RUNNING):
             self.world.succeed(self._route(task))
 
     @invariant()
@@ -182,9 +208,11 @@ class Lifecycles(RuleBasedStateMachine):
         self._attempts_follow_each_other()
         self._a_rebuilt_projection_is_the_same()
 
-    def _some(self, data, *phases: Phase) -> OpenTask | None:
+    def _some(self, data, *phases: Phase) -> list[OpenTask]:
+        """A few neighbours among the open tasks in these phases."""
         found = [task for task in self.world.state.tasks.values() if task.phase in phases]
-        return data.draw(st.sampled_from(found)) if found else None
+        first = data.draw(st.integers(0, max(0, len(found) - 1)))
+        return found[first : first + data.draw(st.integers(1, 4))]
 
     def _route(self, task: OpenTask) -> TaskRouted:
         return next(
@@ -240,8 +268,21 @@ class Lifecycles(RuleBasedStateMachine):
             assert attempts == list(range(1, len(attempts) + 1))
             assert len(attempts) <= RULES.max_attempts
             for before, after in pairwise(facts):
-                if isinstance(after, TaskRouted):
-                    assert isinstance(before, JobFailed)
+                self._may_follow(before, after)
+
+    def _may_follow(self, before, after) -> None:
+        """Nobody acts on what is somebody else's by then."""
+        match after:
+            case TaskRouted():
+                assert isinstance(before, JobFailed)
+            case JobSigned() | JobFailed():
+                assert isinstance(before, TaskRouted | JobSigned)
+                assert before.attempt == after.attempt
+                assert after.by == "test" or isinstance(before, JobSigned), "lost, unclaimed"
+            case JobDone() if isinstance(before, JobSigned):
+                assert after.by == "test" or after.outcome == "timed_out"
+            case JobDone():
+                assert isinstance(before, TaskRouted | JobFailed)
 
     def _a_rebuilt_projection_is_the_same(self) -> None:
         state, tables = initial(), Tables()
@@ -254,4 +295,4 @@ class Lifecycles(RuleBasedStateMachine):
 
 
 TestLifecycles = Lifecycles.TestCase
-TestLifecycles.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLifecycles.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

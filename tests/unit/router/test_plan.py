@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contracts.facts import FailureKind, JobDone, JobFailed, TaskRouted
 from contracts.task import Priority
-from services.router.plan import PAUSE_S
+from contracts.wire import Beat
+from services.router.plan import AHEAD, PAUSE_S
 from services.router.settings import Settings
 from tests.unit.router.world import host, one_end, one_route, ready, routes
 
@@ -91,6 +92,27 @@ def test_limits_of_users_and_of_the_whole_hold() -> None:
     assert one_route(world).user == "alice"
 
 
+def test_no_more_is_routed_than_executors_can_soon_run() -> None:
+    world = ready(host("a", 100))
+    for n in range(20):
+        world.submit(f"t{n}", "flood")
+    world.beats.hear(Beat("executor-1", "i1", slots=2), world.moment.mono)
+    first, *_ = ahead = routes(world.run())
+    assert len(ahead) == 2 * AHEAD
+    world.submit("urgent", "alice", priority=Priority.HIGH)
+    assert world.run() == []
+    world.succeed(first)
+    assert one_route(world).task == "urgent", "what waits here can still be overtaken"
+    world.beats.hear(Beat("executor-2", "i1", slots=3), world.moment.mono)
+    assert len(routes(world.run())) == 3 * AHEAD
+    world.later(5, beating="")
+    for route in ahead[1:]:
+        world.succeed(route)
+    assert world.run() == [], "no executor is there to run anything"
+    world.beats.hear(Beat("executor-2", "i2", slots=30), world.moment.mono)
+    assert len(routes(world.run())) == 20 - len(ahead) - 3 * AHEAD
+
+
 def test_priority_decides_who_gets_the_slot() -> None:
     world = ready(host("a", 1))
     for task, priority in (("low", Priority.LOW), ("normal", Priority.NORMAL), ("high", "high")):
@@ -173,6 +195,21 @@ def test_a_flood_of_one_user_costs_a_round_nothing() -> None:
     world.submit("o1", "alice", type="other")
     assert one_route(world).user == "alice"
     assert calls <= 4
+
+
+def test_fifty_thousand_queued_tasks_of_one_user_do_not_delay_another_users_one() -> None:
+    world = ready(host("a", 1))
+    for n in range(50_000):
+        world.submit(f"f{n}", "flood")
+    running = one_route(world)
+    world.submit("mine", "alice")
+    assert world.run() == [], "the only slot is taken"
+    world.succeed(running)
+    mine = one_route(world)
+    assert (mine.user, mine.task) == ("alice", "mine"), "the next free slot"
+    world.succeed(mine)
+    assert one_route(world).user == "flood"
+    assert world.plan.waiting == 49_998
 
 
 def test_a_user_at_the_limit_goes_on_when_an_attempt_ends() -> None:

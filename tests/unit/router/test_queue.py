@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from collections import Counter
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.router.queue import Queue, Waiting
@@ -55,23 +57,57 @@ def test_users_take_turns_whoever_came_first() -> None:
     assert line.drain() == ["a0", "b0", "a1", "b1", "a2"]
 
 
-def test_a_newcomer_waits_one_turn_however_long_the_line_is() -> None:
+def test_a_newcomer_is_next_however_long_the_line_is() -> None:
     line = Line()
     for n in range(1000):
         line.enter(f"a{n}", "a")
     assert [line.take() for _ in range(10)] == [f"a{n}" for n in range(10)]
     line.enter("b0", "b")
-    assert "b0" in [line.take(), line.take()]
+    line.enter("b1", "b")
+    assert [line.take() for _ in range(6)] == ["b0", "a10", "a11", "b1", "a12", "a13"]
 
 
-def test_users_who_come_and_go_do_not_starve_one_who_stays() -> None:
-    line = Line()
-    for n in range(10):
-        line.enter(f"a{n}", "a")
-    for n in range(40):
-        line.enter(f"new{n}", f"user{n}")
-        line.take()
-    assert "a0" not in line.queue
+crowd = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from("abc"), st.sampled_from([0, 0, 1, 2]), st.integers(1, 4)),
+        st.tuples(st.sampled_from("bcdef"), st.just(0), st.just(1)),
+        st.tuples(st.just("take"), st.integers(1, 3)),
+        st.tuples(st.just("wait"), st.sampled_from([1, 130])),
+    ),
+    min_size=10,
+    max_size=60,
+)
+
+
+@settings(max_examples=300)
+@given(crowd)
+def test_nobody_gets_three_turns_while_another_who_is_as_urgent_waits(script) -> None:
+    line = Line(age_s=60)
+    waiting: dict[str, tuple[str, int, float]] = {}
+    passed_over: dict[str, Counter[str]] = {}
+
+    def take() -> None:
+        urgent = {user for user, rank, at in waiting.values() if line.now - at >= 60 * rank}
+        taken = waiting.pop(line.take())[0]
+        assert not urgent or taken in urgent
+        for user in set(passed_over) - urgent | {taken}:
+            passed_over.pop(user, None)
+        for user in urgent - {taken}:
+            turns = passed_over.setdefault(user, Counter())
+            turns[taken] += 1
+            assert turns[taken] <= 2
+
+    for step in script:
+        match step:
+            case "wait", seconds:
+                line.now += seconds
+            case "take", count:
+                for _ in range(min(count, len(waiting))):
+                    take()
+            case user, rank, count:
+                for _ in range(count):
+                    waiting[f"t{line.seq}"] = (user, rank, line.now)
+                    line.enter(f"t{line.seq}", user, rank)
 
 
 def test_waiting_lifts_a_task_to_the_next_priority() -> None:
@@ -102,11 +138,11 @@ def test_parked_demands_and_held_users_are_passed_over_until_released() -> None:
     line.enter("a0", "a")
     line.enter("b0", "b")
     line.enter("c0", "c", demand=OTHER)
-    line.queue.park(ANY)
+    line.queue.park(ANY, ("h",))
     assert line.queue.best(0).key == "c0"
     line.queue.hold("c")
     assert line.queue.best(0) is None
-    line.queue.unpark(ANY)
+    line.queue.wake("h", line.now)
     line.queue.hold("a")
     assert line.queue.best(0).key == "b0"
     line.enter("a1", "a", rank=0)
@@ -127,8 +163,13 @@ def test_a_task_that_left_is_gone_and_leaves_nothing_behind() -> None:
     lanes = line.queue._groups[ANY].lanes.values()
     assert sum(len(lane.items) for lane in lanes) < 50
     assert len(line.queue._risers) < 200
+    assert all(len(heap) < 200 for heap in line.queue._heaps)
     assert line.drain() == ["blocker"]
     assert line.queue._turns == {}
+    line.enter("last", demand=OTHER)
+    line.queue.park(OTHER, ("h1", "h2"))
+    line.queue.leave("last")
+    assert line.queue._parked == {}
     assert line.queue.demands() == []
 
 
@@ -155,7 +196,7 @@ def test_it_always_agrees_with_a_plain_list(script) -> None:
         match step:
             case "enter", user, rank, other:
                 if not any(u == user for u, *_ in model.values()):
-                    turns[user] = round_ + 1
+                    turns[user] = (round_ + 1, False)
                 demand = OTHER if other else ANY
                 line.enter(f"t{line.seq}", user, rank, demand)
                 model[f"t{line.seq - 1}"] = (user, rank, demand, line.seq, line.now)
@@ -169,8 +210,8 @@ def test_it_always_agrees_with_a_plain_list(script) -> None:
                 assert line.take() == expected
                 if expected is not None:
                     user = model.pop(expected)[0]
-                    round_ = max(round_, turns[user])
-                    turns[user] = round_ + 1
+                    round_ = max(round_, turns[user][0])
+                    turns[user] = (round_ + 1, True)
             case "leave", n:
                 line.queue.leave(f"t{n}")
                 model.pop(f"t{n}", None)
@@ -178,11 +219,11 @@ def test_it_always_agrees_with_a_plain_list(script) -> None:
                 line.now += seconds
             case "park", other:
                 demand = OTHER if other else ANY
-                line.queue.park(demand)
+                line.queue.park(demand, (str(other),))
                 if any(d == demand for _, _, d, *_ in model.values()):
                     parked.add(demand)
             case "unpark", other:
-                line.queue.unpark(OTHER if other else ANY)
+                line.queue.wake(str(other), line.now)
                 parked.discard(OTHER if other else ANY)
             case "hold", user:
                 line.queue.hold(user)
@@ -193,6 +234,28 @@ def test_it_always_agrees_with_a_plain_list(script) -> None:
         # A demand nobody waits with is not parked any more.
         parked = {d for d in parked if any(d == e for _, _, e, *_ in model.values())}
     assert len(line.queue) == len(model)
+
+
+def test_a_round_that_places_nothing_costs_each_demand_one_look() -> None:
+    line, count = Line(), 1000
+    demands = [Demand(Need(f"type-{n}"), "") for n in range(count)]
+    for n, demand in enumerate(demands):
+        line.enter(f"t{n}", f"user-{n}", demand=demand)
+    looks = 0
+    aside = line.queue._aside
+
+    def counted(lane):
+        nonlocal looks
+        looks += 1
+        return aside(lane)
+
+    line.queue._aside = counted
+    for _ in range(2):
+        while (found := line.queue.best(line.now)) is not None:
+            line.queue.park(found.demand, ("h",))
+        line.queue.wake_all(line.now)
+    assert looks < 6 * count, "not one look for each pair of demands"
+    assert line.drain() == [f"t{n}" for n in range(count)]
 
 
 class Counted(str):

@@ -15,7 +15,6 @@ from services.router.select import (
     choose,
     policy,
     provides,
-    score,
     screen,
     select,
     version_key,
@@ -200,14 +199,52 @@ def test_any_two_version_strings_can_be_compared(one: str, other: str) -> None:
     assert (version_key(one) < version_key(other)) == (version_key(other) > version_key(one))
 
 
-share = st.floats(0, 1)
+BETTER = (WARNING, HEALTHY)
+NAMES = ("x", "y", "z")
 
 
-@given(share, share, share, share, st.integers(0, 3), share)
-def test_the_score_never_falls_when_a_part_rises(a, b, c, d, which, other) -> None:
-    parts = [a, b, c, d]
-    raised = [max(part, other) if i == which else part for i, part in enumerate(parts)]
-    assert score(*raised) >= score(*parts)
+@given(
+    asked=st.lists(st.sampled_from(NAMES), max_size=3, unique=True),
+    has=st.sets(st.sampled_from(NAMES)),
+    more=st.sets(st.sampled_from(NAMES)),
+    used=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    liked=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    health=st.tuples(st.sampled_from(BETTER), st.sampled_from(BETTER)),
+    heavy=st.booleans(),
+    other=st.sampled_from([0.2, 0.5, 0.8]),
+)
+def test_a_host_that_is_better_in_any_way_is_never_worse_off(
+    asked, has, more, used, liked, health, heavy, other
+) -> None:
+    """Each factor of the score alone: capabilities, placement, slots, health, preference."""
+    need = Need("work", preferred=tuple(map(capability, asked)), heavy=heavy)
+    used, liked = sorted(used, reverse=True), sorted(liked)
+    health = sorted(health, key=BETTER.index)
+
+    def total(has, used, liked, health, place) -> tuple[float, int]:
+        """Score and rank of host `a` against one that stays as it is."""
+        a = place("a", 4, capabilities=tuple(map(capability, sorted(has))))
+        b = host("b", 4, flags=flags(accepts_heavy=True))
+        found = screen(Demand(need, "alice"), [HostEntry(a, 1, health), HostEntry(b, 2, HEALTHY)])
+        taste = {"a": liked, "b": other}
+        chosen = choose(found, "alice", {"a": used}, lambda _, id_: taste[id_], POLICY)
+        names = [candidate.host for candidate in chosen.candidates]
+        return chosen.candidates[names.index("a")].score, -names.index("a")
+
+    def strong(id_, slots, **fields):
+        return host(id_, slots, flags=flags(accepts_heavy=True), **fields)
+
+    def own(id_, slots, **fields):
+        return space(id_, "alice", slots, **fields)
+
+    worse, better = (strong, own) if heavy else (own, strong)
+    before = {"has": has, "used": used[0], "liked": liked[0], "health": health[0], "place": worse}
+    after = {"has": has | more, "used": used[1], "liked": liked[1], "health": health[1]}
+    after |= {"place": better}
+    for name, value in after.items():
+        low, high = total(**before), total(**before | {name: value})
+        assert low <= high
+    assert total(**before) <= total(**after)
 
 
 def test_the_digest_tells_settings_apart() -> None:

@@ -192,7 +192,9 @@ class World:
         )
 
     def fail(self, route: TaskRouted, kind: FailureKind, **fields: Any) -> None:
+        never = kind in (FailureKind.HOST_GONE, FailureKind.UNREACHABLE)
         known: dict[str, Any] = {"host": route.route.host, "message": f"it was {kind}"}
+        known["called"] = False if never else None
         self.put(
             self._fact(
                 JobFailed,
