@@ -10,47 +10,78 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import fanout, pipeline, replay
+from tests.bench import fanout, hosts, pipeline, replay
+
+PARTS = ("pipeline", "hosts", "fan_out", "replay")
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Run every benchmark, one after the other, each on an orchestrator of its own."""
+    """Run the benchmarks, one after the other, each on an orchestrator of its own."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        first, second = Path(folder) / "pipeline", Path(folder) / "streams"
-        first.mkdir()
-        second.mkdir()
-        found["pipeline"] = await pipeline.measure(
-            first, options.tasks, executors=options.executors, in_process=options.in_process
-        )
-        async with pipeline.orchestrator(second) as running:
-            found["fan_out"] = await fanout.measure(running, options.clients, 2000)
-            await replay.fill(running, 50_000)
-            found["replay"] = await replay.measure(running, second)
+        places = {name: Path(folder) / name for name in (*PARTS, "streams")}
+        for place in places.values():
+            place.mkdir()
+        if "pipeline" in options.only:
+            found["pipeline"] = await pipeline.measure(
+                places["pipeline"],
+                options.tasks,
+                executors=options.executors,
+                in_process=options.in_process,
+            )
+        if "hosts" in options.only:
+            found["hosts"] = await hosts.measure(places["hosts"], options.calls)
+        if {"fan_out", "replay"} & set(options.only):
+            async with pipeline.orchestrator(places["streams"]) as running:
+                if "fan_out" in options.only:
+                    found["fan_out"] = await fanout.measure(running, options.clients, 2000)
+                if "replay" in options.only:
+                    await replay.fill(running, 50_000)
+                    found["replay"] = await replay.measure(running, places["replay"])
     return found
 
 
 def report(found: dict[str, Any]) -> None:
     """Print the figures for people."""
-    line = found["pipeline"]
-    print(f"tasks/s            {line['tasks_per_s']:10.0f}   (runs {line['runs']})")
-    print(f"latency p50, p99   {line['p50_ms']:10.2f} ms, {line['p99_ms']:.2f} ms, one at a time")
-    for name, used in line["cpu_us_per_task"].items():
-        print(f"CPU µs/task        {used:10.0f}   {name}")
-    print(f"CPU µs/task        {sum(line['cpu_us_per_task'].values()):10.0f}   in all")
-    syncs = line["fsyncs_per_task"]
-    counted = "not counted (install strace)" if syncs is None else f"{syncs:10.2f}"
-    print(f"fsyncs/task        {counted}")
-    fan = found["fan_out"]
-    print(f"fan-out facts/s    {fan['facts_per_s']:10.0f}   to {fan['clients']} clients")
-    print(f"replay facts/s     {found['replay']['facts_per_s']:10.0f}   into the gateway's view")
+    if line := found.get("pipeline"):
+        print(f"tasks/s            {line['tasks_per_s']:10.0f}   (runs {line['runs']})")
+        print(
+            f"latency p50, p99   {line['p50_ms']:10.2f} ms, {line['p99_ms']:.2f} ms, one at a time"
+        )
+        for name, used in line["cpu_us_per_task"].items():
+            print(f"CPU µs/task        {used:10.0f}   {name}")
+        print(f"CPU µs/task        {sum(line['cpu_us_per_task'].values()):10.0f}   in all")
+        syncs = line["fsyncs_per_task"]
+        counted = "not counted (install strace)" if syncs is None else f"{syncs:10.2f}"
+        print(f"fsyncs/task        {counted}")
+    for name, line in found.get("hosts", {}).items():
+        direct = f"{line['direct_p50_ms']:.2f} ms, {line['direct_p99_ms']:.2f} ms direct"
+        print(
+            f"{name + ' p50, p99':18} {line['p50_ms']:10.2f} ms, {line['p99_ms']:.2f} ms; {direct}"
+        )
+        rates = f"{line['tasks_per_s']:10.0f}   {line['direct_per_s']:.0f} direct"
+        print(f"{name + ' tasks/s':18} {rates}, {line['at_once']} at once")
+    if fan := found.get("fan_out"):
+        print(f"fan-out facts/s    {fan['facts_per_s']:10.0f}   to {fan['clients']} clients")
+    if again := found.get("replay"):
+        print(f"replay facts/s     {again['facts_per_s']:10.0f}   into the gateway's view")
+
+
+def parts(text: str) -> tuple[str, ...]:
+    """Read the list of parts to run."""
+    chosen = tuple(text.split(","))
+    if unknown := set(chosen) - set(PARTS):
+        raise argparse.ArgumentTypeError(f"{min(unknown)} is none of {', '.join(PARTS)}")
+    return chosen
 
 
 def main() -> None:
     """Read the options, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--tasks", type=int, default=8000)
+    parser.add_argument("--calls", type=int, default=500, help="of each real host")
     parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--only", type=parts, default=PARTS, help=",".join(PARTS))
     parser.add_argument("--executors", type=int, default=1)
     parser.add_argument("--in-process", action="store_true", help="all five in one process")
     parser.add_argument("--json", action="store_true")

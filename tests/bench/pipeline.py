@@ -34,16 +34,19 @@ VARIABLES = {
     "METAMCP_ROUTER_MAX_PER_USER": "2048",
     "METAMCP_LOG_LEVEL": "warning",
 }
-FRAME = b'{"op":"submit","ref":%d,"task":{"type":"noop","id":"%s","input":{"n":%d}}}'
+FRAME = b'{"op":"submit","ref":%d,"task":{"id":"%s",%s}}'
+NOOP_TASK = b'"type":"noop","input":{"n":1}'
 NOTHING_S = 30.0
 
 
 class Driver:
     """One client: submits tasks and notes when each is done."""
 
-    def __init__(self, socket: Any, label: str) -> None:
+    def __init__(self, socket: Any, label: str, task: bytes) -> None:
+        """`task`: the fields of every task but its id, as JSON."""
         self._socket = socket
         self._label = label
+        self._task = task
         self._sent: dict[str, float] = {}
         self._count = 0
         self._news = asyncio.Event()
@@ -55,7 +58,7 @@ class Driver:
         self._count += 1
         task = f"{self._label}-{self._count}"
         self._sent[task] = time.perf_counter()
-        await self._socket.send(FRAME % (self._count, task.encode(), self._count), text=True)
+        await self._socket.send(FRAME % (self._count, task.encode(), self._task), text=True)
 
     async def run(self, tasks: int, in_flight: int) -> float:
         """Keep `in_flight` tasks going until `tasks` are done; answers the seconds it took."""
@@ -89,7 +92,7 @@ class Driver:
 
 
 @contextlib.asynccontextmanager
-async def driver(running: up.Running, label: str) -> AsyncIterator[Driver]:
+async def driver(running: up.Running, label: str, task: bytes = NOOP_TASK) -> AsyncIterator[Driver]:
     """A driver connected to the gateway and following its own tasks' ends."""
     socket = await websockets.connect(
         running.url.replace("http", "ws", 1) + "/api/stream",
@@ -101,7 +104,7 @@ async def driver(running: up.Running, label: str) -> AsyncIterator[Driver]:
     await socket.send(
         '{"op":"subscribe","ref":0,"sub":"d","to":"tasks","types":["job.done"]}', text=True
     )
-    one = Driver(socket, label)
+    one = Driver(socket, label, task)
     listening = asyncio.create_task(one.listen())
     try:
         yield one

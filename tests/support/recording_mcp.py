@@ -2,6 +2,7 @@
 
 One JSON line when a call begins and one when it ends, appended to the file RECORDING_FILE names.
 Task and attempt are the executor's own stamp (`_meta`), or else the arguments.
+RECORDING_MISBEHAVE makes it a sick server; see `Sickness`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import asyncio
 import contextlib
 import json
 import os
+import random
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +24,43 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
 FILE = "RECORDING_FILE"
+MISBEHAVE = "RECORDING_MISBEHAVE"
 READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
 WRITES = ToolAnnotations(read_only_hint=False, idempotent_hint=False)
 
+
+class Sickness:
+    """How this server misbehaves: a JSON object of shares from 0 to 1, all by the same `seed`.
+
+    `hang`, `exit` and `fail` are for calls of `work`, decided by task and attempt. `refuse` is for
+    starts; a server that starts lives for `life_s` seconds, a pair of bounds.
+    """
+
+    def __init__(self, text: str) -> None:
+        known: dict[str, Any] = json.loads(text or "{}")
+        self._seed = known.get("seed", 0)
+        self._shares = {name: float(known.get(name, 0)) for name in ("hang", "exit", "fail")}
+        self._refuse = float(known.get("refuse", 0))
+        self._life_s = known.get("life_s")
+
+    def of_call(self, task: object, attempt: object) -> str:
+        """What becomes of this call: hang, exit, fail, or nothing."""
+        roll = random.Random(f"{self._seed}.{task}.{attempt}").random()
+        for name, share in self._shares.items():
+            if roll < share:
+                return name
+            roll -= share
+        return ""
+
+    def life_s(self, starts: int) -> float | None:
+        """Seconds until the server ends after so many starts before; 0: at once, None: never."""
+        dice = random.Random(f"{self._seed}.{starts}")
+        if dice.random() < self._refuse:
+            return 0.0
+        return None if self._life_s is None else dice.uniform(*self._life_s)
+
+
+sickness = Sickness(os.environ.get(MISBEHAVE, ""))
 server = MCPServer("recorder", version="1.0.0", log_level="WARNING")
 
 
@@ -71,6 +109,13 @@ async def work(
 ) -> dict[str, Any]:
     """Take `ms` milliseconds and say who called."""
     with recorded("work", context, task=task, attempt=attempt, ms=ms):
+        match sickness.of_call(task, attempt):
+            case "hang":
+                await asyncio.Event().wait()
+            case "exit":
+                os._exit(3)
+            case "fail":
+                raise ToolError("it is not well")
         await passed(ms / 1000)
     return {"task": task, "attempt": attempt, "pid": os.getpid()}
 
@@ -120,14 +165,35 @@ async def read(context: Context[Any], path: str) -> str:
 
 
 @server.tool(annotations=READ_ONLY)
-async def progress(context: Context[Any], steps: int = 3) -> int:
-    """Report progress at each step."""
-    with recorded("progress", context, steps=steps):
+async def progress(context: Context[Any], steps: int = 3, ms: float = 0.0) -> int:
+    """Report progress at each step, `ms` milliseconds apart."""
+    with recorded("progress", context, steps=steps, ms=ms):
         for step in range(steps):
             await context.report_progress(step + 1, steps, f"step {step + 1}")
+            await passed(ms / 1000)
     return steps
 
 
-if __name__ == "__main__":
-    write(event="server", tool="", task="", attempt=0)
+def starts() -> int:
+    """Servers that have written to this file so far."""
+    try:
+        return Path(os.environ.get(FILE, "")).read_text().count('"event": "server"')
+    except OSError:
+        return 0
+
+
+def live() -> None:
+    """Serve, for as long as it lives."""
+    life_s = sickness.life_s(starts())
+    write(event="server", tool="", task="", attempt=0, life_s=life_s)
+    if life_s == 0:
+        sys.exit("it does not feel like starting")
+    if life_s is not None:
+        dying = threading.Timer(life_s, os._exit, [4])
+        dying.daemon = True
+        dying.start()
     server.run("stdio")
+
+
+if __name__ == "__main__":
+    live()
