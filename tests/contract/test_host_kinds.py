@@ -59,6 +59,22 @@ async def test_a_call_is_answered_and_known_as_made(each: Bench) -> None:
     assert call.called is True
 
 
+MEDIA = [
+    {"type": "text", "text": "ä", "annotations": {"priority": 0.5}},
+    {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"},
+    {"type": "audio", "data": "UklGRg==", "mimeType": "audio/wav"},
+    {"type": "resource_link", "name": "a", "uri": "file:///a.txt", "size": 3},
+    {"type": "resource", "resource": {"uri": "mem://t", "mimeType": "text/plain", "text": "t"}},
+    {"type": "resource", "resource": {"uri": "mem://b", "blob": "AAE="}},
+]
+
+
+@pytest.mark.parametrize("each", [STDIO, HTTP, HTTP_LEGACY, EXECUTE], indirect=True)
+async def test_every_kind_of_content_is_kept_as_it_came(each: Bench) -> None:
+    value = await each.open().call(each.call("media"))
+    assert value == {"content": MEDIA, "structured": None, "is_error": False}
+
+
 async def test_many_calls_run_at_once(each: Bench) -> None:
     session = each.open()
     await session.call(each.call())

@@ -21,7 +21,18 @@ from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ToolAnnotations
+from mcp_types import (
+    Annotations,
+    AudioContent,
+    BlobResourceContents,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+    ToolAnnotations,
+)
 
 FILE = "RECORDING_FILE"
 MISBEHAVE = "RECORDING_MISBEHAVE"
@@ -155,6 +166,25 @@ async def big(context: Context[Any], bytes: int = 100_000) -> str:
     """Return a text of this size."""
     with recorded("big", context, bytes=bytes):
         return "x" * bytes
+
+
+@server.tool(annotations=READ_ONLY, structured_output=False)
+async def media(context: Context[Any]) -> list[ContentBlock]:
+    """Return one item of every kind."""
+    with recorded("media", context):
+        return [
+            TextContent(type="text", text="ä", annotations=Annotations(priority=0.5)),
+            ImageContent(type="image", data="iVBORw0KGgo=", mime_type="image/png"),
+            AudioContent(type="audio", data="UklGRg==", mime_type="audio/wav"),
+            ResourceLink(type="resource_link", name="a", uri="file:///a.txt", size=3),
+            EmbeddedResource(
+                type="resource",
+                resource=TextResourceContents(uri="mem://t", text="t", mime_type="text/plain"),
+            ),
+            EmbeddedResource(
+                type="resource", resource=BlobResourceContents(uri="mem://b", blob="AAE=")
+            ),
+        ]
 
 
 @server.tool(annotations=READ_ONLY)

@@ -41,6 +41,7 @@ TYPES: dict[str, Steps] = {
     "hang": [{"tool": "hang"}],
     "die": [{"tool": "die"}],
     "big": [{"tool": "big", "arguments": {"bytes": "$input.bytes"}}],
+    "media": [{"tool": "media"}],
 }
 """One task type for each of the recorder's tools."""
 SCHEMAS: dict[str, dict[str, Any]] = {"work": {"properties": {"ms": {"type": "number"}}}}
