@@ -35,8 +35,7 @@ $(READY): requirements-dev.txt pyproject.toml
 demo: $(READY) ## run a real task on a real MCP server and show every step
 	@$(BIN)/metamcp demo
 
-test: lint types ## lint, types and all tests
-	@$(BIN)/python -m pytest -q
+test: lint types unit acceptance ## lint, types and all tests
 
 lint: $(READY) ## ruff
 	@$(BIN)/ruff check --quiet --output-format=concise .
@@ -44,8 +43,8 @@ lint: $(READY) ## ruff
 types: $(READY) ## mypy --strict over contracts and services
 	@$(BIN)/mypy --no-error-summary
 
-unit: $(READY) ## the tests that start no services
-	@$(BIN)/python -m pytest -q -m "not acceptance"
+unit: $(READY) ## the tests that start no services, two at a time
+	@$(BIN)/python -m pytest -q -n 2 -m "not acceptance"
 
 acceptance: $(READY) ## the tests that start the real services
 	@$(BIN)/python -m pytest -q -m acceptance

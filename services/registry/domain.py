@@ -12,10 +12,9 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from contracts.facts import AnyFact, HostFact, McpHealth, McpRegistered, McpRemoved
-from contracts.host import Capability, HealthStatus, Host, Tool
+from contracts.host import MANIFEST, Capability, HealthStatus, Host, Tool
 from contracts.wire import Breaker
 
-MANIFEST = "manifest"
 DISABLED = "disabled: the manifest or METAMCP_REGISTRY_DISABLED says so"
 RECOVERING = "recovering: it answers again; one more good probe makes it healthy"
 HEARD_S = 10.0

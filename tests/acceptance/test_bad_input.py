@@ -10,19 +10,25 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from tests.support.system import System, system
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.timeout(240),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
 def call(tool: str, **arguments: Any) -> dict[str, Any]:
     return {"tool": tool, "arguments": arguments}
 
 
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[System]:
-    async with system(tmp_path, {"one": 8}) as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def one(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """One orchestrator for all: whatever they send it, it serves the next one."""
+    async with system(tmp_path_factory.mktemp("bad"), {"one": 8}) as running:
         yield running
 
 

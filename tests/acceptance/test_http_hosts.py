@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import pytest_asyncio
 
 from contracts.facts import JobDone, JobSigned, TaskRouted
 from services import keys
@@ -18,7 +19,11 @@ from tests.support import space
 from tests.support.http_mcp import HttpServer, http_server
 from tests.support.system import System, system, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.timeout(180),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 MANIFEST = """
 [hosts.web]
@@ -48,8 +53,8 @@ class World(NamedTuple):
     heavy: space.Space
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+@contextlib.asynccontextmanager
+async def running(tmp_path: Path) -> AsyncIterator[World]:
     """An orchestrator with both hosts; the Space trusts its key."""
     record, data = tmp_path / "web.jsonl", tmp_path / "data"
     key = keys.load_or_create(keys.key_path(data))
@@ -66,6 +71,20 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         one = await stack.enter_async_context(system(tmp_path, {"one": 2}, extra=manifest))
         await until(lambda: healthy(one, {"web", space.HOST}))
         yield World(one, web, record, heavy)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One for all tests that do it no harm."""
+    async with running(tmp_path_factory.mktemp("world")) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own(tmp_path: Path) -> AsyncIterator[World]:
+    """One of this test alone."""
+    async with running(tmp_path) as one:
+        yield one
 
 
 async def healthy(one: System, wanted: set[str]) -> bool:
@@ -85,7 +104,7 @@ async def test_heavy_work_runs_on_the_space_with_a_permit(world: World) -> None:
     task = await one.submit("work", input={"ms": 5}, is_heavy=True)
     found = await one.finished(task)
     assert (found["status"], found["host"]) == ("succeeded", space.HOST), found
-    (call,) = world.heavy.calls()
+    (call,) = world.heavy.calls_of(task)
     assert call["tool"] == "work"
     facts = [r.fact for r in await one.facts() if getattr(r.fact, "task", "") == task]
     routed = next(fact for fact in facts if isinstance(fact, TaskRouted))
@@ -115,18 +134,14 @@ async def test_a_result_of_20_mb_comes_back_from_the_space_as_a_verified_pointer
     assert hashlib.sha256(download.content).hexdigest() == pointer["sha256"]
 
 
-async def test_the_space_may_be_killed_in_mid_call_and_nothing_runs_twice(
-    world: World, tmp_path: Path
-) -> None:
-    one = world.one
-    task = await one.submit(
-        "work", input={"ms": 60_000}, is_heavy=True, timeout_s=20, deadline_s=25
-    )
-    await world.heavy.until_called(1)
-    await world.heavy.kill()
+async def test_the_space_may_be_killed_in_mid_call_and_nothing_runs_twice(own: World) -> None:
+    one = own.one
+    task = await one.submit("work", input={"ms": 60_000}, is_heavy=True, timeout_s=5, deadline_s=7)
+    await own.heavy.until_called(1)
+    await own.heavy.kill()
     found = await one.finished(task)
     assert found["status"] in ("failed", "timed_out"), found
-    assert len(world.heavy.calls()) == 1
+    assert len(own.heavy.calls()) == 1
 
 
 @pytest.mark.parametrize("where", ["web", "space"])
@@ -177,9 +192,9 @@ async def test_progress_of_a_tool_reaches_a_websocket_live(world: World) -> None
     assert seen[-1]["progress"] == seen[-1]["total"] == 3
 
 
-async def test_a_web_host_that_is_gone_for_a_while_serves_again(world: World) -> None:
-    one = world.one
-    await world.web.kill()
+async def test_a_web_host_that_is_gone_for_a_while_serves_again(own: World) -> None:
+    one = own.one
+    await own.web.kill()
     task = await one.submit(
         host="web",
         input={"tool": "echo", "arguments": {"text": "back"}},
@@ -191,7 +206,7 @@ async def test_a_web_host_that_is_gone_for_a_while_serves_again(world: World) ->
         return "last_failure" in await one.task(task) or not await healthy(one, {"web"})
 
     await until(tried)
-    await world.web.start()
+    await own.web.start()
     found = await one.finished(task)
     assert found["status"] == "succeeded", found
-    assert len(written(world.record, "start")) == 1
+    assert len(written(own.record, "start")) == 1
