@@ -145,6 +145,11 @@ def done(user: str, task: str) -> str:
     return f"job.done.{user}.{task}.end"
 
 
+def preferences(user: str, host: str) -> str:
+    """Filter that selects all this user has said about this host; the newest of it holds."""
+    return f"mcp.preferred.{user}.{host}.*"
+
+
 def of_user(user: str) -> tuple[str, ...]:
     """Filters that select all facts of one user's tasks."""
     return (f"task.*.{user}.>", f"job.*.{user}.>", f"result.*.{user}.>")

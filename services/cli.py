@@ -21,6 +21,7 @@ from services import (
     cli_hosts,
     cli_keys,
     cli_log,
+    cli_prefer,
     cli_run,
     cli_tasks,
     telemetry,
@@ -64,7 +65,7 @@ COMMANDS = {
         ("result", cli_tasks.result),
         ("cancel", cli_tasks.cancel),
     ),
-    "Hosts": (("hosts", cli_hosts.hosts),),
+    "Hosts": (("hosts", cli_hosts.hosts), ("prefer", cli_prefer.prefer)),
     "Log": (("replay", cli_log.replay), ("audit", cli_log.audit), ("keys", cli_keys.keys)),
     "Other": (("provision", cli_run.provision), ("version", version)),
 }

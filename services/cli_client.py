@@ -167,6 +167,15 @@ class Api:
             )
         )
 
+    async def put(self, path: str, body: Any) -> Any:
+        """Send JSON in the place of what is there and return `data` of the answer."""
+        content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
+        return _data(await self._send("PUT", path, content=content, headers=headers))
+
+    async def delete(self, path: str) -> Any:
+        """Take away what is there and return `data` of the answer."""
+        return _data(await self._send("DELETE", path))
+
     async def put_blob(self, content: bytes) -> Any:
         """Store bytes as an input; the answer is the pointer to name as `input_pointer`."""
         headers = {"Content-Type": "application/json"}

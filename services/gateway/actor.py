@@ -1,4 +1,4 @@
-"""The desk: takes tasks and cancellations, and calls accepted only what is on disk.
+"""The desk: takes tasks, cancellations and preferences; accepted is only what is on disk.
 
 Every door (HTTP, websocket, NATS) comes here; the rules are in `domain`.
 """
@@ -6,12 +6,13 @@ Every door (HTTP, websocket, NATS) comes here; the rules are in `domain`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
 from contracts import subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import Record, TaskCreated
+from contracts.facts import McpPreferred, Record, TaskCreated
 from contracts.ids import is_token
 from contracts.result import INLINE_LIMIT, Pointer
 from contracts.status import TaskView, fold
@@ -29,6 +30,8 @@ IN_FLIGHT = 4096
 """Submissions at once; more wait for a place."""
 MOST_USERS = 10_000
 TASK_FACTS = 1000
+TRIES = 10
+"""How often a preference is decided again because another request was first."""
 
 
 class Unanswered(Rejected):
@@ -107,6 +110,41 @@ class Desk:
             raise Unanswered(task) from error
         self._remember(user, seq)
         return seq
+
+    async def prefer(
+        self, user: str, host: str, weight: float | None, *, usable: bool, trace: str = ""
+    ) -> int:
+        """Store how much a user wants a host (None: no matter); return the fact's sequence.
+
+        What holds already is not stored again: its sequence then, 0 if nothing was ever said.
+        Raises Rejected(NOT_FOUND, CONFLICT, UNAVAILABLE).
+        """
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                seq = await self._prefer(user, host, weight, usable, trace)
+        except (TimeoutError, LogUnavailable) as error:
+            raise Rejected(
+                Reason.UNAVAILABLE,
+                f"the log does not answer; what you said about host {host} may have been stored all"
+                " the same. Send it again: that is safe",
+            ) from error
+        self._remember(user, seq)
+        return seq
+
+    async def _prefer(
+        self, user: str, host: str, weight: float | None, usable: bool, trace: str
+    ) -> int:
+        for _ in range(TRIES):
+            last = await self._log.last(subjects.preferences(user, host))
+            said = last.fact if last and isinstance(last.fact, McpPreferred) else None
+            fact = domain.prefer(self.origin(user, "api"), host, said, weight, usable=usable)
+            if fact is None:
+                return last.seq if last else 0
+            with contextlib.suppress(AlreadyRecorded):
+                return await self._log.append(fact, trace=trace)
+        raise Rejected(
+            Reason.CONFLICT, f"other requests change what you say about host {host}: try again"
+        )
 
     async def view(self, user: str, task: str) -> TaskView | None:
         """Return a task as the log has it now; None if this user has no such task."""

@@ -13,7 +13,7 @@ import msgspec
 
 from contracts import facts, subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import AnyFact, Record, TaskCancelled, TaskCreated
+from contracts.facts import AnyFact, McpPreferred, Record, TaskCancelled, TaskCreated
 from contracts.host import Execute, Host
 from contracts.ids import check_token, is_token
 from contracts.nesting import MAX_DEPTH, too_deep
@@ -41,6 +41,12 @@ class TaskBody(TaskRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     priority: Priority | Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = Priority.NORMAL  # type: ignore[assignment]
 
 
+class Weight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much a user wants tasks to go to a host: 0 (avoid) to 1 (prefer)."""
+
+    weight: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
 class Origin(NamedTuple):
     """Where a request comes from: the user, by which door, and the ids its fact will carry."""
 
@@ -51,6 +57,7 @@ class Origin(NamedTuple):
 
 
 _body: msgspec.json.Decoder[TaskBody] = msgspec.json.Decoder(TaskBody)
+_weight: msgspec.json.Decoder[Weight] = msgspec.json.Decoder(Weight)
 
 
 def check_depth(data: bytes, what: str, limit: int = MAX_DEPTH) -> None:
@@ -206,6 +213,40 @@ def cancel(origin: Origin, view: TaskView | None, task: str) -> TaskCancelled:
     if view.over:
         raise Rejected(Reason.ALREADY_OVER, f"task {task} is over: {view.status}")
     return TaskCancelled(id=origin.fact_id, by=origin.by, user=origin.user, task=task)
+
+
+def parse_weight(data: bytes) -> float:
+    """Read a preference sent from outside. Raises Rejected(BAD_REQUEST) that shows the form."""
+    try:
+        return _weight.decode(data).weight
+    except UNREADABLE as error:
+        raise Rejected(
+            Reason.BAD_REQUEST, f'not a preference like {{"weight": 0.5}}, 0 to 1: {error}'
+        ) from None
+
+
+def prefer(
+    origin: Origin, host: str, last: McpPreferred | None, weight: float | None, *, usable: bool
+) -> McpPreferred | None:
+    """Return the fact that makes `weight` hold; None if it holds already.
+
+    `last` is what this user said about the host before. What was said can be taken back (`weight`
+    None) even if the host has gone. Raises Rejected(NOT_FOUND) for a host that is not `usable`.
+    """
+    said = last.weight if last else None
+    taken_back = weight is None and said is not None
+    if not usable and not taken_back:
+        raise Rejected(Reason.NOT_FOUND, f"there is no host {host}")
+    if weight == said:
+        return None
+    return McpPreferred(
+        id=origin.fact_id,
+        by=origin.by,
+        user=origin.user,
+        host=host,
+        k=last.k + 1 if last else 1,
+        weight=weight,
+    )
 
 
 class Audience(NamedTuple):

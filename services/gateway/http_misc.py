@@ -19,7 +19,14 @@ from litestar.params import QueryParameter
 from litestar.plugins import OpenAPISchemaPlugin
 
 from contracts.result import Pointer
-from services.gateway import domain, http_errors, http_hosts, http_parts, http_tasks
+from services.gateway import (
+    domain,
+    http_errors,
+    http_hosts,
+    http_parts,
+    http_preferences,
+    http_tasks,
+)
 from services.gateway import projection as tables
 from services.gateway.domain import AUDITOR
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
@@ -192,6 +199,7 @@ def build(parts: Parts, open_streams: Any) -> Litestar:
         [
             *http_tasks.ROUTES,
             http_hosts.router(parts.host_logs),
+            http_preferences.router(),
             *(index, health, list_hosts, put_blob_limited, make_ticket, jwks),
         ],
         dependencies={

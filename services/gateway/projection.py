@@ -1,4 +1,4 @@
-"""The gateway's tables: tasks for lists, hosts with their health, public keys.
+"""The gateway's tables: tasks for lists, hosts with their health, preferences, public keys.
 
 `apply` is pure and does not depend on how the log is cut into batches.
 """
@@ -19,7 +19,7 @@ from contracts.status import Status, of_outcome
 from contracts.task import Priority
 from services.projection import Change, Projection
 
-VERSION = 2
+VERSION = 3
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS tasks (
         user TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, priority TEXT NOT NULL,
@@ -33,6 +33,9 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS hosts (
         id TEXT PRIMARY KEY, owner TEXT, seq INTEGER NOT NULL, spec TEXT NOT NULL,
         status TEXT NOT NULL, reason TEXT NOT NULL, latency_ms REAL NOT NULL, checked_at REAL)""",
+    """CREATE TABLE IF NOT EXISTS preferences (
+        user TEXT NOT NULL, host TEXT NOT NULL, weight REAL NOT NULL, since REAL NOT NULL,
+        PRIMARY KEY (user, host)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS keys (
         kid TEXT PRIMARY KEY, seq INTEGER NOT NULL, jwk TEXT NOT NULL,
         replaced_at REAL, expires REAL NOT NULL)""",
@@ -50,6 +53,8 @@ _INSERT_HOST = """INSERT INTO hosts VALUES (?, ?, ?, ?, 'unknown', '', 0, NULL)
 _CHANGE_HEALTH = """UPDATE hosts SET status = ?, reason = ?, latency_ms = ?, checked_at = ?
     WHERE id = ?"""
 _DELETE_HOST = "DELETE FROM hosts WHERE id = ?"
+_PUT_PREFERENCE = "INSERT OR REPLACE INTO preferences VALUES (?, ?, ?, ?)"
+_DELETE_PREFERENCE = "DELETE FROM preferences WHERE user = ? AND host = ?"
 _INSERT_KEY = "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, NULL, 0)"
 _REPLACE_KEY = "UPDATE keys SET replaced_at = ? WHERE kid = ?"
 _USE_KEY = "UPDATE keys SET expires = max(expires, ?) WHERE kid = ?"
@@ -99,6 +104,16 @@ class HostView(Host, frozen=True, kw_only=True, omit_defaults=True):
     seq: int
     """Sequence of its registration."""
     health: HostHealth
+
+
+class Preference(msgspec.Struct, frozen=True):
+    """What a user has said about a host and not taken back."""
+
+    host: str
+    weight: float
+    """0 (avoid) to 1 (prefer)."""
+    since: float
+    """Log time, seconds since the epoch."""
 
 
 class Query(NamedTuple):
@@ -168,7 +183,9 @@ def apply(records: list[Record]) -> list[Change]:
                 rest.append(_small(record, fact))
             case facts.LogKey():
                 keys.announced(record, fact)
-            case facts.McpPreferred() | facts.LogRouter() | facts.LogSealed():
+            case facts.McpPreferred():
+                rest.append(_preference(record, fact))
+            case facts.LogRouter() | facts.LogSealed():
                 continue
             case _:
                 _apply_task(tasks.setdefault((fact.user, fact.task), _Task()), record, fact)
@@ -252,6 +269,12 @@ def _small(record: Record, fact: facts.HostFact) -> Change:
             return Change(_CHANGE_HEALTH, [row])
 
 
+def _preference(record: Record, fact: facts.McpPreferred) -> Change:
+    if fact.weight is None:
+        return Change(_DELETE_PREFERENCE, [(fact.user, fact.host)])
+    return Change(_PUT_PREFERENCE, [(fact.user, fact.host, fact.weight, record.at)])
+
+
 async def list_tasks(projection: Projection, query: Query) -> list[TaskRow]:
     """Return a page of a user's tasks, newest first."""
     where, params = ["user = ?"], [query.user]
@@ -293,6 +316,22 @@ def _host_view(row: tuple[Any, ...]) -> HostView:
     host = msgspec.json.decode(row[0], type=Host)
     health = HostHealth(HealthStatus(row[2]), *row[3:])
     return HostView(**msgspec.structs.asdict(host), seq=row[1], health=health)
+
+
+async def list_preferences(projection: Projection, user: str) -> list[Preference]:
+    """Return what this user has said about hosts, by host."""
+    rows = await projection.query(
+        "SELECT host, weight, since FROM preferences WHERE user = ? ORDER BY host", (user,)
+    )
+    return [Preference(*row) for row in rows]
+
+
+async def may_use(projection: Projection, user: str, host: str) -> bool:
+    """Tell whether the host exists and is for this user."""
+    found = await projection.query(
+        "SELECT 1 FROM hosts WHERE id = ? AND (owner IS NULL OR owner = ?)", (host, user)
+    )
+    return bool(found)
 
 
 async def owners(projection: Projection) -> dict[str, str | None]:
