@@ -1,5 +1,7 @@
 """A circuit breaker: when the calls of a host fail in a row, it gets none for a while, then one.
 
+The others wait for how that one ends: a host that works slowly must not fail them all.
+
 Pure: no clock, no randomness, no I/O. Times are monotonic seconds and come in as values.
 """
 
@@ -28,6 +30,8 @@ class Rules(NamedTuple):
     """Closed for so long, it begins with `first_s` again."""
     patience_s: float = 1.0
     """A call that was given less time than this proves nothing when its time is up."""
+    trial_s: float = 10.0
+    """How long calls wait for the end of a trial; then the host is there, and may have one more."""
 
 
 RULES = Rules()
@@ -41,7 +45,7 @@ class State(StrEnum):
     OPEN = "open"
     """It lets none through."""
     HALF_OPEN = "half_open"
-    """It lets one through and waits for how that ends."""
+    """It lets one through, and others only when that one takes long."""
 
 
 class Verdict(StrEnum):
@@ -84,7 +88,7 @@ class Breaker:
         """When it is half open; None while it is closed."""
         self._openings = 0
         self._closed_at = 0.0
-        self._trial = False
+        self._trials = 0
         self._era: Ticket = 0
 
     def state(self, now: float) -> State:
@@ -93,21 +97,19 @@ class Breaker:
             return State.CLOSED
         return State.OPEN if now < self.until else State.HALF_OPEN
 
-    def refuses(self, now: float) -> bool:
-        """Tell whether a call would be let through now; nothing changes."""
-        match self.state(now):
-            case State.CLOSED:
-                return False
-            case State.OPEN:
-                return True
-            case State.HALF_OPEN:
-                return self._trial
+    def tried(self, now: float) -> bool:
+        """Whether a trial is under way, whose end a call has to wait for."""
+        return self.state(now) is State.HALF_OPEN and self._trials > 0
 
-    def admit(self, now: float) -> Ticket | None:
-        """Let a call through; None: it may not. While half open, the first one is the trial."""
-        if self.refuses(now):
+    def admit(self, now: float, *, waited: bool = False) -> Ticket | None:
+        """Let a call through; None: it may not. While half open, the first one is the trial.
+
+        `waited`: it has waited `trial_s` for the end of a trial.
+        """
+        state = self.state(now)
+        if state is State.OPEN or (self.tried(now) and not waited):
             return None
-        self._trial = self.until is not None
+        self._trials += state is State.HALF_OPEN
         return self._era
 
     def succeeded(self, ticket: Ticket, now: float) -> None:
@@ -136,14 +138,14 @@ class Breaker:
         self.until = now + self._open_s(jitter)
 
     def dropped(self, ticket: Ticket) -> None:
-        """A call ended without saying anything about the host: if it was the trial, another may
+        """A call ended without saying anything about the host: if it was a trial, another may
         be."""
-        if ticket == self._era:
-            self._trial = False
+        if ticket == self._era and self._trials:
+            self._trials -= 1
 
     def _turn(self) -> None:
         self._era += 1
-        self._trial = False
+        self._trials = 0
 
     def _open_s(self, jitter: float) -> float:
         full = self._rules.first_s * 2.0 ** min(self._openings - 1, 30)

@@ -48,26 +48,41 @@ class Guard:
         self.seq = seq
         self.breaker = Breaker(rules)
         self._patience_s = rules.patience_s
+        self._trial_s = rules.trial_s
+        self._ended = asyncio.Event()
+        """Set, and replaced, when a call ends."""
         self._clock = clock
         self._changed = changed
         self._told: tuple[State, int] = (State.CLOSED, 0)
         self._told_at = 0.0
 
     def check(self) -> None:
-        """Raise HostError(UNREACHABLE) if a call would not be let through now."""
+        """Raise HostError(UNREACHABLE) while the breaker is open."""
         now = self._clock()
-        if self.breaker.refuses(now):
+        if self.breaker.state(now) is State.OPEN:
             raise self._refusal(now)
 
+    async def turn(self) -> bool:
+        """Wait while a trial is under way, for a limited time; True if it has not ended by then.
+
+        Raises HostError(UNREACHABLE) if the trial has failed.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._trial_s):
+                while self.breaker.tried(self._clock()):
+                    await self._ended.wait()
+        self.check()
+        return self.breaker.tried(self._clock())
+
     @contextlib.contextmanager
-    def watch(self, call: Call, deadline: float) -> Iterator[None]:
+    def watch(self, call: Call, deadline: float, *, waited: bool = False) -> Iterator[None]:
         """Let one call through and learn from its end. Raises HostError(UNREACHABLE).
 
         `deadline` is the monotonic time at which the caller cancels the call: only then is that
-        the host's fault.
+        the host's fault. `waited` is what `turn` has said just before.
         """
         began = self._clock()
-        ticket = self.breaker.admit(began)
+        ticket = self.breaker.admit(began, waited=waited)
         if ticket is None:
             raise self._refusal(began)
         found, kind = Verdict.NOTHING, FailureKind.LOST
@@ -124,6 +139,8 @@ class Guard:
                 self.breaker.failed(ticket, kind, now, random.random())
             case Verdict.NOTHING:
                 self.breaker.dropped(ticket)
+        self._ended.set()
+        self._ended = asyncio.Event()
         if self.breaker.until != until:
             self._log(now)
             self._changed()

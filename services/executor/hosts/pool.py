@@ -59,10 +59,11 @@ class Door:
         self.inside += 1
         try:
             async with self._places:
+                waited = await self._guard.turn()
                 room = self._room(bearer)
                 room.inside += 1
                 try:
-                    with self._guard.watch(call, call.deadline):
+                    with self._guard.watch(call, call.deadline, waited=waited):
                         return await room.session.call(call)
                 finally:
                     room.inside -= 1

@@ -111,6 +111,20 @@ def test_a_trial_that_says_nothing_makes_way_for_another() -> None:
     assert breaker.admit(now) is not None
 
 
+def test_who_has_waited_long_enough_for_a_trial_is_let_through_beside_it() -> None:
+    breaker, now = opened()
+    assert breaker.admit(now, waited=True) is None, "never while it is open"
+    assert breaker.until is not None
+    now = breaker.until
+    first, second = breaker.admit(now), breaker.admit(now, waited=True)
+    assert first is not None
+    assert second is not None
+    breaker.dropped(first)
+    assert breaker.admit(now) is None, "the second is still under way"
+    breaker.failed(second, CUT, now, 0.5)
+    assert breaker.state(now) is State.OPEN
+
+
 FAULT, ANSWERS, NOTHING = Verdict.FAULT, Verdict.ANSWERS, Verdict.NOTHING
 
 

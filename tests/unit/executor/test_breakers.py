@@ -47,7 +47,8 @@ class Door:
 
     async def call(self, call: Call, deadline: float = FOREVER) -> Any:
         self.guard.check()
-        with self.guard.watch(call, deadline):
+        waited = await self.guard.turn()
+        with self.guard.watch(call, deadline, waited=waited):
             self.calls += 1
             return await self.session.call(call)
 
@@ -102,16 +103,44 @@ async def test_the_first_good_call_after_its_time_closes_it(
     await door.call(stdio.call("echo"))
 
 
-async def test_one_call_tries_while_the_others_are_turned_away(
+async def test_one_call_tries_while_the_others_wait_for_its_end(
     door: Door, stdio: Bench, clock: Clock
 ) -> None:
     await open_it(door, stdio)
     clock.now += 1.2
     trial = asyncio.create_task(door.call(stdio.call("work", ms=300)))
     await stdio.until_written(TWO.failures + 1)
-    assert "One tries it now" in (await door.fails(stdio.call("echo"))).message
+    others = [asyncio.create_task(door.call(stdio.call("echo"))) for _ in range(5)]
     await trial
+    assert [other.done() for other in others] == [False] * 5
+    for other in others:
+        assert (await other)["is_error"] is False
     assert door.state() is State.CLOSED
+
+
+async def test_those_who_wait_for_a_trial_that_fails_are_turned_away(
+    door: Door, stdio: Bench, clock: Clock
+) -> None:
+    await open_it(door, stdio)
+    clock.now += 1.2
+    trial = asyncio.create_task(door.fails(stdio.call("die")))
+    others = [asyncio.create_task(door.fails(stdio.call("echo"))) for _ in range(3)]
+    assert (await trial).kind is FailureKind.CUT
+    for other in others:
+        assert ((await other).kind, (await other).called) == (FailureKind.UNREACHABLE, False)
+    assert door.calls == TWO.failures + 1
+
+
+async def test_a_trial_that_takes_long_holds_nobody_up_for_long(stdio: Bench, clock: Clock) -> None:
+    door = Door(Breakers(TWO._replace(trial_s=0.1), clock).of("h1", 7), stdio.open())
+    await open_it(door, stdio)
+    clock.now += 1.2
+    trial = asyncio.create_task(door.call(stdio.call("hang")))
+    await stdio.until_written(TWO.failures + 1)
+    assert (await door.call(stdio.call("echo")))["is_error"] is False
+    assert door.state() is State.CLOSED
+    trial.cancel()
+    await asyncio.wait([trial])
 
 
 async def test_a_trial_that_fails_keeps_it_open_for_longer(
