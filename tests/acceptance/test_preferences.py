@@ -58,7 +58,7 @@ async def test_tasks_go_where_their_user_wants_them(tmp_path: Path) -> None:
 
         async def healthy() -> bool:
             found: list[dict[str, Any]] = (await one.get("/api/mcps")).json()["data"]
-            return sum(host["health"]["status"] == "healthy" for host in found) == len(HOSTS)
+            return [host["health"]["status"] for host in found] == ["healthy"] * len(HOSTS)
 
         await until(healthy)
         tasks = []
