@@ -104,6 +104,8 @@ def _describe_other(record: Record) -> str:
         case facts.McpHealth():
             return f"{fact.host} is {fact.status} ({fact.latency_ms:.0f} ms) {fact.reason}"
         case facts.McpPreferred():
+            if fact.weight is None:
+                return f"{fact.user} takes back the preference for {fact.host}"
             return f"{fact.user} gives {fact.host} {fact.weight}"
         case _:
             return parse(record.subject).last

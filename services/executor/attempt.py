@@ -221,14 +221,15 @@ class Runner:
             call = attempt.call = await self._prepare(attempt, space)
             call.deadline = attempt.deadline
             value = await self._ports.pool.call(attempt.known, call)
+            # Nothing may be awaited in between: what lies in a file is removed by `keep`.
+            limit = attempt.known.host.limits.max_output_bytes
+            return await output.keep(value, routed.user, self._ports.blobs, limit)
         except (plan.BadInput, workspace.BadFiles, BlobMissing, BlobCorrupt) as error:
             raise HostError(FailureKind.BAD_INPUT, str(error)) from error
         except workspace.ForbiddenPath as error:
             raise HostError(FailureKind.FORBIDDEN_PATH, str(error)) from error
         finally:
             await space.remove()
-        limit = attempt.known.host.limits.max_output_bytes
-        return await output.keep(value, routed.user, self._ports.blobs, limit)
 
     async def _prepare(self, attempt: Attempt, space: workspace.Workspace) -> Call:
         routed, spec = attempt.routed, attempt.spec

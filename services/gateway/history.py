@@ -154,6 +154,6 @@ def _filters(subscription: Subscription) -> tuple[str, ...]:
         case "task":
             return subjects.of_task(subscription.user, subscription.task)
         case "hosts":
-            return (*subjects.HOSTS, f"mcp.preferred.{subscription.user}.>")
+            return (*subjects.HOSTS, subjects.preferences(subscription.user, "*"))
         case "all":
             return (">",)

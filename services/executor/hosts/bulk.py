@@ -27,7 +27,7 @@ T = TypeVar("T")
 MARK = "metamcp/spooled"
 """Key in a stand-in's `_meta`; its value is the token."""
 UNCLAIMED = 64
-"""Files kept at most for calls that have not taken theirs; those of cancelled calls stay behind."""
+"""Files kept for calls that were cancelled and take theirs no more; the oldest go first."""
 _CHUNK = 1024 * 1024
 _TEXT = 2000
 _NULL = msgspec.Raw(b"null")
@@ -53,11 +53,13 @@ class NoAnswer(ValueError):
 class Bulk:
     """The big answers of one session."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        """`limit`: bytes of the largest answer, counted as it comes over the wire."""
+    def __init__(self, folder: Path, limit: int, at_once: int = 1) -> None:
+        """`limit`: bytes of the largest answer, counted as it comes over the wire; `at_once`: calls
+        that may be under way, each of which must find its own."""
         self.in_memory = IN_MEMORY
         self._folder = folder
         self._limit = limit
+        self._most = at_once + UNCLAIMED
         self._kept: dict[str, Answer] = {}
         self._closed = False
 
@@ -77,15 +79,24 @@ class Bulk:
             whole.remove()
         token = spooled.path.name
         self._kept[token] = said.answer._replace(spooled=spooled)
-        while len(self._kept) > (0 if self._closed else UNCLAIMED):
+        while len(self._kept) > (0 if self._closed else self._most):
             self._remove(next(iter(self._kept)))
         result = {"content": [], "isError": True, "resultType": "complete", "_meta": {MARK: token}}
         return msgspec.json.encode({"jsonrpc": "2.0", "id": said.id, "result": result})
 
     def take(self, meta: Any) -> Answer | None:
-        """Return the answer that a result's `_meta` stands for; None if it is no stand-in."""
+        """Return the answer that a result's `_meta` stands for; None if it is no stand-in.
+
+        Raises HostError(CUT) if the answer is not kept any more: it must not pass for a tool's.
+        """
         token = meta.get(MARK) if isinstance(meta, dict) else None
-        return self._kept.pop(token, None) if isinstance(token, str) else None
+        if token is None:
+            return None
+        answer = self._kept.pop(token, None) if isinstance(token, str) else None
+        if answer is None:
+            message = "the host has answered, but its big answer is not kept any more"
+            raise HostError(FailureKind.CUT, message, called=True)
+        return answer
 
     def close(self) -> None:
         """Remove every file that nobody has taken, and those still to come."""

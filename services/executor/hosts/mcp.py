@@ -82,7 +82,9 @@ class McpSession:
     def __init__(self, opening: Opening, connect: Connect) -> None:
         self._host = opening.host
         self._spool = opening.spool
-        self._bulk = Bulk(opening.spool, opening.host.limits.max_output_bytes + MESSAGE_EXTRA)
+        limits = opening.host.limits
+        longest = limits.max_output_bytes + MESSAGE_EXTRA
+        self._bulk = Bulk(opening.spool, longest, limits.max_concurrency)
         self._connect = connect
         self._run: Run | None = None
         self._failures = 0

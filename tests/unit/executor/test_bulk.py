@@ -20,7 +20,7 @@ from contracts.host import Limits, Step, TaskBinding
 from contracts.result import Pointer
 from services.executor import output
 from services.executor.hosts import bulk
-from services.executor.hosts.base import Answer, Spooled
+from services.executor.hosts.base import Answer, HostError, Spooled
 from services.executor.hosts.bulk import Bulk
 from services.executor.spool import IN_MEMORY
 from services.mcp_message import TOO_LARGE, Incoming
@@ -86,7 +86,9 @@ def test_a_big_answer_is_kept_faithfully(
             "structured": structured,
             "is_error": is_error,
         }
-        assert kept.take(stand_in["result"]["_meta"]) is None, "it is handed out once"
+        with pytest.raises(HostError):  # It is handed out once.
+            kept.take(stand_in["result"]["_meta"])
+        assert kept.take({"other": 1}) is kept.take(None) is None
         found.spooled.remove()
 
     asyncio.run(run())
@@ -117,11 +119,15 @@ async def test_what_is_no_result_becomes_an_error_for_its_call(
 async def test_files_that_nobody_takes_are_few_and_end_with_the_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "UNCLAIMED", 2)
-    kept = Bulk(tmp_path, 2 * BIG)
-    for number in range(4):
-        await through(kept, answer(number, {"content": [filler()]}))
+    monkeypatch.setattr(bulk, "UNCLAIMED", 1)
+    kept = Bulk(tmp_path, 2 * BIG, at_once=1)
+    stand_ins = [
+        await through(kept, answer(number, {"content": [filler()]})) for number in range(4)
+    ]
     assert len(files(tmp_path)) == 2
+    with pytest.raises(HostError, match="not kept any more") as caught:
+        kept.take(stand_ins[0]["result"]["_meta"])
+    assert (caught.value.kind, caught.value.called) == (FailureKind.CUT, True)
     kept.close()
     assert files(tmp_path) == []
     await through(kept, answer(9, {"content": [filler()]}))
