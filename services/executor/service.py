@@ -53,6 +53,10 @@ async def serve(process_: process.Process, common: Common, settings: Settings) -
     for leftovers in (ports.workspaces, spool):
         await asyncio.to_thread(workspace.sweep, leftovers)
     executor = Executor(ports, hosts, settings, domain.Me(process_.instance, process_.incarnation))
+    warmer = Warmer(ports.pool, hosts.get)
+    if settings.warm_hosts:
+        # Before the first batch: of what is new there, hosts are told once.
+        hosts.on_known = warmer.add
     following = process_.spawn("executor-hosts", hosts.run(log_))
     process_.spawn("executor-beat", executor.beat())
     process_.spawn("executor-breakers", ports.pool.breakers.run(process_.instance, bus.publish))
@@ -62,8 +66,6 @@ async def serve(process_: process.Process, common: Common, settings: Settings) -
     process_.on_drain(lambda: _stop(following))
     process_.on_drain(executor.drain)
     if settings.warm_hosts:
-        warmer = Warmer(ports.pool, hosts.get)
-        hosts.on_known = warmer.add
         warming = process_.spawn("executor-warm", warmer.run())
         process_.on_drain(lambda: _stop(warming))
     log.info("executor_ready", slots=settings.slots, kid=signer.key.kid)

@@ -28,9 +28,13 @@ from contracts.result import Pointer
 from contracts.task import TaskSpec
 from services import process
 from services.bus import Bus
+from services.bus_all import answer_all
+from services.executor import service
+from services.executor.projection import Hosts
 from services.executor.service import serve
 from services.executor.settings import Settings
 from services.ids import new_id
+from services.log import Batch
 from services.log_nats import NatsLog
 from services.settings import Common
 from services.store import Blobs
@@ -145,6 +149,30 @@ async def test_servers_run_before_the_first_task(
     async with asyncio.timeout(10):
         while not (gone(first["pid"]) and gone(second["pid"])):
             await moment()
+
+
+async def test_hosts_known_before_all_is_running_are_started_too(
+    fresh_nats: NatsServer,
+    others: Others,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caught_up = asyncio.Event()
+    take = Hosts._take
+
+    def taken(self: Hosts, batch: Batch) -> None:
+        take(self, batch)
+        caught_up.set()
+
+    async def answer(*args: Any) -> None:
+        await caught_up.wait()
+        await answer_all(*args)
+
+    monkeypatch.setattr(Hosts, "_take", taken)
+    monkeypatch.setattr(service, "answer_all", answer)
+    await others.register(others.bench.host(tools=(Tool("echo"),)))
+    async with running(fresh_nats, tmp_path / "d"):
+        await others.bench.until_written(1, "server")
 
 
 async def test_servers_wait_for_a_task_if_the_operator_says_so(
