@@ -8,7 +8,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 MANIFEST = "manifest"
-"""`Host.source` of what the operator has written; all other hosts come from users."""
+"""`Host.source` of what stands in the operator's manifests."""
+COMMAND = "command"
+"""`Host.source` of what was added by command: the operator's without an owner, else a user's."""
+SPACE = "space"
+"""`Host.source` of what was found among a user's Spaces."""
+
 
 
 class Capability(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -173,3 +178,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name and version the server gave."""
     protocol: str = ""
     """MCP protocol version negotiated at discovery."""
+
+
+def operated(host: Host) -> bool:
+    """Whether the operator answers for this host; all others come from users."""
+    return host.source == MANIFEST or (host.source == COMMAND and host.owner is None)

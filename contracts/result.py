@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -15,7 +15,8 @@ class Pointer(msgspec.Struct, frozen=True, tag_field="kind", tag="pointer", omit
     """Where a blob lies and how to prove it is the right one."""
 
     uri: str
-    """`nats://<bucket>/<user>/<sha256>` for the object store."""
+    """`nats://<bucket>/<user>/<sha256>` for the object store;
+    `hf://datasets/<owner>/<name>@<revision>/<path>` for a Hugging Face Dataset."""
     sha256: str
     """Lower-case hex digest of the bytes; checked on every read."""
     size: int
@@ -35,6 +36,105 @@ class Inline(msgspec.Struct, frozen=True, tag_field="kind", tag="inline", omit_d
 
 
 Result: TypeAlias = Inline | Pointer
+
+
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A result's description; the bytes stand in the log (inline) or where `uri` says."""
+
+    task: str
+    user: str
+    kind: Literal["inline", "pointer"]
+    media_type: str
+    size: int
+    """Bytes."""
+    sha256: str
+    uri: str
+    """Empty for inline results."""
+    created: float
+    """Log time of `job.done`, seconds since the epoch."""
+    seq: int
+    """Sequence of `job.done`."""
+    host: str
+    attempt: int
+    deleted: str = ""
+    """Not empty: the bytes are gone, for this reason."""
+    expires: float = 0.0
+    """When the bytes will be deleted by policy, seconds since the epoch; 0: never."""
+
+
+class ResultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.results.get` and `cmd.results.verify`: one task of one user."""
+
+    user: str
+    task: str
+
+
+class ResultFound(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Answer of `cmd.results.get`: the description, and an inline result's value."""
+
+    result: Kept
+    value: msgspec.Raw = msgspec.Raw()
+    """Left out for pointers, and when the bytes are gone."""
+
+
+class ResultVerified(msgspec.Struct, frozen=True):
+    """Answer of `cmd.results.verify`: all bytes were read, and they are those that were stored."""
+
+    result: Kept
+    bytes_read: int
+
+
+class ResultListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.results.list`: a user's results, newest first."""
+
+    user: str
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+    cursor: int | None = None
+    """Below this sequence: the `cursor` of the page before."""
+    kind: Literal["inline", "object_store", "dataset"] | None = None
+    """Where the bytes are: in the log, in the object store, or in a Hugging Face Dataset."""
+    host: str | None = None
+    since: float | None = None
+    """Created at this time or later, seconds since the epoch."""
+    until: float | None = None
+    """Created before this time."""
+    deleted: bool | None = None
+    """Only those whose bytes are gone, or only those that are there."""
+
+
+class ResultPage(msgspec.Struct, frozen=True):
+    """Answer of `cmd.results.list`; `cursor` asks for the next page, None: there is none."""
+
+    results: tuple[Kept, ...]
+    cursor: int | None
+    total: int
+    """How many results match the filters, on all pages."""
+    size: int
+    """Bytes of all of them."""
+
+
+READ_BYTES = 512 * 1024
+"""Most bytes of one answer to `cmd.results.read`; the answer is the bytes alone."""
+
+
+class ResultRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.results.read`: a part of a result, from a copy whose digest was verified.
+
+    Shorter than asked for at the end only.
+    """
+
+    user: str
+    task: str
+    offset: Annotated[int, msgspec.Meta(ge=0)]
+    length: Annotated[int, msgspec.Meta(ge=1, le=READ_BYTES)] = READ_BYTES
+
+
+class ResultDelete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.results.delete`: remove the bytes; the answer is the result's description."""
+
+    user: str
+    task: str
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "deleted by its owner"
 
 
 def sha256_hex(data: bytes | msgspec.Raw) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from contracts import facts
+from contracts.account import Provider
 from contracts.facts import AnyFact
 
 STREAM = "METAMCP"
@@ -15,6 +16,11 @@ INTAKE_STREAM = "INTAKE"
 LIVE = "live."
 BLOBS_BUCKET = "METAMCP_BLOBS"
 LEASES_BUCKET = "METAMCP_LEASES"
+CREDENTIAL_BUCKETS = {
+    Provider.HUGGINGFACE: "METAMCP_HUGGINGFACE",
+    Provider.GITHUB: "METAMCP_GITHUB",
+}
+"""One for each provider, so that a service can be let at one of them alone; the key is the user."""
 EXECUTOR_DURABLE = "executor"
 INTAKE_DURABLE = "intake"
 

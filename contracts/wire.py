@@ -62,6 +62,31 @@ class HostLog(msgspec.Struct, frozen=True):
     lines: tuple[str, ...]
 
 
+class DiscoverRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.registry.discover`: look at this user's Spaces now."""
+
+    user: str
+
+
+class SpaceSeen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What discovery found in one Space."""
+
+    space: str
+    """`owner/name`."""
+    stage: str
+    """As the Hub says it: RUNNING, SLEEPING, BUILDING, ..."""
+    host: str = ""
+    """Id of the host it is registered as; empty: it is none."""
+    problem: str = ""
+    """Why it is none, or why what was known of it stands; empty: all is well."""
+
+
+class Discovered(msgspec.Struct, frozen=True):
+    """Answer to a `DiscoverRequest`."""
+
+    spaces: tuple[SpaceSeen, ...]
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """Answer to a submission: the task's id and the sequence of its `task.created`."""
 

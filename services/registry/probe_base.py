@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 import structlog
 
-from contracts.host import MANIFEST, Execute, Host, StreamableHttp
+from contracts.host import Execute, Host, StreamableHttp, operated
 from services.outbound import SPACES
 from services.registry.domain import Discovery
 from services.secrets import MissingSecret, Secrets
@@ -53,7 +53,7 @@ class Reach(NamedTuple):
 
     def guarded(self, host: Host) -> bool:
         """Whether calls to this host are kept to public addresses."""
-        return host.source != MANIFEST and not self.allow_private
+        return not operated(host) and not self.allow_private
 
     def bearer(self, host: Host) -> str | None:
         """The secret that the host's endpoint names: its owner's, else the shared one. Raises Sick.
@@ -64,7 +64,7 @@ class Reach(NamedTuple):
         if not isinstance(endpoint, StreamableHttp | Execute) or endpoint.bearer_from is None:
             return None
         try:
-            only_own = host.source != MANIFEST
+            only_own = not operated(host)
             return self.secrets.get(endpoint.bearer_from, host.owner, only_own=only_own)
         except MissingSecret as missing:
             # Users see the reason; where secrets lie is for the operator alone.

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from contracts.facts import FailureKind
-from contracts.host import MANIFEST, Execute
+from contracts.host import Execute, operated
 from services import outbound, outbound_site, telemetry
 from services.executor.hosts import execute_wire
 from services.executor.hosts.base import Call, HostError, Opening, Spooled
@@ -57,7 +57,7 @@ class ExecuteSession:
         try:
             self._site = Site(
                 outbound.resolve(endpoint.url, spaces=opening.spaces),
-                guarded=host.source != MANIFEST and not opening.allow_private,
+                guarded=not operated(host) and not opening.allow_private,
                 connections=host.limits.max_concurrency,
                 headers=endpoint.headers,
                 bearer=opening.bearer,

@@ -10,7 +10,7 @@ import mcp_types
 from mcp import MCPError
 
 from contracts.facts import FailureKind
-from contracts.host import MANIFEST, StreamableHttp
+from contracts.host import StreamableHttp, operated
 from services import outbound
 from services.executor.hosts.base import HostError, Opening
 from services.executor.hosts.bulk import Bulk
@@ -37,7 +37,7 @@ class HttpLine:
         """Raises OSError for an address that may not be called."""
         host, endpoint = opening.host, opening.host.endpoint
         assert isinstance(endpoint, StreamableHttp)
-        guarded = host.source != MANIFEST and not opening.allow_private
+        guarded = not operated(host) and not opening.allow_private
         headers = dict(endpoint.headers)
         if opening.bearer is not None:
             headers["authorization"] = f"Bearer {opening.bearer}"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.facts import FailureKind
-from contracts.host import MANIFEST, Execute, Host, StreamableHttp
+from contracts.host import Execute, Host, StreamableHttp, operated
 from services import telemetry
 from services.executor.breakers import Breakers, Guard
 from services.executor.hosts.base import Call, HostError, HostSession, Opening, Spooled
@@ -157,7 +157,7 @@ class Pool:
         if not isinstance(endpoint, StreamableHttp | Execute) or endpoint.bearer_from is None:
             return None
         try:
-            foreign = host.source != MANIFEST
+            foreign = not operated(host)
             return self._secrets.get(endpoint.bearer_from, user, only_own=foreign)
         except MissingSecret as missing:
             # Users see the message of a failure; where secrets lie is for the operator alone.
