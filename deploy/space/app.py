@@ -56,7 +56,7 @@ class Space:
         self._slots = chosen.max_concurrency or config.manifest["limits"]["max_concurrency"]
         self._work = chosen.state / "work"
         self._store = kept
-        self._runs = runs.Runs(kept, self._slots)
+        self._runs = runs.Runs(kept, self._slots, linger_s=chosen.linger_ms / 1000)
         self._server = Server(config, chosen.max_answer)
         self._fetching: asyncio.Task[None] | None = None
         self.app = Starlette(

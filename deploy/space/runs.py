@@ -17,7 +17,8 @@ from store import INLINE, Ask, Known, Store, Work
 from wire import Answer, Refused
 
 LINGER_S = 0.4
-"""A run that nobody waits for any more is cancelled after this: who was cut off may come back."""
+"""A run that nobody waits for any more is cancelled after this: who was cut off may come back.
+METAMCP_LINGER_MS may say another."""
 
 Call = Callable[[], Awaitable[Answer]]
 """Does the work. Cancelling it cancels the tool."""
@@ -105,10 +106,18 @@ class Seat:
 class Runs:
     """All runs of this Space."""
 
-    def __init__(self, store: Store, slots: int, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        slots: int,
+        *,
+        linger_s: float = LINGER_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """At most `slots` runs at the same time."""
         self._store = store
         self._slots = slots
+        self._linger_s = linger_s
         self._clock = clock
         self._running: dict[Work, _Run] = {}
         self._busy: set[asyncio.Task[None]] = set()
@@ -156,7 +165,7 @@ class Runs:
         """Somebody has left: cancel the run soon, if nobody else waits for it."""
         if self._unwanted(run) and run.linger is None:
             loop = asyncio.get_running_loop()
-            run.linger = loop.call_later(LINGER_S, self._abandon, run)
+            run.linger = loop.call_later(self._linger_s, self._abandon, run)
 
     def cut(self, run: _Run) -> None:
         """Stop a run. Its permits stay begun: what came of it is not known."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import permit
+from runs import LINGER_S
 
 MIB = 1024 * 1024
 _HOST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -34,6 +35,7 @@ class Settings(NamedTuple):
     keep_s: float
     keep_answers: int
     keep_bytes: int
+    linger_ms: int
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -55,6 +57,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         keep_s=_number(environment, "METAMCP_KEEP_S", 3600, least=0),
         keep_answers=_number(environment, "METAMCP_KEEP_ANSWERS", 10_000),
         keep_bytes=_number(environment, "METAMCP_KEEP_BYTES", 1024 * MIB),
+        linger_ms=_number(environment, "METAMCP_LINGER_MS", round(LINGER_S * 1000), most=60_000),
     )
     if settings.keep_bytes < settings.max_answer:
         raise BadSettings("METAMCP_KEEP_BYTES is less than METAMCP_MAX_ANSWER: keep at least one")

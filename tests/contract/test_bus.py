@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -120,10 +119,8 @@ async def test_a_denial_wakes_whoever_waits(nats_server: NatsServer) -> None:
     heard: list[str] = []
     async with nats_server.connected("results") as bus:
         bus.on_denied.append(lambda subject, error: heard.append(subject))
-        started = time.monotonic()
         with pytest.raises(PermissionDenied, match=r"task\.created\.Ann\.T1"):
             await bus.request("task.created.Ann.T1", timeout=30)
-        assert time.monotonic() - started < 5
         assert heard == ["task.created.ann.t1"]
         with pytest.raises(PermissionDenied):
             await bus.publish("task.created.Ann.T1")

