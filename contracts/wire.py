@@ -62,6 +62,17 @@ class HostLog(msgspec.Struct, frozen=True):
     lines: tuple[str, ...]
 
 
+class MetricsPage(msgspec.Struct, frozen=True):
+    """Answer to `cmd.<service>.metrics`: what one process measures."""
+
+    run: str
+    """The operating system's process; services that share one answer with the same page."""
+    instances: dict[str, str]
+    """The services in it, by instance."""
+    text: str
+    """Prometheus exposition format."""
+
+
 class DiscoverRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`cmd.registry.discover`: look at this user's Spaces now."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from services import metrics
 from services.bus import Bus, read_credentials
 from services.log_nats import NatsLog
 from services.nats_config import inbox_prefix
@@ -21,7 +22,8 @@ class Joined(NamedTuple):
 async def join(process: Process, common: Common) -> Joined:
     """Connect as this service and open the log.
 
-    Credentials are those of the settings, else `<data>/credentials/<service>.json` if it exists.
+    From then on it answers with what it measures. Credentials are those of the settings, else
+    `<data>/credentials/<service>.json` if it exists.
     The process fails when the connection is gone for good or the log's writer has broken, so that
     it is started again. Raises ConnectFailed, LogMismatch, LogUnavailable.
     """
@@ -38,4 +40,5 @@ async def join(process: Process, common: Common) -> Joined:
     process.on_drain(log.close)
     process.spawn("bus", bus.lost())
     process.spawn("log", log.broken())
+    await metrics.answer(bus, process)
     return Joined(bus, log)

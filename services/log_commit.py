@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contracts.errors import Reason, Rejected
 from contracts.facts import encode
 from contracts.subjects import Guard, of
+from services import metrics
 from services.bus import Bus
 from services.bus_client import Message
 from services.log import MAX_FACT, AlreadyRecorded, Append, LogUnavailable, traceparent
@@ -254,14 +255,19 @@ class Committer:
 
         reply = self._wire.open(handle)
         self._sent.update((pending.subject.lower(), pending) for pending in batch)
+        began = time.perf_counter()
         try:
             with self._wire.waiting() as answered:
                 async with asyncio.timeout(REQUEST_TIMEOUT_S):
                     await self._send(batch, reply)
                     ack: PubAck = await answered
-                    return ack
         except (TimeoutError, LogUnavailable, *self._bus.publish_errors):
             return None
+        else:
+            if not ack.error:
+                names = [pending.subject for pending in batch]
+                metrics.appended(names, time.perf_counter() - began)
+            return ack
         finally:
             self._wire.close(reply)
             for pending in batch:

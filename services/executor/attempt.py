@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
+from prometheus_client import Histogram
 
 from contracts import subjects
 from contracts.errors import Rejected
@@ -19,6 +20,7 @@ from contracts.facts import (
     AnyFact,
     FailureKind,
     JobDone,
+    JobFailed,
     Outcome,
     TaskCancelled,
     TaskCreated,
@@ -27,7 +29,7 @@ from contracts.facts import (
 from contracts.result import Pointer, Result
 from contracts.task import TaskSpec
 from contracts.wire import PermitClaims, Progress
-from services import telemetry
+from services import metrics, telemetry
 from services.executor import domain, output, plan, workspace
 from services.executor.hosts.base import Call, HostError
 from services.executor.hosts.pool import Pool
@@ -48,6 +50,13 @@ UNKNOWN = TaskSpec(type="unknown")
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 """Sends on a subject, at most once."""
+
+ATTEMPTS = Histogram(
+    "metamcp_attempt_seconds",
+    "From the claim of an attempt to its end, by outcome or kind of failure.",
+    ["end"],
+    buckets=metrics.SECONDS,
+)
 
 log = telemetry.get_logger()
 
@@ -317,6 +326,8 @@ class Runner:
                 await asyncio.sleep(delay)
                 delay = min(most, delay * 2)
                 continue
+            else:
+                _measure(fact)
             return
 
     def _succeeded(self, attempt: Attempt, result: Result, began: float) -> AnyFact:
@@ -354,6 +365,16 @@ class Runner:
 
 def _guard(attempt: Attempt) -> subjects.Guard:
     return subjects.job_head(attempt.routed.user, attempt.routed.task, attempt.seq)
+
+
+def _measure(fact: AnyFact) -> None:
+    match fact:
+        case JobDone():
+            ATTEMPTS.labels(fact.outcome.value).observe(fact.elapsed_ms / 1000)
+        case JobFailed():
+            ATTEMPTS.labels(fact.kind.value).observe(fact.elapsed_ms / 1000)
+        case _:
+            pass
 
 
 def _is_success(fact: AnyFact) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contracts import subjects
 from contracts.host import Host, Noop
-from services import process, telemetry
+from services import metrics, process, telemetry
 from services.bus_all import answer_all
 from services.executor import domain, workspace
 from services.executor.actor import Executor
@@ -59,6 +59,9 @@ async def serve(process_: process.Process, common: Common, settings: Settings) -
         hosts.on_known = warmer.add
     following = process_.spawn("executor-hosts", hosts.run(log_))
     process_.spawn("executor-beat", executor.beat())
+    metrics.gauge(
+        "metamcp_executor_busy", "Attempts that are here now.", process_, lambda: executor.busy
+    )
     process_.spawn("executor-breakers", ports.pool.breakers.run(process_.instance, bus.publish))
     logs = HostLogs(data / "hosts", process_.instance)
     await answer_all(bus, subjects.command(SERVICE, "host_log"), logs.answer)

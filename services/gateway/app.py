@@ -5,17 +5,19 @@ Request ids, security headers, limits and the websocket's handshake are here; HT
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+from prometheus_client import Histogram
 
 from contracts import wire
 from contracts.errors import Reason
 from contracts.ids import is_token
 from contracts.wire import HttpError
-from services import telemetry
+from services import metrics, telemetry
 from services.gateway.http_errors import failure_body
 from services.gateway.identity import Principal, bearer
 from services.gateway.limits import RateLimit
@@ -32,6 +34,13 @@ SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"cache-control", b"no-store"),
 )
 BAD_SUBPROTOCOL = 4406
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REQUESTS = Histogram(
+    "metamcp_http_request_seconds",
+    "From a request to the head of its answer.",
+    ["method", "status"],
+    buckets=metrics.SECONDS,
+)
 
 Scope = Any
 Receive = Callable[[], Awaitable[Any]]
@@ -74,8 +83,12 @@ class Gateway:
         telemetry.trace.set(telemetry.new_traceparent(headers.get("traceparent")))
         extra = (*SECURITY, (b"x-request-id", request_id.encode()))
 
+        began = time.perf_counter()
+
         async def answer(message: Any) -> None:
             if message["type"] == "http.response.start":
+                seconds = time.perf_counter() - began
+                REQUESTS.labels(_method(scope), message["status"]).observe(seconds)
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
                 message["headers"] = given + [pair for pair in extra if pair[0] not in names]
@@ -106,6 +119,12 @@ class Gateway:
             token = bearer(headers.get("authorization")) or query.get("ticket", [None])[0]
             socket: StreamSocket = scope["state"]["socket"]
             await self._streams.serve(socket, receive, token)
+
+
+def _method(scope: Scope) -> str:
+    """The request's method; whatever is no usual one counts as one, so that labels are few."""
+    method = str(scope["method"])
+    return method if method in METHODS else "OTHER"
 
 
 async def _refuse(send: Send, status: int) -> None:

@@ -16,10 +16,10 @@ import msgspec
 import uvicorn
 
 from contracts import subjects
-from services import telemetry
+from services import metrics, telemetry
 from services.bus import Bus
 from services.bus_all import ask_all
-from services.gateway import http_misc, identity
+from services.gateway import http_misc, identity, metrics_page
 from services.gateway import projection as tables
 from services.gateway.actor import Desk
 from services.gateway.app import Gateway
@@ -177,14 +177,34 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     site = Site(log_, blobs, projection, FileIdentity(common.data), settings, process.instance)
     site.parts.connected = lambda: bus.connected
     _background(process, "gateway-follow", site.follow())
+    _measure(process, site)
     await _join(process, bus, site)
     listener = Listener(site)
     await listener.start()
     process.on_drain(listener.stop)
     announce(common.data, listener.url)
     process.on_drain(lambda: _withdraw(common.data))
+    if common.enable_metrics:
+        page = metrics_page.Listener(
+            metrics_page.Collection(partial(ask_all, bus)), settings.host, common.metrics_port
+        )
+        process.on_drain(page.stop)
+        await page.start()
     log.info("gateway_listening", url=listener.url)
     await process.stopping.wait()
+
+
+def _measure(process: Process, site: Site) -> None:
+    streams, hub = site.streams, site.hub
+    metrics.gauge(
+        "metamcp_streams_open", "Open websockets.", process, lambda: len(streams.connections)
+    )
+    metrics.gauge(
+        "metamcp_position",
+        "Last sequence of the log that was applied.",
+        process,
+        lambda: hub.position,
+    )
 
 
 async def _join(process: Process, bus: Bus, site: Site) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import cast
 
 import msgspec
 
 from contracts import subjects
-from services import telemetry
+from services import metrics, telemetry
 from services.bus import Handler
 from services.join import join
 from services.process import Process
@@ -37,6 +39,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     await bus.subscribe(subjects.beat("*"), lambda message: router.hear(message.data))
     router.listen()
     await bus.serve(SERVICE, _version(), {"status": _answer(router)})
+    _measure(router, process)
     running = process.spawn("router", router.run())
     process.on_drain(lambda: _end(running))
     process.on_drain(router.stop)
@@ -56,6 +59,23 @@ def _version() -> str:
         return version("metamcp-orchestrator")
     except PackageNotFoundError:
         return "0.0.0"
+
+
+def _measure(router: Router, process: Process) -> None:
+    """Show what an operator asks first as gauges too."""
+
+    def shown(key: str) -> Callable[[], float]:
+        return lambda: float(cast("float", router.status()[key] or 0))
+
+    for key, text in (
+        ("active", "Whether this router decides."),
+        ("position", "Last sequence of the log that was applied."),
+        ("open", "Tasks that are not over."),
+        ("in_flight", "Attempts that were routed and have not ended."),
+        ("queued", "Tasks that wait for a host."),
+    ):
+        name = "metamcp_position" if key == "position" else f"metamcp_router_{key}"
+        metrics.gauge(name, text, process, shown(key))
 
 
 async def _end(task: asyncio.Task[None]) -> None:
