@@ -26,6 +26,7 @@ from services.gateway.streams import Streams
 from services.ids import new_id
 
 STREAM = "/api/stream"
+EVENTS = "/api/events"
 SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -78,8 +79,7 @@ class Gateway:
         request_id = given if given is not None and is_token(given) else new_id()
         state = scope["state"]
         state["request_id"] = request_id
-        token = bearer(headers.get("authorization"))
-        principal = state["principal"] = self._whose(token) if token else None
+        principal = state["principal"] = self._asking(scope, headers)
         telemetry.trace.set(telemetry.new_traceparent(headers.get("traceparent")))
         extra = (*SECURITY, (b"x-request-id", request_id.encode()))
 
@@ -99,6 +99,13 @@ class Gateway:
             return
         await self._http(scope, receive, answer)
 
+    def _asking(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
+        if token := bearer(headers.get("authorization")):
+            return self._whose(token)
+        if scope["path"] == EVENTS and (ticket := _ticket(scope)):
+            return self._streams.authenticate(ticket)
+        return None
+
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
         origin = headers.get("origin")
@@ -115,10 +122,15 @@ class Gateway:
         else:
             await receive()
             await send({"type": "websocket.accept", "subprotocol": wire.PROTOCOL})
-            query = parse_qs(scope["query_string"].decode("ascii", "replace"))
-            token = bearer(headers.get("authorization")) or query.get("ticket", [None])[0]
+            token = bearer(headers.get("authorization")) or _ticket(scope)
             socket: StreamSocket = scope["state"]["socket"]
             await self._streams.serve(socket, receive, token)
+
+
+def _ticket(scope: Scope) -> str | None:
+    """The one-time ticket in the query: browsers can't send a header here."""
+    query = parse_qs(scope["query_string"].decode("ascii", "replace"))
+    return next(iter(query.get("ticket", ())), None)
 
 
 def _method(scope: Scope) -> str:

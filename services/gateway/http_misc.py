@@ -22,6 +22,7 @@ from contracts.result import Pointer
 from services.gateway import (
     domain,
     http_errors,
+    http_events,
     http_hosts,
     http_parts,
     http_preferences,
@@ -82,6 +83,7 @@ def index() -> Envelope[dict[str, Any]]:
         "tasks": "/api/tasks",
         "hosts": "/api/mcps",
         "stream": "/api/stream",
+        "events": "/api/events",
         "keys": "/.well-known/jwks.json",
         "schema": "/api/schema/openapi.json",
     }
@@ -183,7 +185,7 @@ class HostSchema(OpenAPISchemaPlugin):
         return Schema(type=OpenAPIType.OBJECT, description=text)
 
 
-def build(parts: Parts, open_streams: Any) -> Litestar:
+def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds) -> Litestar:
     """Put the HTTP application together; `open_streams()` counts websockets."""
 
     async def provide_parts() -> Parts:
@@ -200,6 +202,7 @@ def build(parts: Parts, open_streams: Any) -> Litestar:
             *http_tasks.ROUTES,
             http_hosts.router(parts.host_logs),
             http_preferences.router(),
+            http_events.router(feeds),
             *(index, health, list_hosts, put_blob_limited, make_ticket, jwks),
         ],
         dependencies={

@@ -24,6 +24,7 @@ from services.gateway import projection as tables
 from services.gateway.actor import Desk
 from services.gateway.app import Gateway
 from services.gateway.history import History
+from services.gateway.http_events import Feeds
 from services.gateway.http_parts import Parts
 from services.gateway.hub import Hub
 from services.gateway.identity import FileIdentity, Identity, Principal
@@ -69,8 +70,9 @@ class Site:
         history = History(log_, self.hub, settings.history_readers, settings.queue_bytes)
         self.streams = Streams(self.hub, history, self.desk, self.authenticate, settings)
         self.streams.epoch = log_.epoch
+        self.feeds = Feeds(history)
         self.app = Gateway(
-            http_misc.build(self.parts, lambda: len(self.streams.connections)),
+            http_misc.build(self.parts, lambda: len(self.streams.connections), self.feeds),
             self.streams,
             known.of,
             RateLimit(settings.rate_limit_requests, settings.rate_limit_window_s),
@@ -97,6 +99,7 @@ class Site:
         self.hub.reset()
         self.streams.epoch = self.log.epoch
         self.streams.shut_all(RESET, "the log is another one: start over")
+        self.feeds.end_all()
 
 
 class Listener:
@@ -145,6 +148,7 @@ class Listener:
     async def stop(self) -> None:
         """Close streams so that their clients come back, then finish running requests."""
         self._site.hub.release_waiters()
+        self._site.feeds.end_all()
         await self._site.streams.drain(DRAIN_S)
         self._server.should_exit = True
         if self._running is not None:

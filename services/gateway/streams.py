@@ -242,15 +242,7 @@ class Connection:
             raise Rejected(Reason.BAD_REQUEST, "`sub` is a name of 1 to 64 characters")
         if len(self._subscriptions) >= most:
             raise Rejected(Reason.RATE_LIMITED, f"at most {most} subscriptions per connection")
-        if frame.to == "all" and domain.AUDITOR not in principal.roles:
-            raise Rejected(Reason.FORBIDDEN, "`all` is for the role auditor")
-        if frame.to == "task":
-            check_token(frame.task, "task")
-        if unknown := [name for name in frame.types if name not in FACT_TYPES]:
-            raise Rejected(
-                Reason.BAD_REQUEST,
-                f"unknown fact type {unknown[0][:80]!r}; there are {', '.join(sorted(FACT_TYPES))}",
-            )
+        check_subscription(frame, principal)
 
     def _caught_up(self, name: str, task: asyncio.Task[None]) -> None:
         if self._catching_up.get(name) is task:
@@ -298,6 +290,19 @@ class Connection:
 
     def _refuse(self, ref: int | None, reason: Reason, message: str) -> None:
         self._send(wire.ErrorFrame(reason.value, message, ref))
+
+
+def check_subscription(request: wire.Subscribe, principal: Principal) -> None:
+    """Refuse what this user may not follow, or what does not exist. Raises Rejected."""
+    if request.to == "all" and domain.AUDITOR not in principal.roles:
+        raise Rejected(Reason.FORBIDDEN, "`all` is for the role auditor")
+    if request.to == "task":
+        check_token(request.task, "task")
+    if unknown := [name for name in request.types if name not in FACT_TYPES]:
+        raise Rejected(
+            Reason.BAD_REQUEST,
+            f"unknown fact type {unknown[0][:80]!r}; there are {', '.join(sorted(FACT_TYPES))}",
+        )
 
 
 def _peek_ref(data: bytes) -> int | None:
