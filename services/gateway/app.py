@@ -27,6 +27,7 @@ from services.ids import new_id
 
 STREAM = "/api/stream"
 EVENTS = "/api/events"
+MCP = "/mcp"
 SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -51,12 +52,19 @@ Whose = Callable[[str], Principal | None]
 
 
 class Gateway:
-    """Dispatches connections; `http` is the Litestar application."""
+    """Dispatches connections; `http` is the Litestar application, `mcp` the MCP server."""
 
     def __init__(
-        self, http: Asgi, streams: Streams, whose: Whose, limit: RateLimit, origins: Iterable[str]
+        self,
+        http: Asgi,
+        mcp: Asgi,
+        streams: Streams,
+        whose: Whose,
+        limit: RateLimit,
+        origins: Iterable[str],
     ) -> None:
         self._http = http
+        self._mcp = mcp
         self._streams = streams
         self._whose = whose
         self._limit = limit
@@ -97,7 +105,12 @@ class Gateway:
         if wait := self._limit.over(principal, scope.get("client")):
             await _too_many(scope["path"], request_id, wait, answer)
             return
-        await self._http(scope, receive, answer)
+        if scope["path"] != MCP:
+            await self._http(scope, receive, answer)
+        elif principal is None:
+            await _unauthorized(scope["path"], request_id, answer)
+        else:
+            await self._mcp(scope, receive, answer)
 
     def _asking(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
         if token := bearer(headers.get("authorization")):
@@ -149,8 +162,18 @@ async def _too_many(path: str, request_id: str, wait: float, send: Send) -> None
     seconds = str(int(wait) + 1)
     text = f"too many requests: wait {seconds} s"
     error = HttpError(429, Reason.RATE_LIMITED.value, text, path, request_id=request_id)
-    head = [(b"content-type", b"application/json"), (b"retry-after", seconds.encode())]
-    await send({"type": "http.response.start", "status": 429, "headers": head})
+    await _fail(error, (b"retry-after", seconds.encode()), send)
+
+
+async def _unauthorized(path: str, request_id: str, send: Send) -> None:
+    text = "send `Authorization: Bearer <token>`; see docs"
+    error = HttpError(401, Reason.UNAUTHORIZED.value, text, path, request_id=request_id)
+    await _fail(error, (b"www-authenticate", b"Bearer"), send)
+
+
+async def _fail(error: HttpError, header: tuple[bytes, bytes], send: Send) -> None:
+    head = [(b"content-type", b"application/json"), header]
+    await send({"type": "http.response.start", "status": error.code, "headers": head})
     body = msgspec.json.encode(failure_body(error))
     await send({"type": "http.response.body", "body": body})
 

@@ -44,6 +44,12 @@ def text_frame(payload: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
+def payload(frame: bytes) -> memoryview:
+    """The JSON text of a frame that `text_frame` has made."""
+    size = frame[1] & 0x7F
+    return memoryview(frame)[{126: 4, 127: 10}.get(size, 2) :]
+
+
 def message(frame: Any) -> bytes:
     """Encode one of `contracts.wire`'s server frames."""
     return text_frame(msgspec.json.encode(frame))

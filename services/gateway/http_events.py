@@ -20,6 +20,7 @@ from litestar.response import Stream
 
 from contracts import wire
 from contracts.errors import Reason, Rejected
+from services.gateway import frames
 from services.gateway.history import History, Start
 from services.gateway.http_parts import Asking, Parts, Wired
 from services.gateway.hub import Subscription
@@ -111,7 +112,7 @@ class Feed:
         return text or b": still here\n\n"
 
     def _events(self, frame: bytes) -> bytes:
-        match _op.decode(_payload(frame)):
+        match _op.decode(frames.payload(frame)):
             case wire.Events(events=events):
                 return b"".join(self._event(event) for event in events)
             case wire.CaughtUp(seq=seq):
@@ -175,11 +176,6 @@ def _ended(feed: Feed, task: asyncio.Task[None]) -> None:
 
 def _left(principal: Principal) -> float:
     return PING_S if principal.expires is None else principal.expires - time.time()
-
-
-def _payload(frame: bytes) -> memoryview:
-    size = frame[1] & 0x7F
-    return memoryview(frame)[{126: 4, 127: 10}.get(size, 2) :]
 
 
 def place(text: str | None) -> tuple[int | Literal["start"] | None, str | None]:

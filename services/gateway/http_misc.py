@@ -84,6 +84,7 @@ def index() -> Envelope[dict[str, Any]]:
         "hosts": "/api/mcps",
         "stream": "/api/stream",
         "events": "/api/events",
+        "mcp": "/mcp",
         "keys": "/.well-known/jwks.json",
         "schema": "/api/schema/openapi.json",
     }

@@ -30,6 +30,7 @@ from services.gateway.hub import Hub
 from services.gateway.identity import FileIdentity, Identity, Principal
 from services.gateway.intake import SUBMIT_SUBJECTS, Intake
 from services.gateway.limits import RateLimit
+from services.gateway.mcp_door import Door
 from services.gateway.settings import Settings
 from services.gateway.socket import StreamSocket
 from services.gateway.streams import FRAME_LIMIT, PING_S, RESET, Streams
@@ -71,8 +72,10 @@ class Site:
         self.streams = Streams(self.hub, history, self.desk, self.authenticate, settings)
         self.streams.epoch = log_.epoch
         self.feeds = Feeds(history)
+        self.door = Door(self.parts, http_misc.version())
         self.app = Gateway(
             http_misc.build(self.parts, lambda: len(self.streams.connections), self.feeds),
+            self.door,
             self.streams,
             known.of,
             RateLimit(settings.rate_limit_requests, settings.rate_limit_window_s),
@@ -127,6 +130,7 @@ class Listener:
             )
         )
         self._running: asyncio.Task[None] | None = None
+        self._door: asyncio.Task[None] | None = None
         self.url = ""
 
     async def start(self) -> None:
@@ -138,6 +142,8 @@ class Listener:
         self.url = f"http://{host}:{port}"
         names = {host, "localhost", "127.0.0.1"}
         self._site.app.origins |= {f"http://{name}:{port}" for name in names}
+        self._door = asyncio.create_task(self._site.door.run())
+        await self._site.door.ready.wait()
         self._running = asyncio.create_task(self._server.serve(sockets=[listening]))
         started = asyncio.create_task(self._server.is_up.wait())
         await asyncio.wait((self._running, started), return_when=asyncio.FIRST_COMPLETED)
@@ -147,12 +153,16 @@ class Listener:
 
     async def stop(self) -> None:
         """Close streams so that their clients come back, then finish running requests."""
+        self._site.door.close()
         self._site.hub.release_waiters()
         self._site.feeds.end_all()
         await self._site.streams.drain(DRAIN_S)
         self._server.should_exit = True
         if self._running is not None:
             await self._running
+        if self._door is not None:
+            self._door.cancel()
+            await asyncio.wait((self._door,))
 
 
 class _Server(uvicorn.Server):
