@@ -54,6 +54,7 @@ bench: $(READY) ## measure throughput, latency and replay
 
 schema: $(READY) ## write contracts/schema.json
 	@$(BIN)/python -m contracts.schema
+	@$(BIN)/python -m services.registry.schema
 
 docs: $(READY) ## write docs/settings.md
 	@$(BIN)/python -m services.settings_page

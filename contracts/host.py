@@ -156,6 +156,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner: str | None = None
     """Only this user may use it; None: everybody."""
     enabled: bool = True
+    switched: bool | None = None
+    """What a command has said about `enabled`; it goes before what a manifest or a Space says."""
     capabilities: tuple[Capability, ...] = ()
     task_types: dict[str, TaskBinding] = {}
     flags: Flags = Flags()

@@ -31,8 +31,8 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Breaker(msgspec.Struct, frozen=True, omit_defaults=True):
-    """State of an executor's circuit breaker for a host, on `breaker.<host>`: on every change, and
-    every few seconds while it is not closed."""
+    """How the calls of a host go at an executor, on `breaker.<host>`: on every change, and every
+    few seconds while its circuit breaker is not closed or half of the last calls failed."""
 
     instance: str
     """The executor."""
@@ -44,6 +44,10 @@ class Breaker(msgspec.Struct, frozen=True, omit_defaults=True):
     """Calls that failed in a row."""
     reason: str = ""
     """How the last of them failed."""
+    recent_calls: int = 0
+    """The last calls that say something about the host …"""
+    recent_faults: int = 0
+    """… and how many of them failed; 0 as long as fewer than half of them did."""
 
 
 class HostLogRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +75,45 @@ class MetricsPage(msgspec.Struct, frozen=True):
     """The services in it, by instance."""
     text: str
     """Prometheus exposition format."""
+
+
+class HostWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.registry.add` and `cmd.registry.update`: a host by command."""
+
+    user: str
+    """Who is acting; the host's owner, unless it is the operator."""
+    operator: bool
+    host: str
+    """The host's id."""
+    entry: msgspec.Raw
+    """As in a manifest (contracts/host.schema.json), in JSON."""
+
+
+class HostSwitch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.registry.switch`: give the host work, or no more of it."""
+
+    user: str
+    operator: bool
+    host: str
+    enabled: bool
+
+
+class HostRemoval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.registry.remove`: take the host away."""
+
+    user: str
+    operator: bool
+    host: str
+
+
+class HostChanged(msgspec.Struct, frozen=True):
+    """Answer to a command that changes a host."""
+
+    host: str
+    seq: int
+    """Last sequence of the log that says so; whoever has reached it sees the change."""
+    changed: bool
+    """False: it was so before."""
 
 
 class DiscoverRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,7 +38,9 @@ _OWN_HEADERS = frozenset(
     "accept-encoding connection content-encoding content-length content-type cookie expect host"
     " keep-alive te trailer transfer-encoding upgrade".split()
 )
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
+_CREDENTIALS = frozenset(
+    "authorization proxy-authorization x-api-key api-key x-auth-token x-access-token".split()
+)
 _V4_CLOSED = tuple(
     ipaddress.IPv4Network(text)
     # Protocol assignments, relays of 6to4, and the address at which Azure answers its guests.
@@ -164,6 +166,17 @@ def check_scheme(url: str, *, guarded: bool) -> None:
     """Refuse plain http for guarded calls. Raises Refused."""
     if guarded and not url.startswith("https://"):
         raise Refused(f"hosts that users have registered are called by https only. {ADVICE}")
+
+
+def check_foreign(url: str) -> None:
+    """Refuse at once what a guarded call to this URL would be refused for. Raises Refused.
+
+    A name is judged when it is called: then it is known where it leads.
+    """
+    check_scheme(url, guarded=True)
+    host = urlsplit(url).hostname or ""
+    if _address(host) is not None and not public(host):
+        raise Refused(f"{host} is a private address. {ADVICE}")
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

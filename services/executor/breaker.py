@@ -7,6 +7,7 @@ Pure: no clock, no randomness, no I/O. Times are monotonic seconds and come in a
 
 from __future__ import annotations
 
+from collections import deque
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -32,6 +33,12 @@ class Rules(NamedTuple):
     """A call that was given less time than this proves nothing when its time is up."""
     trial_s: float = 10.0
     """How long calls wait for the end of a trial; then the host is there, and may have one more."""
+    recent: int = 20
+    """Calls that are remembered …"""
+    recent_s: float = 600.0
+    """… for so long …"""
+    enough: int = 6
+    """… and fewer than these say nothing about how they go on the whole."""
 
 
 RULES = Rules()
@@ -69,6 +76,32 @@ def verdict(kind: FailureKind, called: bool | None, *, caller: bool = False) -> 
     if kind in _ITS_OWN or (kind is FailureKind.PROTOCOL and not caller):
         return Verdict.FAULT
     return Verdict.ANSWERS if called is True and kind not in _SILENT else Verdict.NOTHING
+
+
+class Recent:
+    """The last calls of one registration of a host: a breaker sees failures in a row, this half of
+    them failing."""
+
+    def __init__(self, rules: Rules = RULES) -> None:
+        self._rules = rules
+        self._ends: deque[tuple[float, bool]] = deque()
+        self._faults = 0
+
+    def add(self, now: float, *, fault: bool) -> None:
+        """A call ended that says something about the host."""
+        self._ends.append((now, fault))
+        self._faults += fault
+        if len(self._ends) > self._rules.recent:
+            self._faults -= self._ends.popleft()[1]
+
+    def faults(self, now: float) -> tuple[int, int]:
+        """How many of the last calls failed, and of how many; zeros if that is less than half."""
+        while self._ends and self._ends[0][0] < now - self._rules.recent_s:
+            self._faults -= self._ends.popleft()[1]
+        count = len(self._ends)
+        if count < self._rules.enough or self._faults * 2 < count:
+            return 0, 0
+        return self._faults, count
 
 
 class Breaker:

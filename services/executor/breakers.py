@@ -16,7 +16,7 @@ import msgspec
 from contracts import subjects, wire
 from contracts.facts import FailureKind
 from services import telemetry
-from services.executor.breaker import RULES, Breaker, Rules, State, Verdict, verdict
+from services.executor.breaker import RULES, Breaker, Recent, Rules, State, Verdict, verdict
 from services.executor.hosts.base import Call, HostError
 
 EARLY_S = 0.05
@@ -47,14 +47,16 @@ class Guard:
         self.host = host
         self.seq = seq
         self.breaker = Breaker(rules)
+        self.recent = Recent(rules)
         self._patience_s = rules.patience_s
         self._trial_s = rules.trial_s
         self._ended = asyncio.Event()
         """Set, and replaced, when a call ends."""
         self._clock = clock
         self._changed = changed
-        self._told: tuple[State, int] = (State.CLOSED, 0)
+        self._told = (State.CLOSED, 0, False)
         self._told_at = 0.0
+        self._told_well = True
 
     def check(self) -> None:
         """Raise HostError(UNREACHABLE) while the breaker is open."""
@@ -102,40 +104,44 @@ class Guard:
             self._learn(ticket, found, kind)
 
     def news(self, now: float, repeat_s: float) -> bool:
-        """Whether something is to be told: it changed, or is not closed and was told long ago."""
-        state = self.breaker.state(now)
-        if state is State.CLOSED:
-            return self._told[0] is not State.CLOSED
-        return self._told != (state, self.breaker.failures) or now >= self._told_at + repeat_s
+        """Whether something is to be told: it changed, or is not well and was told long ago."""
+        well = self._well(now)
+        if well and self._told_well:
+            return False
+        return well or self._told != self._state(now) or now >= self._told_at + repeat_s
 
     def message(self, now: float, instance: str) -> wire.Breaker:
         """Return what is to be told; after this it counts as told."""
-        state = self.breaker.state(now)
-        self._told, self._told_at = (state, self.breaker.failures), now
-        if state is State.CLOSED:
-            return wire.Breaker(instance, self.host, self.seq, open=False)
+        self._told, self._told_at = self._state(now), now
+        self._told_well = self._well(now)
+        state, failures, _ = self._told
+        faults, calls = self.recent.faults(now)
         return wire.Breaker(
             instance,
             self.host,
             self.seq,
             open=state is State.OPEN,
-            failures=self.breaker.failures,
-            reason=self._reason(),
+            failures=failures,
+            reason="" if state is State.CLOSED else self._reason(),
+            recent_calls=calls,
+            recent_faults=faults,
         )
 
     def next_news(self, now: float, repeat_s: float) -> float:
         """When there is something to tell although no call ends; infinity: never."""
-        if self.breaker.until is None:
-            return float("inf")
         repeated = self._told_at + repeat_s
+        if self.breaker.until is None:
+            return float("inf") if self._told_well and self._well(now) else repeated
         return min(repeated, self.breaker.until) if now < self.breaker.until else repeated
 
     def _learn(self, ticket: int, found: Verdict, kind: FailureKind) -> None:
         now, until = self._clock(), self.breaker.until
         match found:
             case Verdict.ANSWERS:
+                self.recent.add(now, fault=False)
                 self.breaker.succeeded(ticket, now)
             case Verdict.FAULT:
+                self.recent.add(now, fault=True)
                 self.breaker.failed(ticket, kind, now, random.random())
             case Verdict.NOTHING:
                 self.breaker.dropped(ticket)
@@ -144,6 +150,17 @@ class Guard:
         if self.breaker.until != until:
             self._log(now)
             self._changed()
+        elif self._well(now) is not self._told_well:
+            self._changed()
+
+    def _state(self, now: float) -> tuple[State, int, bool]:
+        """What is worth telling when it changes."""
+        state = self.breaker.state(now)
+        failures = 0 if state is State.CLOSED else self.breaker.failures
+        return state, failures, self.recent.faults(now)[0] > 0
+
+    def _well(self, now: float) -> bool:
+        return self.breaker.state(now) is State.CLOSED and not self.recent.faults(now)[0]
 
     def _log(self, now: float) -> None:
         if self.breaker.until is None:

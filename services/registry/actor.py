@@ -8,62 +8,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
 
 from contracts import subjects
-from contracts.errors import Reason, Rejected
-from contracts.facts import Fact
-from contracts.host import HealthStatus, Host
+from contracts.facts import Fact, HostFact, McpHealth
+from contracts.host import Host, Stdio
 from contracts.wire import Breaker
 from services.actor import Supervisor
 from services.ids import new_id
 from services.log import AlreadyRecorded, Batch, Log
 from services.projection import Projection, project
-from services.registry import domain, probe
-from services.registry.domain import Command, Known, Listed, Probed
+from services.registry import changes, domain, probe
+from services.registry.changes import Change
+from services.registry.domain import Command, Held, Known, Listed, Probed
 from services.registry.projection import View
 from services.registry.settings import Settings
+from services.registry.watcher import Watcher
 
 ATTEMPTS = 5
 CALLS = "/calls"
 """Name of the child that judges calls; no host's id has a slash."""
-PROBE_WAIT_S = 100.0
 
 log = structlog.get_logger()
-
-R = TypeVar("R", bound=msgspec.Struct)
-
-
-class HostView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A host as `cmd.registry.list` and `cmd.registry.probe` show it."""
-
-    host: Host
-    status: HealthStatus
-    reason: str = ""
-    latency_ms: float = 0.0
-    since: float = 0.0
-    """Log time of the last change of health, seconds since the epoch."""
-
-
-class HostList(msgspec.Struct, frozen=True):
-    """Answer of `cmd.registry.list`."""
-
-    hosts: tuple[HostView, ...]
-
-
-class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cmd.registry.list`: hosts that this user may use; without a user, all."""
-
-    user: str | None = None
-
-
-class ProbeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cmd.registry.probe`: probe this host now and say how it is."""
-
-    host: str
 
 
 class Registry:
@@ -83,6 +54,7 @@ class Registry:
         self._limit_s = settings.probe_limit_s
         self._reach = reach
         self._starts = asyncio.Semaphore(settings.starts_at_once)
+        self._probes = asyncio.Semaphore(settings.probes_at_once)
         self._view = View()
         self._changed = asyncio.Condition()
         self._through = 0
@@ -90,7 +62,9 @@ class Registry:
         self.watching = asyncio.Event()
         """Set once the log agrees with the manifests."""
         self._writing = asyncio.Lock()
-        self._watchers: dict[str, Watcher] = {}
+        self.watchers: dict[str, Watcher] = {}
+        """The actors of enabled hosts, by id."""
+        self._held: Mapping[str, Held] = {}
         self._open: domain.Open = {}
         self._blamed: dict[str, None] = {}
         self._some = asyncio.Event()
@@ -118,35 +92,52 @@ class Registry:
         """Bring the log in line with the hosts of the manifests and watch them; `close` ends it."""
         await self._live.wait()
         await self.record(Listed(hosts))
-        for name, known in self.hosts.items():
-            if known.spec is not None and known.spec.enabled:
-                self._watchers[name] = Watcher(self, name)
-                self._supervisor.start(name, self._watchers[name].run)
         self._supervisor.start(CALLS, self._judge_calls)
         self.watching.set()
+        for name in list(self.hosts):
+            await self._tend(name, spread=True)
         await self._supervisor.run()
 
     async def close(self) -> None:
         """Stop watching and end every process that was started for it."""
         await self._supervisor.close()
-        await asyncio.gather(*(watcher.close() for watcher in self._watchers.values()))
+        await asyncio.gather(*(watcher.close() for watcher in self.watchers.values()))
 
-    async def record(self, command: Command) -> None:
+    async def record(self, command: Command | Change) -> int:
         """Append what the command calls for and wait until the view has it.
 
-        Decides again when the log turned out to know more. Raises LogUnavailable.
+        Returns the last sequence that was appended, 0 if it was so already. Decides again when the
+        log turned out to know more. Raises Rejected for a change that may not be, LogUnavailable.
         """
         async with self._writing:
+            last = 0
             for _ in range(ATTEMPTS):
                 try:
-                    for fact in domain.decide(self.hosts, command):
-                        await self._reached(await self._log.append(self._stamped(fact)))
+                    for fact in self._decide(command):
+                        last = await self._log.append(self._stamped(fact))
+                        await self._reached(last)
                 except AlreadyRecorded as refused:
                     if refused.record:
                         await self._reached(refused.record.seq)
                 else:
-                    return
+                    return last
             raise RuntimeError("somebody else keeps writing facts of this registry's hosts")
+
+    def _decide(self, command: Command | Change) -> list[HostFact]:
+        if isinstance(command, Change):
+            return changes.decide(self.hosts, command)
+        return domain.decide(self.hosts, command)
+
+    def hold(self, held: Mapping[str, Held]) -> None:
+        """Have these hosts, and no others, left alone by probes, for the reasons given."""
+        before, self._held = self._held, held
+        for host in before.keys() | held.keys():
+            if before.get(host) != held.get(host) and (watcher := self.watchers.get(host)):
+                watcher.wake()
+
+    def held(self, host: str) -> Held | None:
+        """Why the host is not to be probed now, and how it is; None: it may be."""
+        return self._held.get(host)
 
     def hear(self, data: bytes) -> None:
         """Take note of a message on `breaker.*`.
@@ -159,13 +150,13 @@ class Registry:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("breaker_not_readable", error=str(error))
             return
-        before = self.failing(told.host)
+        before = self.failing(told.host), self.flapping(told.host)
         self._open = domain.hear(self._open, told, time.monotonic())
-        after = self.failing(told.host)
-        watcher = self._watchers.get(told.host)
-        if watcher is None or bool(before) == bool(after):
+        after = self.failing(told.host), self.flapping(told.host)
+        watcher = self.watchers.get(told.host)
+        if watcher is None or [*map(bool, before)] == [*map(bool, after)]:
             return
-        if after:
+        if after[0] and not before[0]:
             self._blamed[told.host] = None
             self._some.set()
         watcher.wake()
@@ -175,39 +166,18 @@ class Registry:
         known = self.hosts.get(host, domain.NOTHING)
         return domain.failing(self._open, host, known, time.monotonic())
 
+    def flapping(self, host: str) -> str:
+        """Why the host is not well although it answers; empty: nobody says so."""
+        known = self.hosts.get(host, domain.NOTHING)
+        return domain.flapping(self._open, host, known, time.monotonic())
+
+    def turn(self, host: Host) -> contextlib.AbstractAsyncContextManager[object]:
+        """A place among the probes that go on at once; programs of this machine have their own."""
+        return contextlib.nullcontext() if isinstance(host.endpoint, Stdio) else self._probes
+
     def prober(self, host: Host) -> probe.Prober:
         """A prober for the host under this registry's limits."""
         return probe.prober(host, self._starts, self._limit_s, self._reach)
-
-    async def list_hosts(self, payload: bytes) -> bytes:
-        """Handle `cmd.registry.list`."""
-        request = _decode(payload or b"{}", ListRequest)
-        views = (
-            _view(known.spec, known)
-            for _, known in sorted(self.hosts.items())
-            if known.spec is not None and request.user in (None, known.spec.owner or request.user)
-        )
-        return msgspec.json.encode(HostList(tuple(views)))
-
-    async def probe_now(self, payload: bytes) -> bytes:
-        """Handle `cmd.registry.probe`; refuses hosts that nobody knows or that are disabled."""
-        name = _decode(payload, ProbeRequest).host
-        watcher = self._watchers.get(name)
-        if watcher is None:
-            disabled = name in self.hosts and self.hosts[name].spec is not None
-            message = f"host {name[:64]!r} is {'disabled' if disabled else 'not known'}"
-            raise Rejected(Reason.NOT_FOUND, message)
-        try:
-            async with asyncio.timeout(PROBE_WAIT_S):
-                await watcher.now()
-        except TimeoutError:
-            raise Rejected(
-                Reason.UNAVAILABLE, f"host {name} is still busy with its probe. Ask again."
-            ) from None
-        known = self.hosts[name]
-        if known.spec is None:
-            raise Rejected(Reason.NOT_FOUND, f"host {name} was removed meanwhile")
-        return msgspec.json.encode(_view(known.spec, known))
 
     async def _judge_calls(self) -> None:
         """Take up, for ever, that the calls of hosts have begun to fail."""
@@ -230,6 +200,23 @@ class Registry:
         async with self._changed:
             await self._changed.wait_for(lambda: self._through >= seq)
 
+    async def _tend(self, name: str, *, spread: bool = False) -> None:
+        """Have the host watched, or no longer, as it is now."""
+        spec = self.hosts[name].spec
+        watcher = self.watchers.get(name)
+        if watcher is not None:
+            watcher.changed()
+        elif spec is not None and spec.enabled:
+            watcher = self.watchers[name] = Watcher(self, name)
+            await self._supervisor.stop(name)
+            self._supervisor.start(name, partial(self._watch, watcher, name, spread=spread))
+
+    async def _watch(self, watcher: Watcher, name: str, *, spread: bool) -> None:
+        await watcher.run(spread=spread)
+        while (spec := self.hosts[name].spec) is not None and spec.enabled:
+            await watcher.run()  # It was enabled again while the watcher ended.
+        del self.watchers[name]
+
     async def _on_batch(self, batch: Batch) -> None:
         self._view.fold(batch.records)
         async with self._changed:
@@ -237,91 +224,12 @@ class Registry:
             self._changed.notify_all()
         if batch.live:
             self._live.set()
+        if self.watching.is_set():
+            facts = (record.fact for record in batch.records)
+            hosts = {fact.host for fact in facts if not isinstance(fact, McpHealth)}  # type: ignore[union-attr]
+            for name in hosts:
+                await self._tend(name)
 
     def _on_reset(self) -> None:
         self._view.reset()
         self._through = 0
-
-
-class Watcher:
-    """Probes one host on its schedule, and at once when asked."""
-
-    def __init__(self, registry: Registry, host: str) -> None:
-        self._registry = registry
-        self._host = host
-        self._asked = asyncio.Event()
-        self._done = asyncio.Condition()
-        self._begun = 0
-        self._ended = 0
-        self._spec: Host | None = None
-        self._prober: probe.Prober | None = None
-
-    async def run(self) -> None:
-        """Probe until the host is removed or disabled."""
-        failures = n = 0
-        while (spec := self._registry.hosts[self._host].spec) is not None and spec.enabled:
-            answer = await self._probe(spec)
-            failures = 0 if not answer.reason else failures + 1
-            n += 1
-            status = self._registry.hosts[self._host].status
-            delay = domain.next_probe_s(self._host, spec.probe.interval_s, status, failures, n)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._asked.wait()
-        await self.close()
-
-    def wake(self) -> None:
-        """Have a probe begin soon, whatever the schedule says."""
-        self._asked.set()
-
-    async def now(self) -> None:
-        """Wait for a probe that begins after this call."""
-        wanted = self._begun + 1
-        self.wake()
-        async with self._done:
-            await self._done.wait_for(lambda: self._ended >= wanted)
-
-    async def close(self) -> None:
-        """End what was started for the probes."""
-        prober, self._prober = self._prober, None
-        if prober is not None:
-            await prober.close()
-
-    async def _probe(self, spec: Host) -> probe.Answer:
-        self._asked.clear()
-        self._begun += 1
-        seq = self._registry.hosts[self._host].seq
-        prober = await self._prober_of(spec)
-        failing = self._registry.failing(self._host)
-        answer = await prober.probe()
-        # Calls that could not be made while it was probed weigh more than a good answer.
-        reason = answer.reason or failing or self._registry.failing(self._host)
-        if reason:
-            log.warning("host_sick", host=self._host, reason=reason)
-        await self._registry.record(
-            Probed(self._host, seq, reason, answer.latency_ms, answer.discovery)
-        )
-        async with self._done:
-            self._ended = self._begun
-            self._done.notify_all()
-        return answer
-
-    async def _prober_of(self, spec: Host) -> probe.Prober:
-        """The one at hand, unless the host has changed so that another must be started."""
-        same = self._spec is not None and domain.probed_alike(self._spec, spec)
-        if self._prober is None or not same:
-            await self.close()
-            self._prober = self._registry.prober(spec)
-        self._spec = spec
-        return self._prober
-
-
-def _decode(payload: bytes, type_: type[R]) -> R:
-    try:
-        return msgspec.json.decode(payload, type=type_)
-    except msgspec.DecodeError as error:
-        raise Rejected(Reason.BAD_REQUEST, f"this is no {type_.__name__}: {error}") from None
-
-
-def _view(spec: Host, known: Known) -> HostView:
-    return HostView(spec, known.status, known.reason, known.latency_ms, known.since)

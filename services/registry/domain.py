@@ -12,15 +12,16 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from contracts.facts import AnyFact, HostFact, McpHealth, McpRegistered, McpRemoved
-from contracts.host import MANIFEST, Capability, HealthStatus, Host, Tool
+from contracts.host import MANIFEST, SPACE, Capability, HealthStatus, Host, Tool
 from contracts.wire import Breaker
 
-DISABLED = "disabled: the manifest or METAMCP_REGISTRY_DISABLED says so"
+DISABLED = "disabled: a manifest, METAMCP_REGISTRY_DISABLED or a command says so"
 RECOVERING = "recovering: it answers again; one more good probe makes it healthy"
 HEARD_S = 10.0
 """An open breaker that is not heard of again for so long counts no more: its executor is gone."""
 MOST_HEARD = 10_000
 """Open breakers that are remembered; the one heard of longest ago makes way."""
+SPACE_S = 300.0
 _JITTER = 0.2
 _SOON = 0.2
 _LONGEST_S = 300.0
@@ -62,6 +63,21 @@ class Listed(msgspec.Struct, frozen=True):
     hosts: tuple[Host, ...]
 
 
+class Held(msgspec.Struct, frozen=True):
+    """A host that is not to be probed now: its Space sleeps, is being built, …"""
+
+    status: HealthStatus
+    reason: str
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """A host was not probed, because it is held."""
+
+    host: str
+    seq: int
+    held: Held
+
+
 class Probed(msgspec.Struct, frozen=True):
     """A probe of `host` as it stood at sequence `seq` ended.
 
@@ -74,6 +90,8 @@ class Probed(msgspec.Struct, frozen=True):
     """Empty: it answered. Else `<kind>: <what happened and what to do>`."""
     latency_ms: float = 0.0
     discovery: Discovery | None = None
+    flapping: str = ""
+    """Not empty: it answers, but half of its last calls failed; the reason."""
 
     @property
     def ok(self) -> bool:
@@ -81,21 +99,25 @@ class Probed(msgspec.Struct, frozen=True):
         return not self.reason
 
 
-Command: TypeAlias = Listed | Probed
+Command: TypeAlias = Listed | Probed | Staged
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """An open circuit breaker, as its executor has told."""
+    """Calls that fail, as their executor has told."""
 
     host_seq: int
     """The registration whose calls fail."""
     reason: str
     at: float
     """When it was told last, in monotonic seconds."""
+    open: bool = True
+    """The circuit breaker is open; else only half of the last calls failed."""
+    calls: int = 0
+    faults: int = 0
 
 
 Open: TypeAlias = Mapping[tuple[str, str], Heard]
-"""Open breakers by host and executor."""
+"""Open breakers, and hosts that flap, by host and executor."""
 
 
 def initial() -> dict[str, Known]:
@@ -113,6 +135,8 @@ def decide(state: State, command: Command) -> list[HostFact]:
             return _reconcile(state, command.hosts)
         case Probed():
             return _observe(state, command)
+        case Staged():
+            return _stage(state, command)
         case _:
             assert_never(command)
 
@@ -165,8 +189,15 @@ def hear(before: Open, told: Breaker, now: float) -> Open:
     """The open breakers after an executor has told about one of its own."""
     after = {key: heard for key, heard in before.items() if now - heard.at <= HEARD_S}
     after.pop((told.host, told.instance), None)
-    if told.open:
-        after[told.host, told.instance] = Heard(told.host_seq, told.reason[:_LONGEST_REASON], now)
+    if told.open or told.recent_faults:
+        after[told.host, told.instance] = Heard(
+            told.host_seq,
+            told.reason[:_LONGEST_REASON],
+            now,
+            told.open,
+            told.recent_calls,
+            told.recent_faults,
+        )
     if len(after) > MOST_HEARD:
         del after[next(iter(after))]
     return after
@@ -177,17 +208,44 @@ def failing(open_: Open, host: str, known: Known, now: float) -> str:
 
     That is so while any executor has an open breaker for the host as it is registered now.
     """
-    if known.spec is None:
-        return ""
-    reasons = {
-        executor: heard.reason
-        for (name, executor), heard in open_.items()
-        if name == host and heard.host_seq == known.seq and now - heard.at <= HEARD_S
-    }
+    reasons = {who: heard.reason for who, heard in _heard(open_, host, known, now) if heard.open}
     if not reasons:
         return ""
     executor = min(reasons)
     return f"calls: {reasons[executor]} ({executor})"
+
+
+def flapping(open_: Open, host: str, known: Known, now: float) -> str:
+    """Why a host is not well although it answers, as a reason: half of its last calls failed."""
+    heard = [told for _, told in _heard(open_, host, known, now)]
+    faults, calls = sum(told.faults for told in heard), sum(told.calls for told in heard)
+    return f"calls: {faults} of the last {calls} calls failed" if faults else ""
+
+
+def _heard(open_: Open, host: str, known: Known, now: float) -> list[tuple[str, Heard]]:
+    if known.spec is None:
+        return []
+    return [
+        (executor, heard)
+        for (name, executor), heard in open_.items()
+        if name == host and heard.host_seq == known.seq and now - heard.at <= HEARD_S
+    ]
+
+
+def interval_s(spec: Host, status: HealthStatus) -> float:
+    """Seconds between two probes. A Space that is well is asked less often: each request keeps it
+    awake."""
+    own = spec.probe.interval_s
+    return max(own, SPACE_S) if spec.source == SPACE and status is HealthStatus.HEALTHY else own
+
+
+def first_probe_s(host: str, interval_s: float, status: HealthStatus) -> float:
+    """Seconds until the first probe of a host after a start of the registry.
+
+    What was well is looked at within its interval, at a time of its own, so that hundreds of hosts
+    are no herd; everything else at once.
+    """
+    return interval_s * _share(host) if status is HealthStatus.HEALTHY else 0.0
 
 
 def next_probe_s(
@@ -204,9 +262,12 @@ def next_probe_s(
         delay = max(interval_s, min(_LONGEST_S, interval_s * 2.0 ** min(failures - 2, 10)))
     else:
         delay = interval_s
-    digest = hashlib.sha256(f"{host}.{n}".encode()).digest()
-    share = int.from_bytes(digest[:8]) / 2**64
-    return delay * (1 + _JITTER * (share - 0.5))
+    return delay * (1 + _JITTER * (_share(f"{host}.{n}") - 0.5))
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1 that is always the same for this text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
 def discovered(host: Host, found: Discovery) -> Host:
@@ -257,19 +318,27 @@ def _reconcile(state: State, hosts: Iterable[Host]) -> list[HostFact]:
     facts: list[HostFact] = []
     for name, host in listed.items():
         known = state.get(name, NOTHING)
-        wanted = _as_registered(host, known.spec)
-        if wanted != known.spec:
-            facts.append(_registered(known, wanted))
-        facts += _health_of_disabled(known, wanted)
+        facts += renewed(known, host)
     for name, known in state.items():
         if name not in listed and known.spec is not None and known.spec.source == MANIFEST:
-            facts.append(_removed(name, known))
+            facts.append(removed(name, known, "no manifest names it any more"))
     return facts
 
 
+def renewed(known: Known, host: Host) -> list[HostFact]:
+    """The facts that bring what is known in line with this description; none if it is so."""
+    wanted = _as_registered(host, known.spec)
+    facts: list[HostFact] = [] if wanted == known.spec else [_registered(known, wanted)]
+    return facts + _health_of_disabled(known, wanted)
+
+
 def _as_registered(host: Host, before: Host | None) -> Host:
-    """A host of the manifest with what an earlier discovery found, if that is still good."""
-    if before is None or not before.tools or not started_alike(host, before):
+    """The host with what a command has said, and what an earlier discovery found if it holds."""
+    if before is None:
+        return host
+    if before.switched is not None and host.switched is None:
+        host = msgspec.structs.replace(host, switched=before.switched, enabled=before.switched)
+    if not before.tools or not started_alike(host, before):
         return host
     return discovered(host, Discovery(before.tools, before.server, before.protocol))
 
@@ -285,19 +354,28 @@ def _observe(state: State, probed: Probed) -> list[HostFact]:
             facts.append(_registered(known, spec))
     status = judge(known.status, probed.ok)
     reason = RECOVERING if probed.ok and status is HealthStatus.WARNING else probed.reason
-    if status is not known.status or _kind(reason) != _kind(known.reason):
-        facts.append(
-            McpHealth(
-                id="",
-                by="",
-                host=probed.host,
-                k=known.health_k + 1,
-                status=status,
-                reason=reason,
-                latency_ms=round(probed.latency_ms, 3),
-            )
-        )
-    return facts
+    if probed.flapping and status is HealthStatus.HEALTHY:
+        status, reason = HealthStatus.WARNING, probed.flapping
+    return facts + _health(known, probed.host, status, reason, probed.latency_ms)
+
+
+def _stage(state: State, staged: Staged) -> list[HostFact]:
+    known = state.get(staged.host, NOTHING)
+    if known.spec is None or not known.spec.enabled or known.seq != staged.seq:
+        return []
+    return _health(known, staged.host, staged.held.status, staged.held.reason)
+
+
+def _health(
+    known: Known, host: str, status: HealthStatus, reason: str, latency_ms: float = 0.0
+) -> list[HostFact]:
+    """The fact of a change; none if neither the status nor the kind of reason has changed."""
+    if status is known.status and _kind(reason) == _kind(known.reason):
+        return []
+    k, latency_ms = known.health_k + 1, round(latency_ms, 3)
+    return [
+        McpHealth(id="", by="", host=host, k=k, status=status, reason=reason, latency_ms=latency_ms)
+    ]
 
 
 def _health_of_disabled(known: Known, wanted: Host) -> list[HostFact]:
@@ -312,8 +390,8 @@ def _registered(known: Known, spec: Host) -> McpRegistered:
     return McpRegistered(id="", by="", host=spec.id, k=known.registered_k + 1, spec=spec)
 
 
-def _removed(name: str, known: Known) -> McpRemoved:
-    reason = "no manifest names it any more"
+def removed(name: str, known: Known, reason: str) -> McpRemoved:
+    """The fact that takes a host away."""
     return McpRemoved(id="", by="", host=name, k=known.removed_k + 1, reason=reason)
 
 

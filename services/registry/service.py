@@ -8,11 +8,13 @@ import msgspec
 
 from contracts import subjects
 from contracts.host import Host
+from contracts.wire import Discovered
 from services.join import join
 from services.process import Fatal, Process
 from services.projection import Projection, view_path
 from services.registry import manifest
 from services.registry.actor import Registry
+from services.registry.commands import Commands
 from services.registry.manifest import ManifestError, Places
 from services.registry.probe import Reach
 from services.registry.projection import SCHEMA, VERSION
@@ -43,9 +45,23 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     process.on_drain(registry.close)
     process.spawn("registry/watch", registry.run(hosts))
     await bus.subscribe(subjects.breaker("*"), lambda message: registry.hear(message.data))
-    handlers = {"list": registry.list_hosts, "probe": registry.probe_now}
+    commands = Commands(registry, settings, nobody, allow_private=common.allow_private_hosts)
+    handlers = {
+        "list": commands.list_hosts,
+        "probe": commands.probe_now,
+        "add": commands.add,
+        "update": commands.update,
+        "switch": commands.switch,
+        "remove": commands.remove,
+        "discover": commands.discover,
+    }
     await bus.serve(NAME, "1.0.0", handlers)
     await process.stopping.wait()
+
+
+async def nobody(user: str) -> Discovered:
+    """Look at no Spaces."""
+    return Discovered(())
 
 
 def listed(common: Common, settings: Settings) -> tuple[Host, ...]:

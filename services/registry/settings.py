@@ -32,6 +32,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     probe_limit_s: Annotated[
         float, msgspec.Meta(description="Limit of one probe of a running host.", gt=0, le=300)
     ] = 10.0
+    probes_at_once: Annotated[
+        int,
+        msgspec.Meta(
+            description="How many hosts with a URL are probed at the same time.", ge=1, le=1024
+        ),
+    ] = 32
+    hosts_per_user: Annotated[
+        int, msgspec.Meta(description="Hosts that one user may register.", ge=0, le=10_000)
+    ] = 50
     starts_at_once: Annotated[
         int, msgspec.Meta(description="How many hosts are started at the same time.", ge=1, le=64)
     ] = 2

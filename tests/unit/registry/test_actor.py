@@ -14,17 +14,29 @@ from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import AnyFact, McpHealth, McpRegistered, McpRemoved
 from contracts.host import HealthStatus, Host, Noop
+from contracts.wire import Discovered, HostChanged
 from services.log import START
 from services.log_memory import MemoryLog
 from services.projection import Projection
-from services.registry.actor import HostList, HostView, Registry
+from services.registry.actor import Registry
+from services.registry.commands import Commands, HostList, HostView
+from services.registry.domain import Held
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
+from tests.support.system import until
 from tests.unit.registry.servers import Mood, little, program
 
 
 def noop(name: str = "bench") -> Host:
     return Host(id=name, name=name, endpoint=Noop())
+
+
+async def no_spaces(user: str) -> Discovered:
+    return Discovered(())
+
+
+def commands(registry: Registry, **options: bool) -> Commands:
+    return Commands(registry, Settings(hosts_per_user=2), no_spaces, **options)
 
 
 @contextlib.asynccontextmanager
@@ -111,14 +123,14 @@ async def test_a_restart_finds_nothing_new(log: MemoryLog, file: Path) -> None:
     async with running(log, file, noop()):
         await facts_until(log, lambda found: len(found) == 3)
     async with running(log, file, noop()) as again:
-        await again.probe_now(b'{"host": "bench"}')
+        await commands(again).probe_now(b'{"host": "bench"}')
     assert len(await all_facts(log)) == 3
 
 
 async def test_a_rebuilt_view_equals_the_old_one(log: MemoryLog, file: Path, mood: Mood) -> None:
     async with running(log, file, little(mood), noop()) as first:
         await facts_until(log, lambda found: len(found) == 6)
-        await first.probe_now(b'{"host": "bench"}')
+        await commands(first).probe_now(b'{"host": "bench"}')
         before = dict(first.hosts)
     rows = await all_rows(file)
     async with running(log, file.with_name("other.sqlite"), little(mood), noop()) as second:
@@ -140,14 +152,14 @@ async def test_a_host_that_falls_ill_is_noticed_and_so_is_its_recovery(
     async with running(log, file, little(mood)) as registry:
         await facts_until(log, lambda found: healths(found) == [HealthStatus.HEALTHY])
         mood.set("sick")
-        await registry.probe_now(b'{"host": "little"}')
-        answer = await registry.probe_now(b'{"host": "little"}')
+        await commands(registry).probe_now(b'{"host": "little"}')
+        answer = await commands(registry).probe_now(b'{"host": "little"}')
         view = msgspec.json.decode(answer, type=HostView)
         assert view.status is HealthStatus.UNHEALTHY
         assert "no grammar for it" in view.reason
         mood.clear()
-        await registry.probe_now(b'{"host": "little"}')
-        await registry.probe_now(b'{"host": "little"}')
+        await commands(registry).probe_now(b'{"host": "little"}')
+        await commands(registry).probe_now(b'{"host": "little"}')
     assert healths(await all_facts(log)) == [
         HealthStatus.HEALTHY,
         HealthStatus.WARNING,
@@ -169,7 +181,7 @@ async def test_a_host_taken_out_of_the_manifest_is_removed(log: MemoryLog, file:
     async with running(log, file, noop("a"), noop("b")):
         await facts_until(log, lambda found: len(found) == 6)
     async with running(log, file, noop("b")) as registry:
-        answer = msgspec.json.decode(await registry.list_hosts(b""), type=HostList)
+        answer = msgspec.json.decode(await commands(registry).list_hosts(b""), type=HostList)
         assert [view.host.id for view in answer.hosts] == ["b"]
     (removed,) = [fact for fact in await all_facts(log) if isinstance(fact, McpRemoved)]
     assert removed.host == "a"
@@ -181,8 +193,8 @@ async def test_two_registries_agree(log: MemoryLog, file: Path) -> None:
         running(log, file, noop()) as one,
         running(log, other, noop(), by="registry-2") as two,
     ):
-        await one.probe_now(b'{"host": "bench"}')
-        await two.probe_now(b'{"host": "bench"}')
+        await commands(one).probe_now(b'{"host": "bench"}')
+        await commands(two).probe_now(b'{"host": "bench"}')
         assert one.hosts.keys() == two.hosts.keys()
     assert len(await all_facts(log)) == 3
 
@@ -190,10 +202,11 @@ async def test_two_registries_agree(log: MemoryLog, file: Path) -> None:
 async def test_a_disabled_host_is_shown_and_left_alone(log: MemoryLog, file: Path) -> None:
     host = msgspec.structs.replace(program("raise SystemExit"), enabled=False)
     async with running(log, file, host) as registry:
-        (view,) = msgspec.json.decode(await registry.list_hosts(b"{}"), type=HostList).hosts
+        answer = await commands(registry).list_hosts(b"{}")
+        (view,) = msgspec.json.decode(answer, type=HostList).hosts
         assert (view.status, view.host.enabled) == (HealthStatus.UNKNOWN, False)
         with pytest.raises(Rejected, match="host 'odd' is disabled"):
-            await registry.probe_now(b'{"host": "odd"}')
+            await commands(registry).probe_now(b'{"host": "odd"}')
 
 
 async def test_a_list_shows_a_user_only_what_the_user_may_use(log: MemoryLog, file: Path) -> None:
@@ -201,12 +214,76 @@ async def test_a_list_shows_a_user_only_what_the_user_may_use(log: MemoryLog, fi
     async with running(log, file, noop("public"), private) as registry:
 
         async def seen(request: bytes) -> list[str]:
-            answer = msgspec.json.decode(await registry.list_hosts(request), type=HostList)
-            return [view.host.id for view in answer.hosts]
+            answer = await commands(registry).list_hosts(request)
+            return [view.host.id for view in msgspec.json.decode(answer, type=HostList).hosts]
 
         assert await seen(b"{}") == ["private", "public"]
         assert await seen(b'{"user": "alice"}') == ["private", "public"]
         assert await seen(b'{"user": "bob"}') == ["public"]
+
+
+async def test_hosts_come_and_go_by_command(log: MemoryLog, file: Path, mood: Mood) -> None:
+    async with running(log, file) as registry:
+        asked = commands(registry)
+        endpoint = msgspec.to_builtins(little(mood).endpoint)
+        entry = {"endpoint": {"kind": "stdio", **endpoint}, "probe": {"interval_s": 3600}}
+        request = {"user": "root", "operator": True, "host": "new", "entry": entry}
+        added = msgspec.json.decode(await asked.add(msgspec.json.encode(request)), type=HostChanged)
+        assert (added.host, added.changed) == ("new", True)
+        await facts_until(log, lambda found: healths(found) == [HealthStatus.HEALTHY])
+        again = msgspec.json.decode(await asked.add(msgspec.json.encode(request)), type=HostChanged)
+        assert again.changed is False
+        switch = {"user": "root", "operator": True, "host": "new", "enabled": False}
+        await asked.switch(msgspec.json.encode(switch))
+
+        async def unwatched() -> bool:
+            return not registry.watchers
+
+        await until(unwatched)
+        with pytest.raises(Rejected, match="disabled"):
+            await asked.probe_now(b'{"host": "new"}')
+        await asked.switch(msgspec.json.encode(switch | {"enabled": True}))
+        view = msgspec.json.decode(await asked.probe_now(b'{"host": "new"}'), type=HostView)
+        assert view.status is HealthStatus.HEALTHY
+        removal = {"user": "root", "operator": True, "host": "new"}
+        await asked.remove(msgspec.json.encode(removal))
+        with pytest.raises(Rejected, match="not known"):
+            await asked.probe_now(b'{"host": "new"}')
+    async with running(log, file.with_name("later.sqlite")) as later:
+        assert later.hosts["new"].spec is None
+
+
+async def test_hosts_of_commands_are_there_after_a_restart(log: MemoryLog, file: Path) -> None:
+    async with running(log, file) as registry:
+        entry = {"endpoint": {"kind": "http", "url": "http://127.0.0.1:1/mcp"}}
+        request = {"user": "alice", "operator": False, "host": "hers", "entry": entry}
+        with pytest.raises(Rejected, match="https only"):
+            await commands(registry).add(msgspec.json.encode(request))
+        await commands(registry, allow_private=True).add(msgspec.json.encode(request))
+    async with running(log, file, noop()) as again:
+        assert "hers" in again.watchers
+        answer = await commands(again).list_hosts(b'{"user": "bob"}')
+        hosts = msgspec.json.decode(answer, type=HostList).hosts
+        assert [view.host.id for view in hosts] == ["bench"]
+        with pytest.raises(Rejected, match="not known"):
+            await commands(again).probe_now(b'{"host": "hers", "user": "bob"}')
+
+
+async def test_a_held_host_is_not_probed(log: MemoryLog, file: Path, mood: Mood) -> None:
+    asleep = Held(HealthStatus.WARNING, "sleeping: it wakes when work arrives")
+    async with running(log, file, little(mood)) as registry:
+        await facts_until(log, lambda found: healths(found) == [HealthStatus.HEALTHY])
+        registry.hold({"little": asleep})
+        facts = await facts_until(log, lambda found: len(healths(found)) == 2)
+        assert isinstance(facts[-1], McpHealth)
+        assert (facts[-1].status, facts[-1].reason) == (asleep.status, asleep.reason)
+        mood.set("sick")
+        await commands(registry).probe_now(b'{"host": "little"}')
+        assert len(healths(await all_facts(log))) == 2, "it was left alone"
+        mood.clear()
+        registry.hold({})
+        await facts_until(log, lambda found: len(healths(found)) == 3)
+    assert healths(await all_facts(log))[-1] is HealthStatus.HEALTHY
 
 
 @pytest.mark.parametrize(
@@ -224,5 +301,5 @@ async def test_a_probe_of_nobody_is_refused(
 ) -> None:
     async with running(log, file) as registry:
         with pytest.raises(Rejected) as refusal:
-            await registry.probe_now(payload)
+            await commands(registry).probe_now(payload)
     assert refusal.value.reason is reason

@@ -19,14 +19,15 @@ from services.log_memory import MemoryLog
 from services.log_nats import NatsLog
 from services.process import Process
 from services.process import serve as serve_process
-from services.registry.actor import HostList, Registry
+from services.registry.actor import Registry
+from services.registry.commands import HostList
 from services.registry.service import NAME, serve
 from services.registry.settings import Settings
 from services.settings import Common
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 from tests.unit.registry.servers import Mood, little
-from tests.unit.registry.test_actor import all_facts, facts_until, healths, running
+from tests.unit.registry.test_actor import all_facts, commands, facts_until, healths, running
 from tests.unit.registry.test_service import manifest
 
 HEALTHY, WARNING, UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.WARNING, HealthStatus.UNHEALTHY
@@ -59,13 +60,13 @@ async def test_a_host_whose_calls_fail_gets_no_work_until_they_may_go_on(
         assert healths(facts) == [HEALTHY, WARNING, UNHEALTHY]
         reasons = [fact.reason for fact in facts if isinstance(fact, McpHealth)]
         assert reasons == ["", *[f"calls: {WHY} (executor-1)"] * 2]
-        await registry.probe_now(b'{"host": "little"}')
+        await commands(registry).probe_now(b'{"host": "little"}')
         registry.hear(breaker(registry, open=True))
-        await registry.probe_now(b'{"host": "little"}')
+        await commands(registry).probe_now(b'{"host": "little"}')
         assert healths(await all_facts(log)) == [HEALTHY, WARNING, UNHEALTHY]
         registry.hear(breaker(registry, open=False))
         await facts_until(log, lambda found: len(healths(found)) == 4)
-        await registry.probe_now(b'{"host": "little"}')
+        await commands(registry).probe_now(b'{"host": "little"}')
     assert healths(await all_facts(log)) == [HEALTHY, WARNING, UNHEALTHY, WARNING, HEALTHY]
 
 
@@ -79,7 +80,7 @@ async def test_what_says_nothing_about_a_host_as_it_is_now_is_let_go(
         registry.hear(msgspec.json.encode(Breaker("executor-1", "nobody", 1, True)))
         registry.hear(b"{")
         registry.hear(b'{"host": "\xff"}')
-        await registry.probe_now(b'{"host": "little"}')
+        await commands(registry).probe_now(b'{"host": "little"}')
     assert healths(await all_facts(log)) == [HEALTHY]
 
 

@@ -22,7 +22,7 @@ from contracts.host import (
     StreamableHttp,
     TaskBinding,
 )
-from services.registry import manifest
+from services.registry import host_schema, manifest
 from services.registry.manifest import ManifestError, Places
 
 PLACES = Places(Path("data"))
@@ -327,7 +327,7 @@ def test_the_examples_of_the_documentation_are_manifests(tmp_path: Path) -> None
 def test_the_documentation_names_every_field() -> None:
     page = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
     endpoints = (Stdio, StreamableHttp, Execute, Noop)
-    structs = (manifest.Entry, *endpoints, TaskBinding, Step, Flags, Limits, Probe)
+    structs = (host_schema.Entry, *endpoints, TaskBinding, Step, Flags, Limits, Probe)
     for struct in structs:
         for field in struct.__struct_fields__:
             assert f"`{field}`" in page or f"`{field} = " in page or f"`{field}.NAME`" in page, (

@@ -14,7 +14,7 @@ from contracts.subjects import command
 from services.bus import NoResponders
 from services.process import Fatal, Process
 from services.process import serve as serve_process
-from services.registry.actor import HostList, HostView
+from services.registry.commands import HostList, HostView
 from services.registry.service import NAME, listed, serve
 from services.registry.settings import Settings
 from services.settings import Common

@@ -1,0 +1,236 @@
+"""One schema for a host, wherever it is described: a manifest, a command, a Space's `mcp.json`.
+
+Everything a description can get wrong is found here, and every error names the path in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from contracts.host import (
+    MANIFEST,
+    Capability,
+    Execute,
+    Flags,
+    Host,
+    Limits,
+    Noop,
+    Placement,
+    Probe,
+    Stdio,
+    StreamableHttp,
+    TaskBinding,
+)
+from contracts.ids import check_token
+from contracts.task import MCP_CALL
+from services import outbound, secrets
+
+_TASK_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}")
+_WHOLE = re.compile(r"\$[A-Za-z_]")
+_REFERENCE = re.compile(r"\$(input|workspace|task|attempt|step)\b(?:\.([^.?|]+))?")
+_LAST_PART = re.compile(r" - at `(?:key in )?\$(.*)`$")
+
+
+class _Capability(Capability, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A capability without room for spelling mistakes."""
+
+
+class _Stdio(Stdio, frozen=True, tag="stdio", omit_defaults=True, forbid_unknown_fields=True):
+    """A command without room for spelling mistakes."""
+
+
+class _Http(
+    StreamableHttp, frozen=True, tag="http", omit_defaults=True, forbid_unknown_fields=True
+):
+    """An MCP server's URL without room for spelling mistakes."""
+
+
+class _Execute(Execute, frozen=True, tag="execute", omit_defaults=True, forbid_unknown_fields=True):
+    """An `/execute` host's URL without room for spelling mistakes."""
+
+
+class _Noop(Noop, frozen=True, tag="noop", omit_defaults=True, forbid_unknown_fields=True):
+    """The benchmark's host without room for spelling mistakes."""
+
+
+_Endpoint: TypeAlias = _Stdio | _Http | _Execute | _Noop
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A host as a manifest may describe it: what discovery finds out is not for it to say."""
+
+    endpoint: _Endpoint
+    name: str = ""
+    placement: Placement = Placement.ORCHESTRATOR
+    owner: str | None = None
+    enabled: bool = True
+    capabilities: tuple[_Capability, ...] = ()
+    task_types: dict[str, TaskBinding] = {}
+    flags: Flags = Flags()
+    limits: Limits = Limits()
+    probe: Probe = Probe()
+    path_arguments: dict[str, tuple[str, ...]] = {}
+    roots: tuple[str, ...] = ()
+    workspace: bool = True
+    callable_tools: tuple[str, ...] | None = None
+    replay: Literal["hints", "always", "never"] = "hints"
+
+
+class Problem(Exception):
+    """What is wrong at a path inside one host."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+        self.message = message
+
+
+def entry_of(raw: Any) -> Entry:
+    """Convert what TOML or JSON says. Raises Problem.
+
+    Each task type is converted on its own, so that an error can name it.
+    """
+    if isinstance(raw, dict) and isinstance(types := raw.get("task_types"), dict):
+        for name, binding in types.items():
+            convert(binding, TaskBinding, f"task_types.{name}")
+    entry: Entry = convert(raw, Entry, "")
+    return entry
+
+
+def convert(raw: Any, type_: Any, where: str) -> Any:
+    """Convert a part; `where` is its path. Raises Problem with the path inside it."""
+    try:
+        return msgspec.convert(raw, type_)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _LAST_PART.search(text)
+        inner = found[1].lstrip(".") if found else ""
+        message = _LAST_PART.sub("", text).replace("`", "")
+        raise Problem(
+            ".".join(part for part in (where, inner) if part).replace(".[", "["),
+            message[:1].lower() + message[1:],
+        ) from None
+
+
+def check(entry: Entry, *, allow_noop: bool = False) -> None:
+    """Find what the types alone don't. Raises Problem, Rejected(BAD_ID)."""
+    if isinstance(entry.endpoint, Noop) and not allow_noop:
+        raise Problem(
+            "endpoint.kind", "noop is for benchmarks: set METAMCP_REGISTRY_ALLOW_NOOP=true"
+        )
+    for check_part in (
+        *(_check_identity, _check_web, _check_execute),
+        *(_check_task_types, _check_capabilities, _check_roots),
+    ):
+        check_part(entry)
+
+
+def host_of(entry: Entry, id_: str, source: str = MANIFEST) -> Host:
+    """The host that an entry describes."""
+    fields = msgspec.to_builtins(entry)
+    return msgspec.convert({**fields, "id": id_, "name": entry.name or id_, "source": source}, Host)
+
+
+def _check_identity(entry: Entry) -> None:
+    if entry.owner is not None:
+        check_token(entry.owner, "the owner")
+    elif entry.placement is Placement.USER_SPACE:
+        raise Problem("owner", "a host in a user's Space needs the user's name")
+    if isinstance(entry.endpoint, Stdio) and not entry.endpoint.command:
+        raise Problem("endpoint.command", "expected a program to start")
+
+
+def _check_web(entry: Entry) -> None:
+    endpoint = entry.endpoint
+    if not isinstance(endpoint, StreamableHttp | Execute):
+        return
+    try:
+        outbound.resolve(endpoint.url, mcp=isinstance(endpoint, StreamableHttp))
+    except outbound.Refused as refused:
+        raise Problem("endpoint.url", str(refused)) from None
+    try:
+        outbound.check_headers(endpoint.headers)
+    except outbound.Refused as refused:
+        raise Problem("endpoint.headers", str(refused)) from None
+    if endpoint.bearer_from is not None and not secrets.is_name(endpoint.bearer_from):
+        raise Problem("endpoint.bearer_from", f"expected the name of a secret: {secrets.NAME_RULE}")
+
+
+def _check_execute(entry: Entry) -> None:
+    """What only tools have is refused for a host that knows task types instead."""
+    if not isinstance(entry.endpoint, Execute):
+        return
+    why = "a host of the kind execute has no tools. Leave it out."
+    if entry.probe.tool is not None or entry.probe.arguments:
+        raise Problem("probe.tool", why)
+    if entry.callable_tools is not None:
+        raise Problem("callable_tools", why)
+    if entry.path_arguments:
+        raise Problem("path_arguments", why)
+    if not entry.task_types:
+        raise Problem("task_types", "expected at least one: this kind of host does nothing else")
+
+
+def _check_task_types(entry: Entry) -> None:
+    for name, binding in entry.task_types.items():
+        where = f"task_types.{name}"
+        if name == MCP_CALL:
+            raise Problem(where, "every host serves this type by itself. Leave it out.")
+        if not _TASK_TYPE.fullmatch(name):
+            raise Problem(where, "use 1 to 64 of the characters A-Z a-z 0-9 _ . - in a task type")
+        if isinstance(entry.endpoint, Execute):
+            if binding.steps:
+                message = "a host of the kind execute takes the input as it is. Leave it out."
+                raise Problem(f"{where}.steps", message)
+        elif all(step.cleanup for step in binding.steps):
+            raise Problem(f"{where}.steps", "expected at least one step that is no cleanup")
+        _check_steps(where, binding)
+
+
+def _check_steps(where: str, binding: TaskBinding) -> None:
+    kept: set[str] = set()
+    for index, step in enumerate(binding.steps):
+        for text in _strings(step.arguments):
+            if not _WHOLE.match(text):
+                continue
+            match = _REFERENCE.match(text)
+            if match is None:
+                message = f"{text!r} is no reference. See docs/task-grammar.md."
+            elif match[1] == "step" and match[2] not in kept:
+                message = f"{text!r}: no step before this one keeps an output of that name"
+            else:
+                continue
+            raise Problem(f"{where}.steps[{index}].arguments", message)
+        if step.output:
+            kept.add(step.output)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+
+
+def _check_capabilities(entry: Entry) -> None:
+    for index, capability in enumerate(entry.capabilities):
+        if not _VERSION.fullmatch(capability.version):
+            raise Problem(
+                f"capabilities[{index}].version", "expected numbers joined by dots, such as 1.0.0"
+            )
+
+
+def _check_roots(entry: Entry) -> None:
+    for index, root in enumerate(entry.roots):
+        if not Path(root).is_absolute():
+            raise Problem(f"roots[{index}]", f"expected an absolute path, not {root!r}")

@@ -1,0 +1,70 @@
+"""Writes the JSON Schemas of `docs/schemas/`: hosts in manifests and commands, `mcp.json` of Spaces.
+
+What a field means is written once, below it in its class.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from contracts.host import Host
+from contracts.schema import field_texts
+from services.registry import host_schema, space_manifest
+from services.registry.host_schema import Entry
+from services.registry.space_manifest import SpaceManifest
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schemas"
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A manifest file: hosts by id."""
+
+    hosts: dict[str, Entry]
+
+
+def documents() -> dict[str, str]:
+    """The files' texts by name."""
+    return {
+        "manifest.json": _render(Manifest, "MetaMCP manifest"),
+        "host.json": _render(Entry, "MetaMCP host, as a command describes it"),
+        "mcp.json": _render(SpaceManifest, "mcp.json of a Space"),
+    }
+
+
+def _render(type_: type, title: str) -> str:
+    (schema,), defs = msgspec.json.schema_components([type_], ref_template="#/$defs/{name}")
+    classes = {
+        name: class_
+        for module in (host_schema, space_manifest)
+        for name, class_ in vars(module).items()
+        if isinstance(class_, type) and issubclass(class_, msgspec.Struct)
+    }
+    for name, definition in defs.items():
+        texts = _texts(classes[name]) if name in classes else {}
+        for field in definition.get("properties", {}).keys() & texts.keys():
+            properties = definition["properties"]
+            properties[field] = {"description": texts[field], **properties[field]}
+    # Our own names for stricter classes are nobody's business.
+    text = json.dumps(
+        {"$schema": DRAFT, "title": title, **schema, "$defs": defs}, indent=1, sort_keys=True
+    )
+    return text.replace("$defs/_", "$defs/").replace('"_', '"') + "\n"
+
+
+def _texts(class_: type) -> dict[str, str]:
+    return field_texts(Host) if class_ is Entry else field_texts(class_)
+
+
+def write() -> None:
+    """Write the files."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in documents().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

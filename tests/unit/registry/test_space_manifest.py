@@ -1,0 +1,144 @@
+"""`mcp.json` of Spaces: the specification's shape, the kit's own, and what strangers may write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.host import (
+    SPACE,
+    Capability,
+    Execute,
+    Flags,
+    Placement,
+    StreamableHttp,
+    TaskBinding,
+)
+from services.registry.manifest import ManifestError
+from services.registry.space_manifest import Space, gradio_host, space_host, space_id
+
+ANN = Space("Ann/my.space", "alice")
+# As section 3 of the original specification reads it.
+SPECIFIED = {
+    "name": "Code tools",
+    "tools": [
+        {"name": "parse", "version": "2.1.0", "parameters": ["code", "language"]},
+        {"name": "lint"},
+    ],
+    "capabilities": [
+        {"name": "code_analysis", "version": "1.0.0", "task_types": ["code_analysis", "ast"]},
+        {"task_types": ["lint"]},
+    ],
+    "can_run_on_user_space": True,
+    "result_pointer_preferred": True,
+    "fallback_to_oracle": False,
+    "author": "somebody",
+}
+KIT = Path(__file__).parents[3] / "deploy" / "space" / "mcp.json"
+
+
+def read(raw: Any, space: Space = ANN) -> Any:
+    return space_host(json.dumps(raw).encode(), "https://x/mcp.json", space)
+
+
+def test_the_specifications_own_shape() -> None:
+    host = read(SPECIFIED)
+    assert (host.id, host.name, host.owner) == ("Ann-my-space", "Code tools", "alice")
+    assert (host.placement, host.source) == (Placement.USER_SPACE, SPACE)
+    assert host.endpoint == Execute("hf://Ann/my.space")
+    assert host.capabilities == (
+        Capability("parse", "2.1.0", ("code", "language")),
+        Capability("lint"),
+        Capability("code_analysis"),
+    )
+    assert host.task_types == {name: TaskBinding() for name in ("code_analysis", "ast", "lint")}
+    assert host.flags == Flags(
+        can_run_on_user_space=True, result_pointer_preferred=True, fallback_to_oracle=False
+    )
+
+
+def test_flags_have_the_specifications_defaults() -> None:
+    host = read({"capabilities": [{"task_types": ["x"]}]})
+    assert host.flags == Flags()
+    assert host.name == "Ann/my.space"
+    assert (Flags().can_run_on_user_space, Flags().fallback_to_oracle) == (False, True)
+
+
+def test_the_kits_own_file() -> None:
+    host = space_host(KIT.read_bytes(), "mcp.json", ANN)
+    assert set(host.task_types) == {"code_analysis", "ast_parsing"}
+    assert host.task_types["code_analysis"].input_schema["required"] == ["files", "path"]
+    assert (host.replay, host.limits.max_concurrency) == ("always", 4)
+
+
+def test_an_mcp_endpoint_of_the_space() -> None:
+    host = read({"endpoint": {"kind": "http", "url": "https://elsewhere.example"}})
+    assert host.endpoint == StreamableHttp("hf://Ann/my.space")
+
+
+def test_a_private_space_is_shown_its_owners_token() -> None:
+    host = read(SPECIFIED, Space("ann/x", "alice", private=True))
+    assert host.endpoint == Execute("hf://ann/x", bearer_from="HF_TOKEN")
+    assert gradio_host(Space("ann/x", "alice", private=True)).endpoint == StreamableHttp(
+        "hf://ann/x", bearer_from="HF_TOKEN"
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ([], "expected an object"),
+        ({"tools": [{}]}, "tools[0]"),
+        (SPECIFIED | {"tools": [{"name": "t", "version": "new"}]}, "capabilities[0].version"),
+        ({"capabilities": [{"task_types": ["a b"]}]}, "task_types.a b"),
+        ({"capabilities": [{"task_types": [1]}]}, "capabilities[0].task_types[0]"),
+        ({"fallback_to_oracle": "yes"}, "fallback_to_oracle"),
+        ({"endpoint": {"kind": "stdio", "command": "rm"}}, "endpoint.kind"),
+        ({"limits": {"max_concurrency": 0}, "task_types": {"x": {}}}, "limits.max_concurrency"),
+        ({"tools": [{"name": f"t{n}"} for n in range(300)]}, "300 entries"),
+        ({"name": "nothing to do"}, "task_types"),
+    ],
+)
+def test_errors_name_the_file_and_the_path(raw: Any, words: str) -> None:
+    with pytest.raises(ManifestError) as error:
+        read(raw)
+    assert str(error.value).startswith("https://x/mcp.json: ")
+    assert words in str(error.value)
+
+
+def test_files_have_limits() -> None:
+    for data in (b" " * 300_000, b"[" * 500, b"\xff", b"{"):
+        with pytest.raises(ManifestError):
+            space_host(data, "mcp.json", ANN)
+
+
+def test_ids_are_those_the_kit_derives() -> None:
+    assert space_id("Ann/my.space_1") == "Ann-my-space_1"
+    with pytest.raises(ManifestError, match="shorter name"):
+        space_id("a" * 40 + "/" + "b" * 40)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+KNOWN = ("name", "tools", "capabilities", "endpoint", "task_types", "limits", "probe", "replay")
+
+
+@given(st.dictionaries(st.sampled_from(KNOWN), JSON))
+def test_whatever_a_stranger_writes_is_a_host_or_an_error(raw: Any) -> None:
+    try:
+        host = read(raw)
+    except ManifestError:
+        return
+    assert (host.owner, host.placement, host.source) == ("alice", Placement.USER_SPACE, SPACE)
+    assert host.endpoint.url == "hf://Ann/my.space"
+    assert (host.roots, host.path_arguments) == ((), {})
