@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 
 import cyclopts
@@ -18,6 +18,7 @@ from rich.text import Text
 from services import (
     cli_demo,
     cli_doctor,
+    cli_host_changes,
     cli_hosts,
     cli_keys,
     cli_log,
@@ -53,7 +54,7 @@ def _version() -> str:
         return "0"
 
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
     "Run": (("up", cli_run.up_), ("demo", cli_demo.demo), ("doctor", cli_doctor.doctor)),
     "Tasks": (
         ("types", cli_hosts.types),
@@ -70,7 +71,19 @@ COMMANDS = {
     "Other": (("provision", cli_run.provision), ("version", version)),
 }
 """Commands by heading, in the order of the help page."""
-SUBCOMMANDS = {"keys": (("rotate", cli_keys.rotate),)}
+SUBCOMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
+    "hosts": (
+        ("add", cli_host_changes.add),
+        ("update", cli_host_changes.update),
+        ("enable", cli_host_changes.enable),
+        ("disable", cli_host_changes.disable),
+        ("remove", cli_host_changes.remove),
+        ("probe", cli_host_changes.probe),
+        ("discover", cli_host_changes.discover),
+        ("import", cli_host_changes.import_),
+    ),
+    "keys": (("rotate", cli_keys.rotate),),
+}
 """Commands below one of those."""
 
 

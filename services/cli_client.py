@@ -124,12 +124,13 @@ def _token_of(folder: Path) -> str:
 class Api:
     """Requests to one gateway. Use as an async context manager."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, within_s: float = REQUEST_S) -> None:
+        """`within_s`: how long an answer may take."""
         self.target = target
         self._client = httpx.AsyncClient(
             base_url=target.url,
             headers=target.headers,
-            timeout=REQUEST_S,
+            timeout=within_s,
             trust_env=not target.here,
         )
 

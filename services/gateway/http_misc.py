@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from importlib import metadata
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, get, post, put
@@ -15,12 +15,11 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import OpenAPIType, Schema
-from litestar.params import QueryParameter
 from litestar.plugins import OpenAPISchemaPlugin
 
+from contracts.host import Host
 from contracts.result import Pointer
 from services.gateway import (
-    domain,
     http_errors,
     http_events,
     http_hosts,
@@ -29,23 +28,16 @@ from services.gateway import (
     http_tasks,
 )
 from services.gateway import projection as tables
-from services.gateway.domain import AUDITOR
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.identity import TICKET_S
-from services.gateway.projection import HostView
 from services.log import LogUnavailable
 
 NAME = "metamcp-orchestrator"
 HEALTH_S = 1.0
-HOSTS_WAIT_S = 1.0
 KEYS_WAIT_S = 1.0
 KEYS_AGE_S = 60
 """How long others may keep the public keys; a new key signs later than that after it is known."""
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}")
-
-TaskType = Annotated[
-    str | None, QueryParameter(description="Only hosts that serve this task type.")
-]
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -122,17 +114,6 @@ async def health(parts: Wired, streams_open: NamedDependency[int]) -> Response[E
     )
 
 
-@get("/api/mcps")
-async def list_hosts(
-    parts: Wired, principal: Asking, task_type: TaskType = None
-) -> Envelope[list[HostView]]:
-    """List the hosts this user may use, with health, tools and task types."""
-    await parts.projection.reached(parts.hub.position, HOSTS_WAIT_S)
-    every = AUDITOR in principal.roles
-    rows = await tables.list_hosts(parts.projection, principal.user, every=every)
-    return ok([row for row in rows if domain.serves(row, task_type)])
-
-
 @put("/api/blobs", status_code=201)
 async def put_blob(
     request: Request[Any, Any, Any], parts: Wired, principal: Asking
@@ -178,7 +159,7 @@ class HostSchema(OpenAPISchemaPlugin):
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
         """Tell whether this type is described here."""
-        return isinstance(value, type) and issubclass(value, HostView)
+        return isinstance(value, type) and issubclass(value, Host)
 
     def to_openapi_schema(self, field_definition: Any, schema_creator: Any) -> Schema:
         """Point to the schema of all values, and name what the API adds."""
@@ -204,7 +185,7 @@ def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds) -> Litestar
             http_hosts.router(parts.host_logs),
             http_preferences.router(),
             http_events.router(feeds),
-            *(index, health, list_hosts, put_blob_limited, make_ticket, jwks),
+            *(index, health, put_blob_limited, make_ticket, jwks),
         ],
         dependencies={
             "parts": Provide(provide_parts),

@@ -16,6 +16,7 @@ from services.gateway.domain import AUDITOR
 from services.gateway.host_logs import HostLogs
 from services.gateway.hub import Hub
 from services.gateway.identity import Principal, Tickets
+from services.gateway.others import Others
 from services.gateway.settings import Settings
 from services.log import Log
 from services.projection import Projection
@@ -54,6 +55,7 @@ class Parts:
         self.settings = settings
         self.tickets = Tickets()
         self.host_logs = HostLogs()
+        self.others = Others()
         self.connected: Callable[[], bool] = lambda: True
         """Whether NATS is connected."""
         self.executors: Callable[[], int | None] = lambda: None

@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas of `docs/schemas/`: hosts in manifests and commands, `mcp.json` of Spaces.
+"""Writes `docs/schemas/`: JSON Schemas of hosts in manifests and commands, and of `mcp.json`.
 
 What a field means is written once, below it in its class.
 """

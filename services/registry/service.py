@@ -9,6 +9,7 @@ import msgspec
 from contracts import subjects
 from contracts.host import Host
 from contracts.wire import Discovered
+from services.bus import Handler
 from services.join import join
 from services.process import Fatal, Process
 from services.projection import Projection, view_path
@@ -46,7 +47,13 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     process.spawn("registry/watch", registry.run(hosts))
     await bus.subscribe(subjects.breaker("*"), lambda message: registry.hear(message.data))
     commands = Commands(registry, settings, nobody, allow_private=common.allow_private_hosts)
-    handlers = {
+    await bus.serve(NAME, "1.0.0", served(commands))
+    await process.stopping.wait()
+
+
+def served(commands: Commands) -> dict[str, Handler]:
+    """The commands by their verbs."""
+    return {
         "list": commands.list_hosts,
         "probe": commands.probe_now,
         "add": commands.add,
@@ -55,8 +62,6 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
         "remove": commands.remove,
         "discover": commands.discover,
     }
-    await bus.serve(NAME, "1.0.0", handlers)
-    await process.stopping.wait()
 
 
 async def nobody(user: str) -> Discovered:

@@ -1,0 +1,280 @@
+"""Commands below `hosts`: add, update, enable, disable, remove, probe, discover, import."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.table import Table
+from rich.text import Text
+
+from services import cli_host_entry as entries
+from services.cli_client import Api, find_target
+from services.cli_common import NO_OPTIONS, CliError, Exit, Options, run
+from services.cli_host_entry import BadEntry, Imported
+from services.cli_input import check_ids
+from services.cli_render import plain, status
+
+EXAMPLE = "metamcp hosts add NAME https://example.com/mcp, or metamcp hosts add NAME -- COMMAND"
+_MOST_FILE = 1024 * 1024
+
+Name = Annotated[str, Parameter(name="NAME")]
+Target = Annotated[str, Parameter(name="TARGET", allow_leading_hyphen=True)]
+Many = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=False)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Description:
+    """What a host is, in options."""
+
+    execute: bool = False
+    """The URL answers POST /execute instead of MCP."""
+    header: Many = ()
+    """With a URL: NAME:VALUE, sent with each request. It stands in the log: no secrets."""
+    bearer_from: str | None = None
+    """With a URL: name of the secret that is sent as bearer token."""
+    env: Many = ()
+    """With a command: NAME=VALUE. It stands in the log: no secrets."""
+    env_from: Many = ()
+    """With a command: a variable that the executor passes on from its own environment."""
+    cwd: str | None = None
+    """With a command: the folder it runs in."""
+    task_type: Many = ()
+    """With --execute: a task type it serves; give it several times for several."""
+    title: str | None = None
+    """A name for people."""
+    file: Path | None = None
+    """Take the description from a JSON or TOML file instead: one host as in a manifest."""
+
+    def entry(self, target: tuple[str, ...]) -> dict[str, Any]:
+        """The host's description. Raises CliError."""
+        if self.file is not None:
+            if target or replace(self, file=None) != NO_DESCRIPTION:
+                raise CliError(Exit.USAGE, "--file is all: leave the rest out.", EXAMPLE)
+            raw = _read(self.file)
+            if not isinstance(raw, dict):
+                raise CliError(Exit.USAGE, f"{self.file}: expected one host's description.")
+            return raw
+        try:
+            return entries.described(
+                target,
+                execute=self.execute,
+                headers=self.header,
+                bearer_from=self.bearer_from,
+                env=self.env,
+                env_from=self.env_from,
+                cwd=self.cwd,
+                task_types=self.task_type,
+                title=self.title,
+            )
+        except BadEntry as bad:
+            text = str(bad)
+            raise CliError(Exit.USAGE, f"{text[0].upper()}{text[1:]}.", EXAMPLE) from None
+
+
+NO_DESCRIPTION = Description()
+
+
+def add(
+    name: Name,
+    /,
+    *target: Target,
+    description: Description = NO_DESCRIPTION,
+    options: Options = NO_OPTIONS,
+) -> int:
+    """Register a host: an MCP server behind a URL, or, for the operator, a program.
+
+    Parameters
+    ----------
+    name
+        The host's id.
+    target
+        Its URL (https://…, or hf://owner/space), or `--` and the command that starts it.
+    """
+    entry = description.entry(target)
+    return _change(options, name, lambda api: api.post(f"/api/mcps/{name}", entry), "registered")
+
+
+def update(
+    name: Name,
+    /,
+    *target: Target,
+    description: Description = NO_DESCRIPTION,
+    options: Options = NO_OPTIONS,
+) -> int:
+    """Replace the description of a host that is there.
+
+    Parameters
+    ----------
+    name
+        The host's id.
+    target
+        As for `hosts add`.
+    """
+    entry = description.entry(target)
+    return _change(options, name, lambda api: api.put(f"/api/mcps/{name}", entry), "updated")
+
+
+def enable(name: Name, /, *, options: Options = NO_OPTIONS) -> int:
+    """Give a host work and probes, whatever its manifest says."""
+    return _change(options, name, lambda api: api.post(f"/api/mcps/{name}/enable"), "enabled")
+
+
+def disable(name: Name, /, *, options: Options = NO_OPTIONS) -> int:
+    """Give a host no more work and no probes, until it is enabled."""
+    return _change(options, name, lambda api: api.post(f"/api/mcps/{name}/disable"), "disabled")
+
+
+def remove(name: Name, /, *, options: Options = NO_OPTIONS) -> int:
+    """Take a host away; work that runs there goes to another host or ends."""
+    return _change(options, name, lambda api: api.delete(f"/api/mcps/{name}"), "removed")
+
+
+def probe(name: Name, /, *, options: Options = NO_OPTIONS) -> int:
+    """Probe a host now and show how it is."""
+    check_ids(host=name)
+    return run(_probe(options, name))
+
+
+def discover(*, options: Options = NO_OPTIONS) -> int:
+    """Look at your Spaces now: those that are MCP servers become hosts of yours."""
+    return run(_discover(options))
+
+
+def import_(
+    file: Annotated[Path, Parameter(name="FILE")],
+    /,
+    *,
+    dry_run: bool = False,
+    options: Options = NO_OPTIONS,
+) -> int:
+    """Register the servers of an `mcpServers` file as other MCP clients use it.
+
+    Secrets in it are left out: what has to be put in place is said for each server.
+
+    Parameters
+    ----------
+    file
+        The JSON file: of Claude, Cursor, VS Code, …
+    dry_run
+        Only show what would be registered.
+    """
+    try:
+        found = entries.imported(_read(file))
+    except BadEntry as bad:
+        raise CliError(Exit.USAGE, f"{file}: {bad}.") from None
+    return run(_import(options, found, dry_run=dry_run))
+
+
+def _read(file: Path) -> Any:
+    try:
+        data = file.read_bytes()
+        if len(data) > _MOST_FILE:
+            raise CliError(Exit.USAGE, f"{file} has more than {_MOST_FILE} bytes.")
+        if file.suffix == ".toml":
+            return tomllib.loads(data.decode())
+        return msgspec.json.decode(data)
+    except OSError as error:
+        raise CliError(Exit.USAGE, f"{file} can't be read: {error.strerror}.") from None
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CliError(Exit.USAGE, f"{file} can't be understood: {error}.") from None
+
+
+def _change(options: Options, name: str, change: Callable[[Api], Awaitable[Any]], word: str) -> int:
+    check_ids(host=name)
+    return run(_changed(options, name, change, word))
+
+
+async def _changed(
+    options: Options, name: str, change: Callable[[Api], Awaitable[Any]], word: str
+) -> int:
+    async with Api(find_target(options)) as api:
+        answer = await change(api)
+    more = "" if word == "removed" else f"; see `metamcp hosts {name}`"
+    options.out.show(answer, Text(f"{name} {word}{more}"))
+    return Exit.OK
+
+
+async def _probe(options: Options, name: str) -> int:
+    async with Api(find_target(options), within_s=120.0) as api:
+        found = await api.post(f"/api/mcps/{name}/probe")
+    line = Text(f"{plain(name)} ").append_text(status(str(found["status"])))
+    line.append(f"  {found.get('latency_ms', 0):.0f} ms", style="dim")
+    if reason := found.get("reason"):
+        line.append(f"  {plain(reason, 1000)}")
+    options.out.show(found, line, soft_wrap=True)
+    return Exit.OK if found["status"] in ("healthy", "warning") else Exit.FAILED
+
+
+async def _discover(options: Options) -> int:
+    async with Api(find_target(options), within_s=90.0) as api:
+        found = (await api.post("/api/mcps/discover"))["spaces"]
+    if not found:
+        options.out.show(found, Text("no Spaces; is the account linked? `metamcp accounts`"))
+        return Exit.OK
+    table = Table(box=None, pad_edge=False)
+    for column in ("space", "stage", "host", "remark"):
+        table.add_column(column)
+    for seen in found:
+        table.add_row(
+            plain(seen["space"]),
+            plain(seen["stage"]),
+            plain(seen.get("host", "")),
+            plain(seen.get("problem", ""), 300),
+        )
+    options.out.show(found, table)
+    return Exit.OK
+
+
+async def _import(options: Options, found: list[Imported], *, dry_run: bool) -> int:
+    done: list[dict[str, Any]] = []
+    if dry_run:
+        done = [_outcome(one, one.problem or "would be registered") for one in found]
+    else:
+        async with Api(find_target(options)) as api:
+            done = [_outcome(one, await _register(api, one)) for one in found]
+    table = Table(box=None, pad_edge=False)
+    for column in ("server", "host", "endpoint", "outcome", "to do"):
+        table.add_column(column)
+    for one, outcome in zip(found, done, strict=True):
+        table.add_row(
+            plain(one.name),
+            plain(one.host),
+            plain(entries.shown(one.entry) if one.entry else "", 80),
+            plain(outcome["outcome"], 300),
+            plain(outcome["to_do"], 300),
+        )
+    options.out.show(done, table if found else Text("no servers in it"))
+    failed = [one for one in done if one["outcome"] not in ("registered", "would be registered")]
+    return Exit.FAILED if failed else Exit.OK
+
+
+async def _register(api: Api, one: Imported) -> str:
+    if one.problem:
+        return one.problem
+    try:
+        await api.post(f"/api/mcps/{one.host}", one.entry)
+    except CliError as error:
+        if error.code is Exit.UNREACHABLE:
+            raise
+        return error.message
+    return "registered"
+
+
+def _outcome(one: Imported, outcome: str) -> dict[str, Any]:
+    to_do = [f"give the executor {name}" for name in one.needs]
+    if one.bearer:
+        to_do.append(f"put the token into the secret {one.bearer} (docs/manifest.md)")
+    return {
+        "server": one.name,
+        "host": one.host,
+        "entry": one.entry,
+        "outcome": outcome,
+        "to_do": "; ".join(to_do),
+    }

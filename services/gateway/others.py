@@ -1,0 +1,56 @@
+"""What the gateway asks the other services, by NATS request and reply."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from contracts.errors import Reason, Rejected
+from contracts.subjects import command
+from services.bus_errors import BusError, BusTimeout, NoResponders
+
+ASK_S = 10.0
+
+A = TypeVar("A")
+Request = Callable[[str, bytes, float], Awaitable[bytes]]
+
+
+class Others:
+    """The commands of the other services."""
+
+    def __init__(self) -> None:
+        self.request: Request | None = None
+        """Set once NATS is connected: subject, payload and seconds to the answer's bytes."""
+
+    async def ask(
+        self,
+        service: str,
+        verb: str,
+        request: msgspec.Struct,
+        answer: type[A],
+        *,
+        within_s: float = ASK_S,
+    ) -> A:
+        """Have a command carried out. Raises Rejected: what the service says, or UNAVAILABLE."""
+        data = await self.raw(service, verb, request, within_s=within_s)
+        return msgspec.json.decode(data, type=answer)
+
+    async def raw(
+        self, service: str, verb: str, request: msgspec.Struct, *, within_s: float = ASK_S
+    ) -> bytes:
+        """Like `ask`, for an answer that is no JSON."""
+        if self.request is None:
+            raise Rejected(Reason.UNAVAILABLE, "the gateway is still starting: try again")
+        payload = msgspec.json.encode(request)
+        try:
+            return await self.request(command(service, verb), payload, within_s)
+        except NoResponders:
+            text = f"the {service} service is not running: try again"
+            raise Rejected(Reason.UNAVAILABLE, text) from None
+        except BusTimeout:
+            text = f"the {service} service has not answered within {within_s:g} s: ask again"
+            raise Rejected(Reason.UNAVAILABLE, text) from None
+        except BusError as error:
+            raise Rejected(Reason.UNAVAILABLE, f"{service} can't be asked: {error}") from None
