@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from contracts import subjects
+from contracts.account import Provider
 from contracts.ids import check_token
 
 SYSTEM = "sys"
@@ -47,6 +48,8 @@ PUBLISHER_FACTS = (
 """What an outside publisher sees of its own tasks, each as `<fact>.<task>…` in its own account."""
 
 _LEASES = f"KV_{subjects.LEASES_BUCKET}"
+_HUGGINGFACE = subjects.CREDENTIAL_BUCKETS[Provider.HUGGINGFACE]
+_GITHUB = subjects.CREDENTIAL_BUCKETS[Provider.GITHUB]
 _BLOBS = f"OBJ_{subjects.BLOBS_BUCKET}"
 
 
@@ -134,6 +137,11 @@ def _read(stream: str, api: str = JS_API) -> tuple[str, ...]:
     return (f"{api}.STREAM.INFO.{stream}", get, f"{get}.>")
 
 
+def _read_kv(bucket: str) -> tuple[str, ...]:
+    """Read the values of a bucket."""
+    return _read(f"KV_{bucket}")
+
+
 def _consume(stream: str, durable: str) -> tuple[str, ...]:
     """Pull from one durable consumer that exists already."""
     return (
@@ -184,6 +192,8 @@ _PERMISSIONS: Mapping[str, Permissions] = {
             *_consume(subjects.INTAKE_STREAM, subjects.INTAKE_DURABLE),
             f"{JS_API}.STREAM.INFO.{subjects.INTAKE_STREAM}",
             *_BLOB_STORE,
+            *(f"$KV.{bucket}.*" for bucket in (_HUGGINGFACE, _GITHUB)),
+            *(_read_kv(_HUGGINGFACE) + _read_kv(_GITHUB)),
         ),
         subscribe=("submit.*", "progress.*.*", "beat.executor.*"),
     ),
@@ -200,10 +210,11 @@ _PERMISSIONS: Mapping[str, Permissions] = {
             "breaker.*",
             *_consume(subjects.STREAM, subjects.EXECUTOR_DURABLE),
             *_BLOB_STORE,
+            *(_read_kv(_HUGGINGFACE) + _read_kv(_GITHUB)),
         ),
     ),
-    "registry": _service("registry", subscribe=("breaker.*",)),
-    "results": _service("results", publish=_BLOB_STORE),
+    "registry": _service("registry", _read_kv(_HUGGINGFACE), subscribe=("breaker.*",)),
+    "results": _service("results", (*_BLOB_STORE, *_read_kv(_HUGGINGFACE))),
     AUDITOR: Permissions(
         publish=_read(subjects.STREAM, AUDIT_API),
         subscribe=("live.>", f"{inbox_prefix(AUDITOR)}.>"),

@@ -69,6 +69,13 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             " and be called without TLS. The operator's own hosts always may."
         ),
     ] = False
+    master_key: Annotated[
+        Path | None,
+        msgspec.Meta(
+            description="File with the key that seals linked accounts; without one it is"
+            " `credentials/master.key` in the data folder. The same for every process."
+        ),
+    ] = None
     space_url: Annotated[
         str,
         msgspec.Meta(

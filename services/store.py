@@ -18,8 +18,8 @@ from nats.nuid import NUID
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.result import Pointer
-from contracts.subjects import BLOBS_BUCKET
-from services import store_lease
+from contracts.subjects import BLOBS_BUCKET, CREDENTIAL_BUCKETS
+from services import store_kv, store_lease
 from services.bus import Bus
 from services.store_lease import Lease, LeaseLost, Leases
 from services.store_stream import ALWAYS, StoreError, Stream, ensure_stream
@@ -238,5 +238,6 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 async def provision(bus: Bus) -> None:
     """Create or update the buckets; the operator's right alone. Raises StoreError."""
-    for config in (bucket_config(), store_lease.bucket_config()):
+    credentials = (store_kv.bucket_config(name) for name in CREDENTIAL_BUCKETS.values())
+    for config in (bucket_config(), store_lease.bucket_config(), *credentials):
         await ensure_stream(bus, config)

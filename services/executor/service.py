@@ -8,6 +8,7 @@ from pathlib import Path
 from contracts import subjects
 from contracts.host import Host, Noop
 from services import metrics, process, telemetry
+from services.accounts import Accounts
 from services.bus_all import answer_all
 from services.executor import domain, workspace
 from services.executor.actor import Executor
@@ -21,9 +22,10 @@ from services.executor.settings import Settings
 from services.executor.warm import Warmer
 from services.join import join
 from services.projection import view_path
-from services.secrets import Secrets
+from services.secrets import Linked, Secrets
 from services.settings import Common
 from services.store import Blobs
+from services.vault import KeyFile, key_path
 
 SERVICE = "executor"
 NOBODY = Host(id="-", name="-", endpoint=Noop())
@@ -42,9 +44,10 @@ async def serve(process_: process.Process, common: Common, settings: Settings) -
     keeping = process_.spawn("executor-keys", keyring.run())
     process_.on_drain(lambda: _stop(keeping))
     spool = data / "spool" / process_.instance
+    accounts = Accounts(bus, KeyFile(key_path(data, common.master_key)))
     ports = Ports(
         log=log_,
-        pool=open_pool(common, settings, spool),
+        pool=open_pool(common, settings, spool, accounts.token),
         key=signer,
         blobs=Blobs(bus),
         publish=bus.publish,
@@ -75,7 +78,9 @@ async def serve(process_: process.Process, common: Common, settings: Settings) -
     await process_.stopping.wait()
 
 
-def open_pool(common: Common, settings: Settings, spool: Path) -> Pool:
+def open_pool(
+    common: Common, settings: Settings, spool: Path, linked: Linked | None = None
+) -> Pool:
     """The doors of this executor's hosts; none is opened yet. Big answers go through `spool`."""
     data = common.data.expanduser().absolute()
     opening = Opening(
@@ -87,7 +92,7 @@ def open_pool(common: Common, settings: Settings, spool: Path) -> Pool:
         spool=spool,
         spaces=common.space_url,
     )
-    return Pool(opening, settings.slots, Secrets(data / "secrets"))
+    return Pool(opening, settings.slots, Secrets(data / "secrets", linked=linked))
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -79,7 +79,7 @@ async def _started(endpoint: Stdio, tail: Tail) -> Line:
 
 
 async def _found(host: Host, reach: Reach) -> Line:
-    return WebLine(host, reach, _MAX_LINE)
+    return WebLine(host, reach, await reach.bearer(host), _MAX_LINE)
 
 
 class ProcessLine:

@@ -55,7 +55,7 @@ class Reach(NamedTuple):
         """Whether calls to this host are kept to public addresses."""
         return not operated(host) and not self.allow_private
 
-    def bearer(self, host: Host) -> str | None:
+    async def bearer(self, host: Host) -> str | None:
         """The secret that the host's endpoint names: its owner's, else the shared one. Raises Sick.
 
         The executor sends each user's own; a probe has no user but the owner.
@@ -65,7 +65,7 @@ class Reach(NamedTuple):
             return None
         try:
             only_own = not operated(host)
-            return self.secrets.get(endpoint.bearer_from, host.owner, only_own=only_own)
+            return await self.secrets.find(endpoint.bearer_from, host.owner, only_own=only_own)
         except MissingSecret as missing:
             # Users see the reason; where secrets lie is for the operator alone.
             log.warning("secret_missing", host=host.id, error=str(missing))

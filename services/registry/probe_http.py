@@ -37,7 +37,7 @@ class ExecuteProber:
     async def probe(self) -> Answer:
         """Ask until the host is no longer busy, or its start budget is spent."""
         try:
-            site = self._site()
+            site = await self._site()
         except outbound.Refused as refused:
             return Answer(f"refused: {refused}")
         except Sick as sick:
@@ -56,7 +56,7 @@ class ExecuteProber:
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _site(self) -> Site:
+    async def _site(self) -> Site:
         endpoint = self._host.endpoint
         assert isinstance(endpoint, Execute)
         return Site(
@@ -64,7 +64,7 @@ class ExecuteProber:
             guarded=self._reach.guarded(self._host),
             connections=1,
             headers=endpoint.headers,
-            bearer=self._reach.bearer(self._host),
+            bearer=await self._reach.bearer(self._host),
         )
 
     async def _ask(self, site: Site) -> Answer:
@@ -123,14 +123,14 @@ def _fields(page: Page) -> dict[str, Any]:
 class WebLine:
     """The way to an MCP server behind a URL; see `probe.Line`."""
 
-    def __init__(self, host: Host, reach: Reach, limit: int) -> None:
+    def __init__(self, host: Host, reach: Reach, bearer: str | None, limit: int) -> None:
         """`limit`: bytes of one answer. Raises Sick for a host that may not be called."""
         endpoint = host.endpoint
         assert isinstance(endpoint, StreamableHttp)
         self._budget_s = host.limits.start_s
         self._transport = _Remembering(outbound.transport(guarded=reach.guarded(host)))
         headers = dict(endpoint.headers)
-        if (bearer := reach.bearer(host)) is not None:
+        if bearer is not None:
             headers["authorization"] = f"Bearer {bearer}"
         try:
             url = outbound.resolve(endpoint.url, spaces=reach.spaces, mcp=True)

@@ -9,6 +9,7 @@ import msgspec
 from contracts import subjects
 from contracts.host import Host
 from contracts.wire import Discovered
+from services.accounts import Accounts
 from services.bus import Handler
 from services.join import join
 from services.process import Fatal, Process
@@ -22,6 +23,7 @@ from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
 from services.secrets import Secrets
 from services.settings import Common
+from services.vault import KeyFile, key_path
 
 NAME = "registry"
 
@@ -33,7 +35,9 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     path = view_path(common.data, process.instance)
     projection = await Projection.open(path, SCHEMA, VERSION)
     process.on_drain(projection.close)
-    secrets = Secrets(common.data.expanduser().absolute() / "secrets")
+    data = common.data.expanduser().absolute()
+    accounts = Accounts(bus, KeyFile(key_path(data, common.master_key)))
+    secrets = Secrets(data / "secrets", linked=accounts.token)
     reach = Reach(secrets, common.space_url, common.allow_private_hosts)
     registry = Registry(log, projection, process.instance, settings, reach)
     following = process.spawn("registry/follow", registry.follow())

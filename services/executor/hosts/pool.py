@@ -106,10 +106,11 @@ class Pool:
 
     async def call(self, known: Known, call: Call) -> dict[str, Any] | Spooled:
         """Carry out a call on this host. Raises HostError."""
+        bearer = await self._bearer(known.host, call.plan.user)
         door = self._door(known)
         call.private = self._opening.private
         try:
-            return await door.call(call, self._bearer(known.host, call.plan.user))
+            return await door.call(call, bearer)
         finally:
             if door in self._retired and not door.inside:
                 self._retired.discard(door)
@@ -117,7 +118,8 @@ class Pool:
 
     async def warm(self, known: Known) -> None:
         """Open the host's session, if it is not open. Raises HostError."""
-        await self._door(known).warm(self._bearer(known.host, known.host.owner))
+        bearer = await self._bearer(known.host, known.host.owner)
+        await self._door(known).warm(bearer)
 
     def forget(self, host: str) -> None:
         """The host is gone or registered anew: its sessions end after the calls in them."""
@@ -144,6 +146,9 @@ class Pool:
         door = self._doors.get(known.host.id)
         if door is not None and door.seq == known.seq:
             return door
+        if door is not None and door.seq > known.seq:
+            text = f"host {known.host.id} was registered anew"
+            raise HostError(FailureKind.HOST_GONE, text, called=False)
         self.forget(known.host.id)
         opening = self._opening._replace(host=known.host)
         guard = self.breakers.of(known.host.id, known.seq)
@@ -151,14 +156,14 @@ class Pool:
         self._doors[known.host.id] = door
         return door
 
-    def _bearer(self, host: Host, user: str | None) -> str | None:
+    async def _bearer(self, host: Host, user: str | None) -> str | None:
         """The secret that the host's endpoint names. Raises HostError(UNREACHABLE)."""
         endpoint = host.endpoint
         if not isinstance(endpoint, StreamableHttp | Execute) or endpoint.bearer_from is None:
             return None
         try:
             foreign = not operated(host)
-            return self._secrets.get(endpoint.bearer_from, user, only_own=foreign)
+            return await self._secrets.find(endpoint.bearer_from, user, only_own=foreign)
         except MissingSecret as missing:
             # Users see the message of a failure; where secrets lie is for the operator alone.
             log.warning("secret_missing", host=host.id, user=user, error=str(missing))

@@ -1,0 +1,112 @@
+"""Seals users' tokens with AES-GCM under the installation's master key.
+
+What is sealed for one user and provider opens for no other: both are part of what is authenticated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from contracts.account import Account, Credential
+
+KEY_BYTES = 32
+_NONCE = 12
+_VERSION = 1
+
+
+class VaultError(Exception):
+    """The master key is missing or unusable, or something was not sealed with it."""
+
+
+class Vault:
+    """Seals and opens. Raises VaultError; never says what is inside."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise VaultError(f"a master key has {KEY_BYTES} bytes, not {len(key)}")
+        self._cipher = AESGCM(key)
+
+    def seal(self, user: str, account: Account, token: str) -> Credential:
+        """Return what may be stored: the account, and its token for this user alone."""
+        nonce = secrets.token_bytes(_NONCE)
+        sealed = self._cipher.encrypt(nonce, token.encode(), _bound(user, account))
+        return Credential(account, nonce, sealed, _VERSION)
+
+    def open(self, user: str, credential: Credential) -> str:
+        """Return the token."""
+        if credential.version != _VERSION:
+            raise VaultError(f"version {credential.version} of a credential is not known here")
+        try:
+            bound = _bound(user, credential.account)
+            return self._cipher.decrypt(credential.nonce, credential.sealed, bound).decode()
+        except (InvalidTag, ValueError):
+            raise VaultError(
+                f"the {credential.account.provider} credential of user {user} was not sealed with"
+                " this master key: link the account again"
+            ) from None
+
+
+class KeyFile:
+    """The master key in a file; read when it is first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._vault: Vault | None = None
+
+    def vault(self) -> Vault:
+        """Raises VaultError."""
+        if self._vault is None:
+            self._vault = Vault(self._read())
+        return self._vault
+
+    def ensure(self) -> None:
+        """Make the file, mode 0600, unless it is there. Raises VaultError."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(handle, "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES).hex().encode() + b"\n")
+                file.flush()
+                os.fsync(handle)
+            try:
+                # A link never replaces a key that another process has just made.
+                with contextlib.suppress(FileExistsError):
+                    os.link(fresh, self._path)
+            finally:
+                fresh.unlink()
+        except OSError as error:
+            raise VaultError(f"{self._path} can't be made: {error.strerror}") from None
+
+    def _read(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                    text = f"{self._path} can be read by others: run `chmod 600 {self._path}`"
+                    raise VaultError(text)
+                text_ = file.read(4 * KEY_BYTES).strip()
+        except OSError as error:
+            raise VaultError(
+                f"the master key {self._path} can't be read ({error.strerror}): copy it from the"
+                " gateway's data folder, or name it with METAMCP_MASTER_KEY"
+            ) from None
+        try:
+            return bytes.fromhex(text_.decode())
+        except ValueError:
+            raise VaultError(f"{self._path} holds no master key: expected 64 hex digits") from None
+
+
+def key_path(data: Path, chosen: Path | None) -> Path:
+    """Where the master key lies."""
+    return chosen if chosen is not None else data / "credentials" / "master.key"
+
+
+def _bound(user: str, account: Account) -> bytes:
+    return f"metamcp/{_VERSION}/{account.provider}/{user}/{account.name}".encode()
