@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -127,6 +127,49 @@ class ResultRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: str
     offset: Annotated[int, msgspec.Meta(ge=0)]
     length: Annotated[int, msgspec.Meta(ge=1, le=READ_BYTES)] = READ_BYTES
+
+
+class DatasetTasksRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.results.tasks`: tasks as the user's Hugging Face Dataset has them, newest id first."""
+
+    user: str
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
+    offset: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    status: str | None = None
+    """Only tasks that ended so."""
+
+
+class DatasetTask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`tasks/<id>.json` of the Dataset; the names are those of the original specification."""
+
+    task_id: str
+    user_id: str
+    type: str
+    priority: str
+    is_heavy: bool
+    status: str
+    created_at: str
+    """ISO 8601, log time."""
+    completed_at: str
+    result_id: str
+    """Path of the result in the same Dataset."""
+    sha256: str
+    size: int
+    media_type: str
+    host: str
+    attempt: int
+    required_capabilities: list[Any] = []
+    input: Any = None
+    """Left out when it lies in the object store."""
+    input_sha256: str = ""
+
+
+class DatasetTasks(msgspec.Struct, frozen=True):
+    """Answer of `cmd.results.tasks`."""
+
+    dataset: str
+    """`owner/name`."""
+    tasks: tuple[DatasetTask, ...]
 
 
 class ResultDelete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

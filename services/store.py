@@ -10,7 +10,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import msgspec
 from nats.nuid import NUID
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 CHUNK = 128 * 1024
+FRESH_S = 3600.0
 _SPOOL = 1024 * 1024
 _READ_AHEAD = 8
 _ROLLUP = {"Nats-Rollup": "sub"}
@@ -66,6 +67,17 @@ class ObjectInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     options: dict[str, int] = {}
 
 
+class Listed(NamedTuple):
+    """A blob among all of them."""
+
+    seq: int
+    uri: str
+    """Empty: it is gone."""
+    size: int
+    stored_at: float
+    """When it was stored last, seconds since the epoch."""
+
+
 class Blobs:
     """The object store of one deployment: `<user>/<sha256>`, each content once per user."""
 
@@ -91,6 +103,7 @@ class Blobs:
             pointer = Pointer(_uri(user, digest), digest, size, media_type)
             meta, seq = await self._meta(_name(pointer.uri))
             if meta is not None and not meta.deleted and meta.size == size:
+                await self._freshen(meta, seq)
                 return pointer
             spool.seek(0)
             await self._store(pointer, spool, seq)
@@ -137,6 +150,25 @@ class Blobs:
             return False
         await self._drop_chunks(meta.nuid)
         return True
+
+    async def page(self, after: int, count: int = 256) -> list[Listed]:
+        """Some of all blobs, in an order of their own; `after`: the `seq` of the last one seen."""
+        found = await self._stream.read(f"$O.{BLOBS_BUCKET}.M.>", after + 1, count)
+        page: list[Listed] = []
+        for stored in found:
+            meta = msgspec.json.decode(stored.data, type=ObjectInfo)
+            user, _, digest = meta.name.partition("/")
+            uri = "" if meta.deleted else _uri(user, digest)
+            page.append(Listed(stored.seq, uri, meta.size, _seconds(meta.mtime)))
+        return page
+
+    async def _freshen(self, meta: ObjectInfo, seq: int) -> None:
+        """Note that the bytes were wanted again, at most once an hour: their age decides when what
+        nobody refers to is dropped."""
+        now = datetime.now(UTC)
+        if now.timestamp() - _seconds(meta.mtime) > FRESH_S:
+            fresh = msgspec.structs.replace(meta, mtime=now.isoformat())
+            await self._publish_meta(fresh, seq, _ROLLUP)
 
     async def _spool(self, data: bytes | AsyncIterator[bytes], spool: IO[bytes]) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
@@ -209,6 +241,14 @@ def bucket_config() -> dict[str, Any]:
         **ALWAYS,
         "allow_msg_ttl": True,
     }
+
+
+def _seconds(mtime: str) -> float:
+    """The time that an object's description names; of none, the beginning of all."""
+    try:
+        return datetime.fromisoformat(mtime).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _uri(user: str, digest: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -18,18 +18,32 @@ from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import JobDone, ResultStored
 from contracts.ids import check_token
-from contracts.result import Inline, Pointer
+from contracts.result import (
+    READ_BYTES,
+    Kept,
+    Pointer,
+    ResultDelete,
+    ResultFound,
+    ResultListRequest,
+    ResultPage,
+    ResultRead,
+    ResultRequest,
+    ResultVerified,
+)
 from services.actor import Mailbox
 from services.log import Batch, Log
 from services.projection import Projection, project
 from services.results import domain
 from services.results import projection as view
-from services.results.domain import Blob, Found, GetRequest, Kept, ListRequest, Verified
-from services.store import BlobCorrupt, BlobMissing, Blobs, StoreError
+from services.results.copies import Copies
+from services.results.domain import OURS, Blob
+from services.results.settings import Settings
+from services.results.sources import InLog
+from services.results.sweeper import Sweeper
+from services.store import BlobMissing, Blobs, StoreError
 
-FILTERS = (subjects.DONE, *subjects.RESULTS)
+FILTERS = (subjects.DONE, *subjects.RESULTS, subjects.REGISTERED, subjects.REMOVED)
 WAITING = 1024
-OURS = f"nats://{subjects.BLOBS_BUCKET}/"
 BLOBS_CHECKED = prometheus_client.Counter(
     "metamcp_results_blobs_total", "Pointers to results, by what the object store has.", ["found"]
 )
@@ -42,23 +56,38 @@ R = TypeVar("R", bound=msgspec.Struct)
 class Keeper:
     """Knows where every result lies."""
 
-    def __init__(self, log_: Log, projection: Projection, blobs: Blobs, checks: int = 4) -> None:
+    def __init__(
+        self,
+        log_: Log,
+        projection: Projection,
+        blobs: Blobs,
+        copies: Copies,
+        sweeper: Sweeper,
+        settings: Settings,
+    ) -> None:
         self._log = log_
         self._projection = projection
         self._blobs = blobs
+        self._copies = copies
+        self._sweeper = sweeper
+        self._settings = settings
+        self._in_log = InLog(log_)
+        self._rows = view.Rows()
         self._unchecked: Mailbox[tuple[str, Pointer]] = Mailbox(WAITING)
-        self._checks = checks
         self._known_through = projection.position
+        self.on_big: Callable[[], None] = lambda: None
+        """Called when a big result has come: there may be something to move."""
         self.found: Counter[Blob] = Counter()
         """What the lookups of this run have found."""
 
     async def follow(self) -> None:
-        """Keep the table in step with the log, for ever."""
+        """Keep the tables in step with the log, for ever."""
+        await self._rows.restore(self._projection)
         await project(
             self._log,
             self._projection,
             FILTERS,
-            view.apply,
+            self._rows.apply,
             on_batch=self._on_batch,
             on_reset=self._on_reset,
         )
@@ -66,54 +95,57 @@ class Keeper:
     async def check(self) -> None:
         """Look up the big results that arrive, for ever, a few at a time."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._checks):
+            for _ in range(self._settings.checks_at_once):
                 group.create_task(self._check_next())
 
     async def get(self, payload: bytes) -> bytes:
         """Handle `cmd.results.get`."""
-        kept = await self._kept(_decode(payload, GetRequest))
+        kept = self._shown(await self._kept(_decode(payload, ResultRequest)))
         if kept.kind != "inline" or kept.deleted:
-            return msgspec.json.encode(Found(kept))
-        return msgspec.json.encode(Found(kept, msgspec.Raw(await self._value(kept))))
+            return msgspec.json.encode(ResultFound(kept))
+        return msgspec.json.encode(ResultFound(kept, msgspec.Raw(await self._in_log.value(kept))))
 
     async def list_results(self, payload: bytes) -> bytes:
         """Handle `cmd.results.list`."""
-        request = _decode(payload, ListRequest)
+        request = _decode(payload, ResultListRequest)
         check_token(request.user, "user")
-        return msgspec.json.encode(await view.page(self._projection, request))
+        page = await view.page(self._projection, request)
+        shown = tuple(self._shown(kept) for kept in page.results)
+        return msgspec.json.encode(ResultPage(shown, page.cursor, page.total, page.size))
+
+    async def read(self, payload: bytes) -> bytes:
+        """Handle `cmd.results.read`; the answer is the bytes alone."""
+        request = _decode(payload, ResultRead)
+        kept = self._there(await self._kept(ResultRequest(request.user, request.task)))
+        if request.offset > kept.size:
+            text = f"the result of task {kept.task} has {kept.size} bytes"
+            raise Rejected(Reason.BAD_REQUEST, text)
+        if kept.kind == "inline":
+            value = await self._in_log.value(kept)
+            return value[request.offset : request.offset + request.length]
+        return await self._copies.read(kept, request.offset, request.length)
 
     async def verify(self, payload: bytes) -> bytes:
         """Handle `cmd.results.verify`: read all bytes and compare them with their digest."""
-        kept = await self._kept(_decode(payload, GetRequest))
+        kept = self._there(await self._kept(_decode(payload, ResultRequest)))
         size = 0
-        async for chunk in self.read(kept):
-            size += len(chunk)
-        return msgspec.json.encode(Verified(kept, size))
-
-    async def read(self, kept: Kept) -> AsyncIterator[bytes]:
-        """Yield the result's bytes; when they end without an error, they were the right ones.
-
-        Raises Rejected: NOT_FOUND, DIGEST_MISMATCH, UNAVAILABLE.
-        """
-        if kept.deleted:
-            raise Rejected(
-                Reason.NOT_FOUND, f"the result of task {kept.task} is gone: {kept.deleted}"
-            )
         if kept.kind == "inline":
-            yield await self._value(kept)
-            return
-        try:
-            pointer = Pointer(kept.uri, kept.sha256, kept.size, kept.media_type)
-            async for chunk in self._blobs.get(pointer):
-                yield chunk
-        except BlobMissing as error:
-            raise Rejected(Reason.NOT_FOUND, str(error)) from error
-        except BlobCorrupt as error:
-            raise Rejected(Reason.DIGEST_MISMATCH, str(error)) from error
-        except StoreError as error:
-            raise Rejected(Reason.UNAVAILABLE, str(error)) from error
+            size = len(await self._in_log.value(kept))
+        while size < kept.size and (part := await self._copies.read(kept, size, READ_BYTES)):
+            size += len(part)
+        return msgspec.json.encode(ResultVerified(self._shown(kept), size))
 
-    async def _kept(self, request: GetRequest) -> Kept:
+    async def delete(self, payload: bytes) -> bytes:
+        """Handle `cmd.results.delete`; again it changes nothing."""
+        request = _decode(payload, ResultDelete)
+        wanted = ResultRequest(request.user, request.task)
+        kept = await self._kept(wanted)
+        if not kept.deleted:
+            await self._sweeper.delete(kept, request.reason)
+            kept = await self._kept(wanted)
+        return msgspec.json.encode(self._shown(kept))
+
+    async def _kept(self, request: ResultRequest) -> Kept:
         check_token(request.user, "user")
         check_token(request.task, "task")
         kept = await view.get(self._projection, request.user, request.task)
@@ -121,14 +153,15 @@ class Keeper:
             raise Rejected(Reason.NOT_FOUND, f"task {request.task} has no result (yet)")
         return kept
 
-    async def _value(self, kept: Kept) -> bytes:
-        """An inline value, from the log itself: it is not stored a second time."""
-        record = await self._log.at(kept.seq)
-        if record is None or not isinstance(record.fact, JobDone):
-            raise Rejected(Reason.NOT_FOUND, f"the log has lost the result of task {kept.task}")
-        if not isinstance(record.fact.result, Inline):
-            raise Rejected(Reason.DIGEST_MISMATCH, f"task {kept.task} has another kind of result")
-        return domain.checked(record.fact.result)
+    def _there(self, kept: Kept) -> Kept:
+        if kept.deleted:
+            text = f"the result of task {kept.task} is gone: {kept.deleted}"
+            raise Rejected(Reason.NOT_FOUND, text)
+        return kept
+
+    def _shown(self, kept: Kept) -> Kept:
+        until = domain.expires(kept, self._settings.retention_days)
+        return msgspec.structs.replace(kept, expires=until) if until else kept
 
     async def _on_batch(self, batch: Batch) -> None:
         for record in batch.records:
@@ -138,6 +171,7 @@ class Keeper:
             match record.fact:
                 case JobDone(result=Pointer() as pointer) as fact:
                     await self._enqueue(fact.task, pointer)
+                    self.on_big()
                 case ResultStored(pointer=pointer) as fact:
                     await self._enqueue(fact.task, pointer)
                 case _:
@@ -152,6 +186,7 @@ class Keeper:
         log.warning("result_not_checked", task=task, uri=pointer.uri, error="too many are waiting")
 
     def _on_reset(self) -> None:
+        self._rows.reset()
         self._known_through = 0
 
     async def _check_next(self) -> None:

@@ -1,43 +1,29 @@
-"""What is known about a task's result, and how the log's facts change it.
+"""What is known about a task's result, what moves and what goes, and how facts change it.
 
 Pure: no clock, no randomness, no I/O.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from contracts.errors import Reason, Rejected
-from contracts.facts import JobDone, Record, ResultDeleted, ResultStored
-from contracts.result import Inline, Pointer, sha256_hex
+from contracts.facts import JobDone, Record, ResultDeleted, ResultStored, TaskCreated
+from contracts.result import DatasetTask, Inline, Kept, Pointer, sha256_hex
+from contracts.subjects import BLOBS_BUCKET
 
-Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
+OURS = f"nats://{BLOBS_BUCKET}/"
+DATASETS = "hf://datasets/"
+DAY_S = 86_400.0
+_DATASET = re.compile(r"hf://datasets/([^/@]+/[^/@]+)@([0-9a-f]{40})/(.+)")
 
-
-class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A result's description; the bytes stand in the log (inline) or where `uri` says."""
-
-    task: str
-    user: str
-    kind: str
-    """inline or pointer."""
-    media_type: str
-    size: int
-    """Bytes."""
-    sha256: str
-    uri: str
-    """Empty for inline results."""
-    created: float
-    """Log time of `job.done`, seconds since the epoch."""
-    seq: int
-    """Sequence of `job.done`."""
-    host: str
-    attempt: int
-    deleted: str = ""
-    """Not empty: the bytes are gone, for this reason."""
+Place = Literal["inline", "object_store", "dataset"]
 
 
 class Blob(StrEnum):
@@ -50,41 +36,29 @@ class Blob(StrEnum):
     """Outside the object store: not looked up."""
 
 
-class GetRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cmd.results.get` and `cmd.results.verify`: one task of one user."""
+class Move(NamedTuple):
+    """A result that is to go to its user's Dataset."""
 
     user: str
     task: str
+    seq: int
+    created: float
+    pointer: Pointer
+    host: str
+    attempt: int
 
 
-class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cmd.results.list`: a user's results, newest first, below the sequence `cursor`."""
+class InDataset(NamedTuple):
+    """A place in a Dataset."""
 
-    user: str
-    limit: Limit = 50
-    cursor: int | None = None
+    repo: str
+    revision: str
+    path: str
 
-
-class Page(msgspec.Struct, frozen=True):
-    """Answer of `cmd.results.list`; `cursor` asks for the next page, None: there is none."""
-
-    results: tuple[Kept, ...]
-    cursor: int | None
-
-
-class Found(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Answer of `cmd.results.get`: the description, and an inline result's value."""
-
-    result: Kept
-    value: msgspec.Raw = msgspec.Raw()
-    """Left out for pointers, and when the bytes are gone."""
-
-
-class Verified(msgspec.Struct, frozen=True):
-    """Answer of `cmd.results.verify`: all bytes were read, and they are those that were stored."""
-
-    result: Kept
-    bytes_read: int
+    @property
+    def uri(self) -> str:
+        """As it stands in a pointer."""
+        return f"{DATASETS}{self.repo}@{self.revision}/{self.path}"
 
 
 def begin(record: Record, fact: JobDone) -> Kept | None:
@@ -99,7 +73,7 @@ def begin(record: Record, fact: JobDone) -> Kept | None:
     return Kept(
         task=fact.task,
         user=fact.user,
-        kind=kind,
+        kind=kind,  # type: ignore[arg-type]
         media_type=fact.result.media_type,
         size=fact.result.size,
         sha256=fact.result.sha256,
@@ -111,15 +85,92 @@ def begin(record: Record, fact: JobDone) -> Kept | None:
     )
 
 
-def moved(fact: ResultStored) -> tuple[str, str, int, str, str]:
-    """What changes when the bytes have moved: kind, media type, size, digest and uri."""
+def place_of(uri: str) -> Place:
+    """Where a uri leads; an empty one to the log itself."""
+    if not uri:
+        return "inline"
+    return "dataset" if uri.startswith(DATASETS) else "object_store"
+
+
+def moved(fact: ResultStored) -> tuple[str, str, int, str, str, Place]:
+    """What changes when the bytes have moved: kind, media type, size, digest, uri and place."""
     pointer = fact.pointer
-    return ("pointer", pointer.media_type, pointer.size, pointer.sha256, pointer.uri)
+    where = place_of(pointer.uri)
+    return ("pointer", pointer.media_type, pointer.size, pointer.sha256, pointer.uri, where)
 
 
 def why_deleted(fact: ResultDeleted) -> str:
     """The reason shown; never empty, since an empty one means that the bytes are there."""
     return fact.reason or "deleted"
+
+
+def moves(fact: JobDone, prefers: set[str]) -> bool:
+    """Whether this result is to go to a Dataset, if its user has one: a big one, of a host that
+    prefers pointers."""
+    pointer = fact.result
+    ours = isinstance(pointer, Pointer) and pointer.uri.startswith(OURS)
+    return ours and fact.host in prefers
+
+
+def in_dataset(uri: str) -> InDataset | None:
+    """Read a place in a Dataset; None for any other uri."""
+    found = _DATASET.fullmatch(uri)
+    return None if found is None else InDataset(found[1], found[2], found[3])
+
+
+def path_of(pointer: Pointer) -> str:
+    """Where a result lies in the Dataset: its digest, so the same bytes are one file."""
+    suffix = ".json" if pointer.media_type == "application/json" else ".bin"
+    return f"results/{pointer.sha256[:2]}/{pointer.sha256}{suffix}"
+
+
+def task_path(task: str) -> str:
+    """Where the task is described in the Dataset."""
+    return f"tasks/{task}.json"
+
+
+def described(move: Move, created: Record | None) -> DatasetTask:
+    """`tasks/<id>.json`, from the task's own fact."""
+    fact = created.fact if created is not None else None
+    spec = fact.spec if isinstance(fact, TaskCreated) else None
+    pointer = spec.input_pointer if spec else None
+    given: Any = None
+    if spec is not None and pointer is None:
+        given = msgspec.json.decode(spec.input)
+    return DatasetTask(
+        task_id=move.task,
+        user_id=move.user,
+        type=spec.type if spec else "",
+        priority=spec.priority.value if spec else "",
+        is_heavy=spec.is_heavy if spec else False,
+        status="succeeded",
+        created_at=_iso(created.at if created else move.created),
+        completed_at=_iso(move.created),
+        result_id=path_of(move.pointer),
+        sha256=move.pointer.sha256,
+        size=move.pointer.size,
+        media_type=move.pointer.media_type,
+        host=move.host,
+        attempt=move.attempt,
+        required_capabilities=msgspec.to_builtins(spec.required_capabilities) if spec else [],
+        input=given,
+        input_sha256=pointer.sha256 if pointer else "",
+    )
+
+
+def batch(waiting: Iterable[Move], most: int, most_bytes: int) -> Iterator[Move]:
+    """The first of what waits, up to a number and a size; at least one."""
+    size = 0
+    for count, move in enumerate(waiting):
+        size += move.pointer.size
+        if count and (count >= most or size > most_bytes):
+            return
+        yield move
+
+
+def expires(kept: Kept, days: float) -> float:
+    """When policy deletes the bytes; 0: never, or they are in the log itself."""
+    return 0.0 if not days or kept.kind == "inline" or kept.deleted else kept.created + days * DAY_S
 
 
 def judge(pointer: Pointer, found: Pointer | None) -> Blob:
@@ -137,3 +188,7 @@ def checked(result: Inline) -> bytes:
             Reason.DIGEST_MISMATCH, "the stored result is not the one that its digest names"
         )
     return data
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""The table of results: one row per task that left something behind.
+"""The tables of results: one row per task that left something, and one for each that is to move.
 
 Rows are made from facts alone, so a rebuilt file equals the old one.
 """
@@ -7,34 +7,97 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.facts import JobDone, Record, ResultDeleted, ResultStored
+from contracts.facts import JobDone, McpRegistered, McpRemoved, Record, ResultDeleted, ResultStored
+from contracts.result import Kept, Pointer, ResultListRequest, ResultPage
 from services.projection import Change, Projection
 from services.results import domain
-from services.results.domain import Kept, ListRequest, Page
+from services.results.domain import Move
 
-VERSION = 1
+VERSION = 2
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS results (
         task TEXT, user TEXT, kind TEXT, media_type TEXT, size INTEGER, sha256 TEXT, uri TEXT,
-        created REAL, seq INTEGER, host TEXT, attempt INTEGER, deleted TEXT,
-        PRIMARY KEY (user, task))""",
+        created REAL, seq INTEGER, host TEXT, attempt INTEGER, deleted TEXT, place TEXT,
+        deleted_at REAL, PRIMARY KEY (user, task))""",
     "CREATE INDEX IF NOT EXISTS results_newest ON results (user, seq)",
+    "CREATE INDEX IF NOT EXISTS results_uri ON results (uri)",
+    "CREATE INDEX IF NOT EXISTS results_old ON results (place, deleted, created)",
+    "CREATE TABLE IF NOT EXISTS prefers (host TEXT PRIMARY KEY)",
+    """CREATE TABLE IF NOT EXISTS moves (
+        user TEXT, task TEXT, seq INTEGER, created REAL, uri TEXT, sha256 TEXT, size INTEGER,
+        media_type TEXT, host TEXT, attempt INTEGER, PRIMARY KEY (user, task))""",
 )
 _COLUMNS = "task, user, kind, media_type, size, sha256, uri, created, seq, host, attempt, deleted"
-_ADD = f"REPLACE INTO results ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD = (
+    f"REPLACE INTO results ({_COLUMNS}, place, deleted_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+)
 _MOVE = (
-    "UPDATE results SET kind = ?, media_type = ?, size = ?, sha256 = ?, uri = ?"
+    "UPDATE results SET kind = ?, media_type = ?, size = ?, sha256 = ?, uri = ?, place = ?"
     " WHERE user = ? AND task = ?"
 )
-_DELETE = "UPDATE results SET deleted = ? WHERE user = ? AND task = ?"
+_DELETE = "UPDATE results SET deleted = ?, deleted_at = ? WHERE user = ? AND task = ?"
 _GET = f"SELECT {_COLUMNS} FROM results WHERE user = ? AND task = ?"
-_PAGE = f"SELECT {_COLUMNS} FROM results WHERE user = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+_WAIT = "REPLACE INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SETTLE = "DELETE FROM moves WHERE user = ? AND task = ?"
 _END = 2**63 - 1
 
 
-def apply(records: list[Record]) -> list[Change]:
-    """Turn facts into statements, in the order of the log."""
-    return [change for record in records if (change := _change(record)) is not None]
+class Rows:
+    """From facts to rows; remembers which hosts prefer pointers, as of the last fact."""
+
+    def __init__(self) -> None:
+        self._prefers: set[str] = set()
+
+    async def restore(self, projection: Projection) -> None:
+        """Take over what the file holds."""
+        self._prefers = {host for (host,) in await projection.query("SELECT host FROM prefers")}
+
+    def reset(self) -> None:
+        """The log is another one."""
+        self._prefers.clear()
+
+    def apply(self, records: list[Record]) -> list[Change]:
+        """Turn facts into statements, in the order of the log."""
+        return [change for record in records for change in self._changes(record)]
+
+    def _changes(self, record: Record) -> list[Change]:
+        match record.fact:
+            case JobDone() as fact:
+                return self._done(record, fact)
+            case ResultStored() as fact:
+                key = (fact.user, fact.task)
+                return [Change(_MOVE, [(*domain.moved(fact), *key)]), Change(_SETTLE, [key])]
+            case ResultDeleted() as fact:
+                key = (fact.user, fact.task)
+                why = domain.why_deleted(fact)
+                return [Change(_DELETE, [(why, record.at, *key)]), Change(_SETTLE, [key])]
+            case McpRegistered() as fact:
+                return self._prefer(fact.host, prefers=fact.spec.flags.result_pointer_preferred)
+            case McpRemoved() as fact:
+                return self._prefer(fact.host, prefers=False)
+            case _:
+                return []
+
+    def _done(self, record: Record, fact: JobDone) -> list[Change]:
+        kept = domain.begin(record, fact)
+        if kept is None:
+            return []
+        row = (*msgspec.structs.astuple(kept)[:12], domain.place_of(kept.uri))
+        changes = [Change(_ADD, [row])]
+        if domain.moves(fact, self._prefers):
+            what = (kept.uri, kept.sha256, kept.size, kept.media_type, kept.host, kept.attempt)
+            changes.append(Change(_WAIT, [(kept.user, kept.task, kept.seq, kept.created, *what)]))
+        return changes
+
+    def _prefer(self, host: str, *, prefers: bool) -> list[Change]:
+        if prefers == (host in self._prefers):
+            return []
+        if prefers:
+            self._prefers.add(host)
+            return [Change("REPLACE INTO prefers VALUES (?)", [(host,)])]
+        self._prefers.discard(host)
+        return [Change("DELETE FROM prefers WHERE host = ?", [(host,)])]
 
 
 async def get(projection: Projection, user: str, task: str) -> Kept | None:
@@ -43,25 +106,89 @@ async def get(projection: Projection, user: str, task: str) -> Kept | None:
     return _kept(rows[0]) if rows else None
 
 
-async def page(projection: Projection, request: ListRequest) -> Page:
-    """Some of a user's results, newest first."""
+async def page(projection: Projection, request: ResultListRequest) -> ResultPage:
+    """Some of a user's results that match, newest first, and how many there are of them."""
+    where, values = _filters(request)
     below = _END if request.cursor is None else request.cursor
-    rows = await projection.query(_PAGE, (request.user, below, request.limit + 1))
+    rows = await projection.query(
+        f"SELECT {_COLUMNS} FROM results WHERE {where} AND seq < ? ORDER BY seq DESC LIMIT ?",
+        (*values, below, request.limit + 1),
+    )
+    ((total, size),) = await projection.query(
+        f"SELECT count(*), coalesce(sum(size), 0) FROM results WHERE {where}", values
+    )
     kept = tuple(_kept(row) for row in rows[: request.limit])
-    return Page(kept, kept[-1].seq if len(rows) > request.limit else None)
+    more = kept[-1].seq if len(rows) > request.limit else None
+    return ResultPage(kept, more, total, size)
 
 
-def _change(record: Record) -> Change | None:
-    match record.fact:
-        case JobDone() as fact:
-            kept = domain.begin(record, fact)
-            return None if kept is None else Change(_ADD, [msgspec.structs.astuple(kept)])
-        case ResultStored() as fact:
-            return Change(_MOVE, [(*domain.moved(fact), fact.user, fact.task)])
-        case ResultDeleted() as fact:
-            return Change(_DELETE, [(domain.why_deleted(fact), fact.user, fact.task)])
-        case _:
-            return None
+async def waiting_users(projection: Projection, most: int) -> list[str]:
+    """Users with results that are to move."""
+    found = await projection.query("SELECT DISTINCT user FROM moves LIMIT ?", (most,))
+    return [user for (user,) in found]
+
+
+async def waiting(projection: Projection, user: str, since: float, most: int) -> list[Move]:
+    """What is to move of one user, oldest first, if it was made at this time or later."""
+    rows = await projection.query(
+        "SELECT user, task, seq, created, uri, sha256, size, media_type, host, attempt FROM moves"
+        " WHERE user = ? AND created >= ? ORDER BY seq LIMIT ?",
+        (user, since, most),
+    )
+    return [
+        Move(user_, task, seq, created, Pointer(*pointer), host, attempt)
+        for user_, task, seq, created, *pointer, host, attempt in rows
+    ]
+
+
+async def count_waiting(projection: Projection) -> int:
+    """How many results are to move."""
+    ((count,),) = await projection.query("SELECT count(*) FROM moves")
+    return int(count)
+
+
+async def outlived(projection: Projection, before: float, most: int) -> list[Kept]:
+    """Results behind pointers that were made before this time and are there still."""
+    rows = await projection.query(
+        f"SELECT {_COLUMNS} FROM results WHERE place IN ('object_store', 'dataset')"
+        " AND deleted = '' AND created < ? ORDER BY created LIMIT ?",
+        (before, most),
+    )
+    return [_kept(row) for row in rows]
+
+
+async def referred(projection: Projection, uri: str) -> bool:
+    """Whether a living result lies at this uri."""
+    found = await projection.query(
+        "SELECT 1 FROM results WHERE uri = ? AND deleted = '' LIMIT 1", (uri,)
+    )
+    return bool(found)
+
+
+async def erased(projection: Projection, since: float, most: int) -> list[Kept]:
+    """Results in Datasets that were deleted since then, and whose bytes no living one shares."""
+    rows = await projection.query(
+        f"SELECT {_COLUMNS} FROM results AS gone WHERE place = 'dataset' AND deleted != ''"
+        " AND deleted_at >= ? AND NOT EXISTS (SELECT 1 FROM results WHERE user = gone.user"
+        " AND place = 'dataset' AND deleted = '' AND sha256 = gone.sha256) LIMIT ?",
+        (since, most),
+    )
+    return [_kept(row) for row in rows]
+
+
+def _filters(request: ResultListRequest) -> tuple[str, tuple[object, ...]]:
+    parts: list[tuple[str, object]] = [("user = ?", request.user)]
+    if request.kind is not None:
+        parts.append(("place = ?", request.kind))
+    if request.host is not None:
+        parts.append(("host = ?", request.host))
+    if request.since is not None:
+        parts.append(("created >= ?", request.since))
+    if request.until is not None:
+        parts.append(("created < ?", request.until))
+    if request.deleted is not None:
+        parts.append(("(deleted != '') = ?", request.deleted))
+    return " AND ".join(text for text, _ in parts), tuple(value for _, value in parts)
 
 
 def _kept(row: tuple[object, ...]) -> Kept:

@@ -1,17 +1,30 @@
-"""The results service put together: connection, log, object store, table, commands."""
+"""The results service put together: connection, log, stores, tables, commands."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
+from services import metrics
+from services.accounts import Accounts
+from services.bus import Bus
+from services.hub import Hub
+from services.hub_datasets import Datasets
 from services.join import join
 from services.process import Process
 from services.projection import Projection, view_path
 from services.results.actor import Keeper
+from services.results.copies import Copies
+from services.results.listing import Listing
+from services.results.mover import Mover
 from services.results.projection import SCHEMA, VERSION
 from services.results.settings import Settings
+from services.results.sources import InDataset, InLog, InStore, Sources
+from services.results.sweeper import Sweeper
 from services.settings import Common
 from services.store import Blobs
+from services.vault import KeyFile, key_path
 
 NAME = "results"
 
@@ -19,18 +32,55 @@ NAME = "results"
 async def serve(process: Process, common: Common, settings: Settings) -> None:
     """Run until the process stops."""
     bus, log = await join(process, common)
-    path = view_path(common.data, process.instance)
-    projection = await Projection.open(path, SCHEMA, VERSION)
+    data = common.data.expanduser().absolute()
+    projection = await Projection.open(view_path(data, process.instance), SCHEMA, VERSION)
     process.on_drain(projection.close)
-    keeper = Keeper(log, projection, Blobs(bus), settings.checks_at_once)
-    following = process.spawn("results/follow", keeper.follow())
-
-    async def stop_following() -> None:
-        following.cancel()
-        await asyncio.wait((following,))
-
-    process.on_drain(stop_following)
+    hub = Hub(cache=data / "hub-cache")
+    process.on_drain(hub.close)
+    datasets, blobs = Datasets(hub), Blobs(bus)
+    accounts = _accounts(bus, common)
+    store = InStore(blobs)
+    sources = Sources(InLog(log), store, InDataset(datasets, accounts))
+    copies = Copies(data / "results-cache" / process.instance, settings.cache_bytes, sources.fetch)
+    process.on_drain(lambda: asyncio.to_thread(copies.close))
+    sweeper = Sweeper(log, projection, blobs, datasets, accounts, settings, process.instance)
+    keeper = Keeper(log, projection, blobs, copies, sweeper, settings)
+    moving = data / "moving" / process.instance
+    mover = Mover(log, projection, store, datasets, accounts, settings, process.instance, moving)
+    keeper.on_big = mover.wake
+    _background(process, "results/follow", keeper.follow())
+    _background(process, "results/move", mover.run())
+    _background(process, "results/sweep", sweeper.run())
     process.spawn("results/check", keeper.check())
-    handlers = {"get": keeper.get, "list": keeper.list_results, "verify": keeper.verify}
+    metrics.gauge(
+        "metamcp_position",
+        "Last sequence of the log that was applied.",
+        process,
+        lambda: projection.position,
+    )
+    handlers = {
+        "get": keeper.get,
+        "list": keeper.list_results,
+        "verify": keeper.verify,
+        "read": keeper.read,
+        "delete": keeper.delete,
+        "tasks": Listing(datasets, accounts, settings).tasks,
+    }
     await bus.serve(NAME, "1.0.0", handlers)
     await process.stopping.wait()
+
+
+def _accounts(bus: Bus, common: Common) -> Accounts:
+    data = common.data.expanduser().absolute()
+    return Accounts(bus, KeyFile(key_path(data, common.master_key)))
+
+
+def _background(process: Process, name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Run until the drain reaches it: before what it works with is closed."""
+    task = process.spawn(name, work)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.wait((task,))
+
+    process.on_drain(stop)

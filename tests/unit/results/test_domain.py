@@ -47,7 +47,8 @@ def test_a_deletion_always_has_a_reason() -> None:
 
 def test_a_move_changes_where_the_bytes_lie() -> None:
     fact = ResultStored(id="", by="", user="ann", task="t", pointer=POINTER)
-    assert domain.moved(fact) == ("pointer", "text/plain", 5, "00", POINTER.uri)
+    where = ("pointer", "text/plain", 5, "00", POINTER.uri, "object_store")
+    assert domain.moved(fact) == where
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ import msgspec
 import pytest
 
 from contracts.errors import Reason, Rejected
-from contracts.result import inline
+from contracts.result import ResultFound, ResultPage, inline
 from contracts.subjects import command
 from services.bus import NoResponders
 from services.log_nats import NatsLog
 from services.process import Process
 from services.process import serve as serve_process
-from services.results.domain import Found, Page
 from services.results.service import NAME, serve
 from services.results.settings import Settings
 from services.settings import Common
@@ -50,11 +49,11 @@ async def test_results_are_served_on_nats(nats_server: NatsServer, tmp_path: Pat
                 except NoResponders:
                     assert not running.done()
 
-        page = Page((), None)
+        page = ResultPage((), None, 0, 0)
         while len(page.results) < 2:
-            page = msgspec.json.decode(await ask("list"), type=Page)
+            page = msgspec.json.decode(await ask("list"), type=ResultPage)
         assert [kept.task for kept in page.results] == [big, small]
-        found = msgspec.json.decode(await ask("get", task=small), type=Found)
+        found = msgspec.json.decode(await ask("get", task=small), type=ResultFound)
         assert bytes(found.value) == b'{"a":1}'
         assert b"100000" in await ask("verify", task=big)
         with pytest.raises(Rejected) as refusal:

@@ -1,0 +1,148 @@
+"""Retention: results that are old enough are deleted, and bytes that nothing refers to are dropped.
+
+The fact comes first and the bytes go after it; what a crash leaves in between, a sweep finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import Counter
+
+from contracts.account import Provider
+from contracts.facts import ResultDeleted
+from contracts.result import Kept
+from services.accounts import Accounts
+from services.hub import HubError
+from services.hub_datasets import Datasets
+from services.ids import new_id
+from services.log import AlreadyRecorded, Log, LogUnavailable
+from services.projection import Projection
+from services.results import domain
+from services.results import projection as view
+from services.results.settings import Settings
+from services.store import Blobs, StoreError
+from services.vault import VaultError
+
+MOST = 1000
+"""Results that one sweep deletes, and blobs it drops; the next one goes on."""
+ERASE_DAYS = 7
+"""How long bytes of deleted results are looked for in Datasets."""
+REACHED_S = 10.0
+DELETED = Counter("metamcp_results_deleted", "Results deleted by policy or on request.")
+DROPPED = Counter("metamcp_blobs_dropped", "Blobs dropped because nothing refers to them.")
+
+log = structlog.get_logger()
+
+
+class Sweeper:
+    """Deletes and drops. `run` it; `delete` is for owners who ask."""
+
+    def __init__(
+        self,
+        log_: Log,
+        projection: Projection,
+        blobs: Blobs,
+        datasets: Datasets,
+        accounts: Accounts,
+        settings: Settings,
+        by: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._log = log_
+        self._projection = projection
+        self._blobs = blobs
+        self._datasets = datasets
+        self._accounts = accounts
+        self._settings = settings
+        self._by = by
+        self._now = now
+
+    async def run(self) -> None:
+        """Sweep for ever; the first time soon after the start, then at times of its own."""
+        wait = min(60.0, self._settings.sweep_s)
+        while True:
+            await asyncio.sleep(wait * random.uniform(0.8, 1.2))
+            wait = self._settings.sweep_s
+            try:
+                await self.sweep()
+            except (StoreError, LogUnavailable, HubError) as error:
+                log.warning("sweep_broken_off", error=str(error))
+
+    async def sweep(self) -> None:
+        """Do once what is due. Raises StoreError, LogUnavailable."""
+        if self._settings.retention_days:
+            before = self._now() - self._settings.retention_days * domain.DAY_S
+            for kept in await view.outlived(self._projection, before, MOST):
+                days = self._settings.retention_days
+                await self.delete(kept, f"retention: older than {days:g} days", erase=False)
+        await self._drop_blobs()
+        await self._erase_from_datasets()
+        await self._datasets.trim(self._settings.hub_cache_bytes)
+
+    async def delete(self, kept: Kept, reason: str, *, erase: bool = True) -> None:
+        """Record that the result is gone; then, with `erase`, take its bytes away at once.
+
+        Bytes in the log itself stay there: they are only shown to nobody any more.
+        """
+        fact = ResultDeleted(
+            id=new_id(), by=self._by, user=kept.user, task=kept.task, reason=reason
+        )
+        try:
+            seq = await self._log.append(fact)
+            DELETED.inc()
+        except AlreadyRecorded as known:
+            seq = known.record.seq if known.record else 0
+        await self._projection.reached(seq, REACHED_S)
+        if not erase:
+            return
+        try:
+            if domain.place_of(kept.uri) == "dataset":
+                await self._erase(kept.user, [kept])
+            elif kept.uri and not await view.referred(self._projection, kept.uri):
+                await self._blobs.delete(kept.uri)
+        except (StoreError, HubError, VaultError) as error:
+            log.warning("result_not_erased_yet", task=kept.task, error=str(error))
+
+    async def _drop_blobs(self) -> None:
+        before = self._now() - self._settings.blob_days * domain.DAY_S
+        after = dropped = 0
+        while dropped < MOST and (page := await self._blobs.page(after)):
+            after = page[-1].seq
+            for blob in page:
+                old = blob.uri and blob.stored_at < before
+                if old and not await view.referred(self._projection, blob.uri):
+                    dropped += await self._blobs.delete(blob.uri)
+        if dropped:
+            DROPPED.inc(dropped)
+            log.info("blobs_dropped", count=dropped)
+
+    async def _erase_from_datasets(self) -> None:
+        since = self._now() - ERASE_DAYS * domain.DAY_S
+        gone: dict[str, list[Kept]] = {}
+        for kept in await view.erased(self._projection, since, MOST):
+            gone.setdefault(kept.user, []).append(kept)
+        for user, every in gone.items():
+            try:
+                await self._erase(user, every)
+            except (HubError, VaultError, StoreError) as error:
+                log.warning("results_not_erased_yet", user=user, error=str(error))
+
+    async def _erase(self, user: str, every: list[Kept]) -> None:
+        """Take files away that no living result of the user shares; those gone already are none."""
+        token = await self._accounts.token(user, Provider.HUGGINGFACE)
+        if token is None:
+            return
+        wanted = {(one.user, one.task) for one in every}
+        free = await view.erased(self._projection, 0.0, MOST)
+        places: dict[str, list[str]] = {}
+        for kept in free:
+            place = domain.in_dataset(kept.uri)
+            if place is not None and (kept.user, kept.task) in wanted:
+                places.setdefault(place.repo, []).append(place.path)
+        for repo, paths in places.items():
+            await self._datasets.delete(token, repo, paths, f"{len(paths)} results deleted")
