@@ -25,6 +25,7 @@ from services.gateway import (
     http_hosts,
     http_parts,
     http_preferences,
+    http_results,
     http_tasks,
 )
 from services.gateway import projection as tables
@@ -74,6 +75,7 @@ def index() -> Envelope[dict[str, Any]]:
         "health": "/api/health",
         "tasks": "/api/tasks",
         "hosts": "/api/mcps",
+        "results": "/api/results",
         "stream": "/api/stream",
         "events": "/api/events",
         "mcp": "/mcp",
@@ -182,6 +184,7 @@ def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds) -> Litestar
     return Litestar(
         [
             *http_tasks.ROUTES,
+            *http_results.ROUTES,
             http_hosts.router(parts.host_logs),
             http_preferences.router(),
             http_events.router(feeds),

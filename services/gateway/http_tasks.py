@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
-from litestar.response import Stream
 
 from contracts.errors import Reason, Rejected
-from contracts.result import Inline, Pointer
 from contracts.status import Status, TaskView
 from contracts.wire import Accepted, Event
 from services import telemetry
@@ -21,7 +18,6 @@ from services.gateway.domain import parse_task
 from services.gateway.http_parts import Asking, Envelope, Page, Parts, Wired, ok, whose
 from services.gateway.identity import Principal
 from services.gateway.projection import TaskRow
-from services.store import BlobCorrupt, BlobMissing
 
 MOST_WAIT_S = 60.0
 MOST_LISTED = 500
@@ -128,50 +124,6 @@ async def cancel_task(task: FromPath[str], parts: Wired, principal: Asking) -> E
     return ok(Cancelled(task, seq), "cancellation requested")
 
 
-@get("/api/tasks/{task:str}/result", opt={"no_compression": True})
-async def get_result(
-    task: FromPath[str], parts: Wired, principal: Asking, user: User = None
-) -> Response[bytes] | Stream:
-    """Download the result itself: the JSON, or the bytes a pointer names, verified."""
-    view = await _existing(parts, whose(principal, user), task)
-    if view.result is None:
-        state = "has no result" if view.over else f"is {view.status}: there is no result yet"
-        raise Rejected(Reason.NOT_FOUND, f"task {task} {state}")
-    headers = {"Content-Disposition": "attachment", "X-Content-Sha256": view.result.sha256}
-    if isinstance(view.result, Inline):
-        return Response(
-            bytes(view.result.value), media_type=view.result.media_type, headers=headers
-        )
-    headers["Content-Length"] = str(view.result.size)
-    chunks = await _verified(parts, view.result)
-    return Stream(chunks, media_type=view.result.media_type, headers=headers)
-
-
-async def _verified(parts: Parts, pointer: Pointer) -> AsyncIterator[bytes]:
-    """Open a blob; what goes wrong before the first byte still gets an error of its own."""
-    chunks = parts.desk.download(pointer)
-    try:
-        first = await anext(chunks, b"")
-        second = await anext(chunks, None)
-    except BlobMissing:
-        raise Rejected(Reason.NOT_FOUND, f"the bytes of {pointer.uri} are gone") from None
-    except BlobCorrupt as error:
-        raise Rejected(Reason.DIGEST_MISMATCH, str(error)) from None
-
-    async def hold_back() -> AsyncIterator[bytes]:
-        # The digest is known after the last chunk: that one is sent only if it was right, so a
-        # client never takes wrong bytes for a complete answer.
-        yield first
-        held = second
-        async for chunk in chunks:
-            yield held or b""
-            held = chunk
-        if held is not None:
-            yield held
-
-    return hold_back()
-
-
 async def _existing(parts: Parts, user: str, task: str) -> TaskView:
     view = await parts.desk.view(user, task)
     if view is None:
@@ -193,4 +145,4 @@ def _created(view: TaskView, accepted: Accepted) -> Response[Envelope[TaskView]]
     return Response(ok(view, text), status_code=status)
 
 
-ROUTES = [create_task, list_tasks, get_task, get_events, cancel_task, get_result]
+ROUTES = [create_task, list_tasks, get_task, get_events, cancel_task]

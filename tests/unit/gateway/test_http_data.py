@@ -6,18 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
-import pytest
 
 from contracts import facts as kinds
 from contracts.host import HealthStatus, Host, Stdio, TaskBinding
-from contracts.result import Pointer, inline
+from contracts.result import Pointer
 from services.bus import Bus
 from services.gateway.settings import Settings
 from services.ids import new_id
 from services.store import Blobs
-from tests.support import facts
 from tests.support.facts import name
 from tests.unit.gateway.world import TASK, World, error_of, made, world
 
@@ -66,46 +63,6 @@ async def test_uploads_have_a_limit(tmp_path: Path, bus: Bus) -> None:
         for content in (b"x" * 1025, chunks()):
             answer = await client.put("/api/blobs", content=content)
             assert error_of(answer).reason == "too_large"
-
-
-async def test_results_are_downloaded(gateway: World) -> None:
-    content = name().encode() * 50_000
-    pointer = await Blobs(gateway.bus).put("alice", content, "image/png")
-    await gateway.append(
-        facts.created("alice", "small"), facts.done("alice", "small", result=inline(b'{"x":1}'))
-    )
-    await gateway.append(
-        facts.created("alice", "large"), facts.done("alice", "large", result=pointer)
-    )
-    await gateway.append(facts.created("alice", "young"))
-    async with gateway.http() as client:
-        small = await client.get("/api/tasks/small/result")
-        assert (small.json(), small.headers["content-type"]) == ({"x": 1}, "application/json")
-        large = await client.get("/api/tasks/large/result", headers={"accept-encoding": "gzip"})
-        assert large.content == content
-        assert large.headers["content-type"] == "image/png"
-        assert large.headers["content-length"] == str(len(content))
-        young = await client.get("/api/tasks/young/result")
-    assert "no result yet" in error_of(young).message
-
-
-async def test_a_result_that_is_gone_or_wrong_is_never_complete(gateway: World) -> None:
-    good = await Blobs(gateway.bus).put("alice", name().encode() * 60_000)
-    other = await Blobs(gateway.bus).put("alice", name().encode() * 60_000)
-    wrong = msgspec.structs.replace(good, sha256=other.sha256)
-    gone = msgspec.structs.replace(good, uri=good.uri[:-64] + "0" * 64)
-    short = await Blobs(gateway.bus).put("alice", name().encode())
-    lies = msgspec.structs.replace(short, size=short.size + 1)
-    for task, pointer in (("wrong", wrong), ("gone", gone), ("lies", lies)):
-        await gateway.append(
-            facts.created("alice", task), facts.done("alice", task, result=pointer)
-        )
-    async with gateway.http() as client:
-        assert error_of(await client.get("/api/tasks/gone/result")).reason == "not_found"
-        assert error_of(await client.get("/api/tasks/lies/result")).reason == "digest_mismatch"
-        with pytest.raises(httpx.RemoteProtocolError):
-            await client.get("/api/tasks/wrong/result")
-        assert (await client.get("/api/tasks/wrong")).status_code == 200
 
 
 def host(id_: str, owner: str | None = None) -> kinds.McpRegistered:
