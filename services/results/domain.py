@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from contracts.errors import Reason, Rejected
-from contracts.facts import JobDone, Record, ResultDeleted, ResultStored, TaskCreated
-from contracts.result import DatasetTask, Inline, Kept, Pointer, sha256_hex
+from contracts.facts import JobDone, Record, ResultDeleted, ResultStored
+from contracts.result import Inline, Kept, Pointer, sha256_hex
 from contracts.subjects import BLOBS_BUCKET
 
 OURS = f"nats://{BLOBS_BUCKET}/"
@@ -129,35 +126,6 @@ def task_path(task: str) -> str:
     return f"tasks/{task}.json"
 
 
-def described(move: Move, created: Record | None) -> DatasetTask:
-    """`tasks/<id>.json`, from the task's own fact."""
-    fact = created.fact if created is not None else None
-    spec = fact.spec if isinstance(fact, TaskCreated) else None
-    pointer = spec.input_pointer if spec else None
-    given: Any = None
-    if spec is not None and pointer is None:
-        given = msgspec.json.decode(spec.input)
-    return DatasetTask(
-        task_id=move.task,
-        user_id=move.user,
-        type=spec.type if spec else "",
-        priority=spec.priority.value if spec else "",
-        is_heavy=spec.is_heavy if spec else False,
-        status="succeeded",
-        created_at=_iso(created.at if created else move.created),
-        completed_at=_iso(move.created),
-        result_id=path_of(move.pointer),
-        sha256=move.pointer.sha256,
-        size=move.pointer.size,
-        media_type=move.pointer.media_type,
-        host=move.host,
-        attempt=move.attempt,
-        required_capabilities=msgspec.to_builtins(spec.required_capabilities) if spec else [],
-        input=given,
-        input_sha256=pointer.sha256 if pointer else "",
-    )
-
-
 def batch(waiting: Iterable[Move], most: int, most_bytes: int) -> Iterator[Move]:
     """The first of what waits, up to a number and a size; at least one."""
     size = 0
@@ -188,7 +156,3 @@ def checked(result: Inline) -> bytes:
             Reason.DIGEST_MISMATCH, "the stored result is not the one that its digest names"
         )
     return data
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

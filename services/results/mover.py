@@ -29,6 +29,7 @@ from services.log import AlreadyRecorded, Log, LogUnavailable
 from services.projection import Projection
 from services.results import domain
 from services.results import projection as view
+from services.results.dataset_task import described
 from services.results.domain import InDataset, Move
 from services.results.settings import Settings
 from services.results.sources import InStore, written
@@ -176,8 +177,8 @@ class Mover:
                     log.warning("result_not_moved", task=move.task, error=gone.message)
                     continue
             created = await self._log.last(subjects.created(move.user, move.task))
-            described = msgspec.json.encode(domain.described(move, created))
-            files[domain.task_path(move.task)] = msgspec.json.format(described) + b"\n"
+            text = msgspec.json.encode(described(move, created))
+            files[domain.task_path(move.task)] = msgspec.json.format(text) + b"\n"
             there.append(move)
         return files, there
 
