@@ -20,6 +20,7 @@ from litestar.plugins import OpenAPISchemaPlugin
 from contracts.host import Host
 from contracts.result import Pointer
 from services.gateway import (
+    http_accounts,
     http_errors,
     http_events,
     http_hosts,
@@ -31,6 +32,7 @@ from services.gateway import (
 from services.gateway import projection as tables
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.identity import TICKET_S
+from services.gateway.linking import Linking
 from services.log import LogUnavailable
 
 NAME = "metamcp-orchestrator"
@@ -76,6 +78,8 @@ def index() -> Envelope[dict[str, Any]]:
         "tasks": "/api/tasks",
         "hosts": "/api/mcps",
         "results": "/api/results",
+        "accounts": "/api/accounts",
+        "spaces": "/api/spaces",
         "stream": "/api/stream",
         "events": "/api/events",
         "mcp": "/mcp",
@@ -169,7 +173,9 @@ class HostSchema(OpenAPISchemaPlugin):
         return Schema(type=OpenAPIType.OBJECT, description=text)
 
 
-def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds) -> Litestar:
+def build(
+    parts: Parts, open_streams: Any, feeds: http_events.Feeds, linking: Linking
+) -> Litestar:
     """Put the HTTP application together; `open_streams()` counts websockets."""
 
     async def provide_parts() -> Parts:
@@ -188,6 +194,7 @@ def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds) -> Litestar
             http_hosts.router(parts.host_logs),
             http_preferences.router(),
             http_events.router(feeds),
+            http_accounts.router(linking),
             *(index, health, put_blob_limited, make_ticket, jwks),
         ],
         dependencies={

@@ -17,6 +17,7 @@ import uvicorn
 
 from contracts import subjects
 from services import metrics, telemetry
+from services.accounts import Accounts
 from services.bus import Bus
 from services.bus_all import ask_all
 from services.gateway import http_misc, identity, metrics_page
@@ -30,16 +31,19 @@ from services.gateway.hub import Hub
 from services.gateway.identity import FileIdentity, Identity, Principal
 from services.gateway.intake import SUBMIT_SUBJECTS, Intake
 from services.gateway.limits import RateLimit
+from services.gateway.linking import Linking
 from services.gateway.mcp_door import Door
 from services.gateway.settings import Settings
 from services.gateway.socket import StreamSocket
 from services.gateway.streams import FRAME_LIMIT, PING_S, RESET, Streams
+from services.hub import Hub as HuggingFace
 from services.join import join
 from services.log import Log
 from services.process import Fatal, Process
 from services.projection import Projection, project, view_path
 from services.settings import Common
 from services.store import Blobs
+from services.vault import KeyFile, VaultError, key_path
 
 EVERYTHING = (">",)
 BEAT_FRESH_S = 5.0
@@ -58,6 +62,7 @@ class Site:
         blobs: Blobs,
         projection: Projection,
         known: Identity,
+        accounts: Accounts,
         settings: Settings,
         instance: str = "gateway-1",
     ) -> None:
@@ -73,8 +78,17 @@ class Site:
         self.streams.epoch = log_.epoch
         self.feeds = Feeds(history)
         self.door = Door(self.parts, http_misc.version())
+        self.linking = Linking(
+            accounts,
+            HuggingFace(),
+            self.parts.others,
+            github_url=settings.github_url,
+            kit=settings.space_kit,
+        )
         self.app = Gateway(
-            http_misc.build(self.parts, lambda: len(self.streams.connections), self.feeds),
+            http_misc.build(
+                self.parts, lambda: len(self.streams.connections), self.feeds, self.linking
+            ),
             self.door,
             self.streams,
             known.of,
@@ -163,6 +177,7 @@ class Listener:
         if self._door is not None:
             self._door.cancel()
             await asyncio.wait((self._door,))
+        await self._site.linking.close()
 
 
 class _Server(uvicorn.Server):
@@ -188,7 +203,9 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     projection = await Projection.open(path, tables.SCHEMA, tables.VERSION)
     process.on_drain(projection.close)
     blobs = Blobs(bus, limit=settings.blob_limit)
-    site = Site(log_, blobs, projection, FileIdentity(common.data), settings, process.instance)
+    accounts = Accounts(bus, _master_key(common))
+    identities = FileIdentity(common.data)
+    site = Site(log_, blobs, projection, identities, accounts, settings, process.instance)
     site.parts.connected = lambda: bus.connected
     _background(process, "gateway-follow", site.follow())
     _measure(process, site)
@@ -219,6 +236,18 @@ def _measure(process: Process, site: Site) -> None:
         process,
         lambda: hub.position,
     )
+
+
+def _master_key(common: Common) -> KeyFile:
+    """The key of linked accounts; made at the first start, unless a file is named. Raises Fatal."""
+    key = KeyFile(key_path(common.data, common.master_key))
+    try:
+        if common.master_key is None:
+            key.ensure()
+        key.vault()
+    except VaultError as error:
+        raise Fatal(f"Linked accounts can't be sealed: {error}.") from None
+    return key
 
 
 async def _join(process: Process, bus: Bus, site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -58,6 +59,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     history_readers: Annotated[
         int, msgspec.Meta(description="Reads of older facts for streams at once.", ge=1, le=64)
     ] = 8
+    public_url: Annotated[
+        str,
+        msgspec.Meta(
+            description="Address under which others reach this gateway, such as"
+            " `https://tasks.example.com`; Spaces fetch the public keys there. Without one they are"
+            " given the keys themselves when the kit is deployed."
+        ),
+    ] = ""
+    github_url: Annotated[str, msgspec.Meta(description="Address of GitHub's REST API.")] = (
+        "https://api.github.com"
+    )
+    space_kit: Annotated[
+        Path | None,
+        msgspec.Meta(description="Folder that is deployed to Spaces; without one, `deploy/space`."),
+    ] = None
     rate_limit_requests: Annotated[
         int,
         msgspec.Meta(

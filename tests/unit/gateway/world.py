@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from contracts.facts import AnyFact
 from contracts.wire import HttpError
+from services.accounts import Accounts
 from services.bus import Bus
 from services.gateway import projection as tables
 from services.gateway.identity import FileIdentity, digest, tokens_file
@@ -25,6 +26,7 @@ from services.log import Log
 from services.log_memory import MemoryLog
 from services.projection import Projection
 from services.store import Blobs
+from services.vault import KeyFile, key_path
 
 TOKENS = {
     "alice-token": {"user": "alice"},
@@ -176,7 +178,10 @@ async def world(
         view = await Projection.open(folder / "view.sqlite", tables.SCHEMA, tables.VERSION)
         stack.push_async_callback(view.close)
         blobs = Blobs(bus, limit=settings.blob_limit)
-        site = Site(used, blobs, view, FileIdentity(folder), settings)
+        key = KeyFile(key_path(folder, None))
+        key.ensure()
+        accounts = Accounts(bus, key)
+        site = Site(used, blobs, view, FileIdentity(folder), accounts, settings)
         following = asyncio.create_task(site.follow())
         stack.push_async_callback(asyncio.wait, (following,))
         stack.callback(following.cancel)
