@@ -66,7 +66,7 @@ class SpaceView(Space, frozen=True, kw_only=True):
 @get("/api/accounts")
 async def list_accounts(principal: Asking, linking: Links) -> Envelope[list[Account]]:
     """List the accounts one has linked; tokens are never shown."""
-    return ok(await linking.list(principal.user))
+    return ok(await linking.accounts(principal.user))
 
 
 @get("/api/accounts/{provider:str}")

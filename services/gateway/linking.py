@@ -48,7 +48,7 @@ class Linking:
         self._kit = kit or KIT
         self._looking: set[asyncio.Task[None]] = set()
 
-    async def list(self, user: str) -> list[Account]:
+    async def accounts(self, user: str) -> list[Account]:
         """What the user has linked."""
         found = [await self.account(user, provider) for provider in Provider]
         return [account for account in found if account is not None]
