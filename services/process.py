@@ -72,6 +72,16 @@ class Process:
         task.add_done_callback(self._finished)
         return task
 
+    def background(self, name: str, coro: Coroutine[Any, Any, Any]) -> None:
+        """Like `spawn`, but ended by the drain before what was registered earlier is closed."""
+        task = self.spawn(name, coro)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+        self.on_drain(stop)
+
     def fail(self, where: str, error: BaseException) -> None:
         """Stop the process because of `error`; the first error is the one reported at the end."""
         details = {} if isinstance(error, Fatal) else {"exc_info": error}

@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket as sockets
 import time
-from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -207,7 +206,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     identities = FileIdentity(common.data)
     site = Site(log_, blobs, projection, identities, accounts, settings, process.instance)
     site.parts.connected = lambda: bus.connected
-    _background(process, "gateway-follow", site.follow())
+    process.background("gateway-follow", site.follow())
     _measure(process, site)
     await _join(process, bus, site)
     listener = Listener(site)
@@ -254,7 +253,7 @@ async def _join(process: Process, bus: Bus, site: Site) -> None:
     """Take part in what travels outside the log: intake, requests, progress, heartbeats."""
     info = msgspec.json.decode(await bus.request(INTAKE_INFO))
     intake = Intake(site.log, site.desk, bus.publish, info["created"])
-    _background(process, "gateway-intake", intake.run())
+    process.background("gateway-intake", intake.run())
     site.parts.host_logs.ask_all = partial(ask_all, bus)
 
     async def ask(subject: str, payload: bytes, within_s: float) -> bytes:
@@ -281,17 +280,6 @@ async def _join(process: Process, bus: Bus, site: Site) -> None:
 
     await bus.subscribe(subjects.beat("*"), on_beat)
     site.parts.executors = executors
-
-
-def _background(process: Process, name: str, work: Coroutine[Any, Any, None]) -> None:
-    """Run until the drain reaches it: before what it works with is closed."""
-    task = process.spawn(name, work)
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.wait((task,))
-
-    process.on_drain(stop)
 
 
 def announce_file(data: Path) -> Path:

@@ -245,7 +245,7 @@ def first_probe_s(host: str, interval_s: float, status: HealthStatus) -> float:
     What was well is looked at within its interval, at a time of its own, so that hundreds of hosts
     are no herd; everything else at once.
     """
-    return interval_s * _share(host) if status is HealthStatus.HEALTHY else 0.0
+    return interval_s * share(host) if status is HealthStatus.HEALTHY else 0.0
 
 
 def next_probe_s(
@@ -262,11 +262,11 @@ def next_probe_s(
         delay = max(interval_s, min(_LONGEST_S, interval_s * 2.0 ** min(failures - 2, 10)))
     else:
         delay = interval_s
-    return delay * (1 + _JITTER * (_share(f"{host}.{n}") - 0.5))
+    return delay * (1 + _JITTER * (share(f"{host}.{n}") - 0.5))
 
 
-def _share(text: str) -> float:
-    """A number from 0 to 1 that is always the same for this text."""
+def share(text: str) -> float:
+    """A number from 0 to 1, always the same for this text: spreads what would come at once."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 

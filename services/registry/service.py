@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from contracts import subjects
 from contracts.host import Host
-from contracts.wire import Discovered
+from services import metrics
 from services.accounts import Accounts
 from services.bus import Handler
+from services.hub import Hub
+from services.hub_spaces import Spaces
 from services.join import join
 from services.process import Fatal, Process
 from services.projection import Projection, view_path
 from services.registry import manifest
 from services.registry.actor import Registry
 from services.registry.commands import Commands
+from services.registry.discovery import Discovery
 from services.registry.manifest import ManifestError, Places
 from services.registry.probe import Reach
 from services.registry.projection import SCHEMA, VERSION
@@ -40,17 +41,24 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     secrets = Secrets(data / "secrets", linked=accounts.token)
     reach = Reach(secrets, common.space_url, common.allow_private_hosts)
     registry = Registry(log, projection, process.instance, settings, reach)
-    following = process.spawn("registry/follow", registry.follow())
-
-    async def stop_following() -> None:
-        following.cancel()
-        await asyncio.wait((following,))
-
-    process.on_drain(stop_following)
+    process.background("registry/follow", registry.follow())
     process.on_drain(registry.close)
     process.spawn("registry/watch", registry.run(hosts))
     await bus.subscribe(subjects.breaker("*"), lambda message: registry.hear(message.data))
-    commands = Commands(registry, settings, nobody, allow_private=common.allow_private_hosts)
+    hub = Hub(cache=data / "hub-cache")
+    process.on_drain(hub.close)
+    discovery = Discovery(registry, accounts, Spaces(hub), reach, settings)
+    process.background("registry/discover", discovery.run())
+    process.on_drain(discovery.close)
+    metrics.gauge(
+        "metamcp_position",
+        "Last sequence of the log that was applied.",
+        process,
+        lambda: projection.position,
+    )
+    commands = Commands(
+        registry, settings, discovery.discover, allow_private=common.allow_private_hosts
+    )
     await bus.serve(NAME, "1.0.0", served(commands))
     await process.stopping.wait()
 
@@ -66,11 +74,6 @@ def served(commands: Commands) -> dict[str, Handler]:
         "remove": commands.remove,
         "discover": commands.discover,
     }
-
-
-async def nobody(user: str) -> Discovered:
-    """Look at no Spaces."""
-    return Discovered(())
 
 
 def listed(common: Common, settings: Settings) -> tuple[Host, ...]:

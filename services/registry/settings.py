@@ -38,6 +38,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="How many hosts with a URL are probed at the same time.", ge=1, le=1024
         ),
     ] = 32
+    discover_s: Annotated[
+        float,
+        msgspec.Meta(description="Seconds between two looks at a user's Spaces.", ge=1, le=86_400),
+    ] = 300.0
+    discover_at_once: Annotated[
+        int,
+        msgspec.Meta(description="Users whose Spaces are looked at the same time.", ge=1, le=64),
+    ] = 4
     hosts_per_user: Annotated[
         int, msgspec.Meta(description="Hosts that one user may register.", ge=0, le=10_000)
     ] = 50

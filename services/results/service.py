@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 from services import metrics
 from services.accounts import Accounts
@@ -48,9 +46,9 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     moving = data / "moving" / process.instance
     mover = Mover(log, projection, store, datasets, accounts, settings, process.instance, moving)
     keeper.on_big = mover.wake
-    _background(process, "results/follow", keeper.follow())
-    _background(process, "results/move", mover.run())
-    _background(process, "results/sweep", sweeper.run())
+    process.background("results/follow", keeper.follow())
+    process.background("results/move", mover.run())
+    process.background("results/sweep", sweeper.run())
     process.spawn("results/check", keeper.check())
     metrics.gauge(
         "metamcp_position",
@@ -73,14 +71,3 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
 def _accounts(bus: Bus, common: Common) -> Accounts:
     data = common.data.expanduser().absolute()
     return Accounts(bus, KeyFile(key_path(data, common.master_key)))
-
-
-def _background(process: Process, name: str, work: Coroutine[Any, Any, None]) -> None:
-    """Run until the drain reaches it: before what it works with is closed."""
-    task = process.spawn(name, work)
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.wait((task,))
-
-    process.on_drain(stop)
