@@ -1,0 +1,348 @@
+"""Users' Spaces become hosts: a real registry and NATS, a stand-in Hub with Spaces that run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.account import Provider
+from contracts.errors import Reason, Rejected
+from contracts.host import Execute, HealthStatus, StreamableHttp
+from contracts.wire import SpaceSeen
+from services.accounts import Accounts
+from services.bus import Bus
+from services.hub import Hub, Patience
+from services.hub_spaces import Space, Spaces
+from services.log_memory import MemoryLog
+from services.projection import Projection
+from services.registry import spaces
+from services.registry.actor import Registry
+from services.registry.discovery import Discovery
+from services.registry.domain import Known
+from services.registry.probe_base import Reach
+from services.registry.projection import SCHEMA, VERSION
+from services.registry.settings import Settings
+from services.secrets import Secrets
+from services.vault import KeyFile
+from tests.support.facts import name
+from tests.support.http_host import HttpHost, answer, serving
+from tests.support.http_mcp import http_server
+from tests.support.hub import HubServer, hub_server
+from tests.support.nats import NatsServer
+from tests.support.system import until
+
+HF = Provider.HUGGINGFACE
+MANIFEST = {"capabilities": [{"name": "scan", "task_types": ["scan"]}]}
+HEALTHY = answer({"status": "healthy"})
+TOOLS = "ann/tools"
+
+
+class World:
+    """A registry with discovery, one linked user, and the Hub."""
+
+    def __init__(self, bus: Bus, key: KeyFile, hub: HubServer, folder: Path) -> None:
+        self.bus = bus
+        self.accounts = Accounts(bus, key)
+        self.hub = hub
+        self.folder = folder
+        self.log = MemoryLog()
+        self.user = name("u")
+        self.token = hub.account("ann")
+        self.hub_client = Hub(
+            hub.url,
+            cache=folder / "cache",
+            patience=Patience(attempts=2, seconds=10.0, first_s=0.01),
+        )
+        self.spaces = Spaces(self.hub_client)
+        self.registry: Registry
+        self.discovery: Discovery
+
+    async def link(self) -> None:
+        await self.accounts.link(self.user, HF, "ann", self.token)
+
+    async def space(self, repo: str = TOOLS, *, private: bool = False, **files: Any) -> None:
+        """A static Space (so that nothing is built) with these files; mcp_json is mcp.json."""
+        await self.spaces.create(self.token, repo, sdk="static", private=private)
+        wanted = {key.replace("_", "."): json.dumps(value).encode() for key, value in files.items()}
+        if wanted:
+            await self.spaces.deploy(self.token, repo, wanted, "files")
+
+    async def look(self) -> dict[str, SpaceSeen]:
+        found = await self.discovery.discover(self.user)
+        return {seen.space: seen for seen in found.spaces}
+
+    def known(self, host: str) -> Known:
+        return self.registry.hosts[host]
+
+    async def until_status(self, host: str, status: HealthStatus, reason: str = "") -> None:
+        async def is_so() -> bool:
+            known = self.registry.hosts.get(host)
+            return known is not None and known.status is status and reason in known.reason
+
+        await until(is_so)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        settings = Settings(probe_limit_s=5.0)
+        projection = await Projection.open(self.folder / "registry.sqlite", SCHEMA, VERSION)
+        secrets = Secrets(self.folder / "secrets", {}, self.accounts.token)
+        reach = Reach(secrets, self.hub.space_url, allow_private=True)
+        self.registry = Registry(self.log, projection, "registry-1", settings, reach)
+        self.discovery = Discovery(self.registry, self.accounts, self.spaces, reach, settings)
+        tasks = [
+            asyncio.create_task(self.registry.follow()),
+            asyncio.create_task(self.registry.run(())),
+        ]
+        try:
+            async with asyncio.timeout(20):
+                await self.registry.watching.wait()
+            yield
+        finally:
+            await self.discovery.close()
+            await self.registry.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await projection.close()
+
+    def asked(self, words: str) -> int:
+        return sum(words in one.path for one in self.hub.requests)
+
+
+@pytest.fixture
+async def world(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
+    key = KeyFile(tmp_path / "master.key")
+    key.ensure()
+    async with nats_server.connected("gateway") as bus, hub_server(tmp_path / "hub") as hub:
+        one = World(bus, key, hub, tmp_path)
+        await one.link()
+        async with one.running():
+            yield one
+        await one.hub_client.close()
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[HttpHost]:
+    """What runs in a Space: it says what it is, then that it is healthy."""
+    async with serving(answer(MANIFEST), HEALTHY) as one:
+        yield one
+
+
+async def test_a_running_space_says_itself_what_it_is(world: World, app: HttpHost) -> None:
+    await world.space(mcp_json={"name": "the file's"})
+    world.hub.serve(TOOLS, app.url)
+    await world.hub.until_stage(TOOLS, "RUNNING")
+    seen = await world.look()
+    assert seen == {TOOLS: SpaceSeen(TOOLS, "RUNNING", "ann-tools")}
+    spec = world.known("ann-tools").spec
+    assert spec is not None
+    assert spec.endpoint == Execute("hf://ann/tools")
+    assert (spec.owner, set(spec.task_types)) == (world.user, {"scan"})
+    await world.until_status("ann-tools", HealthStatus.HEALTHY)
+    assert app.seen[0].path == "/mcp.json"
+    read = world.asked("/mcp.json")
+    await world.look()
+    assert world.asked("/mcp.json") == read, "it has not changed"
+
+
+async def test_a_sleeping_space_is_a_host_and_is_not_woken(world: World) -> None:
+    await world.space(mcp_json=MANIFEST)
+    world.hub.stage(TOOLS, "SLEEPING")
+    seen = await world.look()
+    assert seen[TOOLS].host == "ann-tools"
+    await world.until_status("ann-tools", HealthStatus.WARNING, "sleeping: ")
+    await world.registry.watchers["ann-tools"].now()
+    assert world.known("ann-tools").status is HealthStatus.WARNING
+    assert world.hub.stage_of(TOOLS) == "SLEEPING"
+    assert not world.asked("spaces-live")
+
+
+@pytest.mark.parametrize(
+    ("stage", "status", "reason"),
+    [
+        ("BUILDING", HealthStatus.UNKNOWN, "building: "),
+        ("APP_STARTING", HealthStatus.WARNING, "starting: "),
+        ("PAUSED", HealthStatus.UNHEALTHY, "paused: restart it with `metamcp spaces restart"),
+        ("RUNTIME_ERROR", HealthStatus.UNHEALTHY, "failed: the Space says RUNTIME_ERROR: it fell"),
+        ("NEW_WORD", HealthStatus.UNKNOWN, "stage: the Space says NEW_WORD"),
+    ],
+)
+async def test_stages_are_states(
+    world: World, stage: str, status: HealthStatus, reason: str
+) -> None:
+    await world.space(mcp_json=MANIFEST)
+    world.hub.stage(TOOLS, stage, "it fell" if stage.endswith("ERROR") else "")
+    await world.look()
+    if status is HealthStatus.UNKNOWN:
+
+        async def told() -> bool:
+            return world.known("ann-tools").reason.startswith(reason)
+
+        await until(told)
+    await world.until_status("ann-tools", status, reason)
+    spec = world.known("ann-tools").spec
+    assert spec is not None
+    assert set(spec.task_types) == {"scan"}
+
+
+async def test_a_space_that_wakes_up_is_probed_again(world: World, app: HttpHost) -> None:
+    app.script = [HEALTHY]
+    await world.space(mcp_json=MANIFEST)
+    world.hub.stage(TOOLS, "SLEEPING")
+    await world.look()
+    await world.until_status("ann-tools", HealthStatus.WARNING, "sleeping: ")
+    world.hub.serve(TOOLS, app.url)
+    await world.hub.until_stage(TOOLS, "RUNNING")
+    app.script = [answer(MANIFEST), HEALTHY]
+    app.seen.clear()
+    await world.look()
+    await world.until_status("ann-tools", HealthStatus.HEALTHY)
+
+
+async def test_gradio_spaces_with_the_tag_are_mcp_servers(world: World, tmp_path: Path) -> None:
+    async with http_server(tmp_path / "record") as server:
+        await world.spaces.create(world.token, "ann/gradio", sdk="gradio", private=False)
+        await world.spaces.create(world.token, "ann/other", sdk="gradio", private=False)
+        world.hub.tag("ann/gradio", "mcp-server")
+        world.hub.serve("ann/gradio", server.url, at="/gradio_api/mcp")
+        await world.hub.until_stage("ann/gradio", "RUNNING")
+        seen = await world.look()
+        assert set(seen) == {"ann/gradio"}
+        spec = world.known("ann-gradio").spec
+        assert spec is not None
+        assert spec.endpoint == StreamableHttp("hf://ann/gradio")
+        await world.until_status("ann-gradio", HealthStatus.HEALTHY)
+        spec = world.known("ann-gradio").spec
+        assert spec is not None
+        assert "echo" in {tool.name for tool in spec.tools}
+
+
+async def test_private_spaces_are_shown_the_owners_token(world: World, app: HttpHost) -> None:
+    await world.space(private=True, mcp_json=MANIFEST)
+    world.hub.serve(TOOLS, app.url)
+    await world.hub.until_stage(TOOLS, "RUNNING")
+    await world.look()
+    spec = world.known("ann-tools").spec
+    assert spec is not None
+    assert spec.endpoint == Execute("hf://ann/tools", bearer_from="HF_TOKEN")
+    await world.until_status("ann-tools", HealthStatus.HEALTHY)
+    assert world.token not in repr(world.registry.hosts)
+
+
+async def test_a_space_that_is_no_host_says_why(world: World) -> None:
+    await world.space("ann/plain")
+    await world.space("ann/broken", mcp_json={"tools": [{}]})
+    await world.space("ann/empty", mcp_json={"name": "nothing"})
+    for repo in ("ann/plain", "ann/broken", "ann/empty"):
+        world.hub.stage(repo, "SLEEPING")
+    seen = await world.look()
+    assert set(seen) == {"ann/broken", "ann/empty"}
+    assert "tools[0]" in seen["ann/broken"].problem
+    assert "task_types" in seen["ann/empty"].problem
+    assert not any(known.spec for known in world.registry.hosts.values())
+
+
+async def test_what_is_gone_is_removed_and_trouble_removes_nothing(world: World) -> None:
+    await world.space(mcp_json=MANIFEST)
+    await world.space("ann/other", mcp_json=MANIFEST)
+    for repo in (TOOLS, "ann/other"):
+        world.hub.stage(repo, "SLEEPING")
+    await world.look()
+    world.hub.down = True
+    with pytest.raises(Rejected) as refusal:
+        await world.look()
+    assert refusal.value.reason is Reason.UNAVAILABLE
+    world.hub.down = False
+    assert world.known("ann-tools").spec is not None
+    await world.spaces.deploy(world.token, TOOLS, {"mcp.json": b'{"name":"x"}'}, "changed")
+    world.hub.stage(TOOLS, "SLEEPING")
+    world.hub.fail(f"{TOOLS}/(resolve|paths-info)", status=500, times=50)
+    seen = await world.look()
+    assert "can't be read now" in seen[TOOLS].problem
+    assert world.known("ann-tools").spec is not None, "what is known stands"
+    world.hub.heal()
+    del world.hub.state.repos["space", TOOLS]
+    assert set(await world.look()) == {"ann/other"}
+    assert world.known("ann-tools").spec is None
+    assert world.known("ann-other").spec is not None
+
+
+async def test_unlinking_removes_a_users_spaces(world: World) -> None:
+    await world.space(mcp_json=MANIFEST)
+    world.hub.stage(TOOLS, "SLEEPING")
+    await world.look()
+    await world.accounts.unlink(world.user, HF)
+    assert await world.look() == {}
+    assert world.known("ann-tools").spec is None
+
+
+async def test_a_refused_token_is_said_and_removes_nothing(world: World) -> None:
+    await world.space(mcp_json=MANIFEST)
+    world.hub.stage(TOOLS, "SLEEPING")
+    await world.look()
+    world.hub.revoke(world.token)
+    with pytest.raises(Rejected) as refusal:
+        await world.look()
+    assert refusal.value.reason is Reason.FORBIDDEN
+    await world.until_status("ann-tools", HealthStatus.UNHEALTHY, "metamcp link huggingface")
+
+
+async def test_an_id_that_is_taken_is_said(world: World) -> None:
+    await world.space("ann/a.b", mcp_json=MANIFEST)
+    await world.space("ann/a_b", mcp_json=MANIFEST)
+    await world.space("ann/a-b", mcp_json=MANIFEST)
+    for repo in ("ann/a.b", "ann/a_b", "ann/a-b"):
+        world.hub.stage(repo, "SLEEPING")
+    seen = await world.look()
+    assert {one.host for one in seen.values()} == {"ann-a-b", "ann-a_b", ""}
+    (clash,) = [one for one in seen.values() if not one.host]
+    assert "rename" in clash.problem
+
+
+async def test_looks_at_one_user_are_shared(world: World) -> None:
+    await world.space(mcp_json=MANIFEST)
+    world.hub.stage(TOOLS, "SLEEPING")
+    before = world.asked("/api/spaces")
+    every = await asyncio.gather(*(world.look() for _ in range(10)))
+    assert all(one == every[0] for one in every)
+    listed = [r for r in world.hub.requests if r.method == "GET" and r.path == "/api/spaces"]
+    assert len(listed) == 1, before
+
+
+async def test_everybody_is_looked_at_without_being_asked(world: World) -> None:
+    await world.space(mcp_json=MANIFEST)
+    world.hub.stage(TOOLS, "SLEEPING")
+    world.discovery._interval_s = 0.2
+    running = asyncio.create_task(world.discovery.run())
+    try:
+        await world.until_status("ann-tools", HealthStatus.WARNING, "sleeping: ")
+        await world.accounts.unlink(world.user, HF)
+
+        async def gone() -> bool:
+            return world.known("ann-tools").spec is None
+
+        await until(gone)
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.wait((running,))
+
+
+STAGES = st.sampled_from([*spaces.RUNS, "SLEEPING", "BUILDING", "PAUSED", "X", ""]) | st.text()
+
+
+@given(STAGES, st.text(max_size=20))
+def test_every_stage_means_something(stage: str, error: str) -> None:
+    held = spaces.held(Space("a/b", stage=stage, error=error))
+    assert (held is None) == (stage in spaces.RUNS)
+    if held is not None:
+        assert ": " in held.reason
+        assert held.status is not HealthStatus.HEALTHY
