@@ -79,12 +79,24 @@ def _facts(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "server", plain(f"{entry['server']}, MCP {entry.get('protocol', '')}")
     if entry.get("owner"):
         yield "owner", plain(entry["owner"])
+    if entry.get("source", "manifest") != "manifest":
+        yield "from", plain(entry["source"])
+    yield "probe", _probe(entry)
     for name in entry.get("task_types", {}):
         yield "task type", plain(name)
     for capability in entry.get("capabilities", ()):
         version = capability.get("version", "1.0.0")
         parameters = ", ".join(capability.get("parameters", ()))
         yield "capability", plain(f"{capability['name']} {version} {parameters}")
+
+
+def _probe(entry: Mapping[str, Any]) -> str:
+    """What a probe of this host proves."""
+    if entry.get("endpoint", {}).get("kind") == "execute":
+        return "asks for /health"
+    if tool := entry.get("probe", {}).get("tool"):
+        return f"lists its tools and calls {plain(tool)}"
+    return "lists its tools only: a `probe` with a cheap call of a tool would also show broken ones"
 
 
 def logs(found: Sequence[Mapping[str, Any]]) -> RenderableType:

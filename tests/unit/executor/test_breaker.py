@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from contracts.facts import FailureKind
-from services.executor.breaker import RULES, Breaker, State, Ticket, Verdict, verdict
+from services.executor.breaker import RULES, Breaker, Recent, State, Ticket, Verdict, verdict
 
 CUT = FailureKind.CUT
 
@@ -256,3 +256,18 @@ def test_whatever_has_happened_it_lets_one_through_in_the_end_and_a_success_clos
     history.breaker.succeeded(ticket, now)
     assert history.breaker.state(now) is State.CLOSED
     assert history.breaker.failures == 0
+
+
+@hypothesis.given(st.lists(st.tuples(st.floats(0, 300), st.booleans()), max_size=60))
+def test_recent_calls_are_counted_and_forgotten(calls: list[tuple[float, bool]]) -> None:
+    recent, now = Recent(RULES), 0.0
+    every: list[tuple[float, bool]] = []
+    for wait, fault in calls:
+        now += wait
+        recent.add(now, fault=fault)
+        every = [*every, (now, fault)][-RULES.recent :]
+        left = [one for one in every if one[0] >= now - RULES.recent_s]
+        faults = sum(fault for _, fault in left)
+        told = faults * 2 >= len(left) >= RULES.enough
+        assert recent.faults(now) == ((faults, len(left)) if told else (0, 0))
+    assert recent.faults(now + RULES.recent_s + 1) == (0, 0)

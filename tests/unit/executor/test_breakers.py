@@ -16,7 +16,7 @@ import pytest
 from contracts.facts import FailureKind
 from contracts.host import Stdio
 from contracts.wire import Breaker
-from services.executor.breaker import Rules, State
+from services.executor.breaker import Rules, State, Verdict
 from services.executor.breakers import Breakers, Guard
 from services.executor.hosts.base import Call, HostError, HostSession
 from tests.unit.executor.sessions import NOOP, ROOT, STDIO, Bench, closing
@@ -327,3 +327,36 @@ async def test_good_calls_are_no_news(quick: Bench) -> None:
     async with telling(breakers, told):
         await asyncio.gather(*(door.call(quick.call("noop")) for _ in range(20)))
     assert told.nothing()
+
+
+def test_half_of_the_calls_failing_is_told_and_so_is_its_end() -> None:
+    clock, woken = Clock(), 0
+
+    def wake() -> None:
+        nonlocal woken
+        woken += 1
+
+    guard = Guard("h", 7, Rules(failures=100), clock, wake)
+    ends = [True, False] * 4
+    for fails in ends:
+        clock.now += 1
+        found = guard.breaker.admit(clock.now)
+        assert found is not None
+        verdict = Verdict.FAULT if fails else Verdict.ANSWERS
+        guard._learn(found, verdict, FailureKind.CUT)
+    assert woken >= 1
+    assert guard.news(clock.now, 3.0)
+    told = guard.message(clock.now, "executor-1")
+    assert (told.open, told.recent_faults, told.recent_calls) == (False, 4, 8)
+    assert not guard.news(clock.now, 3.0)
+    assert guard.news(clock.now + 3, 3.0), "it is told again"
+    assert guard.next_news(clock.now, 3.0) == clock.now + 3
+    woken = 0
+    for _ in range(20):
+        guard._learn(guard.breaker.admit(clock.now) or 0, Verdict.ANSWERS, FailureKind.LOST)
+    assert woken >= 1
+    assert guard.news(clock.now, 3.0)
+    told = guard.message(clock.now, "executor-1")
+    assert (told.recent_faults, told.recent_calls) == (0, 0)
+    assert not guard.news(clock.now + 10, 3.0)
+    assert guard.next_news(clock.now, 3.0) == FOREVER

@@ -270,3 +270,24 @@ def test_discovery_can_be_taken_back(listing: Listed, tools: tuple[Tool, ...]) -
 def test_facts_that_are_not_about_hosts_change_nothing() -> None:
     known = Known(spec=host(), seq=1)
     assert domain.evolve(known, 2, 2.0, LogRouter(id="", by="", term=1)) is known
+
+
+@hypothesis.given(st.integers(1, 400), st.floats(5, 600))
+def test_hundreds_of_healthy_hosts_are_no_herd(hosts: int, interval: float) -> None:
+    times = [domain.first_probe_s(f"h{n}", interval, HealthStatus.HEALTHY) for n in range(hosts)]
+    assert all(0 <= at < interval for at in times)
+    tenths = [sum(int(at / interval * 10) == part for at in times) for part in range(10)]
+    assert max(tenths) <= 10 + hosts / 5, "spread over the whole interval"
+    for status in (HealthStatus.UNKNOWN, HealthStatus.UNHEALTHY, HealthStatus.WARNING):
+        assert domain.first_probe_s("h", interval, status) == 0
+
+
+def test_a_flapping_host_is_no_healthy_one() -> None:
+    book = Book()
+    book.take(Listed((host(),)))
+    book.take(Probed("h", 1))
+    (fact,) = book.take(Probed("h", 1, flapping="calls: 7 of the last 12 calls failed"))
+    assert (fact.status, fact.reason[:6]) == (HealthStatus.WARNING, "calls:")
+    assert book.take(Probed("h", 1, flapping="calls: 8 of the last 12 calls failed")) == []
+    (fact,) = book.take(Probed("h", 1))
+    assert fact.status is HealthStatus.HEALTHY
