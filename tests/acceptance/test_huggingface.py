@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +36,8 @@ HOST = "ann-Code-Tools"
 DATASET = "ann/metamcp-results"
 BIG = 20_000_000
 TASKS = 100
+DOWN_S = float(os.environ.get("HUB_DOWN_S", "8"))
+"""How long the Hub is away; several rounds of trying again go by in that time."""
 LIGHT = """
 [hosts.light]
 name = "Light"
@@ -141,12 +145,17 @@ async def test_from_the_link_to_the_result(world: World) -> None:
 async def test_a_hub_that_is_down_delays_uploads_and_nothing_else(world: World) -> None:
     one, hub, token = world
     await call(one, "PUT", "/api/accounts/huggingface", {"token": token})
-    hub.down = True
+    hub.down, began = True, time.monotonic()
     wanted = [{"tool": "big", "arguments": {"bytes": 70_000 + n}} for n in range(TASKS)]
     tasks = await asyncio.gather(*(one.submit(host="light", input=given) for given in wanted))
     for task in tasks:
         assert (await one.finished(task))["status"] == "succeeded"
     assert not await in_dataset(one, tasks[0])
+
+    async def long_enough() -> bool:
+        return time.monotonic() - began >= DOWN_S
+
+    await until(long_enough, seconds=DOWN_S + 10)
     hub.down = False
 
     async def some() -> bool:
