@@ -21,10 +21,14 @@ from services import (
     cli_host_changes,
     cli_hosts,
     cli_keys,
+    cli_link,
     cli_log,
     cli_prefer,
+    cli_results,
     cli_run,
+    cli_spaces,
     cli_tasks,
+    cli_token,
     telemetry,
 )
 from services.bus import BusError, PermissionDenied
@@ -63,12 +67,22 @@ COMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
         ("watch", cli_tasks.watch),
         ("tasks", cli_tasks.tasks),
         ("task", cli_tasks.task),
-        ("result", cli_tasks.result),
         ("cancel", cli_tasks.cancel),
     ),
+    "Results": (("result", cli_results.result), ("results", cli_results.results)),
     "Hosts": (("hosts", cli_hosts.hosts), ("prefer", cli_prefer.prefer)),
+    "Accounts": (
+        ("link", cli_link.link),
+        ("unlink", cli_link.unlink),
+        ("accounts", cli_link.accounts),
+        ("spaces", cli_spaces.spaces),
+    ),
     "Log": (("replay", cli_log.replay), ("audit", cli_log.audit), ("keys", cli_keys.keys)),
-    "Other": (("provision", cli_run.provision), ("version", version)),
+    "Other": (
+        ("token", cli_token.tokens),
+        ("provision", cli_run.provision),
+        ("version", version),
+    ),
 }
 """Commands by heading, in the order of the help page."""
 SUBCOMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
@@ -83,6 +97,17 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
         ("import", cli_host_changes.import_),
     ),
     "keys": (("rotate", cli_keys.rotate),),
+    "results": (
+        ("delete", cli_results.delete),
+        ("verify", cli_results.verify),
+        ("tasks", cli_results.tasks),
+    ),
+    "spaces": (
+        ("create", cli_spaces.create),
+        ("deploy", cli_spaces.deploy),
+        ("restart", cli_spaces.restart),
+    ),
+    "token": (("add", cli_token.add), ("list", cli_token.tokens), ("revoke", cli_token.revoke)),
 }
 """Commands below one of those."""
 

@@ -153,10 +153,15 @@ class Api:
 
     async def page(self, path: str, **params: Any) -> tuple[list[Any], int | None]:
         """Return one page of a list and the cursor of the next, None after the last."""
+        envelope = await self.envelope(path, **params)
+        return envelope["data"], envelope.get("next_cursor")
+
+    async def envelope(self, path: str, **params: Any) -> dict[str, Any]:
+        """Return a whole answer: of a list also its cursor and its totals."""
         answer = await self._send("GET", path, params=_present(params))
         _refuse(answer)
-        envelope = msgspec.json.decode(answer.content)
-        return envelope["data"], envelope.get("next_cursor")
+        envelope: dict[str, Any] = msgspec.json.decode(answer.content)
+        return envelope
 
     async def post(self, path: str, body: Any = None, **params: Any) -> Any:
         """Send JSON and return `data` of the answer."""
@@ -173,9 +178,9 @@ class Api:
         content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
         return _data(await self._send("PUT", path, content=content, headers=headers))
 
-    async def delete(self, path: str) -> Any:
+    async def delete(self, path: str, **params: Any) -> Any:
         """Take away what is there and return `data` of the answer."""
-        return _data(await self._send("DELETE", path))
+        return _data(await self._send("DELETE", path, params=_present(params)))
 
     async def put_blob(self, content: bytes) -> Any:
         """Store bytes as an input; the answer is the pointer to name as `input_pointer`."""
@@ -187,6 +192,28 @@ class Api:
         answer = await self._send("GET", path)
         _refuse(answer)
         return answer.content, answer.headers.get("content-type", "")
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[httpx.Response]:
+        """Begin a download: the head of an answer that is a success, or 416.
+
+        Reading its body raises httpx.HTTPError when it breaks off.
+        """
+        request = self._client.build_request("GET", path, headers=dict(headers))
+        try:
+            answer = await self._client.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise unreachable(self.target.url, error) from error
+        try:
+            if not answer.is_success and answer.status_code != 416:
+                try:
+                    await answer.aread()
+                except httpx.HTTPError as error:
+                    raise unreachable(self.target.url, error) from error
+                _refuse(answer)
+            yield answer
+        finally:
+            await answer.aclose()
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -224,10 +251,14 @@ def _refuse(answer: httpx.Response) -> None:
     with contextlib.suppress(msgspec.DecodeError, AttributeError, KeyError, TypeError):
         error = msgspec.json.decode(answer.content)["error"]
         message, reason = str(error["message"]), str(error.get("reason", ""))
-    raise CliError(_exit_code(answer.status_code), message, _hint(answer.status_code, reason))
+    code = _exit_code(answer.status_code, reason)
+    raise CliError(code, message, _hint(answer.status_code, reason))
 
 
-def _exit_code(status: int) -> Exit:
+def _exit_code(status: int, reason: str) -> Exit:
+    if reason == Reason.DIGEST_MISMATCH:
+        # It was read, and is not what it should be: a failure, whatever the status says.
+        return Exit.FAILED
     if status in (400, 413):
         return Exit.USAGE
     if status in (502, 503, 504):

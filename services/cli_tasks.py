@@ -1,15 +1,13 @@
-"""Commands about tasks: submit, watch, tasks, task, cancel, result."""
+"""Commands about tasks: submit, watch, tasks, task, cancel."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 from cyclopts import Parameter
 from rich.console import Group
 from rich.text import Text
@@ -288,45 +286,3 @@ async def _cancel(options: Options, task_id: str) -> int:
         answer = await api.post(f"/api/tasks/{task_id}/cancel")
     options.out.show(answer, Text(f"cancel was asked for: {task_id}"))
     return Exit.OK
-
-
-def result(
-    id_: Annotated[str, Parameter(name="ID")],
-    /,
-    *,
-    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
-    options: Options = NO_OPTIONS,
-) -> int:
-    """Print a task's result, or write it to a file exactly as the host gave it.
-
-    Parameters
-    ----------
-    id_
-        The task's id.
-    output
-        File to write; - writes the bytes to standard output.
-    """
-    check_ids(task=id_)
-    return run(_result(options, id_, output))
-
-
-async def _result(options: Options, task_id: str, output: Path | None) -> int:
-    out = options.out
-    async with Api(find_target(options)) as api:
-        data, media = await api.raw(f"/api/tasks/{task_id}/result")
-    if output is None and "json" in media and not out.as_json:
-        out.console.print(render.result(msgspec.json.decode(data)))
-    elif output is None or str(output) == "-":
-        sys.stdout.buffer.write(data + (b"\n" if output is None else b""))
-        sys.stdout.flush()
-    else:
-        _write(output, data)
-        out.note(f"{len(data)} bytes written to {output}")
-    return Exit.OK
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise CliError(Exit.FAILED, f"{path} can't be written: {error.strerror}.") from None
