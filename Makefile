@@ -52,8 +52,9 @@ acceptance: $(READY) ## the tests that start the real services
 bench: $(READY) ## measure throughput, latency and replay
 	@$(BIN)/python -m tests.bench
 
-schema: $(READY) ## write contracts/schema.json
+schema: $(READY) ## write contracts/schema.json, docs/asyncapi.json and the manifest schemas
 	@$(BIN)/python -m contracts.schema
+	@$(BIN)/python -m contracts.asyncapi
 	@$(BIN)/python -m services.registry.schema
 
 docs: $(READY) ## write docs/settings.md
