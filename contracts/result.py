@@ -67,6 +67,8 @@ class ResultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     user: str
     task: str
+    after: int = 0
+    """Sequence of a fact that the answer must know of: the asker saw that there is a result."""
 
 
 class ResultFound(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,6 +129,8 @@ class ResultRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: str
     offset: Annotated[int, msgspec.Meta(ge=0)]
     length: Annotated[int, msgspec.Meta(ge=1, le=READ_BYTES)] = READ_BYTES
+    after: int = 0
+    """As in ResultRequest."""
 
 
 class DatasetTasksRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +182,8 @@ class ResultDelete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: str
     task: str
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "deleted by its owner"
+    after: int = 0
+    """As in ResultRequest."""
 
 
 def sha256_hex(data: bytes | msgspec.Raw) -> str:

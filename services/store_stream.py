@@ -77,7 +77,10 @@ class Stream:
         """Up to `count` messages of a subject, from sequence `seq` on. Raises StoreError."""
         inbox = self._bus.nc.new_inbox()
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
-        subscription = await self._bus.subscribe(inbox, arrived.put_nowait)
+        try:
+            subscription = await self._bus.subscribe(inbox, arrived.put_nowait)
+        except BusError as error:
+            raise StoreError(f"{self._name}: {error}") from error
         request = msgspec.json.encode({"seq": seq, "next_by_subj": subject, "batch": count})
         got: list[Stored] = []
         try:

@@ -44,6 +44,7 @@ from services.store import BlobMissing, Blobs, StoreError
 
 FILTERS = (subjects.DONE, *subjects.RESULTS, subjects.REGISTERED, subjects.REMOVED)
 WAITING = 1024
+VIEW_S = 5.0
 BLOBS_CHECKED = prometheus_client.Counter(
     "metamcp_results_blobs_total", "Pointers to results, by what the object store has.", ["found"]
 )
@@ -116,7 +117,8 @@ class Keeper:
     async def read(self, payload: bytes) -> bytes:
         """Handle `cmd.results.read`; the answer is the bytes alone."""
         request = _decode(payload, ResultRead)
-        kept = self._there(await self._kept(ResultRequest(request.user, request.task)))
+        wanted = ResultRequest(request.user, request.task, request.after)
+        kept = self._there(await self._kept(wanted))
         if request.offset > kept.size:
             text = f"the result of task {kept.task} has {kept.size} bytes"
             raise Rejected(Reason.BAD_REQUEST, text)
@@ -138,7 +140,7 @@ class Keeper:
     async def delete(self, payload: bytes) -> bytes:
         """Handle `cmd.results.delete`; again it changes nothing."""
         request = _decode(payload, ResultDelete)
-        wanted = ResultRequest(request.user, request.task)
+        wanted = ResultRequest(request.user, request.task, request.after)
         kept = await self._kept(wanted)
         if not kept.deleted:
             await self._sweeper.delete(kept, request.reason)
@@ -149,6 +151,9 @@ class Keeper:
         check_token(request.user, "user")
         check_token(request.task, "task")
         kept = await view.get(self._projection, request.user, request.task)
+        if kept is None and request.after > self._projection.position:
+            await self._projection.reached(request.after, VIEW_S)
+            kept = await view.get(self._projection, request.user, request.task)
         if kept is None:
             raise Rejected(Reason.NOT_FOUND, f"task {request.task} has no result (yet)")
         return kept

@@ -20,7 +20,7 @@ from contracts import subjects
 from contracts.account import Account, Provider
 from contracts.errors import Rejected
 from contracts.facts import ResultStored
-from contracts.result import Pointer
+from contracts.result import Pointer, sha256_hex
 from services.accounts import Accounts
 from services.hub import HubBusy, HubDenied, HubError
 from services.hub_datasets import Datasets
@@ -60,8 +60,8 @@ class _Trouble(msgspec.Struct):
 
     until: float
     delay_s: float
-    linked_at: float
-    """Of the account that was refused; another one is tried at once."""
+    token: str
+    """Digest of the token that was refused; another one is tried at once."""
 
 
 class Mover:
@@ -118,20 +118,20 @@ class Mover:
     async def _user(self, user: str) -> None:
         """Move what one user has, until nothing is left or something is in the way."""
         async with self._places:
-            account: Account | None = None
+            token = ""
             try:
                 opened = await self._accounts.open(user, Provider.HUGGINGFACE)
                 if opened is None:
                     return
                 account, token = opened
-                if self._resting(user, account):
+                if self._resting(user, token):
                     return
                 while await self._part(user, account, token):
                     self._trouble.pop(user, None)
             except HubDenied as error:
-                self._rest(user, account, DENIED_S, error)
+                self._rest(user, token, DENIED_S, error)
             except (HubError, StoreError, VaultError, LogUnavailable, Rejected) as error:
-                self._rest(user, account, None, error)
+                self._rest(user, token, None, error)
 
     async def _part(self, user: str, account: Account, token: str) -> bool:
         """Move some of what one user has; False if there is nothing."""
@@ -200,21 +200,19 @@ class Mover:
         log.info("results_moved", dataset=repo, count=len(moves), revision=revision)
         await self._projection.reached(last, REACHED_S)
 
-    def _resting(self, user: str, account: Account) -> bool:
+    def _resting(self, user: str, token: str) -> bool:
         trouble = self._trouble.get(user)
-        if trouble is None or trouble.linked_at != account.linked_at:
+        if trouble is None or trouble.token != sha256_hex(token.encode()):
             return False
         return time.monotonic() < trouble.until
 
-    def _rest(
-        self, user: str, account: Account | None, pause_s: float | None, error: Exception
-    ) -> None:
+    def _rest(self, user: str, token: str, pause_s: float | None, error: Exception) -> None:
         before = self._trouble.pop(user, None)
         delay = min(LONGEST_S, before.delay_s * 2) if before else FIRST_S
         asked = error.retry_after_s if isinstance(error, HubBusy) else None
         wait = pause_s if pause_s is not None else max(delay, asked or 0.0)
         until = time.monotonic() + wait
-        self._trouble[user] = _Trouble(until, delay, account.linked_at if account else 0.0)
+        self._trouble[user] = _Trouble(until, delay, sha256_hex(token.encode()))
         if len(self._trouble) > MOST_USERS:
             self._trouble.popitem(last=False)
         MOVE_ERRORS.labels(type(error).__name__).inc()

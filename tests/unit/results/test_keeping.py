@@ -48,6 +48,20 @@ async def test_parts_of_a_result_are_read(log: MemoryLog, blobs: Blobs, file: Pa
         assert await refused(part(keeper, user, "big", 0, 10**9)) is Reason.BAD_REQUEST
 
 
+async def test_a_result_that_is_news_is_waited_for(
+    log: MemoryLog, blobs: Blobs, file: Path
+) -> None:
+    user, data = name("u"), b"x" * 100_000
+    pointer = await blobs.put(user, data)
+    async with keeping(log, blobs, file) as keeper:
+        head = await log.head()
+        ask = {"user": user, "task": "big", "offset": 99_998, "after": head + 1}
+        reading = asyncio.create_task(keeper.read(msgspec.json.encode(ask)))
+        await asyncio.sleep(0)
+        await log.append(done(user, "big", result=pointer))
+        assert await reading == b"xx"
+
+
 async def test_a_copy_that_rotted_is_fetched_again(
     log: MemoryLog, blobs: Blobs, file: Path
 ) -> None:
