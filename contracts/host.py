@@ -15,7 +15,6 @@ SPACE = "space"
 """`Host.source` of what was found among a user's Spaces."""
 
 
-
 class Capability(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something a host can do. Matches when the names are equal, the required version is not
     higher than the offered one (compared as versions) and the parameters are contained."""

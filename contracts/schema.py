@@ -58,7 +58,7 @@ def field_texts(class_: type) -> dict[str, str]:
     texts: dict[str, str] = {}
     for one in reversed(class_.__mro__):
         module = inspect.getmodule(one)
-        if module in MODULES:
+        if module is not None and module.__name__.split(".")[0] in {"contracts", "services"}:
             texts |= _texts_of(module).get(one.__name__, {})
     return texts
 

@@ -50,6 +50,7 @@ PUBLISHER_FACTS = (
 _LEASES = f"KV_{subjects.LEASES_BUCKET}"
 _HUGGINGFACE = subjects.CREDENTIAL_BUCKETS[Provider.HUGGINGFACE]
 _GITHUB = subjects.CREDENTIAL_BUCKETS[Provider.GITHUB]
+_GATEWAY_BUCKETS = (_HUGGINGFACE, _GITHUB, subjects.TOKENS_BUCKET, subjects.LIMITS_BUCKET)
 _BLOBS = f"OBJ_{subjects.BLOBS_BUCKET}"
 
 
@@ -192,8 +193,8 @@ _PERMISSIONS: Mapping[str, Permissions] = {
             *_consume(subjects.INTAKE_STREAM, subjects.INTAKE_DURABLE),
             f"{JS_API}.STREAM.INFO.{subjects.INTAKE_STREAM}",
             *_BLOB_STORE,
-            *(f"$KV.{bucket}.*" for bucket in (_HUGGINGFACE, _GITHUB)),
-            *(_read_kv(_HUGGINGFACE) + _read_kv(_GITHUB)),
+            *(f"$KV.{bucket}.*" for bucket in _GATEWAY_BUCKETS),
+            *(subject for bucket in _GATEWAY_BUCKETS for subject in _read_kv(bucket)),
         ),
         subscribe=("submit.*", "progress.*.*", "beat.executor.*"),
     ),

@@ -8,20 +8,34 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from contracts.ids import check_token
-from services.bus import Bus
+from contracts.subjects import LIMITS_BUCKET, TOKENS_BUCKET
+from services.bus import Bus, BusError
 from services.store_stream import ALWAYS, Stored, StoreError, Stream
 
 _OPERATION = "KV-Operation"
 _PAGE = 256
+MIB = 1024 * 1024
 MOST_VALUE = 64 * 1024
 MOST_KEYS = 100_000
 """What `all` reads at most."""
+MARKER_S = 86_400
+"""How long a bucket whose values may end remembers that one was taken away: who follows it and was
+away for longer has to read it from its start."""
 
 
 class Entry(NamedTuple):
     """A value and its revision."""
 
     value: bytes
+    revision: int
+
+
+class Change(NamedTuple):
+    """What has become of a key."""
+
+    key: str
+    value: bytes | None
+    """None: it has none any more."""
     revision: int
 
 
@@ -37,21 +51,45 @@ class Bucket:
         found = await self._stream.last(self._subject(key))
         return None if found is None else _entry(found)
 
-    async def put(self, key: str, value: bytes, *, expected: int | None = None) -> int | None:
+    async def put(
+        self, key: str, value: bytes, *, expected: int | None = None, ttl_s: int | None = None
+    ) -> int | None:
         """Set a value and return its revision; it is on disk then.
 
         With `expected`, only if that is the key's revision (0: it never had one); None: it wasn't.
+        `ttl_s`: whole seconds after which it is gone, in a bucket whose values may end.
         """
         if len(value) > MOST_VALUE:
             raise ValueError(f"a value has at most {MOST_VALUE} bytes, not {len(value)}")
-        return await self._stream.publish(self._subject(key), value, expected=expected)
+        headers = _ttl(ttl_s)
+        return await self._stream.publish(
+            self._subject(key), value, expected=expected, headers=headers
+        )
 
-    async def delete(self, key: str) -> bool:
-        """Take a value away, so that nothing of it stays; False if there was none."""
+    async def delete(self, key: str, *, marker_s: int | None = None) -> bool:
+        """Take a value away, so that nothing of it stays; False if there was none.
+
+        `marker_s`: whole seconds after which not even the mark that it is gone stays, in a bucket
+        whose values may end.
+        """
         if await self.get(key) is None:
             return False
-        await self._stream.publish(self._subject(key), b"", headers={_OPERATION: "DEL"})
+        headers = {_OPERATION: "DEL"} | _ttl(marker_s)
+        await self._stream.publish(self._subject(key), b"", headers=headers)
         return True
+
+    async def changes(self, after: int) -> list[Change]:
+        """What has happened after revision `after`, oldest first: the newest of each key alone.
+
+        There may be more; when it is empty that was all. Asking again and again is how to follow a
+        bucket. After any error start over at 0: the server may have lost what was not on disk yet,
+        or be another one. Raises StoreError.
+        """
+        try:
+            page = await self._stream.read(f"{self._prefix}>", after + 1, _PAGE)
+        except BusError as error:
+            raise StoreError(f"{self._prefix}>: {error}") from error
+        return [self._change(stored) for stored in page]
 
     async def all(self) -> dict[str, Entry]:
         """Every key with its value. Raises StoreError, also for more than MOST_KEYS."""
@@ -66,19 +104,46 @@ class Bucket:
             seq = page[-1].seq + 1
         return every
 
+    def _change(self, stored: Stored) -> Change:
+        key = stored.headers["Nats-Subject"].removeprefix(self._prefix)
+        entry = _entry(stored)
+        return Change(key, None if entry is None else entry.value, stored.seq)
+
     def _subject(self, key: str) -> str:
         return self._prefix + check_token(key, "the key")
 
 
-def bucket_config(name: str) -> dict[str, Any]:
-    """The stream behind a bucket; created by the operator."""
+def bucket_config(name: str, **more: Any) -> dict[str, Any]:
+    """The stream behind a bucket, created by the operator; `more` is added to it."""
     return {
         "name": f"KV_{name}",
         "subjects": [f"$KV.{name}.>"],
         **ALWAYS,
         "max_msgs_per_subject": 1,
         "max_msg_size": MOST_VALUE + 1024,
+        **more,
     }
+
+
+def tokens_config() -> dict[str, Any]:
+    """The bucket of API tokens: each may have its end, and there is a limit to them all."""
+    return bucket_config(TOKENS_BUCKET, allow_msg_ttl=True, max_bytes=128 * MIB)
+
+
+def limits_config() -> dict[str, Any]:
+    """The bucket of request counts, which are worth nothing a minute later: nobody waits for the
+    disk. In memory it would be missing after the server's next start, stream and all."""
+    return bucket_config(
+        LIMITS_BUCKET,
+        allow_msg_ttl=True,
+        persist_mode="async",
+        discard="old",
+        max_bytes=64 * MIB,
+    )
+
+
+def _ttl(seconds: int | None) -> dict[str, str]:
+    return {} if seconds is None else {"Nats-TTL": f"{seconds}s"}
 
 
 def _entry(stored: Stored) -> Entry | None:

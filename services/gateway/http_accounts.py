@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from litestar import Response, Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, FromQuery, RawBody
+from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.account import Account, Provider
 from contracts.errors import Reason, Rejected
@@ -15,9 +15,13 @@ from services.gateway import projection as tables
 from services.gateway.domain import UNREADABLE
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.linking import Linking
+from services.gateway.openapi import described
 from services.hub_spaces import Space
 
+TABLES_WAIT_S = 2.0
+
 Links = NamedDependency[Linking]
+Check = Annotated[bool, QueryParameter(description="Ask the provider whose the token is.")]
 B = TypeVar("B", bound=msgspec.Struct)
 
 
@@ -63,15 +67,15 @@ class SpaceView(Space, frozen=True, kw_only=True):
     """Empty: it is none of the hosts you may use."""
 
 
-@get("/api/accounts")
+@get("/api/accounts", opt=described(errors=(503,)))
 async def list_accounts(principal: Asking, linking: Links) -> Envelope[list[Account]]:
     """List the accounts one has linked; tokens are never shown."""
     return ok(await linking.accounts(principal.user))
 
 
-@get("/api/accounts/{provider:str}")
+@get("/api/accounts/{provider:str}", opt=described(errors=(403, 503)))
 async def get_account(
-    provider: FromPath[str], principal: Asking, linking: Links, check: FromQuery[bool] = False
+    provider: FromPath[str], principal: Asking, linking: Links, check: Check = False
 ) -> Envelope[Account]:
     """Return one of them; with `check` the provider is asked whose the token is now."""
     which = _provider(provider)
@@ -84,7 +88,7 @@ async def get_account(
     return ok(found)
 
 
-@put("/api/accounts/{provider:str}")
+@put("/api/accounts/{provider:str}", opt=described(body=Token, errors=(503,)))
 async def link_account(
     provider: FromPath[str], body: RawBody, principal: Asking, linking: Links
 ) -> Envelope[Account]:
@@ -93,7 +97,7 @@ async def link_account(
     return ok(await linking.link(principal.user, _provider(provider), token), "linked")
 
 
-@delete("/api/accounts/{provider:str}", status_code=200)
+@delete("/api/accounts/{provider:str}", status_code=200, opt=described(errors=(503,)))
 async def unlink_account(
     provider: FromPath[str], principal: Asking, linking: Links
 ) -> Envelope[Unlinked]:
@@ -103,7 +107,7 @@ async def unlink_account(
     return ok(Unlinked(which, gone), "unlinked" if gone else "it was not linked")
 
 
-@get("/api/spaces")
+@get("/api/spaces", opt=described(errors=(400, 403, 404, 503)))
 async def list_spaces(parts: Wired, principal: Asking, linking: Links) -> Envelope[list[SpaceView]]:
     """List the Spaces of the linked account."""
     found = await linking.spaces(principal.user)
@@ -111,7 +115,7 @@ async def list_spaces(parts: Wired, principal: Asking, linking: Links) -> Envelo
     return ok([_view(space, linking, known) for space in found])
 
 
-@post("/api/spaces")
+@post("/api/spaces", opt=described(body=NewSpace, errors=(403, 404, 503)))
 async def create_space(
     body: RawBody, parts: Wired, principal: Asking, linking: Links
 ) -> Response[Envelope[SpaceView]]:
@@ -129,7 +133,7 @@ async def create_space(
     return Response(ok(view), status_code=201)
 
 
-@get("/api/spaces/{owner:str}/{name:str}")
+@get("/api/spaces/{owner:str}/{name:str}", opt=described(errors=(403, 503)))
 async def get_space(
     owner: FromPath[str], name: FromPath[str], parts: Wired, principal: Asking, linking: Links
 ) -> Envelope[SpaceView]:
@@ -138,7 +142,11 @@ async def get_space(
     return ok(_view(space, linking, await _hosts(parts, principal.user)))
 
 
-@post("/api/spaces/{owner:str}/{name:str}/deploy", status_code=200)
+@post(
+    "/api/spaces/{owner:str}/{name:str}/deploy",
+    status_code=200,
+    opt=described(errors=(403, 503)),
+)
 async def deploy_space(
     owner: FromPath[str], name: FromPath[str], parts: Wired, principal: Asking, linking: Links
 ) -> Envelope[SpaceView]:
@@ -149,7 +157,11 @@ async def deploy_space(
     return ok(view, "deployed; it is built now")
 
 
-@post("/api/spaces/{owner:str}/{name:str}/restart", status_code=200)
+@post(
+    "/api/spaces/{owner:str}/{name:str}/restart",
+    status_code=200,
+    opt=described(body=Restart, body_needed=False, errors=(403, 503)),
+)
 async def restart_space(
     owner: FromPath[str],
     name: FromPath[str],
@@ -165,21 +177,24 @@ async def restart_space(
     return ok(_view(space, linking, await _hosts(parts, principal.user)), "restarted")
 
 
-async def _trust(parts: Parts) -> dict[str, str]:
+async def _trust(parts: Parts) -> dict[str, str | None]:
     """Variables by which a Space knows this orchestrator's permits: where its keys are, if others
     reach this gateway, else the keys themselves."""
     if parts.settings.public_url:
         base = parts.settings.public_url.rstrip("/")
-        return {"METAMCP_JWKS_URL": f"{base}/.well-known/jwks.json"}
+        return {"METAMCP_JWKS_URL": f"{base}/.well-known/jwks.json", "METAMCP_JWKS": None}
+    await parts.projection.reached(parts.hub.position, TABLES_WAIT_S)
     keys = await tables.jwks(parts.projection)
     if not keys:
         text = "no executor has made a permit key yet: start one and try again"
         raise Rejected(Reason.UNAVAILABLE, text)
-    return {"METAMCP_JWKS": msgspec.json.encode({"keys": keys}).decode()}
+    text = msgspec.json.encode({"keys": keys}).decode()
+    return {"METAMCP_JWKS": text, "METAMCP_JWKS_URL": None}
 
 
 async def _hosts(parts: Parts, user: str) -> dict[str, str]:
     """Hosts that are Spaces, by `hf://owner/name`."""
+    await parts.projection.reached(parts.hub.position, TABLES_WAIT_S)
     found = await tables.list_hosts(parts.projection, user, every=False)
     return {getattr(host.endpoint, "url", ""): host.id for host in found}
 

@@ -25,6 +25,7 @@ from services.gateway.history import History, Start
 from services.gateway.http_parts import Asking, Parts, Wired
 from services.gateway.hub import Subscription
 from services.gateway.identity import Principal
+from services.gateway.openapi import described
 from services.gateway.streams import check_subscription
 
 PING_S = 15.0
@@ -61,8 +62,12 @@ _type = msgspec.json.Decoder(_Typed)
 class Feed:
     """One client's events, as a reader of the hub: what waits is bounded."""
 
-    def __init__(self, epoch: str, limit: int) -> None:
-        """`limit`: bytes that may wait; more ends the stream, and the client resumes."""
+    def __init__(self, epoch: str, limit: int, token: str | None = None) -> None:
+        """`limit`: bytes that may wait; more ends the stream, and the client resumes.
+
+        `token`: id of the token that was shown, if it can be revoked.
+        """
+        self.token = token
         self._epoch = epoch
         self._limit = limit
         self._waiting: deque[bytes] = deque()
@@ -144,11 +149,17 @@ class Feeds:
         for feed in list(self._open):
             feed.end()
 
+    def revoke(self, tokens: frozenset[str]) -> None:
+        """End every stream that was opened with one of these tokens."""
+        for feed in list(self._open):
+            if feed.token in tokens:
+                feed.end()
+
     async def events(
         self, parts: Parts, principal: Principal, request: wire.Subscribe, start: Start
     ) -> AsyncIterator[bytes]:
-        """Yield the stream's text until the client goes, is too slow, or its token expires."""
-        feed = Feed(parts.log.epoch, parts.settings.queue_bytes)
+        """Yield the stream's text until the client goes, is too slow, or its token ends."""
+        feed = Feed(parts.log.epoch, parts.settings.queue_bytes, principal.token)
         subscription = Subscription(feed, request, principal.user)
         subscription.cursor = start.after
         self._open.add(feed)
@@ -157,6 +168,9 @@ class Feeds:
         catching_up.add_done_callback(lambda done: _ended(feed, done))
         try:
             yield b"retry: %d\n\n" % RETRY_MS
+            if not parts.tokens.holds(principal):
+                # Revoked before this stream was one of those that `revoke` ends.
+                return
             if not start.recovered:
                 yield b'event: reset\ndata: {"after":%d}\n\n' % start.after
             while not feed.over and (left := _left(principal)) > 0:
@@ -191,7 +205,7 @@ def place(text: str | None) -> tuple[int | Literal["start"] | None, str | None]:
 @get(
     "/api/events",
     media_type="text/event-stream",
-    opt={"no_compression": True},
+    opt={"no_compression": True} | described(errors=(403, 503), ticket=True),
 )
 async def stream_events(
     parts: Wired,

@@ -31,6 +31,8 @@ from services.gateway.domain import ADMIN, AUDITOR
 from services.gateway.host_logs import HostLogs
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.identity import Principal
+from services.gateway.openapi import described
+from services.gateway.openapi_types import HostEntry
 from services.gateway.projection import HostView
 
 MOST_LINES = 1000
@@ -87,7 +89,12 @@ async def get_host(host: FromPath[str], parts: Wired, principal: Asking) -> Enve
     return ok(await _existing(parts, principal, host))
 
 
-@post("/api/mcps/{host:str}")
+@post(
+    "/api/mcps/{host:str}",
+    opt=described(
+        body=HostEntry, errors=(403, 409, 503), also={200: "It was there with this content."}
+    ),
+)
 async def add_host(
     host: FromPath[str], body: RawBody, parts: Wired, principal: Asking
 ) -> Response[Envelope[HostView]]:
@@ -98,7 +105,7 @@ async def add_host(
     return Response(ok(view, text), status_code=201 if changed.changed else 200)
 
 
-@put("/api/mcps/{host:str}")
+@put("/api/mcps/{host:str}", opt=described(body=HostEntry, errors=(403, 409, 503)))
 async def update_host(
     host: FromPath[str], body: RawBody, parts: Wired, principal: Asking
 ) -> Envelope[HostView]:
@@ -108,7 +115,7 @@ async def update_host(
     return ok(view, "updated" if changed.changed else "it was so")
 
 
-@delete("/api/mcps/{host:str}", status_code=200)
+@delete("/api/mcps/{host:str}", status_code=200, opt=described(errors=(403, 409, 503)))
 async def remove_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Removed]:
     """Take a host away; what runs there fails over or ends."""
     request = HostRemoval(principal.user, ADMIN in principal.roles, check_token(host, "host"))
@@ -117,19 +124,19 @@ async def remove_host(host: FromPath[str], parts: Wired, principal: Asking) -> E
     return ok(Removed(changed.host, changed.seq), "removed")
 
 
-@post("/api/mcps/{host:str}/enable", status_code=200)
+@post("/api/mcps/{host:str}/enable", status_code=200, opt=described(errors=(403, 409, 503)))
 async def enable_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Give the host work and probes."""
     return await _switch(parts, principal, host, enabled=True)
 
 
-@post("/api/mcps/{host:str}/disable", status_code=200)
+@post("/api/mcps/{host:str}/disable", status_code=200, opt=described(errors=(403, 409, 503)))
 async def disable_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Give the host no more work and no probes."""
     return await _switch(parts, principal, host, enabled=False)
 
 
-@post("/api/mcps/{host:str}/probe", status_code=200)
+@post("/api/mcps/{host:str}/probe", status_code=200, opt=described(errors=(503,)))
 async def probe_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Probed]:
     """Probe the host now and tell how it is; this takes as long as the host's start may."""
     user = None if ADMIN in principal.roles else principal.user
@@ -138,7 +145,7 @@ async def probe_host(host: FromPath[str], parts: Wired, principal: Asking) -> En
     return ok(found)
 
 
-@post("/api/mcps/discover", status_code=200)
+@post("/api/mcps/discover", status_code=200, opt=described(errors=(403, 404, 503)))
 async def discover(parts: Wired, principal: Asking) -> Envelope[Discovered]:
     """Look at one's own Spaces now: those that are MCP servers become hosts."""
     request = DiscoverRequest(principal.user)
@@ -146,7 +153,7 @@ async def discover(parts: Wired, principal: Asking) -> Envelope[Discovered]:
     return ok(found)
 
 
-@get("/api/mcps/{host:str}/log")
+@get("/api/mcps/{host:str}/log", opt=described(errors=(503,)))
 async def get_host_log(
     host: FromPath[str],
     parts: Wired,

@@ -12,15 +12,11 @@ from litestar import Litestar, Request, Response, get, post, put
 from litestar.config.compression import CompressionConfig
 from litestar.config.cors import CORSConfig
 from litestar.di import NamedDependency, Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import OpenAPIType, Schema
-from litestar.plugins import OpenAPISchemaPlugin
 
-from contracts.host import Host
 from contracts.result import Pointer
 from services.gateway import (
     http_accounts,
+    http_docs,
     http_errors,
     http_events,
     http_hosts,
@@ -28,11 +24,15 @@ from services.gateway import (
     http_preferences,
     http_results,
     http_tasks,
+    http_tokens,
+    openapi,
 )
 from services.gateway import projection as tables
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.identity import TICKET_S
 from services.gateway.linking import Linking
+from services.gateway.openapi import described
+from services.gateway.openapi_examples import EXAMPLES
 from services.log import LogUnavailable
 
 NAME = "metamcp-orchestrator"
@@ -70,6 +70,12 @@ class Health(msgspec.Struct, frozen=True):
     connections: int
 
 
+_EXAMPLES = (
+    Ticket("st_…", TICKET_S),
+    Health(True, True, True, "6f1e", 47, 47, 0, 47, 1, 2),
+)
+
+
 @get("/", sync_to_thread=False)
 def index() -> Envelope[dict[str, Any]]:
     """Say what this is."""
@@ -80,16 +86,18 @@ def index() -> Envelope[dict[str, Any]]:
         "results": "/api/results",
         "accounts": "/api/accounts",
         "spaces": "/api/spaces",
+        "tokens": "/api/tokens",
         "stream": "/api/stream",
         "events": "/api/events",
         "mcp": "/mcp",
         "keys": "/.well-known/jwks.json",
         "schema": "/api/schema/openapi.json",
+        "docs": "/api/docs",
     }
     return ok({"name": NAME, "version": version(), "links": links}, "MetaMCP Orchestrator")
 
 
-@get("/api/health")
+@get("/api/health", opt=described(also={503: "Not ready; the message says what is missing."}))
 async def health(parts: Wired, streams_open: NamedDependency[int]) -> Response[Envelope[Health]]:
     """Tell what works: 200 when ready, 503 when not."""
     head: int | None = None
@@ -120,7 +128,7 @@ async def health(parts: Wired, streams_open: NamedDependency[int]) -> Response[E
     )
 
 
-@put("/api/blobs", status_code=201)
+@put("/api/blobs", status_code=201, opt=described(body=bytes, errors=(503,)))
 async def put_blob(
     request: Request[Any, Any, Any], parts: Wired, principal: Asking
 ) -> Envelope[Pointer]:
@@ -137,7 +145,11 @@ def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
     return ok(Ticket(parts.tickets.issue(principal), TICKET_S))
 
 
-@get("/.well-known/jwks.json", media_type="application/jwk-set+json")
+@get(
+    "/.well-known/jwks.json",
+    media_type="application/jwk-set+json",
+    opt=described(answer=dict[str, list[dict[str, Any]]]),
+)
 async def jwks(parts: Wired) -> Response[bytes]:
     """Return the public keys that permits are signed with, as a JWK set (RFC 7517)."""
     # Who asks because of a new permit must find its key.
@@ -159,23 +171,7 @@ def version() -> str:
         return "0"
 
 
-class HostSchema(OpenAPISchemaPlugin):
-    """Describes hosts in the API's schema: Litestar's own description fails on their defaults."""
-
-    @staticmethod
-    def is_plugin_supported_type(value: Any) -> bool:
-        """Tell whether this type is described here."""
-        return isinstance(value, type) and issubclass(value, Host)
-
-    def to_openapi_schema(self, field_definition: Any, schema_creator: Any) -> Schema:
-        """Point to the schema of all values, and name what the API adds."""
-        text = "`Host` of contracts/schema.json, with `seq` and `health` (status, reason, latency)"
-        return Schema(type=OpenAPIType.OBJECT, description=text)
-
-
-def build(
-    parts: Parts, open_streams: Any, feeds: http_events.Feeds, linking: Linking
-) -> Litestar:
+def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds, linking: Linking) -> Litestar:
     """Put the HTTP application together; `open_streams()` counts websockets."""
 
     async def provide_parts() -> Parts:
@@ -185,17 +181,18 @@ def build(
         return int(open_streams())
 
     settings = parts.settings
-    put_blob_limited = put_blob
-    put_blob_limited.request_max_body_size = settings.blob_limit
+    description = openapi.Description([*EXAMPLES, *_EXAMPLES])
+    put_blob.request_max_body_size = settings.blob_limit
     return Litestar(
         [
             *http_tasks.ROUTES,
             *http_results.ROUTES,
             http_hosts.router(parts.host_logs),
-            http_preferences.router(),
             http_events.router(feeds),
             http_accounts.router(linking),
-            *(index, health, put_blob_limited, make_ticket, jwks),
+            *(http_preferences.router(), http_tokens.router()),
+            http_docs.router(description),
+            *(index, health, put_blob, make_ticket, jwks),
         ],
         dependencies={
             "parts": Provide(provide_parts),
@@ -217,12 +214,7 @@ def build(
             minimum_size=1024,
             exclude_opt_key="no_compression",
         ),
-        openapi_config=OpenAPIConfig(
-            title=NAME,
-            version=version(),
-            path="/api/schema",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        ),
-        plugins=[HostSchema()],
+        openapi_config=openapi.config(NAME, version(), description),
+        plugins=[openapi.Structs()],
         logging_config=None,
     )

@@ -18,6 +18,7 @@ from services.gateway.hub import Hub
 from services.gateway.identity import Principal, Tickets
 from services.gateway.others import Others
 from services.gateway.settings import Settings
+from services.gateway.tokens import Tokens
 from services.log import Log
 from services.projection import Projection
 
@@ -54,6 +55,7 @@ class Parts:
         self.projection = projection
         self.settings = settings
         self.tickets = Tickets()
+        self.tokens = Tokens()
         self.host_logs = HostLogs()
         self.others = Others()
         self.connected: Callable[[], bool] = lambda: True

@@ -12,9 +12,10 @@ from litestar.params import FromPath, RawBody
 from contracts.ids import check_token
 from services import telemetry
 from services.gateway import projection as tables
-from services.gateway.domain import parse_weight
+from services.gateway.domain import Weight, parse_weight
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.identity import Principal
+from services.gateway.openapi import described
 from services.gateway.projection import Preference
 
 LIST_WAIT_S = 2.0
@@ -40,7 +41,7 @@ async def list_preferences(parts: Wired, principal: Asking) -> Envelope[list[Pre
     return ok(await tables.list_preferences(parts.projection, principal.user))
 
 
-@put("/api/preferences/{host:str}")
+@put("/api/preferences/{host:str}", opt=described(body=Weight, errors=(409, 503)))
 async def put_preference(
     host: FromPath[str], body: RawBody, parts: Wired, principal: Asking
 ) -> Envelope[Preferred]:
@@ -48,7 +49,7 @@ async def put_preference(
     return await _prefer(parts, principal, host, parse_weight(body))
 
 
-@delete("/api/preferences/{host:str}", status_code=200)
+@delete("/api/preferences/{host:str}", status_code=200, opt=described(errors=(409, 503)))
 async def delete_preference(
     host: FromPath[str], parts: Wired, principal: Asking
 ) -> Envelope[Preferred]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, delete, get, post
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
 from contracts.errors import Reason, Rejected
@@ -29,8 +29,10 @@ from contracts.result import (
     ResultRequest,
     ResultVerified,
 )
+from contracts.status import TaskView
 from services.gateway import ranges
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok, whose
+from services.gateway.openapi import described
 from services.gateway.ranges import Span
 
 FIRST_S = 120.0
@@ -50,6 +52,27 @@ When = Annotated[
 ]
 
 
+Limit = Annotated[int, QueryParameter(ge=1, le=500, description="At most so many.")]
+Cursor = Annotated[
+    int | None,
+    QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
+]
+OfHost = Annotated[
+    str | None, QueryParameter(max_length=64, description="Only what this host has made.")
+]
+Deleted = Annotated[
+    bool | None, QueryParameter(description="Only those that are gone, or only those that are not.")
+]
+Why = Annotated[
+    str, QueryParameter(min_length=1, max_length=200, description="Why; it stands in the log.")
+]
+ListedTasks = Annotated[int, QueryParameter(ge=1, le=100, description="At most so many.")]
+Offset = Annotated[int, QueryParameter(ge=0, le=10_000, description="Leave out so many.")]
+Ended = Annotated[
+    str | None, QueryParameter(max_length=40, description="Only tasks that ended so.")
+]
+
+
 class ResultList(msgspec.Struct, frozen=True):
     """A page of results."""
 
@@ -63,17 +86,17 @@ class ResultList(msgspec.Struct, frozen=True):
     """Bytes of all of them."""
 
 
-@get("/api/results")
+@get("/api/results", opt=described(errors=(404, 503)))
 async def list_results(
     parts: Wired,
     principal: Asking,
-    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
-    cursor: Annotated[int | None, QueryParameter(ge=0, le=MOST_SEQ)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
     kind: Kind = None,
-    host: Annotated[str | None, QueryParameter(max_length=64)] = None,
+    host: OfHost = None,
     since: When = None,
     until: When = None,
-    deleted: FromQuery[bool | None] = None,
+    deleted: Deleted = None,
     user: User = None,
 ) -> ResultList:
     """List results, newest first, with how many match and their bytes."""
@@ -91,17 +114,27 @@ async def list_results(
     return ResultList(True, page.results, "", page.cursor, page.total, page.size)
 
 
-@get("/api/results/{task:str}")
+@get("/api/results/{task:str}", opt=described(errors=(503,)))
 async def get_description(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[Kept]:
     """Describe one result."""
-    return ok(await _kept(parts, whose(principal, user), task))
+    return ok(await _kept(parts, await _wanted(parts, whose(principal, user), task)))
 
 
 @get(
     ["/api/results/{task:str}/content", "/api/tasks/{task:str}/result"],
-    opt={"no_compression": True},
+    opt={"no_compression": True}
+    | described(
+        errors=(502, 503),
+        also={206: "The part that was asked for."},
+        bare={304: "You have it already.", 416: "There are no such bytes."},
+        headers={
+            "Range": "One part, such as `bytes=0-99`.",
+            "If-Range": "Only if this is still the `ETag`; else the whole is answered.",
+            "If-None-Match": "Answer 304 if this is the `ETag`.",
+        },
+    ),
 )
 async def get_content(
     request: Request[Any, Any, Any],
@@ -143,42 +176,44 @@ async def get_content(
             status_code=status,
         )
     # What is wrong with a result shows in its first part, and still gets an error of its own.
-    first = await _part(parts, owner, task, chosen, chosen.start, FIRST_S)
-    content = _content(parts, owner, task, chosen, first)
+    wanted = ResultRequest(owner, task, kept.seq)
+    first = await _part(parts, wanted, chosen, chosen.start, FIRST_S)
+    content = _content(parts, wanted, chosen, first)
     return Stream(content, media_type=kept.media_type, headers=headers, status_code=status)
 
 
-@post("/api/results/{task:str}/verify", status_code=200)
+@post("/api/results/{task:str}/verify", status_code=200, opt=described(errors=(502, 503)))
 async def verify_result(
     task: FromPath[str], parts: Wired, principal: Asking
 ) -> Envelope[ResultVerified]:
     """Read all bytes of a result and compare them with its digest."""
-    request = ResultRequest(principal.user, check_token(task, "task"))
+    request = await _wanted(parts, principal.user, task)
     found = await parts.others.ask("results", "verify", request, ResultVerified, within_s=FIRST_S)
     return ok(found, "the bytes are those that were stored")
 
 
-@delete("/api/results/{task:str}", status_code=200)
+@delete("/api/results/{task:str}", status_code=200, opt=described(errors=(503,)))
 async def delete_result(
     task: FromPath[str],
     parts: Wired,
     principal: Asking,
-    reason: Annotated[str, QueryParameter(min_length=1, max_length=200)] = "deleted by its owner",
+    reason: Why = "deleted by its owner",
 ) -> Envelope[Kept]:
     """Delete a result. Bytes in the log itself stay there, and are shown to nobody any more."""
-    request = ResultDelete(principal.user, check_token(task, "task"), reason)
+    wanted = await _wanted(parts, principal.user, task)
+    request = ResultDelete(wanted.user, wanted.task, reason, wanted.after)
     return ok(
         await parts.others.ask("results", "delete", request, Kept, within_s=PART_S), "deleted"
     )
 
 
-@get("/api/accounts/huggingface/tasks")
+@get("/api/accounts/huggingface/tasks", opt=described(errors=(403, 404, 503)))
 async def list_dataset_tasks(
     parts: Wired,
     principal: Asking,
-    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 50,
-    offset: Annotated[int, QueryParameter(ge=0, le=10_000)] = 0,
-    status: Annotated[str | None, QueryParameter(max_length=40)] = None,
+    limit: ListedTasks = 50,
+    offset: Offset = 0,
+    status: Ended = None,
 ) -> Envelope[DatasetTasks]:
     """List tasks as the user's own Dataset has them."""
     request = DatasetTasksRequest(principal.user, limit, offset, status)
@@ -186,9 +221,18 @@ async def list_dataset_tasks(
     return ok(found)
 
 
-async def _kept(parts: Parts, user: str, task: str) -> Kept:
-    request = ResultRequest(user, check_token(task, "task"))
+async def _kept(parts: Parts, request: ResultRequest) -> Kept:
     return (await parts.others.ask("results", "get", request, ResultFound)).result
+
+
+async def _wanted(parts: Parts, user: str, task: str) -> ResultRequest:
+    """The request for a result; one that ended just now may be news to the results service."""
+    view = await parts.desk.view(user, check_token(task, "task"))
+    return _request(user, task, view)
+
+
+def _request(user: str, task: str, view: TaskView | None) -> ResultRequest:
+    return ResultRequest(user, task, view.seq if view and view.result else 0)
 
 
 async def _found(parts: Parts, user: str, task: str) -> ResultFound:
@@ -215,7 +259,7 @@ async def _found(parts: Parts, user: str, task: str) -> ResultFound:
         )
         return ResultFound(described, result.value)
     try:
-        kept = await _kept(parts, user, task)
+        kept = await _kept(parts, _request(user, task, view))
     except Rejected as refusal:
         if refusal.reason is not Reason.NOT_FOUND:
             raise
@@ -229,7 +273,7 @@ async def _found(parts: Parts, user: str, task: str) -> ResultFound:
 
 
 async def _content(
-    parts: Parts, user: str, task: str, span: Span, first: bytes
+    parts: Parts, wanted: ResultRequest, span: Span, first: bytes
 ) -> AsyncIterator[bytes]:
     """The bytes in order, a few parts ahead of the client. An error cuts the connection."""
     waiting: deque[asyncio.Task[bytes]] = deque()
@@ -238,7 +282,7 @@ async def _content(
         yield first
         while waiting or at < span.stop:
             while len(waiting) < AHEAD and at < span.stop:
-                part = _part(parts, user, task, span, at, PART_S)
+                part = _part(parts, wanted, span, at, PART_S)
                 waiting.append(asyncio.create_task(part))
                 at += READ_BYTES
             yield await waiting.popleft()
@@ -247,14 +291,16 @@ async def _content(
             task_.cancel()
 
 
-async def _part(parts: Parts, user: str, task: str, span: Span, at: int, within_s: float) -> bytes:
+async def _part(parts: Parts, wanted: ResultRequest, span: Span, at: int, within_s: float) -> bytes:
     length = min(READ_BYTES, span.stop - at)
     if length <= 0:
         return b""
-    request = ResultRead(user, task, at, length)
+    request = ResultRead(wanted.user, wanted.task, at, length, wanted.after)
     data = await parts.others.raw("results", "read", request, within_s=within_s)
     if len(data) != length:
-        raise Rejected(Reason.UNAVAILABLE, f"the result of task {task} was cut short: try again")
+        raise Rejected(
+            Reason.UNAVAILABLE, f"the result of task {wanted.task} was cut short: try again"
+        )
     return data
 
 

@@ -7,16 +7,17 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, get, post
-from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
+from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
 from contracts.status import Status, TaskView
 from contracts.wire import Accepted, Event
 from services import telemetry
 from services.gateway import projection as tables
-from services.gateway.domain import parse_task
+from services.gateway.domain import TaskBody, parse_task
 from services.gateway.http_parts import Asking, Envelope, Page, Parts, Wired, ok, whose
 from services.gateway.identity import Principal
+from services.gateway.openapi import described
 from services.gateway.projection import TaskRow
 
 MOST_WAIT_S = 60.0
@@ -37,8 +38,10 @@ Wait = Annotated[
     ),
 ]
 User = Annotated[str | None, QueryParameter(description="Another user; for auditors.")]
-Limit = Annotated[int, QueryParameter(ge=1, le=MOST_LISTED)]
-Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000)]
+OfStatus = Annotated[Status | None, QueryParameter(description="Only tasks that are so.")]
+OfType = Annotated[str | None, QueryParameter(description="Only tasks of this type.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="At most so many.")]
+Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Leave out so many.")]
 Cursor = Annotated[
     int | None,
     QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
@@ -52,7 +55,12 @@ class Cancelled(msgspec.Struct, frozen=True):
     seq: int
 
 
-@post("/api/tasks")
+@post(
+    "/api/tasks",
+    opt=described(
+        body=TaskBody, errors=(409, 503), also={200: "The same task was sent before: this is it."}
+    ),
+)
 async def create_task(
     body: RawBody, parts: Wired, principal: Asking, wait: Wait = None
 ) -> Response[Envelope[TaskView]]:
@@ -77,15 +85,15 @@ async def create_task(
     return _created(view, accepted)
 
 
-@get("/api/tasks")
+@get("/api/tasks", opt=described(errors=(404,)))
 async def list_tasks(
     parts: Wired,
     principal: Asking,
     limit: Limit = 50,
     offset: Offset = 0,
     cursor: Cursor = None,
-    status: FromQuery[Status | None] = None,
-    type: FromQuery[str | None] = None,
+    status: OfStatus = None,
+    type: OfType = None,
     user: User = None,
 ) -> Page[TaskRow]:
     """List tasks, newest first."""
@@ -97,7 +105,7 @@ async def list_tasks(
     return Page(True, rows[:limit], next_cursor=more)
 
 
-@get("/api/tasks/{task:str}")
+@get("/api/tasks/{task:str}", opt=described(errors=(503,)))
 async def get_task(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[TaskView]:
@@ -105,7 +113,7 @@ async def get_task(
     return ok(await _existing(parts, whose(principal, user), task))
 
 
-@get("/api/tasks/{task:str}/events")
+@get("/api/tasks/{task:str}/events", opt=described(errors=(503,)))
 async def get_events(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[list[Event]]:
@@ -116,7 +124,7 @@ async def get_events(
     return ok([Event(r.seq, r.at, msgspec.Raw(r.data)) for r in records])
 
 
-@post("/api/tasks/{task:str}/cancel", status_code=200)
+@post("/api/tasks/{task:str}/cancel", status_code=200, opt=described(errors=(503,)))
 async def cancel_task(task: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Cancelled]:
     """Ask to end a task. 404 if it does not exist or is over."""
     trace = telemetry.trace.get() or ""

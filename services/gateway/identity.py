@@ -1,6 +1,6 @@
 """Who a token stands for. Tokens are stored as digests and never logged.
 
-One small interface: `Identity.of`. Accounts may come to stand behind it later.
+One small interface, `Identity.of`: the data folder's own tokens here, issued ones in `tokens`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Principal(NamedTuple):
     roles: frozenset[str]
     expires: float | None = None
     """Seconds since the epoch; None: never."""
+    token: str | None = None
+    """Id of the token that was shown, if it was issued and so can be revoked."""
 
 
 class Identity(Protocol):
@@ -81,6 +83,17 @@ class FileIdentity:
             # Better nobody than somebody who should be out.
             self._tokens, self._seen = {}, None
             log.warning("tokens_unreadable", path=str(self._path), error=str(error))
+
+
+class Identities:
+    """Several of them as one: the first that knows a token says whose it is."""
+
+    def __init__(self, *every: Identity) -> None:
+        self._every = every
+
+    def of(self, token: str) -> Principal | None:
+        """See `Identity`."""
+        return next((found for one in self._every if (found := one.of(token))), None)
 
 
 class Tickets:

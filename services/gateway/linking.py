@@ -101,7 +101,7 @@ class Linking:
         account, token = await self._opened(user, Provider.HUGGINGFACE)
         return await _asked(self._spaces.create(token, f"{account.name}/{name}", **options))
 
-    async def deploy(self, user: str, repo: str, variables: dict[str, str]) -> Space:
+    async def deploy(self, user: str, repo: str, variables: dict[str, str | None]) -> Space:
         """Put the kit into a Space that is there, with what lets it trust this orchestrator."""
         if not (self._kit / "app.py").is_file():
             raise Rejected(
@@ -128,6 +128,8 @@ class Linking:
         """Wait for nothing any more."""
         for task in self._looking:
             task.cancel()
+        if self._looking:
+            await asyncio.wait(self._looking)
         await self._hub.close()
 
     async def _opened(self, user: str, provider: Provider) -> tuple[Account, str]:

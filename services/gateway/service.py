@@ -27,9 +27,9 @@ from services.gateway.history import History
 from services.gateway.http_events import Feeds
 from services.gateway.http_parts import Parts
 from services.gateway.hub import Hub
-from services.gateway.identity import FileIdentity, Identity, Principal
+from services.gateway.identity import FileIdentity, Identities, Identity, Principal
 from services.gateway.intake import SUBMIT_SUBJECTS, Intake
-from services.gateway.limits import RateLimit
+from services.gateway.limits import Exchange, RateLimit
 from services.gateway.linking import Linking
 from services.gateway.mcp_door import Door
 from services.gateway.settings import Settings
@@ -41,7 +41,8 @@ from services.log import Log
 from services.process import Fatal, Process
 from services.projection import Projection, project, view_path
 from services.settings import Common
-from services.store import Blobs
+from services.store import Blobs, StoreError
+from services.store_kv import Bucket
 from services.vault import KeyFile, VaultError, key_path
 
 EVERYTHING = (">",)
@@ -71,11 +72,13 @@ class Site:
         self.hub = Hub(facts=settings.recent_facts, size=settings.recent_bytes)
         self.desk = Desk(log_, blobs, instance)
         self.parts = Parts(log_, self.desk, self.hub, projection, settings)
-        self._known = known
+        self._known = Identities(self.parts.tokens, known)
+        self.limit = RateLimit(settings.rate_limit_requests, settings.rate_limit_window_s)
         history = History(log_, self.hub, settings.history_readers, settings.queue_bytes)
         self.streams = Streams(self.hub, history, self.desk, self.authenticate, settings)
         self.streams.epoch = log_.epoch
         self.feeds = Feeds(history)
+        self.parts.tokens.on_gone += [self.streams.revoke, self.feeds.revoke]
         self.door = Door(self.parts, http_misc.version())
         self.linking = Linking(
             accounts,
@@ -90,14 +93,16 @@ class Site:
             ),
             self.door,
             self.streams,
-            known.of,
-            RateLimit(settings.rate_limit_requests, settings.rate_limit_window_s),
+            self._known.of,
+            self.limit,
             settings.allowed_origins,
         )
 
     def authenticate(self, token: str) -> Principal | None:
         """Return whose a token or a one-time ticket is."""
-        return self.parts.tickets.take(token) or self._known.of(token)
+        if principal := self.parts.tickets.take(token):
+            return principal if self.parts.tokens.holds(principal) else None
+        return self._known.of(token)
 
     async def follow(self) -> None:
         """Feed hub and tables from the log, for ever."""
@@ -208,6 +213,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     site.parts.connected = lambda: bus.connected
     process.background("gateway-follow", site.follow())
     _measure(process, site)
+    await _share(process, bus, site)
     await _join(process, bus, site)
     listener = Listener(site)
     await listener.start()
@@ -235,6 +241,25 @@ def _measure(process: Process, site: Site) -> None:
         process,
         lambda: hub.position,
     )
+
+
+async def _share(process: Process, bus: Bus, site: Site) -> None:
+    """Share tokens and request counts with the other gateways. Raises Fatal."""
+    tokens = site.parts.tokens
+    tokens.bucket = Bucket(bus, subjects.TOKENS_BUCKET)
+    exchange = Exchange(site.limit, Bucket(bus, subjects.LIMITS_BUCKET))
+    try:
+        # Before anybody can come: who has a token must not be told that it is unknown.
+        await tokens.refresh()
+        await exchange.once()
+    except StoreError as error:
+        raise Fatal(
+            f"The gateway can't read tokens and request counts: {error}.",
+            "Run `metamcp provision` after an upgrade, and see that NATS answers.",
+        ) from None
+    process.background("gateway-tokens", tokens.follow())
+    if site.settings.rate_limit_requests:
+        process.background("gateway-limits", exchange.run())
 
 
 def _master_key(common: Common) -> KeyFile:

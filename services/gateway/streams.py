@@ -104,6 +104,12 @@ class Streams:
             await asyncio.wait(work, timeout=within_s)
         self.shut_all(RESTART, "the gateway is stopping: reconnect and resume")
 
+    def revoke(self, tokens: frozenset[str]) -> None:
+        """Close every connection that has shown one of these tokens last."""
+        for connection in list(self.connections):
+            if connection.token in tokens:
+                connection.socket.shut(UNAUTHORIZED, "the token was revoked")
+
     def shut_all(self, code: int, reason: str) -> None:
         """Close every connection."""
         for connection in list(self.connections):
@@ -122,6 +128,11 @@ class Connection:
         self._catching_up: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(IN_FLIGHT)
         self._malformed = 0
+
+    @property
+    def token(self) -> str | None:
+        """Id of the token it goes by, if that can be revoked."""
+        return None if self._principal is None else self._principal.token
 
     async def run(self, receive: Receive, token: str | None) -> None:
         """Greet, then answer frames until the connection ends."""

@@ -1,0 +1,113 @@
+"""Types of the HTTP API as JSON Schema, with examples and the texts that stand in the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from contracts.host import Host
+from contracts.schema import field_texts
+
+REF = "#/components/schemas/"
+ID = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
+REPO = {"pattern": "^[A-Za-z0-9_.-]{1,96}$"}
+_NARROWER: dict[str, dict[str, Any]] = {
+    "TaskBody": {"input": {"type": "object"}, "id": ID, "host": ID},
+    "NewToken": {"user": ID},
+}
+"""What is checked after the body was read, by type and field."""
+_FOUND = {"id", "switched", "source", "tools", "server", "protocol"}
+"""Fields of a host that nobody says: they are found out."""
+
+
+def _entry() -> type[msgspec.Struct]:
+    said = [one for one in msgspec.structs.fields(Host) if one.name not in _FOUND]
+    fields = []
+    for one in said:
+        default = "" if one.name == "name" else one.default
+        if one.default_factory is not msgspec.NODEFAULT:
+            default = msgspec.field(default_factory=one.default_factory)
+        needed = default is msgspec.NODEFAULT
+        fields.append((one.name, one.type) if needed else (one.name, one.type, default))
+    fields.sort(key=len)
+    return msgspec.defstruct(
+        "HostEntry", fields, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+    )
+
+
+HostEntry = _entry()
+"""A host as the API takes it; `docs/schemas/host.json` says exactly what the registry takes."""
+
+
+class Schemas:
+    """The schemas of all types, by type, under readable names."""
+
+    def __init__(self, types_: list[Any], examples: Mapping[type, Any]) -> None:
+        """`examples`: by type, as JSON has them."""
+        made, found = msgspec.json.schema_components(types_, ref_template=REF + "{name}")
+        names = _readable(found)
+        # Names hold letters, dots and underscores only, so a quoted reference can't match a part.
+        text = msgspec.json.encode([made, found]).decode()
+        for long, short in names.items():
+            text = text.replace(f'"{REF}{long}"', f'"{REF}{short}"')
+        schemas, components = msgspec.json.decode(text)
+        self._examples = examples
+        self._made = list(zip(types_, schemas, strict=True))
+        self.components = {names[name]: schema for name, schema in components.items()}
+        for type_, schema in _classes(types_):
+            self._complete(type_, self.components.get(schema, {}))
+
+    def of(self, type_: Any) -> dict[str, Any]:
+        """The schema of a type, mostly a reference."""
+        return next((schema for known, schema in self._made if known == type_), {})
+
+    def example(self, type_: Any) -> Any:
+        """An example of a type; None: there is none."""
+        origin, inner = get_origin(type_), get_args(type_)
+        if origin in (list, tuple) and inner:
+            found = self.example(inner[0])
+            return None if found is None else [found]
+        if inner and isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+            paged = "next_cursor" in origin.__struct_fields__
+            data = self.example(inner[0])
+            data = [data] if paged and data is not None else data
+            return None if data is None else {"success": True, "data": data, "message": ""}
+        return self._examples.get(type_)
+
+    def _complete(self, class_: type, schema: dict[str, Any]) -> None:
+        texts = field_texts(class_)
+        narrower = _NARROWER.get(class_.__name__, {})
+        for name, field in schema.get("properties", {}).items():
+            if name in texts:
+                field.setdefault("description", texts[name])
+            field |= narrower.get(name, {})
+        if (example := self._examples.get(class_)) is not None:
+            schema["examples"] = [example]
+
+
+def _classes(types_: Iterable[Any]) -> Iterator[tuple[type, str]]:
+    """All structs within these types, with the names of their schemas."""
+    seen: set[Any] = set()
+    waiting = list(types_)
+    while waiting:
+        one = waiting.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        waiting += [inner for inner in get_args(one) if not isinstance(inner, str | int)]
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            waiting += [field.type for field in msgspec.structs.fields(one)]
+            yield one, one.__name__
+
+
+def _readable(names: Iterable[str]) -> dict[str, str]:
+    """Component names without modules and needless underscores; those that would clash stay."""
+    short = {
+        name: re.sub(r"(?:services|contracts|typing)(?:\.[a-z_0-9]+)*\.|_+$", "", name)
+        for name in names
+    }
+    counts = list(short.values())
+    return {name: s if counts.count(s) == 1 else name for name, s in short.items()}
