@@ -28,8 +28,13 @@ class Accounts:
     async def link(
         self, user: str, provider: Provider, name: str, token: str, scopes: tuple[str, ...] = ()
     ) -> Account:
-        """Store a token in the place of an earlier one. Raises VaultError."""
-        account = Account(provider, name, time.time(), scopes)
+        """Store a token in the place of an earlier one. Raises VaultError.
+
+        Another token of the same account changes nothing about since when it is linked.
+        """
+        before = await self.account(user, provider)
+        since = before.linked_at if before is not None and before.name == name else time.time()
+        account = Account(provider, name, since, scopes)
         credential = self._key.vault().seal(user, account, token)
         await self._buckets[provider].put(user, msgspec.json.encode(credential))
         return account

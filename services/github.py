@@ -24,6 +24,8 @@ async def whoami(token: str, url: str = PUBLIC) -> tuple[str, tuple[str, ...]]:
             answer = await client.get(f"{url.rstrip('/')}/user", headers=headers)
     except httpx.HTTPError as error:
         raise GitHubError(f"GitHub can't be reached: {type(error).__name__}") from None
+    if answer.status_code == 429 or answer.headers.get("x-ratelimit-remaining") == "0":
+        raise GitHubError("GitHub limits how often it is asked: try again later")
     if answer.status_code in (401, 403):
         raise GitHubDenied("GitHub does not accept this token: make a new one and link it again")
     try:

@@ -19,6 +19,7 @@ MOST_SPACES = 1000
 MOST_DEPLOYED = 64 * 1024 * 1024
 """Bytes of all files of one deployment."""
 _EXPAND: Any = ["sdk", "tags", "private", "runtime", "sha", "lastModified", "siblings"]
+_PAGE = 100
 _SKIPPED = frozenset({"__pycache__", "tests", "node_modules"})
 
 
@@ -50,11 +51,7 @@ class Spaces:
     async def list(self, token: str, author: str) -> list[Space]:
         """All Spaces of this user or organisation, at most 1000."""
 
-        def work(api: HfApi) -> list[Space]:
-            found = api.list_spaces(author=author, limit=MOST_SPACES, expand=_EXPAND, token=token)
-            return [_space(one) for one in found]
-
-        return await self._hub.call(work)
+        return await self._hub.call(lambda api: _listed(api, token, author))
 
     async def get(self, token: str, repo: str) -> Space:
         """One Space. Raises HubMissing."""
@@ -109,13 +106,18 @@ class Spaces:
             raise HubRefused(f"expected files of at most {MOST_DEPLOYED} bytes together")
         return await self._hub.call(lambda api: _deployed(api, token, repo, wanted, message))
 
-    async def set_variables(self, token: str, repo: str, variables: Mapping[str, str]) -> None:
-        """Set variables of the Space's environment; it starts anew."""
+    async def set_variables(
+        self, token: str, repo: str, variables: Mapping[str, str | None]
+    ) -> None:
+        """Set variables of the Space's environment, None takes one away; it starts anew."""
 
         def work(api: HfApi) -> None:
             known = api.get_space_variables(repo, token=token)
             for name, value in variables.items():
-                if name not in known or known[name].value != value:
+                if value is None:
+                    if name in known:
+                        api.delete_space_variable(repo, name, token=token)
+                elif name not in known or known[name].value != value:
                     api.add_space_variable(repo, name, value, token=token)
 
         await self._hub.call(work)
@@ -144,6 +146,31 @@ class Spaces:
     def page(self, repo: str) -> str:
         """Where people look at it."""
         return f"{self._hub.endpoint}/spaces/{repo}"
+
+
+def _listed(api: HfApi, token: str, author: str) -> list[Space]:
+    """All pages. The library's own way through them tries each again for minutes, in a thread."""
+    from huggingface_hub.hf_api import SpaceInfo
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        build_hf_headers,
+        get_session,
+        hf_raise_for_status,
+    )
+
+    found: list[Space] = []
+    url: str | None = f"{api.endpoint}/api/spaces"
+    params: Any = {"author": author, "limit": _PAGE, "expand": _EXPAND}
+    headers = build_hf_headers(token=token)
+    while url and len(found) < MOST_SPACES:
+        answer = get_session().get(url, params=params, headers=headers)
+        hf_raise_for_status(answer)
+        found += [
+            _space(SpaceInfo(**{"siblings": None, **one}))  # type: ignore[no-untyped-call]
+            for one in answer.json()
+        ]
+        # The address of the next page has them all.
+        url, params = answer.links.get("next", {}).get("url"), None
+    return found[:MOST_SPACES]
 
 
 def _deployed(api: HfApi, token: str, repo: str, wanted: Mapping[str, bytes], message: str) -> str:

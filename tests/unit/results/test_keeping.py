@@ -57,7 +57,7 @@ async def test_a_result_that_is_news_is_waited_for(
         head = await log.head()
         ask = {"user": user, "task": "big", "offset": 99_998, "after": head + 1}
         reading = asyncio.create_task(keeper.read(msgspec.json.encode(ask)))
-        await asyncio.sleep(0)
+        await keeper._projection.awaited.wait()
         await log.append(done(user, "big", result=pointer))
         assert await reading == b"xx"
 
