@@ -31,6 +31,8 @@ from services.settings import load
 
 HOST = "tree-sitter-mcp"
 TYPE = "code_analysis"
+NOT_SHOWN = "git-mcp,semgrep-mcp,github-mcp"
+"""Built-in hosts that the demo leaves out: they would be installed, or called, for nothing."""
 SOURCE = Path(contracts.__file__).with_name("subjects.py")
 HOST_S = 300.0
 """How long the host may take to be ready: the first time its packages are downloaded."""
@@ -67,7 +69,8 @@ async def _demo(file: Path, keep: Path | None, out: Out) -> int:
     with contextlib.ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metamcp-")))
         settings = load(up.Settings, "up", environ(), cwd=Path.cwd())
-        plan = up.Plan(data=folder, settings=settings, port=0, variables=environ())
+        variables = {**environ(), "METAMCP_REGISTRY_DISABLED": NOT_SHOWN}
+        plan = up.Plan(data=folder, settings=settings, port=0, variables=variables)
         step("starting nats-server and the five services")
         async with up.start(plan, step) as running:
             target = Target(running.url, running.token)

@@ -14,6 +14,7 @@ from typing import Any
 from services import cli_render_hosts as render
 from services.cli_client import Api, Target, find_target
 from services.cli_common import NO_OPTIONS, CliError, Exit, Options, environ, run
+from services.cli_doctor_builtins import built_in, builtins, linked
 from services.cli_render_hosts import Finding, State
 from services.embedded import MIN_FREE, EmbeddedError, find_server
 from services.gateway.settings import Settings as GatewaySettings
@@ -26,13 +27,21 @@ OLDEST = (3, 11)
 def doctor(*, options: Options = NO_OPTIONS) -> int:
     """Look at everything that is needed and say how to get what is missing (then exit code 1)."""
     data = options.folder
-    found = [python(), nats_server(), uv(), disk(data), folder(data)]
+    found = [
+        python(),
+        nats_server(),
+        uv(),
+        disk(data),
+        folder(data),
+        *run(builtins(data.absolute())),
+    ]
     try:
         target = find_target(options)
     except CliError as error:
         found += [gateway_port(), Finding("gateway", "off", error.message, error.hint)]
     else:
-        found += run(_gateway(target))
+        missing = {finding.name for finding in found if finding.state == "off"}
+        found += run(_gateway(target, missing))
     options.out.show(found, render.findings(found))
     return Exit.FAILED if any(finding.state == "failed" for finding in found) else Exit.OK
 
@@ -93,23 +102,38 @@ def gateway_port() -> Finding:
     return Finding("gateway port", "failed", f"{where} is in use by another program", hint)
 
 
-async def _gateway(target: Target) -> list[Finding]:
+async def _gateway(target: Target, missing: set[str]) -> list[Finding]:
+    """`missing`: findings of built-in hosts that lack something, which is no failure."""
     try:
         async with Api(target) as api:
             health = await api.get("/api/health")
             hosts = await api.get("/api/mcps")
+            accounts = await _accounts(api)
     except CliError as error:
         return [Finding("gateway", "failed", error.message, error.hint)]
     executors = health.get("executors")
     lag = health.get("lag")
     detail = f"{target.url} is ready, {executors} executors, {lag} facts behind the log"
-    return [Finding("gateway", "ok", detail), *map(_host, hosts)]
+    return [
+        Finding("gateway", "ok", detail),
+        *(_host(host, missing) for host in hosts),
+        linked(accounts),
+    ]
 
 
-def _host(entry: dict[str, Any]) -> Finding:
+async def _accounts(api: Api) -> Any:
+    """What is linked; nothing where the gateway can't tell, which is no trouble of this machine."""
+    try:
+        return await api.get("/api/accounts")
+    except CliError:
+        return []
+
+
+def _host(entry: dict[str, Any], missing: set[str]) -> Finding:
     health = entry.get("health", {})
     status = str(health.get("status", "unknown"))
-    states: dict[str, State] = {"healthy": "ok", "warning": "ok", "unhealthy": "failed"}
+    sick: State = "off" if built_in(entry["id"]) in missing else "failed"
+    states: dict[str, State] = {"healthy": "ok", "warning": "ok", "unhealthy": sick}
     detail = f"{status} {health.get('reason', '')}".strip()
     hint = f"See `metamcp hosts {entry['id']}` and the log files of registry and executor."
     return Finding(f"host {entry['id']}", states.get(status, "off"), detail, hint)

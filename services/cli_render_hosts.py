@@ -42,9 +42,17 @@ def hosts(found: Sequence[Mapping[str, Any]]) -> RenderableType:
             str(len(entry.get("tools", ()))),
             str(entry.get("limits", {}).get("max_concurrency", 4)),
             plain(", ".join(entry.get("task_types", {}))),
-            plain(health.get("reason", "")),
+            plain(_reason(health)),
         )
     return table
+
+
+def _reason(health: Mapping[str, Any]) -> str:
+    """Why a host is as it is; of one nobody has heard of yet, what it may be busy with."""
+    if reason := str(health.get("reason", "")):
+        return reason
+    starting = health.get("status", "unknown") == "unknown"
+    return "starting: no answer yet; the first start of some installs them" if starting else ""
 
 
 def host(entry: Mapping[str, Any]) -> RenderableType:
@@ -53,7 +61,7 @@ def host(entry: Mapping[str, Any]) -> RenderableType:
     head = Text(plain(entry["id"]), style="bold")
     head.append(f"  {plain(entry.get('name', ''))}  ", style="")
     head.append_text(status(str(health.get("status", "unknown"))))
-    head.append(f"  {plain(health.get('reason', ''), 1000)}", style="dim")
+    head.append(f"  {plain(_reason(health), 1000)}", style="dim")
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_column(style="dim")
     facts.add_column()

@@ -37,6 +37,12 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def advice(name: str) -> str:
+    """The command by which a user gets this secret, if linking an account does it; else empty."""
+    provider = _PROVIDERS.get(name)
+    return "" if provider is None else f"`metamcp link {provider}`"
+
+
 class Secrets:
     """Finds a user's own secret, then that of the user's linked account, then everybody's.
 
@@ -85,8 +91,8 @@ class Secrets:
 
     def _advice(self, name: str, user: str) -> str:
         place = f"put it into {self._folder / user / name} (mode 600)"
-        provider = _PROVIDERS.get(name)
-        return place if provider is None else f"`metamcp link {provider}`, or {place}"
+        command = advice(name)
+        return f"{command}, or {place}" if command else place
 
     async def _of_account(self, name: str, user: str) -> str | None:
         provider = _PROVIDERS.get(name)

@@ -91,7 +91,7 @@ class Probed(msgspec.Struct, frozen=True):
     latency_ms: float = 0.0
     discovery: Discovery | None = None
     flapping: str = ""
-    """Not empty: it answers, but half of its last calls failed; the reason."""
+    """Not empty: it answers, but half of its last calls failed, or not everybody's can work."""
 
     @property
     def ok(self) -> bool:

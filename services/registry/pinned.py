@@ -43,14 +43,37 @@ def main(argv: Sequence[str]) -> NoReturn:
 
 def environment(home: Path, pins: Path) -> Path:
     """Return the folder of the environment for these pins and this Python; make it if need be."""
-    digest = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = home / f"{pins.stem}-{digest}"
+    folder = place(home, pins)
     if not (folder / READY).exists():
         home.mkdir(parents=True, exist_ok=True)
-        with _locked(home / f"{folder.name}.lock"):
+        with _locked(_lock(folder)):
             if not (folder / READY).exists():
                 _build(folder, pins)
     return folder
+
+
+def place(home: Path, pins: Path) -> Path:
+    """Return the folder that an environment for these pins and this Python has, or would have."""
+    digest = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    return home / f"{pins.stem}-{digest}"
+
+
+def state(folder: Path) -> str:
+    """Tell how far the environment is: `ready`, `installing` or `absent`."""
+    if (folder / READY).exists():
+        return "ready"
+    try:
+        with _lock(folder).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "installing"
+    except FileNotFoundError:
+        pass
+    return "absent"
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
 @contextmanager

@@ -22,8 +22,8 @@ from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, Tool
 from contracts.nesting import too_deep
 from services.mcp_child import STOP_S, Child, Tail, first
 from services.registry.domain import Discovery
-from services.registry.probe_base import UNEQUIPPED, Answer, Prober, Reach, Sick, short
-from services.registry.probe_http import ExecuteProber, WebLine
+from services.registry.probe_base import UNEQUIPPED, Answer, Prober, Reach, Sick, personal, short
+from services.registry.probe_http import ExecuteProber, PersonalProber, WebLine
 
 __all__ = ["UNEQUIPPED", "Answer", "Prober", "Reach", "Sick", "prober"]
 
@@ -71,7 +71,8 @@ def prober(
             # Nothing starts on this machine, and a session is kept by nobody: the server may end
             # it at any time, and while it sleeps only a start has the patience to wake it.
             own = asyncio.Semaphore(1)
-            return McpProber(host, lambda _: _found(host, reach), own, limit_s, lasting=False)
+            web = McpProber(host, lambda _: _found(host, reach), own, limit_s, lasting=False)
+            return PersonalProber(host, web, reach) if personal(host) else web
 
 
 async def _started(endpoint: Stdio, tail: Tail) -> Line:
@@ -79,7 +80,7 @@ async def _started(endpoint: Stdio, tail: Tail) -> Line:
 
 
 async def _found(host: Host, reach: Reach) -> Line:
-    return WebLine(host, reach, await reach.bearer(host), _MAX_LINE)
+    return WebLine(host, reach, await reach.shared(host), _MAX_LINE)
 
 
 class ProcessLine:

@@ -27,6 +27,8 @@ class Answer(msgspec.Struct, frozen=True):
     reason: str = ""
     latency_ms: float = 0.0
     discovery: Discovery | None = None
+    note: str = ""
+    """Not empty: it is there and can work, though not for everybody; `<kind>: <explanation>`."""
 
 
 class Prober(Protocol):
@@ -55,6 +57,17 @@ class Reach(NamedTuple):
         """Whether calls to this host are kept to public addresses."""
         return not operated(host) and not self.allow_private
 
+    async def shared(self, host: Host) -> str | None:
+        """The same for a host that users meet with secrets of their own; None: there is none for
+        everybody. Raises Sick."""
+        endpoint = host.endpoint
+        if not personal(host) or not isinstance(endpoint, StreamableHttp):
+            return await self.bearer(host)
+        try:
+            return await self.secrets.find(endpoint.bearer_from or "")
+        except MissingSecret:
+            return None
+
     async def bearer(self, host: Host) -> str | None:
         """The secret that the host's endpoint names: its owner's, else the shared one. Raises Sick.
 
@@ -71,6 +84,13 @@ class Reach(NamedTuple):
             log.warning("secret_missing", host=host.id, error=str(missing))
             name = endpoint.bearer_from
             raise Sick(f"no secret: it needs the secret {name}, and it is not there") from None
+
+
+def personal(host: Host) -> bool:
+    """Whether users without a secret of their own are all that miss one for everybody."""
+    endpoint = host.endpoint
+    named = isinstance(endpoint, StreamableHttp) and endpoint.bearer_from is not None
+    return named and operated(host) and host.owner is None
 
 
 UNEQUIPPED = Reach(Secrets(Path(os.devnull)))

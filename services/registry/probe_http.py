@@ -18,7 +18,8 @@ from mcp import MCPError
 from contracts.host import Execute, Host, StreamableHttp
 from services import mcp_http, outbound, outbound_site
 from services.outbound_site import BUSY, Page, Site
-from services.registry.probe_base import Answer, Reach, Sick, short
+from services.registry.probe_base import Answer, Prober, Reach, Sick, short
+from services.secrets import advice
 
 HEALTH = "/health"
 HEALTH_BYTES = 64 * 1024
@@ -118,6 +119,41 @@ def _fields(page: Page) -> dict[str, Any]:
         return msgspec.json.decode(page.body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
+
+
+class PersonalProber:
+    """Asks an MCP server that users meet with secrets of their own.
+
+    Where there is no secret for everybody it is asked without one: by refusing that, it proves that
+    it is there.
+    """
+
+    def __init__(self, host: Host, inner: Prober, reach: Reach) -> None:
+        """`inner` asks with the secret for everybody, or without."""
+        self._host = host
+        self._inner = inner
+        self._reach = reach
+
+    async def probe(self) -> Answer:
+        """Ask once."""
+        answer = await self._inner.probe()
+        if answer.reason.startswith(_WHO_ARE_YOU) and await self._reach.shared(self._host) is None:
+            return Answer(note=self._note(), latency_ms=answer.latency_ms)
+        return answer
+
+    async def close(self) -> None:
+        """Let go of the host."""
+        await self._inner.close()
+
+    def _note(self) -> str:
+        endpoint = self._host.endpoint
+        assert isinstance(endpoint, StreamableHttp)
+        name = endpoint.bearer_from or ""
+        how = f": {command}" if (command := advice(name)) else ""
+        return f"no secret: it is there, and works for users with a {name} of their own{how}"
+
+
+_WHO_ARE_YOU = ("refused: it answered 401", "refused: it answered 403")
 
 
 class WebLine:

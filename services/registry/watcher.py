@@ -129,7 +129,7 @@ class Watcher:
         reason = answer.reason or failing or self._home.failing(self._host)
         if reason:
             log.warning("host_sick", host=self._host, reason=reason)
-        flapping = self._home.flapping(self._host)
+        flapping = self._home.flapping(self._host) or answer.note
         await self._home.record(
             Probed(self._host, seq, reason, answer.latency_ms, answer.discovery, flapping)
         )

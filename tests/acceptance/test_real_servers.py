@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import shutil
@@ -15,17 +14,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.facts import FailureKind, TaskRouted
+from contracts.facts import FailureKind
 from contracts.host import Host
-from contracts.route import Policy, Route
-from contracts.task import TaskSpec, canonical
-from services.executor.hosts.base import Call, HostError, Opening
-from services.executor.hosts.stdio import StdioSession
-from services.executor.plan import BadInput, Known, prepare
-from services.executor.workspace import ForbiddenPath, Limits, Workspace
-from services.registry import manifest, pinned, probe
-from services.registry.domain import discovered
+from services.executor.hosts.base import HostError
+from services.executor.plan import BadInput
+from services.executor.workspace import ForbiddenPath
+from services.registry import manifest, pinned
 from services.registry.manifest import Places
+from tests.support.real_servers import Bench, bench
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
@@ -64,74 +60,15 @@ def hosts(data: Path, repository: Path) -> dict[str, Host]:
     return {host.id: host for host in manifest.load([], Places(data, (repository,)))}
 
 
-class Bench:
-    """One built-in host, probed by the registry and called by the executor."""
-
-    def __init__(self, host: Host, session: StdioSession, folder: Path) -> None:
-        self.host = host
-        self._session = session
-        self._folder = folder
-        self._attempts = 0
-
-    def open_all_tools(self) -> None:
-        """Let `mcp.call` name any tool, as if an operator had said so."""
-        self.host = msgspec.structs.replace(self.host, callable_tools=None)
-
-    async def run(self, type_: str, input_: dict[str, Any]) -> dict[str, Any]:
-        """Run one attempt of a task exactly as the executor does, without a log."""
-        self._attempts += 1
-        raw = canonical(input_)
-        route = Route(
-            host=self.host.id,
-            host_seq=1,
-            basis=1,
-            now=0.0,
-            term=1,
-            policy=Policy(1, ""),
-            input_sha256="",
-        )
-        routed = TaskRouted(
-            id="r", by="t", user="ann", task="t1", attempt=self._attempts, route=route
-        )
-        spec = TaskSpec(type=type_, input=msgspec.Raw(raw))
-        plan = prepare(Known(1, self.host), routed, spec, raw, "permit")
-        workspace = Workspace(self._folder, "ann", "t1", self._attempts)
-        try:
-            await workspace.fill("ann", input_.get("files"), None, Limits(100, 1 << 20))
-            return await self._session.call(Call(plan, workspace, no_progress, always))
-        finally:
-            await workspace.remove()
-
-
-async def no_progress(progress: float, total: float | None, message: str) -> None:
-    """Nobody watches."""
-
-
-async def always() -> bool:
-    return True
-
-
-async def bench(host: Host, folder: Path) -> AsyncIterator[Bench]:
-    prober = probe.prober(host, asyncio.Semaphore(1), 10.0)
-    answer = await prober.probe()
-    await prober.close()
-    assert answer.reason == ""
-    assert answer.discovery is not None
-    host = discovered(host, answer.discovery)
-    session = StdioSession(Opening(host, folder))
-    yield Bench(host, session, folder / "workspaces")
-    await session.close()
-
-
 @pytest.fixture
 async def tree_sitter(hosts: dict[str, Host], tmp_path: Path) -> AsyncIterator[Bench]:
-    async for one in bench(hosts["tree-sitter-mcp"], tmp_path):
+    async with bench(hosts["tree-sitter-mcp"], tmp_path) as one:
         yield one
 
 
 @pytest.fixture
 async def git_server(hosts: dict[str, Host], tmp_path: Path) -> AsyncIterator[Bench]:
-    async for one in bench(hosts["git-mcp"], tmp_path):
+    async with bench(hosts["git-mcp"], tmp_path) as one:
         yield one
 
 

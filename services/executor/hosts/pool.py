@@ -16,7 +16,7 @@ from services.executor.breakers import Breakers, Guard
 from services.executor.hosts.base import Call, HostError, HostSession, Opening, Spooled
 from services.executor.hosts.kinds import open_session
 from services.executor.plan import Known
-from services.secrets import MissingSecret, Secrets
+from services.secrets import MissingSecret, Secrets, advice
 
 MOST_SESSIONS = 32
 """Sessions kept open to one host; the one that has rested longest makes way for another."""
@@ -168,6 +168,8 @@ class Pool:
             # Users see the message of a failure; where secrets lie is for the operator alone.
             log.warning("secret_missing", host=host.id, user=user, error=str(missing))
             message = f"host {host.id} needs the secret {endpoint.bearer_from}, and it is not there"
+            if command := advice(endpoint.bearer_from):
+                message += f": {command}"
             raise HostError(FailureKind.UNREACHABLE, message) from missing
 
     def _close(self, session: HostSession) -> None:

@@ -295,8 +295,12 @@ def test_provision_wants_the_operators_credentials(
 
 
 def test_doctor_finds_what_this_machine_has(
-    known: Gateway, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    known: Gateway,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("METAMCP_REGISTRY_BUILTINS", "false")
     known.ok("GET /api/health", {"executors": 1, "lag": 0})
     sick = {"id": "one", "health": {"status": "unhealthy", "reason": "exits at once"}}
     known.ok("GET /api/mcps", [sick])

@@ -76,7 +76,7 @@ def test_every_built_in_task_type_says_what_it_takes() -> None:
     for one in manifest.load([], Places(Path("data"))):
         for binding in one.task_types.values():
             assert binding.summary
-            assert binding.replayable
+            assert binding.replayable is not None
             assert set(binding.input_schema["required"]) <= binding.example.keys()
             assert binding.example.keys() <= binding.input_schema["properties"].keys()
 

@@ -227,8 +227,28 @@ async def test_a_server_that_wants_a_secret_says_so(tmp_path: Path) -> None:
             found = await once(host, reach=reach)
             assert found.reason.startswith("refused: it answered 401")
             assert "xyz" not in found.reason
-        missing = await once(web(server.url, "ABSENT"), reach=reach)
+        missing = await once(web(server.url, "ABSENT", owner="alice"), reach=reach)
         assert missing.reason == "no secret: it needs the secret ABSENT, and it is not there"
+
+
+async def test_a_server_for_users_with_secrets_of_their_own_is_there(tmp_path: Path) -> None:
+    reach = Reach(Secrets(tmp_path, {}))
+    async with http_server(tmp_path / "record", TOKEN="abc") as server:
+        found = await once(web(server.url, "GITHUB_TOKEN"), reach=reach)
+        assert (found.reason, found.discovery) == ("", None)
+        assert found.note == (
+            "no secret: it is there, and works for users with a GITHUB_TOKEN of their own:"
+            " `metamcp link github`"
+        )
+        other = await once(web(server.url, "ABSENT"), reach=reach)
+        assert other.note.endswith("with a ABSENT of their own")
+        await server.kill()
+        gone = await once(web(server.url, "GITHUB_TOKEN"), reach=reach)
+        assert gone.reason.startswith("no connection: ")
+    async with http_server(tmp_path / "record") as open_:
+        anybody = await once(web(open_.url, "ABSENT"), reach=reach)
+        assert (anybody.reason, anybody.note) == ("", "")
+        assert anybody.discovery is not None
 
 
 @pytest.mark.parametrize(

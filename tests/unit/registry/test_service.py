@@ -79,4 +79,6 @@ def test_a_host_can_be_disabled_by_a_setting(tmp_path: Path) -> None:
     assert {host.id: host.enabled for host in hosts} == {
         "tree-sitter-mcp": True,
         "git-mcp": False,
+        "semgrep-mcp": True,
+        "github-mcp": True,
     }

@@ -1,0 +1,159 @@
+"""What the doctor says of the built-in hosts: installed, token, network."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.host import Stdio, StreamableHttp
+from services import cli_doctor_builtins
+from services.cli import execute
+from services.cli_common import Exit
+from services.cli_doctor_builtins import builtins, installed, linked, reached
+from services.cli_render_hosts import Finding
+from services.registry import manifest, pinned
+from services.secrets import Secrets
+from tests.support.github_mcp import github
+from tests.unit.cli.gateway import Gateway, gateway
+
+NOWHERE = "127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No network, no token, and nothing but what a test says."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://{NOWHERE}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with gateway() as one:
+        monkeypatch.setenv("METAMCP_CLI_URL", one.url)
+        monkeypatch.setenv("METAMCP_CLI_TOKEN", "secret")
+        yield one
+
+
+async def by_name(data: Path) -> dict[str, Finding]:
+    return {finding.name: finding for finding in await builtins(data)}
+
+
+async def test_a_new_machine_is_told_what_comes(tmp_path: Path) -> None:
+    found = await by_name(tmp_path)
+    assert set(found) == {
+        "built-in tree-sitter-mcp",
+        "built-in git-mcp",
+        "built-in semgrep-mcp",
+        "built-in github-mcp",
+    }
+    assert {finding.state for finding in found.values()} == {"off"}, "nothing of this is a failure"
+    assert "330 MB" in found["built-in semgrep-mcp"].detail
+    assert "metamcp up" in found["built-in semgrep-mcp"].hint
+    assert "can't be reached" in found["built-in github-mcp"].detail
+
+
+@pytest.mark.parametrize("name", ["tree-sitter", "git", "semgrep"])
+def test_an_environment_is_absent_then_installing_then_there(name: str, tmp_path: Path) -> None:
+    pins = manifest.BUILTIN.parent / "constraints" / f"{name}.txt"
+    endpoint = Stdio("python", ("--pins", str(pins)))
+    folder = pinned.place(tmp_path / "servers", pins)
+
+    def state() -> tuple[str, str]:
+        finding = installed("x", endpoint, tmp_path)
+        return finding.state, finding.detail.partition(":")[0].partition(" in ")[0]
+
+    assert state() == ("off", "not installed yet")
+    folder.mkdir(parents=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert state() == ("off", "is being installed now")
+    assert state() == ("off", "not installed yet")
+    (folder / pinned.READY).touch()
+    assert state() == ("ok", "installed")
+
+
+def test_a_disk_that_is_too_full_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cli_doctor_builtins.INSTALLED_MB, "semgrep", 1 << 40)
+    pins = manifest.BUILTIN.parent / "constraints" / "semgrep.txt"
+    finding = installed("x", Stdio("python", ("--pins", str(pins))), tmp_path)
+    assert finding.state == "failed"
+    assert "Make room" in finding.hint
+
+
+async def test_a_server_behind_a_url_with_and_without_a_token(tmp_path: Path) -> None:
+    async with github() as hub:
+        endpoint = StreamableHttp(hub.url, bearer_from="GITHUB_TOKEN")
+        without = await reached("x", endpoint, Secrets(tmp_path, {}))
+        assert without.state == "off"
+        assert "the secret GITHUB_TOKEN is missing" in without.detail
+        assert "metamcp link github" in without.hint
+        shared = await reached("x", endpoint, Secrets(tmp_path, {"GITHUB_TOKEN": "ghp_x"}))
+        assert (shared.state, "ghp_x" in shared.detail) == ("ok", False)
+        (tmp_path / "GITHUB_TOKEN").write_text("ghp_x")
+        (tmp_path / "GITHUB_TOKEN").chmod(0o644)
+        open_ = await reached("x", endpoint, Secrets(tmp_path, {}))
+        assert open_.state == "off"
+        assert "can be read by others" in open_.detail
+
+
+async def test_a_server_that_is_not_there_hurts_nobody(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    endpoint = StreamableHttp(f"http://127.0.0.1:{port}/mcp", bearer_from="GITHUB_TOKEN")
+    finding = await reached("x", endpoint, Secrets(tmp_path, {}))
+    assert finding.state == "off"
+    assert "can't be reached" in finding.detail
+
+
+async def test_what_is_disabled_or_replaced_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('[hosts.git-mcp]\nendpoint = { kind = "stdio", command = "mine" }\n')
+    monkeypatch.setenv("METAMCP_REGISTRY_MANIFESTS", str(mine))
+    monkeypatch.setenv("METAMCP_REGISTRY_DISABLED", "semgrep-mcp")
+    found = await by_name(tmp_path)
+    assert "disabled" in found["built-in semgrep-mcp"].detail
+    assert "replaced" in found["built-in git-mcp"].detail
+    mine.write_text("[hosts")
+    (broken,) = (await by_name(tmp_path)).values()
+    assert broken.state == "failed"
+    monkeypatch.setenv("METAMCP_REGISTRY_BUILTINS", "false")
+    (none,) = (await by_name(tmp_path)).values()
+    assert none.state == "off"
+
+
+@pytest.mark.parametrize("accounts", [None, [], [{"provider": "huggingface", "name": "ann"}]])
+def test_no_account_is_told_how_to_get_one(accounts: object) -> None:
+    assert linked(accounts).hint == "`metamcp link github`"
+
+
+def test_the_doctor_shows_hosts_and_the_account(
+    known: Gateway, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    known.ok("GET /api/health", {"executors": 1, "lag": 0})
+    sick = {"status": "unhealthy", "reason": "no connection: nobody is there"}
+    hosts = [
+        {"id": "git-mcp", "health": {"status": "warning"}},
+        {"id": "github-mcp", "health": sick},
+    ]
+    known.ok("GET /api/mcps", hosts)
+    known.ok("GET /api/accounts", [{"provider": "github", "name": "octocat"}])
+    assert execute(["doctor", "--json", "--data", str(tmp_path)]) == Exit.OK
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert found["account github"]["detail"] == "linked as octocat"
+    assert found["host git-mcp"]["state"] == "ok"
+    assert found["host github-mcp"]["state"] == "off", "without a network that is no failure"
+    assert "no connection" in found["host github-mcp"]["detail"]
+    assert found["built-in semgrep-mcp"]["state"] == "off"
