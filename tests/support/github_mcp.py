@@ -242,7 +242,7 @@ async def github() -> AsyncIterator[GitHub]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         hub = GitHub(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp")
         app = _Door(hub, tools(hub).streamable_http_app())
-        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:

@@ -250,7 +250,6 @@ class HubServer:
             lifespan="off",
             ws="none",
             log_config=None,
-            log_level="critical",
             access_log=False,
             server_header=False,
             # A client that is about to use an old connection again must not find it closed.
