@@ -43,8 +43,8 @@ lint: $(READY) ## ruff
 types: $(READY) ## mypy --strict over contracts and services
 	@$(BIN)/mypy --no-error-summary
 
-unit: $(READY) ## the tests that start no services, two at a time
-	@$(BIN)/python -m pytest -q -n 2 -m "not acceptance"
+unit: $(READY) ## the tests that start no services, four at a time: they wait more than they compute
+	@$(BIN)/python -m pytest -q -n 4 -m "not acceptance"
 
 acceptance: $(READY) ## the tests that start the real services
 	@$(BIN)/python -m pytest -q -m acceptance
