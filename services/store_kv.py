@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from contracts.ids import check_token
 from contracts.subjects import LIMITS_BUCKET, TOKENS_BUCKET
-from services.bus import Bus, BusError
+from services.bus import Bus
 from services.store_stream import ALWAYS, Stored, StoreError, Stream
 
 _OPERATION = "KV-Operation"
@@ -85,10 +85,7 @@ class Bucket:
         bucket. After any error start over at 0: the server may have lost what was not on disk yet,
         or be another one. Raises StoreError.
         """
-        try:
-            page = await self._stream.read(f"{self._prefix}>", after + 1, _PAGE)
-        except BusError as error:
-            raise StoreError(f"{self._prefix}>: {error}") from error
+        page = await self._stream.read(f"{self._prefix}>", after + 1, _PAGE)
         return [self._change(stored) for stored in page]
 
     async def all(self) -> dict[str, Entry]:

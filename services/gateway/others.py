@@ -9,6 +9,7 @@ import msgspec
 
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
+from services.bus import Bus
 from services.bus_errors import BusError, BusTimeout, NoResponders
 
 ASK_S = 10.0
@@ -23,6 +24,14 @@ class Others:
     def __init__(self) -> None:
         self.request: Request | None = None
         """Set once NATS is connected: subject, payload and seconds to the answer's bytes."""
+
+    def connect(self, bus: Bus) -> None:
+        """Send commands over this connection."""
+
+        async def request(subject: str, payload: bytes, within_s: float) -> bytes:
+            return await bus.request(subject, payload, timeout=within_s)
+
+        self.request = request
 
     async def ask(
         self,

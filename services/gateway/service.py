@@ -280,11 +280,7 @@ async def _join(process: Process, bus: Bus, site: Site) -> None:
     intake = Intake(site.log, site.desk, bus.publish, info["created"])
     process.background("gateway-intake", intake.run())
     site.parts.host_logs.ask_all = partial(ask_all, bus)
-
-    async def ask(subject: str, payload: bytes, within_s: float) -> bytes:
-        return await bus.request(subject, payload, timeout=within_s)
-
-    site.parts.others.request = ask
+    site.parts.others.connect(bus)
     await bus.subscribe(SUBMIT_SUBJECTS, intake.answer, queue="gateway")
 
     def on_progress(message: Any) -> None:

@@ -31,6 +31,7 @@ from contracts.result import (
     ResultVerified,
 )
 from services.actor import Mailbox
+from services.bus import Handler
 from services.log import Batch, Log
 from services.projection import Projection, project
 from services.results import domain
@@ -98,6 +99,16 @@ class Keeper:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.checks_at_once):
                 group.create_task(self._check_next())
+
+    def commands(self) -> dict[str, Handler]:
+        """What it answers, by verb."""
+        return {
+            "get": self.get,
+            "list": self.list_results,
+            "verify": self.verify,
+            "read": self.read,
+            "delete": self.delete,
+        }
 
     async def get(self, payload: bytes) -> bytes:
         """Handle `cmd.results.get`."""

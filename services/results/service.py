@@ -56,15 +56,8 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
         process,
         lambda: projection.position,
     )
-    handlers = {
-        "get": keeper.get,
-        "list": keeper.list_results,
-        "verify": keeper.verify,
-        "read": keeper.read,
-        "delete": keeper.delete,
-        "tasks": Listing(datasets, accounts, settings).tasks,
-    }
-    await bus.serve(NAME, "1.0.0", handlers)
+    listing = Listing(datasets, accounts, settings)
+    await bus.serve(NAME, "1.0.0", keeper.commands() | {"tasks": listing.tasks})
     await process.stopping.wait()
 
 

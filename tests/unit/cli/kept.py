@@ -89,14 +89,7 @@ async def keeping_site(
         file, settings = folder / "results.sqlite", Settings(retention_days=30)
         async with keeping(one.log, Blobs(results_bus), file, settings) as keeper:  # type: ignore[arg-type]
             found.keeper = keeper
-            handlers = {
-                "get": keeper.get,
-                "list": keeper.list_results,
-                "verify": keeper.verify,
-                "read": keeper.read,
-                "delete": keeper.delete,
-                "tasks": found.tasks,
-            }
+            handlers = keeper.commands() | {"tasks": found.tasks}
             await results_bus.serve("results", "1.0.0", handlers)
             monkeypatch.setenv("METAMCP_URL", one.url)
             monkeypatch.setenv("METAMCP_TOKEN", "alice-token")

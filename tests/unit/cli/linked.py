@@ -71,11 +71,7 @@ async def linked(
         registry = await stack.enter_async_context(nats.connected("registry"))
         one = await stack.enter_async_context(world(folder, bus, settings))
         parts = Linked(one, hub, kit)
-
-        async def ask(subject: str, payload: bytes, within_s: float) -> bytes:
-            return await bus.request(subject, payload, timeout=within_s)
-
-        one.site.parts.others.request = ask
+        one.site.parts.others.connect(bus)
         await registry.serve("registry", "1.0.0", {"discover": parts.discover})
         # These are not this client's settings: it would refuse the one it doesn't know.
         monkeypatch.delenv("METAMCP_SPACE_URL")

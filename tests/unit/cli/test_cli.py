@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,9 @@ from contracts.result import INLINE_LIMIT
 from services.cli import COMMANDS, execute
 from services.cli_common import Exit
 from services.cli_log import moment, select
-from tests.unit.cli.gateway import Gateway, gateway
+from tests.unit.cli.gateway import Gateway
 
 VIEW = {"id": "t1", "user": "local", "type": "work", "status": "succeeded", "created_at": 1.0}
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    monkeypatch.chdir(tmp_path)
-    with gateway() as running:
-        monkeypatch.setenv("METAMCP_URL", running.url)
-        monkeypatch.setenv("METAMCP_TOKEN", "secret")
-        yield running
 
 
 @pytest.mark.parametrize("name", [name for group in COMMANDS.values() for name, _ in group])

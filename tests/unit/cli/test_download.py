@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,7 @@ from services.cli_common import CliError, Exit, Out
 from services.cli_download import Head, ToFile, head_of
 from services.cli_results import SHOWN, Screen
 from tests.support.nats import NatsServer
-from tests.unit.cli.gateway import Gateway, gateway
+from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.kept import DATA, Site, content, keeping_site, metamcp, parts, put
 
 
@@ -30,16 +30,6 @@ async def site(
 ) -> AsyncIterator[Site]:
     async with keeping_site(fresh_nats, tmp_path, monkeypatch) as found:
         yield found
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway that says what it was asked."""
-    monkeypatch.chdir(tmp_path)
-    with gateway() as running:
-        monkeypatch.setenv("METAMCP_URL", running.url)
-        monkeypatch.setenv("METAMCP_TOKEN", "secret")
-        yield running
 
 
 async def test_a_result_is_written_to_a_file(

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.cli import execute
 from services.cli_common import Exit
-from tests.unit.cli.gateway import Gateway, gateway
+from tests.unit.cli.gateway import Gateway
 
 PATH = "GET /api/mcps/one/log"
 LINES = ["--- started one", "\ttab [bold]not markup[/bold] " + "x" * 300, r"\x1b[31m red", ""]
 
 
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    monkeypatch.chdir(tmp_path)
-    with gateway() as running:
-        monkeypatch.setenv("METAMCP_URL", running.url)
-        monkeypatch.setenv("METAMCP_TOKEN", "secret")
-        running.ok("GET /api/mcps", [{"id": "one"}])
-        yield running
+@pytest.fixture(name="known")
+def known_host(known: Gateway) -> Gateway:
+    known.ok("GET /api/mcps", [{"id": "one"}])
+    return known
 
 
 def log(instance: str, lines: list[str]) -> dict[str, Any]:

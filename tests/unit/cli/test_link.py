@@ -9,7 +9,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 from services.cli import execute
 from services.cli_common import Exit
 from tests.support.nats import NatsServer
-from tests.unit.cli.gateway import Gateway, gateway
+from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.linked import Linked, linked, metamcp
 
 TOKEN = "hf_secretsecretsecretsecretsecret"
@@ -37,16 +37,6 @@ async def real(
 ) -> AsyncIterator[Linked]:
     async with linked(fresh_nats, tmp_path, monkeypatch) as parts:
         yield parts
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway that says what it was asked."""
-    monkeypatch.chdir(tmp_path)
-    with gateway() as running:
-        monkeypatch.setenv("METAMCP_URL", running.url)
-        monkeypatch.setenv("METAMCP_TOKEN", "secret")
-        yield running
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

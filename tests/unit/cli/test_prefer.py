@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from services.cli import execute
 from services.cli_common import Exit
 from services.ids import new_id
 from tests.support.nats import NatsServer
-from tests.unit.cli.gateway import Gateway, gateway
+from tests.unit.cli.gateway import Gateway
 from tests.unit.gateway.world import World, world
 
 
@@ -35,16 +35,6 @@ async def real(
         monkeypatch.setenv("METAMCP_URL", one.url)
         monkeypatch.setenv("METAMCP_TOKEN", "alice-token")
         yield one
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway that says what it was asked."""
-    monkeypatch.chdir(tmp_path)
-    with gateway() as running:
-        monkeypatch.setenv("METAMCP_URL", running.url)
-        monkeypatch.setenv("METAMCP_TOKEN", "secret")
-        yield running
 
 
 async def prefer(*arguments: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from contracts.result import DatasetTasks, DatasetTasksRequest, inline
 from services.cli import execute
 from services.cli_common import Exit
 from tests.support.nats import NatsServer
-from tests.unit.cli.gateway import Gateway, gateway
+from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.kept import DATA, TASK, Site, content, keeping_site, metamcp, parts
 
 
@@ -24,16 +24,6 @@ async def site(
 ) -> AsyncIterator[Site]:
     async with keeping_site(fresh_nats, tmp_path, monkeypatch) as found:
         yield found
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway that says what it was asked."""
-    monkeypatch.chdir(tmp_path)
-    with gateway() as running:
-        monkeypatch.setenv("METAMCP_URL", running.url)
-        monkeypatch.setenv("METAMCP_TOKEN", "secret")
-        yield running
 
 
 async def test_results_are_listed_described_verified_and_deleted(

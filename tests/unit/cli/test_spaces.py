@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ from services import cli_spaces
 from services.cli import execute
 from services.cli_common import CliError, Exit, Out
 from tests.support.nats import NatsServer
-from tests.unit.cli.gateway import Gateway, gateway
+from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.linked import Linked, linked, metamcp
 
 SPACE = {"repo": "ann/tools", "stage": "BUILDING", "page": "https://hub.example/spaces/ann/tools"}
@@ -38,15 +38,10 @@ async def real(
         yield parts
 
 
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway that says what it was asked."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(name="known")
+def known_at_once(known: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.setattr(cli_spaces, "POLL_S", 0.01)
-    with gateway() as running:
-        monkeypatch.setenv("METAMCP_URL", running.url)
-        monkeypatch.setenv("METAMCP_TOKEN", "secret")
-        yield running
+    return known
 
 
 async def test_a_space_is_made_deployed_seen_and_started_anew(

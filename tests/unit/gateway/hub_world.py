@@ -90,14 +90,10 @@ class Registry:
 @contextlib.asynccontextmanager
 async def registry_of(gateway: World, server: NatsServer) -> AsyncIterator[Registry]:
     """Serve `cmd.registry.discover`, and let the gateway ask."""
-
-    async def ask(subject: str, payload: bytes, within_s: float) -> bytes:
-        return await gateway.bus.request(subject, payload, timeout=within_s)
-
     registry = Registry()
     async with server.connected("registry") as bus:
         await bus.serve("registry", "1.0.0", {"discover": registry.discover})
-        gateway.site.parts.others.request = ask
+        gateway.site.parts.others.connect(gateway.bus)
         try:
             yield registry
         finally:

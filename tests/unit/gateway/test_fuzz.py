@@ -33,11 +33,6 @@ from contracts.result import inline
 from contracts.wire import Discovered
 from services.hub import Hub
 from services.hub_datasets import Datasets
-from services.projection import Projection
-from services.registry.actor import Registry
-from services.registry.commands import Commands
-from services.registry.projection import SCHEMA, VERSION
-from services.registry.service import served
 from services.registry.settings import Settings as RegistrySettings
 from services.results.listing import Listing
 from services.results.settings import Settings as ResultsSettings
@@ -46,6 +41,7 @@ from services.store_kv import Bucket
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.unit.gateway.hub_world import QUICK
+from tests.unit.gateway.served import registry
 from tests.unit.gateway.world import SETTINGS, World, world
 from tests.unit.results.test_actor import keeping
 
@@ -96,39 +92,17 @@ async def gateway(
     ):
         one.site.linking._hub._patience = QUICK
         one.site.parts.tokens.bucket = Bucket(bus, subjects.TOKENS_BUCKET)
-
-        async def ask(subject: str, payload: bytes, within_s: float) -> bytes:
-            return await bus.request(subject, payload, timeout=within_s)
-
-        one.site.parts.others.request = ask
         rules = RegistrySettings(allow_noop=True, probe_limit_s=1.0)
-        projection = await Projection.open(tmp_path / "registry.sqlite", SCHEMA, VERSION)
-        registry = Registry(one.log, projection, "registry-1", rules)
-        tasks = [asyncio.create_task(registry.follow()), asyncio.create_task(registry.run(()))]
-        try:
-            await registry.watching.wait()
-            commands = Commands(registry, rules, no_spaces, allow_private=True)
-            await registry_bus.serve("registry", "1.0.0", served(commands))
-            async with keeping(one.log, Blobs(results_bus), tmp_path / "results.sqlite") as keeper:  # type: ignore[arg-type]
-                hub = Hub(AWAY, patience=QUICK)
-                listing = Listing(Datasets(hub), one.site.linking._accounts, ResultsSettings())
-                handlers = {
-                    "get": keeper.get,
-                    "list": keeper.list_results,
-                    "verify": keeper.verify,
-                    "read": keeper.read,
-                    "delete": keeper.delete,
-                    "tasks": listing.tasks,
-                }
-                await results_bus.serve("results", "1.0.0", handlers)
-                yield one
-                await hub.close()
-        finally:
-            await registry.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            await projection.close()
+        async with (
+            registry(one, registry_bus, tmp_path, rules, no_spaces),
+            keeping(one.log, Blobs(results_bus), tmp_path / "results.sqlite") as keeper,  # type: ignore[arg-type]
+        ):
+            hub = Hub(AWAY, patience=QUICK)
+            listing = Listing(Datasets(hub), one.site.linking._accounts, ResultsSettings())
+            handlers = keeper.commands() | {"tasks": listing.tasks}
+            await results_bus.serve("results", "1.0.0", handlers)
+            yield one
+            await hub.close()
 
 
 async def given_something(gateway: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,14 +11,10 @@ import httpx
 import pytest
 
 from contracts.wire import Discovered, HttpError, SpaceSeen
-from services.projection import Projection
-from services.registry.actor import Registry
-from services.registry.commands import Commands
-from services.registry.projection import SCHEMA, VERSION
-from services.registry.service import served
 from services.registry.settings import Settings
 from tests.support.nats import NatsServer
 from tests.unit.gateway import world as worlds
+from tests.unit.gateway.served import registry
 from tests.unit.gateway.world import World, world
 
 URL = "http://127.0.0.1:1/mcp"
@@ -38,31 +33,14 @@ async def spaces(user: str) -> Discovered:
 @pytest.fixture
 async def gateway(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
     """A gateway and a registry; users may register hosts on this machine."""
+    settings = Settings(allow_noop=True, hosts_per_user=2, probe_limit_s=1.0)
     async with (
         fresh_nats.connected("gateway") as bus,
         fresh_nats.connected("registry") as registry_bus,
         world(tmp_path, bus) as one,
+        registry(one, registry_bus, tmp_path, settings, spaces),
     ):
-
-        async def ask(subject: str, payload: bytes, within_s: float) -> bytes:
-            return await bus.request(subject, payload, timeout=within_s)
-
-        one.site.parts.others.request = ask
-        settings = Settings(allow_noop=True, hosts_per_user=2, probe_limit_s=1.0)
-        projection = await Projection.open(tmp_path / "registry.sqlite", SCHEMA, VERSION)
-        registry = Registry(one.log, projection, "registry-1", settings)
-        tasks = [asyncio.create_task(registry.follow()), asyncio.create_task(registry.run(()))]
-        try:
-            await registry.watching.wait()
-            commands = Commands(registry, settings, spaces, allow_private=True)
-            await registry_bus.serve("registry", "1.0.0", served(commands))
-            yield one
-        finally:
-            await registry.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            await projection.close()
+        yield one
 
 
 @contextlib.asynccontextmanager

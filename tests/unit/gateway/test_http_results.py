@@ -38,21 +38,10 @@ async def gateway(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World
         fresh_nats.connected("results") as results_bus,
         world(tmp_path, bus) as one,
     ):
-
-        async def ask(subject: str, payload: bytes, within_s: float) -> bytes:
-            return await bus.request(subject, payload, timeout=within_s)
-
-        one.site.parts.others.request = ask
+        one.site.parts.others.connect(bus)
         file, settings = tmp_path / "results.sqlite", Settings(retention_days=30)
         async with keeping(one.log, Blobs(results_bus), file, settings) as keeper:  # type: ignore[arg-type]
-            handlers = {
-                "get": keeper.get,
-                "list": keeper.list_results,
-                "verify": keeper.verify,
-                "read": keeper.read,
-                "delete": keeper.delete,
-            }
-            await results_bus.serve("results", "1.0.0", handlers)
+            await results_bus.serve("results", "1.0.0", keeper.commands())
             one.keeper = keeper  # type: ignore[attr-defined]
             yield one
 
