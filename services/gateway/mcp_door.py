@@ -281,8 +281,8 @@ class Door:
     async def _give_up(self, user: str, task: str) -> None:
         try:
             await self._parts.desk.cancel(user, task)
-        except Rejected as refusal:
-            log.info("mcp_call_not_cancelled", task=task, error=refusal.message)
+        except (Rejected, LogUnavailable) as error:
+            log.info("mcp_call_not_cancelled", task=task, error=str(error))
 
 
 class _News:

@@ -22,7 +22,7 @@ from contracts.errors import Rejected
 from contracts.facts import ResultStored
 from contracts.result import Pointer, sha256_hex
 from services.accounts import Accounts
-from services.hub import HubBusy, HubDenied, HubError
+from services.hub import HubBusy, HubDenied, HubError, HubMissing
 from services.hub_datasets import Datasets
 from services.ids import new_id
 from services.log import AlreadyRecorded, Log, LogUnavailable
@@ -144,6 +144,8 @@ class Mover:
         repo = f"{account.name}/{self._settings.dataset}"
         if repo not in self._made:
             await self._datasets.ensure(token, repo)
+            if len(self._made) >= MOST_USERS:
+                self._made.clear()
             self._made.add(repo)
         folder = self._folder / user
         folder.mkdir(exist_ok=True, mode=0o700)
@@ -153,6 +155,10 @@ class Mover:
                 message = f"{len(there)} results"
                 revision = await self._datasets.commit(token, repo, files, message)
                 await self._record(there, repo, revision)
+        except HubMissing:
+            # Its owner has removed the Dataset, or renamed it: the next try makes it anew.
+            self._made.discard(repo)
+            raise
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return True

@@ -165,13 +165,27 @@ async def referred(projection: Projection, uri: str) -> bool:
     return bool(found)
 
 
-async def erased(projection: Projection, since: float, most: int) -> list[Kept]:
-    """Results in Datasets that were deleted since then, and whose bytes no living one shares."""
+async def shared(projection: Projection, kept: Kept) -> bool:
+    """Whether a living result of the user in a Dataset has the same bytes."""
+    found = await projection.query(
+        "SELECT 1 FROM results WHERE user = ? AND place = 'dataset' AND deleted = ''"
+        " AND sha256 = ? LIMIT 1",
+        (kept.user, kept.sha256),
+    )
+    return bool(found)
+
+
+async def erased(projection: Projection, since: float, after: int, most: int) -> list[Kept]:
+    """Results in Datasets that were deleted since then, and whose bytes no living one shares.
+
+    A page of them, in the order of their sequences, from behind `after` on.
+    """
     rows = await projection.query(
         f"SELECT {_COLUMNS} FROM results AS gone WHERE place = 'dataset' AND deleted != ''"
         " AND deleted_at >= ? AND NOT EXISTS (SELECT 1 FROM results WHERE user = gone.user"
-        " AND place = 'dataset' AND deleted = '' AND sha256 = gone.sha256) LIMIT ?",
-        (since, most),
+        " AND place = 'dataset' AND deleted = '' AND sha256 = gone.sha256)"
+        " AND seq > ? ORDER BY seq LIMIT ?",
+        (since, after, most),
     )
     return [_kept(row) for row in rows]
 

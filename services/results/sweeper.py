@@ -30,6 +30,8 @@ from services.vault import VaultError
 
 MOST = 1000
 """Results that one sweep deletes, and blobs it drops; the next one goes on."""
+PAGE = 1000
+"""Deleted results whose bytes are taken away at once."""
 ERASE_DAYS = 7
 """How long bytes of deleted results are looked for in Datasets."""
 REACHED_S = 10.0
@@ -102,7 +104,8 @@ class Sweeper:
             return
         try:
             if domain.place_of(kept.uri) == "dataset":
-                await self._erase(kept.user, [kept])
+                if not await view.shared(self._projection, kept):
+                    await self._erase(kept.user, [kept])
             elif kept.uri and not await view.referred(self._projection, kept.uri):
                 await self._blobs.delete(kept.uri)
         except (StoreError, HubError, VaultError) as error:
@@ -123,26 +126,26 @@ class Sweeper:
 
     async def _erase_from_datasets(self) -> None:
         since = self._now() - ERASE_DAYS * domain.DAY_S
-        gone: dict[str, list[Kept]] = {}
-        for kept in await view.erased(self._projection, since, MOST):
-            gone.setdefault(kept.user, []).append(kept)
-        for user, every in gone.items():
-            try:
-                await self._erase(user, every)
-            except (HubError, VaultError, StoreError) as error:
-                log.warning("results_not_erased_yet", user=user, error=str(error))
+        after = 0
+        while page := await view.erased(self._projection, since, after, PAGE):
+            after = page[-1].seq
+            gone: dict[str, list[Kept]] = {}
+            for kept in page:
+                gone.setdefault(kept.user, []).append(kept)
+            for user, every in gone.items():
+                try:
+                    await self._erase(user, every)
+                except (HubError, VaultError, StoreError) as error:
+                    log.warning("results_not_erased_yet", user=user, error=str(error))
 
     async def _erase(self, user: str, every: list[Kept]) -> None:
-        """Take files away that no living result of the user shares; those gone already are none."""
+        """Take files away; those gone already are none."""
         token = await self._accounts.token(user, Provider.HUGGINGFACE)
         if token is None:
             return
-        wanted = {(one.user, one.task) for one in every}
-        free = await view.erased(self._projection, 0.0, MOST)
         places: dict[str, list[str]] = {}
-        for kept in free:
-            place = domain.in_dataset(kept.uri)
-            if place is not None and (kept.user, kept.task) in wanted:
+        for kept in every:
+            if (place := domain.in_dataset(kept.uri)) is not None:
                 places.setdefault(place.repo, []).append(place.path)
         for repo, paths in places.items():
             await self._datasets.delete(token, repo, paths, f"{len(paths)} results deleted")

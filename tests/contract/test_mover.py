@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from huggingface_hub import HfApi
 
 from contracts.account import Provider
 from contracts.errors import Reason, Rejected
 from contracts.facts import McpRegistered, ResultStored
 from contracts.host import Flags, Host, Stdio
-from contracts.result import DatasetTasks, Kept, sha256_hex
+from contracts.result import DatasetTasks, Kept, ResultFound, sha256_hex
 from contracts.task import TaskSpec
 from services.accounts import Accounts
 from services.bus import Bus
@@ -26,6 +27,7 @@ from services.ids import new_id
 from services.log_memory import MemoryLog
 from services.projection import Projection
 from services.results import mover as moving
+from services.results import sweeper as sweeping
 from services.results.actor import Keeper
 from services.results.copies import Copies
 from services.results.listing import Listing
@@ -60,6 +62,7 @@ class World:
         self.user = name("u")
         self.keeper: Keeper
         self.mover: Mover
+        self.sweeper: Sweeper
         self.listing: Listing
         self.projection: Projection
 
@@ -116,6 +119,7 @@ class World:
         sources = Sources(InLog(log), store, InDataset(datasets, self.accounts))
         copies = Copies(folder / "copies", settings.cache_bytes, sources.fetch)
         sweeper = Sweeper(log, self.projection, blobs, datasets, self.accounts, settings, "r")
+        self.sweeper = sweeper
         self.keeper = Keeper(log, self.projection, blobs, copies, sweeper, settings)
         self.mover = Mover(
             log, self.projection, store, datasets, self.accounts, settings, "r", folder / "moving"
@@ -301,6 +305,42 @@ async def test_a_deleted_result_goes_from_the_dataset(world: World) -> None:
             with pytest.raises(Rejected) as refusal:
                 await world.read(task)
             assert refusal.value.reason is Reason.NOT_FOUND
+
+
+async def test_a_sweep_takes_all_away_that_has_outlived_its_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "PAGE", 2)
+    await world.link()
+    await world.host()
+    for n in range(5):
+        await world.result(f"t{n}", body(n))
+    async with world.running():
+        await world.until_stored(5)
+        assert await world.projection.reached(await world.log.head(), 10)
+        for n in range(1, 5):
+            ask = msgspec.json.encode({"user": world.user, "task": f"t{n}"})
+            kept = msgspec.json.decode(await world.keeper.get(ask), type=ResultFound).result
+            await world.sweeper.delete(kept, "too old", erase=False)
+        await world.sweeper.sweep()
+        left = [path for path in world.hub.files("dataset", REPO) if path.startswith("results/")]
+        digest = sha256_hex(body(0))
+        assert left == [f"results/{digest[:2]}/{digest}.json"]
+
+
+async def test_a_dataset_that_its_owner_has_removed_is_made_again(world: World) -> None:
+    token = await world.link()
+    await world.host()
+    await world.result("t1", body(1))
+    async with world.running():
+        await world.until_stored(1)
+        api = HfApi(world.hub.url, token=token)
+        await asyncio.to_thread(api.delete_repo, REPO, repo_type="dataset")
+        await world.result("t2", body(2))
+        world.mover.wake()
+        await world.until_stored(2)
+        assert await world.projection.reached(await world.log.head(), 10)
+        assert await world.read("t2") == body(2)
 
 
 async def test_bytes_that_were_changed_there_are_never_given_out(world: World) -> None:
