@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 
 from contracts.errors import Reason, Rejected
-from services import telemetry
+from services import telemetry, tracing
 from services.bus_errors import RequestFailed
 
 Handler = Callable[[bytes], Awaitable[bytes]]
@@ -28,7 +28,8 @@ def endpoint(subject: str, handler: Handler, spawn: Spawn) -> Callable[[Request]
 
     async def answer(request: Request) -> None:
         try:
-            await _answer(request, subject, handler)
+            with tracing.received(subject, (request.headers or {}).get("traceparent")):
+                await _answer(request, subject, handler)
         finally:
             slots.release()
 

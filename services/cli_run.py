@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from services import telemetry, up
+from services import telemetry, tracing, up
 from services.cli_common import NO_OPTIONS, CliError, Exit, Options, environ, run
 from services.nats_config import OPERATOR
 from services.settings import describe as describe_type
@@ -69,7 +69,10 @@ def up_(
         variables=environ(),
         echo=_echo if logs else None,
     )
-    return run(_up(plan, options, logs=logs))
+    try:
+        return run(_up(plan, options, logs=logs))
+    finally:
+        tracing.close()
 
 
 def _changed(settings: up.Settings, given: Mapping[str, Any]) -> up.Settings:
@@ -98,6 +101,7 @@ async def _up(plan: up.Plan, options: Options, *, logs: bool) -> int:
     out = options.out
     if plan.settings.in_process:
         _log_to_files(options, logs=logs)
+        _trace(options)
     else:
         telemetry.setup(level="warning", form="console")
     stop = _Stop()
@@ -151,6 +155,14 @@ def _log_to_files(options: Options, *, logs: bool) -> None:
         file_name="metamcp",
         stream=None if logs else open(os.devnull, "w"),  # noqa: SIM115 - for the process's life
     )
+
+
+def _trace(options: Options) -> None:
+    """In one process all five services send their spans as one. Raises CliError."""
+    try:
+        tracing.setup("metamcp", "metamcp", options.common.otlp_endpoint)
+    except ValueError as error:
+        raise CliError(Exit.USAGE, f"{error}.", "See docs/tracing.md.") from None
 
 
 def describe(running: up.Running) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from services import outbound
+from services import outbound, tracing
 from services.outbound import Lookup, Refused, Rule, look_up
 
 AGENT = "metamcp"
@@ -88,7 +88,7 @@ class Site:
         return await self._open().post(
             URL(self._url + path, encoded=True),
             data=body,
-            headers={"Content-Type": "application/json"},
+            headers=tracing.carried({"Content-Type": "application/json"}),
             allow_redirects=False,
             proxy=self._proxy,
         )

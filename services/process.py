@@ -18,7 +18,7 @@ import msgspec
 import uuid_utils
 import uvloop
 
-from services import telemetry
+from services import telemetry, tracing
 from services.settings import Common, SettingsError, load
 
 DRAIN_S = 10.0
@@ -184,8 +184,11 @@ def run(main: Main, *, service: str, settings: Common) -> int:
             log_dir=settings.log_dir,
             file_name=process.instance,
         )
+        tracing.setup(service, process.instance, settings.otlp_endpoint)
     except OSError as error:
         return _say(f"the log can't be written: {error}. Check METAMCP_LOG_DIR.")
+    except ValueError as error:
+        return _say(f"{error}.")
     _relax_gc()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -196,6 +199,8 @@ def run(main: Main, *, service: str, settings: Common) -> int:
         return _say(f"{process.instance} failed: {type(error).__name__}: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
+    finally:
+        tracing.close()
     return 0
 
 

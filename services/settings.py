@@ -76,6 +76,14 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             " `credentials/master.key` in the data folder. The same for every process."
         ),
     ] = None
+    otlp_endpoint: Annotated[
+        Annotated[str, msgspec.Meta(pattern="^https?://")] | None,
+        msgspec.Meta(
+            description="Collector of OpenTelemetry traces (OTLP over HTTP), such as"
+            " `http://127.0.0.1:4318`; without one nothing is traced, unless the standard variable"
+            " `OTEL_EXPORTER_OTLP_ENDPOINT` names one."
+        ),
+    ] = None
     space_url: Annotated[
         str,
         msgspec.Meta(

@@ -18,8 +18,9 @@ from contracts.facts import FailureKind, TaskRouted
 from contracts.wire import Beat
 from services import telemetry
 from services.executor import domain
-from services.executor.attempt import Attempt, Ports, Runner
+from services.executor.attempt import Attempt
 from services.executor.projection import Hosts
+from services.executor.runner import Ports, Runner
 from services.executor.settings import Settings
 from services.ids import new_id
 from services.log import AlreadyRecorded, Append, Delivery, LogUnavailable
@@ -289,6 +290,7 @@ class Executor:
             return
         routed = attempt.routed
         del self._attempts[routed.user, routed.task, routed.attempt]
+        attempt.span.end()
         if not self._attempts:
             self._empty.set()
         if not self._draining:

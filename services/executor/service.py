@@ -12,12 +12,12 @@ from services.accounts import Accounts
 from services.bus_all import answer_all
 from services.executor import domain, workspace
 from services.executor.actor import Executor
-from services.executor.attempt import Ports
 from services.executor.host_log import HostLogs
 from services.executor.hosts.base import Opening
 from services.executor.hosts.pool import Pool
 from services.executor.keyring import Keyring
 from services.executor.projection import Hosts
+from services.executor.runner import Ports
 from services.executor.settings import Settings
 from services.executor.warm import Warmer
 from services.join import join

@@ -18,6 +18,7 @@ from contracts.result import INLINE_LIMIT, Pointer
 from contracts.status import TaskView, fold
 from contracts.task import TaskRequest
 from contracts.wire import Accepted
+from services import tracing
 from services.gateway import domain
 from services.gateway.domain import Origin
 from services.ids import new_id
@@ -64,10 +65,12 @@ class Desk:
         Raises Rejected; Unanswered (a Rejected) when the log is away for 5 s.
         """
         task = request.id if request.id is not None else new_id()
+        span = tracing.received("submit task", trace, tracing.PRODUCER, user=user, task=task)
         try:
-            async with asyncio.timeout(ANSWER_S), self._places:
-                fact = await self.prepare(self.origin(user, source), task, request)
-                seq = await self._log.append(fact, trace=trace)
+            with span:
+                async with asyncio.timeout(ANSWER_S), self._places:
+                    fact = await self.prepare(self.origin(user, source), task, request)
+                    seq = await self._log.append(fact, trace=span.traceparent)
         except AlreadyRecorded as known:
             if known.record is None:
                 raise Unanswered(task) from known

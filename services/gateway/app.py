@@ -17,7 +17,7 @@ from contracts import wire
 from contracts.errors import Reason
 from contracts.ids import is_token
 from contracts.wire import HttpError
-from services import metrics, telemetry
+from services import metrics, tracing
 from services.gateway.http_errors import failure_body
 from services.gateway.identity import Principal, bearer
 from services.gateway.limits import RateLimit
@@ -88,7 +88,6 @@ class Gateway:
         state = scope["state"]
         state["request_id"] = request_id
         principal = state["principal"] = self._asking(scope, headers)
-        telemetry.trace.set(telemetry.new_traceparent(headers.get("traceparent")))
         extra = (*SECURITY, (b"x-request-id", request_id.encode()))
 
         began = time.perf_counter()
@@ -97,20 +96,25 @@ class Gateway:
             if message["type"] == "http.response.start":
                 seconds = time.perf_counter() - began
                 REQUESTS.labels(_method(scope), message["status"]).observe(seconds)
+                span.note(status=message["status"], request=request_id)
+                if message["status"] >= 500:
+                    span.fail(str(message["status"]))
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
                 message["headers"] = given + [pair for pair in extra if pair[0] not in names]
             await send(message)
 
-        if wait := self._limit.over(principal, scope.get("client")):
-            await _too_many(scope["path"], request_id, wait, answer)
-            return
-        if scope["path"] != MCP:
-            await self._http(scope, receive, answer)
-        elif principal is None:
-            await _unauthorized(scope["path"], request_id, answer)
-        else:
-            await self._mcp(scope, receive, answer)
+        with tracing.received(_method(scope), headers.get("traceparent")) as span:
+            if wait := self._limit.over(principal, scope.get("client")):
+                await _too_many(scope["path"], request_id, wait, answer)
+            elif scope["path"] != MCP:
+                await self._http(scope, receive, answer)
+            elif principal is None:
+                await _unauthorized(scope["path"], request_id, answer)
+            else:
+                await self._mcp(scope, receive, answer)
+            route = scope.get("path_template") or (MCP if scope["path"] == MCP else "")
+            span.rename(f"{_method(scope)} {route}".strip())
 
     def _asking(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
         if token := bearer(headers.get("authorization")):

@@ -17,7 +17,7 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import TaskCreated
 from contracts.ids import intake_task_id, is_token
 from contracts.wire import Refused
-from services import telemetry
+from services import telemetry, tracing
 from services.gateway import domain
 from services.gateway.actor import Desk
 from services.log import AlreadyRecorded, Append, Delivery, Log, LogUnavailable
@@ -40,6 +40,7 @@ class Request(Protocol):
     subject: str
     reply: str
     data: bytes
+    headers: dict[str, str] | None
 
 
 class Intake:
@@ -83,9 +84,7 @@ class Intake:
             want(len(deliveries))
 
     async def _append(self, pairs: Sequence[tuple[Delivery, TaskCreated]]) -> None:
-        items = [
-            Append(fact, None, delivery.headers.get("traceparent", "")) for delivery, fact in pairs
-        ]
+        items = [Append(fact, None, _trace(delivery, fact)) for delivery, fact in pairs]
         try:
             outcomes = await self._log.append_all(items)
         except LogUnavailable as error:
@@ -142,7 +141,8 @@ class Intake:
             try:
                 parsed = domain.parse_task(request.data)
                 task = parsed.id or ""
-                body = await self._desk.submit(user, parsed, "nats")
+                trace = (request.headers or {}).get("traceparent", "")
+                body = await self._desk.submit(user, parsed, "nats", trace)
             except Rejected as refusal:
                 body = Refused(refusal.reason, refusal.message, getattr(refusal, "task", task))
             except Exception:
@@ -169,3 +169,9 @@ class Intake:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("intake_task_failed", exc_info=error)
+
+
+def _trace(delivery: Delivery, fact: TaskCreated) -> str:
+    """The span of taking this message, in its publisher's trace if it names one."""
+    given = delivery.headers.get("traceparent", "")
+    return tracing.passed("take task", given, user=fact.user, task=fact.task)

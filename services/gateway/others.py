@@ -9,6 +9,7 @@ import msgspec
 
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
+from services import tracing
 from services.bus import Bus
 from services.bus_errors import BusError, BusTimeout, NoResponders
 
@@ -29,7 +30,9 @@ class Others:
         """Send commands over this connection."""
 
         async def request(subject: str, payload: bytes, within_s: float) -> bytes:
-            return await bus.request(subject, payload, timeout=within_s)
+            with tracing.begin(subject, tracing.current(), tracing.CLIENT) as span:
+                headers = {"traceparent": span.traceparent} if span.traceparent else None
+                return await bus.request(subject, payload, timeout=within_s, headers=headers)
 
         self.request = request
 

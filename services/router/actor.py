@@ -28,6 +28,7 @@ from services.router.domain import State, evolve, initial
 from services.router.plan import Decision, Plan
 from services.router.projection import load, rows
 from services.router.settings import Settings
+from services.router.spans import append_of
 from services.router.state import Changes
 from services.store import Lease, LeaseLost, StoreError
 
@@ -344,7 +345,7 @@ class Router:
         return LOOK_S if seconds is None else min(seconds, LOOK_S)
 
     async def _append(self, plan: Plan, decisions: list[Decision]) -> None:
-        items = [Append(decision.fact, decision.guard, decision.trace) for decision in decisions]
+        items = [append_of(decision) for decision in decisions]
         try:
             outcomes = await self._outcomes(plan, decisions, items)
             for decision, outcome in zip(decisions, outcomes, strict=True):
@@ -363,8 +364,7 @@ class Router:
             return list(await self._log.append_all(items))
         except (Rejected, LogUnavailable):
             # The log would not take one of them; the others, stored or not, can be sent again.
-            pairs = zip(decisions, items, strict=True)
-            return [await self._append_one(plan, decision, item) for decision, item in pairs]
+            return [await self._append_one(plan, *p) for p in zip(decisions, items, strict=True)]
 
     async def _append_one(
         self, plan: Plan, decision: Decision, item: Append

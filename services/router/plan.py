@@ -40,6 +40,8 @@ class Decision(NamedTuple):
     fact: TaskRouted | JobFailed | JobDone
     guard: Guard
     trace: str
+    since: float
+    """Log time since which the task has waited for this."""
 
 
 class _Pending(NamedTuple):
@@ -306,7 +308,7 @@ class Plan:
             attempt=task.attempt + 1,
             route=route,
         )
-        return Decision(key, fact, self._guard, task.trace)
+        return Decision(key, fact, self._guard, task.trace, task.head_at or task.at)
 
     def _close(self, key: str, step: End | Lose) -> Decision:
         task = self._state.tasks[key]
@@ -338,7 +340,8 @@ class Plan:
                 message=step.message,
                 retryable=domain.replayable(entry.spec if entry else None, task.need.type),
             )
-        return Decision(key, fact, subjects.job_head(task.user, task.task, task.head), task.trace)
+        guard = subjects.job_head(task.user, task.task, task.head)
+        return Decision(key, fact, guard, task.trace, task.head_at or task.at)
 
     def _forget(self, key: str) -> None:
         self._due.pop(key, None)

@@ -96,7 +96,8 @@ def recorded(tool: str, context: Context[Any], **arguments: Any) -> Iterator[Non
         "task": stamp.get("metamcp/task", arguments.get("task", "")),
         "attempt": stamp.get("metamcp/attempt", arguments.get("attempt", 0)),
     }
-    write(event="start", arguments=arguments, **who)
+    trace = {name: stamp[name] for name in ("traceparent",) if name in stamp}
+    write(event="start", arguments=arguments, **who, **trace)
     try:
         yield
     except asyncio.CancelledError:

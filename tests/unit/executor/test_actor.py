@@ -22,8 +22,8 @@ from contracts.facts import (
 )
 from contracts.result import Inline
 from services import keys
-from services.executor.attempt import RECHECK_S
 from services.executor.hosts.base import Answer, Call, HostError
+from services.executor.runner import RECHECK_S
 from services.ids import new_id
 from services.keys import SigningKey
 from services.log import LogUnavailable

@@ -25,11 +25,11 @@ from contracts.task import TaskSpec, input_sha256
 from services import keys
 from services.executor import domain
 from services.executor.actor import Executor
-from services.executor.attempt import Ports
 from services.executor.hosts.base import Answer, Call, HostError
 from services.executor.hosts.pool import Pool
 from services.executor.plan import Known
 from services.executor.projection import Hosts
+from services.executor.runner import Ports
 from services.executor.service import open_pool
 from services.executor.settings import Settings
 from services.ids import new_id

@@ -188,6 +188,7 @@ class Request:
     def __init__(self, body: Any) -> None:
         self.subject = "submit.acme"
         self.reply = "_INBOX.1"
+        self.headers = None
         self.data = body if isinstance(body, bytes) else json.dumps(body).encode()
 
 

@@ -1,0 +1,31 @@
+"""The router's part of a task's trace: from when it began to wait to what was decided."""
+
+from __future__ import annotations
+
+from contracts.facts import JobDone, TaskRouted
+from services import tracing
+from services.log import Append
+from services.router.plan import Decision
+
+
+def append_of(decision: Decision) -> Append:
+    """The decided fact, with the span that its readers go on from."""
+    fact = decision.fact
+    host = fact.route.host if isinstance(fact, TaskRouted) else fact.host
+    if isinstance(fact, TaskRouted):
+        name, end = "route task", None
+    elif isinstance(fact, JobDone):
+        name, end = "end task", fact.outcome.value
+    else:
+        name, end = "give up attempt", fact.kind.value
+    trace = tracing.passed(
+        name,
+        decision.trace,
+        since=decision.since,
+        host=host,
+        end=end,
+        user=fact.user,
+        task=fact.task,
+        attempt=fact.attempt,
+    )
+    return Append(fact, decision.guard, trace)
