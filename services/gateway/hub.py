@@ -92,6 +92,10 @@ class Hub:
         self.live = False
         """Whether the feed has reached the head of the log once."""
 
+    def begin(self, after: int) -> None:
+        """Facts come from sequence `after` on; those up to it are in the log alone."""
+        self._ring_start = self._through = self.position = after
+
     def publish(self, batch: Batch) -> None:
         """Take facts from the log; they go out at once, or with the next tick in busy times."""
         self._through = max(self._through, batch.through)

@@ -75,14 +75,24 @@ class RateLimit:
         if seen != window:
             count, before = 0, count if seen == window - 1 else 0
         there, there_before = self._elsewhere(key, window)
-        used = count + there + (before + there_before) * (1 - (now - window))
-        over = used >= self._requests
+        passed, here, last = now - window, count + there, before + there_before
+        over = here + last * (1 - passed) >= self._requests
         self._counts[key] = (window, count if over else count + 1, before)
         if not over:
             self._changed.add(key)
         if len(self._counts) > MOST_KEYS:
             self._changed.discard(self._counts.popitem(last=False)[0])
-        return (window + 1 - now) * self.window_s if over else 0.0
+        return self._wait(passed, here, last) * self.window_s if over else 0.0
+
+    def _wait(self, passed: float, here: int, last: int) -> float:
+        """Windows until a request may pass, if nobody makes one until then.
+
+        `passed` of this window is over; `here` counts in it, `last` in the one before, which weighs
+        less and less.
+        """
+        if here < self._requests:
+            return 1 - (self._requests - here) / last - passed
+        return 1 - passed + 1 - self._requests / here
 
     def reports(self, by: str) -> list[Report]:
         """What has changed since the last time; it is not said again."""

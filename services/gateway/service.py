@@ -107,6 +107,7 @@ class Site:
     async def follow(self) -> None:
         """Feed hub and tables from the log, for ever."""
         self.hub.owners.update(await tables.owners(self.projection))
+        self.hub.begin(self.projection.position)
         await project(
             self.log,
             self.projection,

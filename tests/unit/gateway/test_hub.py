@@ -18,7 +18,7 @@ from services.gateway import domain, frames
 from services.gateway.history import History
 from services.gateway.hub import Hub, Subscription
 from services.ids import new_id
-from services.log import START
+from services.log import START, Checkpoint
 from services.log_memory import MemoryLog
 from tests.support import facts
 
@@ -136,20 +136,32 @@ def nth_fact(kind: int, n: int) -> AnyFact:
 
 
 @pytest.mark.parametrize("to", ["tasks", "task", "hosts", "all"])
-@given(steps=STEPS, ring=st.integers(1, 12), tick=st.sampled_from([0.0, 0.001]))
+@given(
+    steps=STEPS,
+    ring=st.integers(1, 12),
+    tick=st.sampled_from([0.0, 0.001]),
+    known=st.lists(st.integers(0, 5), max_size=4),
+)
 @settings(max_examples=60)
 def test_a_client_that_resumes_gets_every_fact_once_and_in_order(
-    to: str, steps: list[tuple[str, list[Any]]], ring: int, tick: float
+    to: str, steps: list[tuple[str, list[Any]]], ring: int, tick: float, known: list[int]
 ) -> None:
-    asyncio.run(_play(to, steps, ring, tick))
+    asyncio.run(_play(to, steps, Hub(facts=ring, size=10**6, tick_s=tick), known))
 
 
-async def _play(to: str, steps: list[tuple[str, list[Any]]], ring: int, tick: float) -> None:
-    log, hub = MemoryLog(), Hub(facts=ring, size=10**6, tick_s=tick)
+async def _play(to: str, steps: list[tuple[str, list[Any]]], hub: Hub, known: list[int]) -> None:
+    """`known`: facts from before the gateway was started again, with its view of them."""
+    log = MemoryLog()
     client = Client(History(log, hub, 2, 2000), hub, to, "alice")
+    begin = START
+    for kind in known:
+        fact = nth_fact(kind, await log.head())
+        domain.remember_owner(hub.owners, fact)
+        begin = Checkpoint(log.epoch, await log.append(fact), fact.id)
+    hub.begin(begin.seq)
 
     async def follow() -> None:
-        async for batch in log.follow((">",), START):
+        async for batch in log.follow((">",), begin):
             hub.publish(batch)
 
     following = asyncio.create_task(follow())

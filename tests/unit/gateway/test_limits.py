@@ -48,6 +48,20 @@ def test_gateways_that_tell_each_other_at_once_are_as_strict_as_one(
         exchange(several)
 
 
+@given(st.lists(st.floats(0, 15), min_size=1, max_size=40), st.integers(1, 5))
+def test_whoever_waits_as_long_as_he_is_told_gets_through(steps: list[float], most: int) -> None:
+    clock = Clock()
+    limit = RateLimit(most, 10.0, clock)
+    for step in steps:
+        clock.now += step
+        wait = limit.over(ALICE, None)
+        if wait:
+            clock.now += wait * 0.99
+            assert limit.over(ALICE, None) > 0, "it would have been sooner"
+            clock.now += wait * 0.01 + 1e-6
+            assert limit.over(ALICE, None) == 0
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 3), st.integers(0, 1), st.booleans()), max_size=80),
     st.integers(1, 5),
