@@ -63,7 +63,11 @@ CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
         subjects.STREAM,
         {"durable_name": subjects.EXECUTOR_DURABLE, "filter_subject": subjects.ROUTES},
     ),
-    (subjects.INTAKE_STREAM, {"durable_name": subjects.INTAKE_DURABLE}),
+    (
+        subjects.INTAKE_STREAM,
+        # Taken twice is stored once, so what a gateway took to its grave need not wait for long.
+        {"durable_name": subjects.INTAKE_DURABLE, "ack_wait": 5_000_000_000},
+    ),
 )
 CONSUMER_CONFIG: dict[str, Any] = {
     "ack_policy": "explicit",

@@ -18,6 +18,8 @@ from services import up
 from services.bus import Bus
 from services.log_nats import NatsLog
 from services.nats_config import AUDITOR
+from services.up_children import ChildProcess
+from services.up_plan import environment
 
 PATIENCE_S = 60.0
 RECORDER = """
@@ -142,6 +144,33 @@ class System:
         """A connection of the outside publisher."""
         folder = self.running.credentials
         return await up.connect(self.running.nats_url, name, folder, name=f"test-{name}")
+
+
+async def add_gateway(running: up.Running, data: Path, instance: str = "gateway-2") -> str:
+    """Start one more gateway, with a data folder of its own, and keep it running; its address."""
+    environ = environment(running.plan) | {
+        "METAMCP_NATS_URL": running.nats_url,
+        "METAMCP_DATA": str(data),
+        "METAMCP_CREDENTIALS": str(running.credentials_file("gateway")),
+        "METAMCP_INSTANCE": instance,
+        "METAMCP_LOG_DIR": str(running.logs),
+        "METAMCP_ENABLE_METRICS": "false",
+        "METAMCP_GATEWAY_PORT": "0",
+    }
+    child = ChildProcess(instance, (sys.executable, "-m", "services.gateway"), environ)
+    running.supervise(child)
+    url = ""
+
+    async def listening() -> bool:
+        nonlocal url
+        with contextlib.suppress(FileNotFoundError):
+            url = up.read_gateway_url(data)
+        return bool(url)
+
+    await until(listening)
+    # Started again, it listens where its clients know it.
+    child.environ["METAMCP_GATEWAY_PORT"] = str(httpx.URL(url).port)
+    return url
 
 
 async def until(
