@@ -1,6 +1,6 @@
 # Every target is safe to repeat. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit acceptance bench schema docs lock clean
+.PHONY: help setup demo test lint types unit acceptance clients bench schema docs lock clean
 
 BIN := .venv/bin
 READY := .venv/.installed
@@ -48,6 +48,9 @@ unit: $(READY) ## the tests that start no services, four at a time: they wait mo
 
 acceptance: $(READY) ## the tests that start the real services
 	@$(BIN)/python -m pytest -q -m acceptance
+
+clients: $(READY) ## try the MCP door with more clients of others, older and newer
+	@FOREIGN_CLIENTS=all $(BIN)/python -m pytest -q tests/acceptance/test_foreign_mcp.py
 
 bench: $(READY) ## measure throughput, latency and replay
 	@$(BIN)/python -m tests.bench

@@ -5,6 +5,7 @@ Request ids, security headers, limits and the websocket's handshake are here; HT
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -18,7 +19,9 @@ from contracts.errors import Reason
 from contracts.ids import is_token
 from contracts.wire import HttpError
 from services import metrics, tracing
-from services.gateway.http_errors import failure_body
+from services.gateway import cors
+from services.gateway.http_errors import challenge, failure_body, mcp_failure_body
+from services.gateway.http_parts import unauthorized
 from services.gateway.identity import Principal, bearer
 from services.gateway.limits import RateLimit
 from services.gateway.socket import StreamSocket
@@ -28,6 +31,11 @@ from services.ids import new_id
 STREAM = "/api/stream"
 EVENTS = "/api/events"
 MCP = "/mcp"
+MCP_PATHS = frozenset({MCP, f"{MCP}/"})
+"""Many people's clients have the slash."""
+HEALTH = ("/api/health", "/api/health/live", "/api/health/ready")
+UNLIMITED = frozenset({*HEALTH, "/.well-known/jwks.json"})
+"""Whoever watches the gateway or checks permits is never told to wait; these cost little."""
 SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -85,36 +93,58 @@ class Gateway:
         headers = _headers(scope)
         given = headers.get("x-request-id")
         request_id = given if given is not None and is_token(given) else new_id()
-        state = scope["state"]
-        state["request_id"] = request_id
-        principal = state["principal"] = self._asking(scope, headers)
+        scope["state"]["request_id"] = request_id
+        origin = headers.get("origin")
         extra = (*SECURITY, (b"x-request-id", request_id.encode()))
-
+        shown = cors.of_answer(origin, self.origins)
+        method = _method(scope)
         began = time.perf_counter()
 
         async def answer(message: Any) -> None:
             if message["type"] == "http.response.start":
-                seconds = time.perf_counter() - began
-                REQUESTS.labels(_method(scope), message["status"]).observe(seconds)
-                span.note(status=message["status"], request=request_id)
-                if message["status"] >= 500:
-                    span.fail(str(message["status"]))
+                status, seconds = message["status"], time.perf_counter() - began
+                REQUESTS.labels(method, status).observe(seconds)
+                span.rename(_operation(method, scope))
+                span.note(status=status, request=request_id)
+                if status >= 500:
+                    span.fail(str(status))
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
-                message["headers"] = given + [pair for pair in extra if pair[0] not in names]
+                added = [pair for pair in extra if pair[0] not in names]
+                message["headers"] = given + added + shown
             await send(message)
 
-        with tracing.received(_method(scope), headers.get("traceparent")) as span:
-            if wait := self._limit.over(principal, scope.get("client")):
-                await _too_many(scope["path"], request_id, wait, answer)
-            elif scope["path"] != MCP:
-                await self._http(scope, receive, answer)
-            elif principal is None:
-                await _unauthorized(scope["path"], request_id, answer)
+        with tracing.received(method, headers.get("traceparent")) as span:
+            if cors.is_preflight(method, headers):
+                await _bare(answer, 204, cors.of_preflight(origin, self.origins))
             else:
-                await self._mcp(scope, receive, answer)
-            route = scope.get("path_template") or (MCP if scope["path"] == MCP else "")
-            span.rename(f"{_method(scope)} {route}".strip())
+                await self._asked(scope, headers, receive, answer)
+
+    async def _asked(
+        self, scope: Scope, headers: dict[str, str], receive: Receive, answer: Send
+    ) -> None:
+        """Serve a request that is no browser's question before one."""
+        state, path = scope["state"], scope["path"]
+        principal = state["principal"] = self._asking(scope, headers)
+        state["refused"] = principal is None and "authorization" in headers
+        waited = path not in UNLIMITED and self._limit.over(principal, scope.get("client"))
+        if waited:
+            await _too_many(path, state["request_id"], waited, answer)
+        elif path in MCP_PATHS and self._is_foreign(headers):
+            await _foreign_page(scope, answer)
+        elif path in MCP_PATHS and principal is None:
+            await _unauthorized(scope, answer)
+        elif path in MCP_PATHS:
+            await self._mcp(scope, receive, answer)
+        elif scope["method"] == "HEAD":
+            await self._http(*_head(scope, answer))
+        else:
+            await self._http(scope, receive, answer)
+
+    def _is_foreign(self, headers: dict[str, str]) -> bool:
+        """Whether a page asks that is none of ours."""
+        origin = headers.get("origin")
+        return origin is not None and origin not in self.origins
 
     def _asking(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
         if token := bearer(headers.get("authorization")):
@@ -125,10 +155,9 @@ class Gateway:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
-        origin = headers.get("origin")
         if scope["path"] != STREAM:
             await _refuse(send, 404)
-        elif origin is not None and origin not in self.origins:
+        elif self._is_foreign(headers):
             await _refuse(send, 403)
         elif self._streams.full:
             await _refuse(send, 503)
@@ -150,10 +179,39 @@ def _ticket(scope: Scope) -> str | None:
     return next(iter(query.get("ticket", ())), None)
 
 
+def _operation(method: str, scope: Scope) -> str:
+    """The method and the route's template, as far as a request has come."""
+    route = MCP if scope["path"] in MCP_PATHS else scope.get("path_template", "")
+    return f"{method} {route}".strip()
+
+
 def _method(scope: Scope) -> str:
     """The request's method; whatever is no usual one counts as one, so that labels are few."""
     method = str(scope["method"])
     return method if method in METHODS else "OTHER"
+
+
+def _head(scope: Scope, send: Send) -> tuple[Scope, Receive, Send]:
+    """Ask for the same with GET and keep the head of the answer; its body goes nowhere."""
+    headed = asyncio.Event()
+
+    async def gone() -> Any:
+        await headed.wait()
+        return {"type": "http.disconnect"}
+
+    async def head(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+            headed.set()
+
+    return {**scope, "method": "GET"}, gone, head
+
+
+async def _bare(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    """Answer without a body."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(send: Send, status: int) -> None:
@@ -166,19 +224,29 @@ async def _too_many(path: str, request_id: str, wait: float, send: Send) -> None
     seconds = str(int(wait) + 1)
     text = f"too many requests: wait {seconds} s"
     error = HttpError(429, Reason.RATE_LIMITED.value, text, path, request_id=request_id)
-    await _fail(error, (b"retry-after", seconds.encode()), send)
+    await _fail(error, send, (b"retry-after", seconds.encode()))
 
 
-async def _unauthorized(path: str, request_id: str, send: Send) -> None:
-    text = "send `Authorization: Bearer <token>`; see docs"
-    error = HttpError(401, Reason.UNAUTHORIZED.value, text, path, request_id=request_id)
-    await _fail(error, (b"www-authenticate", b"Bearer"), send)
+async def _foreign_page(scope: Scope, send: Send) -> None:
+    """By the protocol, a page of an unknown origin is refused whatever token it has."""
+    text = "pages of this origin may not use this: see METAMCP_GATEWAY_ALLOWED_ORIGINS"
+    request_id = scope["state"]["request_id"]
+    error = HttpError(403, Reason.FORBIDDEN.value, text, scope["path"], request_id=request_id)
+    await _fail(error, send)
 
 
-async def _fail(error: HttpError, header: tuple[bytes, bytes], send: Send) -> None:
-    head = [(b"content-type", b"application/json"), header]
+async def _unauthorized(scope: Scope, send: Send) -> None:
+    text = unauthorized(scope["state"])
+    request_id = scope["state"]["request_id"]
+    error = HttpError(401, Reason.UNAUTHORIZED.value, text, scope["path"], request_id=request_id)
+    await _fail(error, send, (b"www-authenticate", challenge(scope["state"]).encode()))
+
+
+async def _fail(error: HttpError, send: Send, *headers: tuple[bytes, bytes]) -> None:
+    head = [(b"content-type", b"application/json"), *headers]
     await send({"type": "http.response.start", "status": error.code, "headers": head})
-    body = msgspec.json.encode(failure_body(error))
+    wrap = mcp_failure_body if error.path in MCP_PATHS else failure_body
+    body = msgspec.json.encode(wrap(error))
     await send({"type": "http.response.body", "body": body})
 
 

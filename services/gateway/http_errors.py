@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -51,9 +52,26 @@ class Failure(msgspec.Struct, frozen=True):
     error: HttpError
 
 
+class McpFailure(Failure, frozen=True):
+    """The same as an error of JSON-RPC, so that MCP clients show what it says."""
+
+    jsonrpc: str = "2.0"
+    id: None = None
+
+
+def mcp_failure_body(error: HttpError) -> McpFailure:
+    """Wrap an error as the body of an answer to an MCP client."""
+    return McpFailure(False, error)
+
+
 def failure_body(error: HttpError) -> Failure:
     """Wrap an error as the body of an answer."""
     return Failure(False, error)
+
+
+def challenge(state: Mapping[str, Any]) -> str:
+    """`WWW-Authenticate` (RFC 6750, 3): with an error only if there was a token."""
+    return 'Bearer error="invalid_token"' if state.get("refused") else "Bearer"
 
 
 def request_id(request: AnyRequest) -> str:
@@ -126,7 +144,7 @@ def _answer(
     if status == 503:
         extra["Retry-After"] = str(RETRY_AFTER_S)
     if status == 401:
-        extra["WWW-Authenticate"] = "Bearer"
+        extra["WWW-Authenticate"] = challenge(request.scope["state"])
     error = HttpError(status, str(reason), message, request.url.path, details, request_id(request))
     return Response(
         failure_body(error), status_code=status, media_type=MediaType.JSON, headers=extra

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Request, Response, get, post, put
 from litestar.config.compression import CompressionConfig
-from litestar.config.cors import CORSConfig
 from litestar.di import NamedDependency, Provide
 
 from contracts.result import Pointer
@@ -201,13 +200,6 @@ def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds, linking: Li
         },
         exception_handlers=http_errors.HANDLERS,
         request_max_body_size=settings.max_body,
-        cors_config=CORSConfig(
-            allow_origins=list(settings.allowed_origins),
-            allow_credentials=True,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-Id", "traceparent"],
-            expose_headers=["X-Request-Id", "Retry-After", "X-Content-Sha256"],
-        ),
         compression_config=CompressionConfig(
             backend="gzip",
             gzip_compress_level=5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from services.gateway.actor import Desk
+from services.gateway.checks import Checks
 from services.gateway.domain import AUDITOR
 from services.gateway.host_logs import HostLogs
 from services.gateway.hub import Hub
@@ -58,6 +59,7 @@ class Parts:
         self.tokens = Tokens()
         self.host_logs = HostLogs()
         self.others = Others()
+        self.checks = Checks(log)
         self.connected: Callable[[], bool] = lambda: True
         """Whether NATS is connected."""
         self.executors: Callable[[], int | None] = lambda: None
@@ -72,8 +74,15 @@ async def principal(request: Request[Any, Any, Any]) -> Principal:
     """Return who is asking. Raises Rejected(UNAUTHORIZED)."""
     found: Principal | None = request.scope["state"].get("principal")
     if found is None:
-        raise Rejected(Reason.UNAUTHORIZED, "send `Authorization: Bearer <token>`; see docs")
+        raise Rejected(Reason.UNAUTHORIZED, unauthorized(request.scope["state"]))
     return found
+
+
+def unauthorized(state: Mapping[str, Any]) -> str:
+    """What to tell somebody who may not come in; `state` is that of the request."""
+    if state.get("refused"):
+        return "unknown or expired token"
+    return "send `Authorization: Bearer <token>`; see docs"
 
 
 def whose(asking: Principal, user: str | None) -> str:

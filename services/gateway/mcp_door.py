@@ -6,11 +6,14 @@ The official SDK speaks both protocol eras here; who is asking is the bearer of 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from mcp import MCPError
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -22,16 +25,17 @@ from mcp_types import (
     ListToolsResult,
     PaginatedRequestParams,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from contracts import wire
-from contracts.errors import Rejected
+from contracts.errors import Reason, Rejected
 from contracts.result import Inline
 from contracts.status import TaskView
 from contracts.task import MCP_CALL
 from services import telemetry
 from services.gateway import domain, frames, mcp_tasks, mcp_tools
 from services.gateway import projection as tables
-from services.gateway.domain import AUDITOR
+from services.gateway.domain import AUDITOR, TaskBody
 from services.gateway.http_parts import Parts
 from services.gateway.hub import Subscription
 from services.gateway.identity import Principal
@@ -43,8 +47,11 @@ PATH = "/mcp"
 TASK_KEY = "io.metamcp/task"
 """In a call's `_meta`: the caller's own task id. The same call again is the same task."""
 MOST_WAIT_S = 60.0
-INLINE_BYTES = 1024 * 1024
-"""Results up to this size stand in the answer itself; bigger ones are a link."""
+INLINE_BYTES = 1024 * 1024 - 4096
+"""Results up to this size stand in the answer itself; bigger ones are a link.
+
+The SDK's client takes 1 MiB of one event, and what is around the result needs some of it.
+"""
 IDLE_S = 600.0
 MOST_SESSIONS = 2000
 INSTRUCTIONS = (
@@ -102,6 +109,9 @@ class Door:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one HTTP request whose principal is known."""
+        user = scope["state"]["principal"].user
+        # By this the SDK knows whose a session is; it answers 404 to everybody else.
+        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=user, scopes=[]))
         await self._manager.handle_request(scope, receive, send)
 
     async def _list_tools(
@@ -111,11 +121,10 @@ class Door:
         names = sorted(every)
         after = params.cursor if params else None
         left = [name for name in names if after is None or name > after]
-        page = left[: mcp_tools.PAGE]
-        tools = [mcp_tools.listed(name, *every[name]) for name in page]
+        tools = mcp_tools.page(mcp_tools.listed(name, *every[name]) for name in left)
         return ListToolsResult(
             tools=tools if after is not None else [*mcp_tools.OWN, *tools],
-            next_cursor=page[-1] if len(left) > len(page) else None,
+            next_cursor=tools[-1].name if len(left) > len(tools) else None,
         )
 
     async def _call_tool(
@@ -146,12 +155,12 @@ class Door:
         body = {"type": MCP_CALL, "host": host, "input": {"tool": tool, "arguments": given}}
         if isinstance(named, str):
             body["id"] = named
-        request = domain.parse_task(msgspec.json.encode(body))
+        request = _task(body)
         desk, user = self._parts.desk, principal.user
         trace = telemetry.trace.get() or ""
         task = (await desk.submit(user, request, "mcp", trace)).task
         if _declares_tasks(ctx):
-            return mcp_tasks.handle(await self._view(user, task))
+            return mcp_tasks.handle(await self._view(user, task), time.time())
         try:
             view = await self._until_over(ctx, user, task)
         except asyncio.CancelledError:
@@ -203,7 +212,7 @@ class Door:
 
     async def _submit(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.pop("wait_s", 0))
-        request = domain.parse_task(msgspec.json.encode(given))
+        request = _task(given)
         trace = telemetry.trace.get() or ""
         accepted = await self._parts.desk.submit(principal.user, request, "mcp", trace)
         return await self._shown(principal.user, accepted.task, wait_s)
@@ -219,6 +228,8 @@ class Door:
 
     async def _list_hosts(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wanted = given.get("task_type")
+        if not isinstance(wanted, str | None):
+            raise Rejected(Reason.BAD_REQUEST, "task_type: expected a text")
         found = await self._hosts(principal)
         serving = [host for host in found if domain.serves(host, wanted)]
         return mcp_tools.said([mcp_tools.host_summary(host) for host in serving])
@@ -226,10 +237,10 @@ class Door:
     async def _get_task(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
         view = await self._view(_principal(ctx).user, params.task_id)
         if not view.over:
-            return mcp_tasks.detailed(view, None)
+            return mcp_tasks.detailed(view, None, time.time())
         result = await self._answer(ctx, view)
         return mcp_tasks.detailed(
-            view, result.model_dump(by_alias=True, mode="json", exclude_none=True)
+            view, result.model_dump(by_alias=True, mode="json", exclude_none=True), time.time()
         )
 
     async def _cancel_task(self, ctx: Context, params: TaskParams) -> EmptyResult:
@@ -259,7 +270,7 @@ class Door:
     async def _view(self, user: str, task: str) -> TaskView:
         view = await self._parts.desk.view(user, task)
         if view is None:
-            raise MCPError(INVALID_PARAMS, f"there is no task {task[:80]}")
+            raise MCPError(INVALID_PARAMS, f"there is no task {task[:80]!r}")
         return view
 
     async def _shown(self, user: str, task: str, wait_s: float) -> CallToolResult:
@@ -319,14 +330,26 @@ def _base(ctx: Context) -> str:
 
 
 def _declares_tasks(ctx: Context) -> bool:
+    # Handles are of 2026-07-28. Some clients declare the extension in older sessions as well.
+    if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        return False
     capabilities = ctx.session.client_capabilities
     return mcp_tasks.TASKS in ((capabilities and capabilities.extensions) or {})
+
+
+def _task(given: dict[str, Any]) -> TaskBody:
+    """A task from a call's arguments. Raises Rejected."""
+    try:
+        body = msgspec.json.encode(given)
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise Rejected(Reason.BAD_REQUEST, f"not a task: {error}") from None
+    return domain.parse_task(body)
 
 
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MCPError(INVALID_PARAMS, "wait_s: expected a number of seconds")
-    return max(0.0, min(float(value), MOST_WAIT_S))
+    return float(max(0.0, min(value, MOST_WAIT_S)))
 
 
 def _stopping(task: str) -> MCPError:

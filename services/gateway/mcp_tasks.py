@@ -15,8 +15,12 @@ from pydantic.alias_generators import to_camel
 from contracts.status import Status, TaskView
 
 TASKS = "io.modelcontextprotocol/tasks"
-POLL_MS = 1000
-"""How often a client should ask."""
+SOONEST_POLL_MS = 250
+LATEST_POLL_MS = 10_000
+"""How often a client should ask: each time a quarter of the task's age.
+
+Asking every second, two long tasks alone would be over the usual limit of requests.
+"""
 _STATUS = {
     Status.SUCCEEDED: "completed",
     Status.CANCELLED: "cancelled",
@@ -35,14 +39,14 @@ class TaskParams(RequestParams):
     task_id: str
 
 
-def handle(view: TaskView) -> dict[str, Any]:
+def handle(view: TaskView, now: float) -> dict[str, Any]:
     """What `tools/call` answers in place of a result: the task, already on disk."""
-    return {"resultType": "task", **_fields(view)}
+    return {"resultType": "task", **_fields(view, now)}
 
 
-def detailed(view: TaskView, result: dict[str, Any] | None) -> dict[str, Any]:
+def detailed(view: TaskView, result: dict[str, Any] | None, now: float) -> dict[str, Any]:
     """What `tasks/get` answers; `result` is the tool's answer, if the task is over."""
-    fields = {"resultType": "complete", **_fields(view)}
+    fields = {"resultType": "complete", **_fields(view, now)}
     match fields["status"]:
         case "completed":
             fields["result"] = result or {"content": []}
@@ -54,7 +58,7 @@ def detailed(view: TaskView, result: dict[str, Any] | None) -> dict[str, Any]:
     return fields
 
 
-def _fields(view: TaskView) -> dict[str, Any]:
+def _fields(view: TaskView, now: float) -> dict[str, Any]:
     return {
         "taskId": view.id,
         "status": _STATUS.get(view.status, "working"),
@@ -63,8 +67,12 @@ def _fields(view: TaskView) -> dict[str, Any]:
         "lastUpdatedAt": _time(view.updated_at),
         # The log forgets nothing.
         "ttlMs": None,
-        "pollIntervalMs": POLL_MS,
+        "pollIntervalMs": _poll_ms(now - view.created_at),
     }
+
+
+def _poll_ms(age_s: float) -> int:
+    return int(min(LATEST_POLL_MS, max(SOONEST_POLL_MS, age_s * 1000 / 4)))
 
 
 def _message(view: TaskView) -> str:

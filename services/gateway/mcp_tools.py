@@ -20,8 +20,8 @@ from services.gateway.projection import HostView
 SEPARATOR = "__"
 LONGEST_NAME = 128
 """Characters of a tool's name; a tool whose name would be longer is not offered."""
-PAGE = 200
-"""Tools in one answer to `tools/list`."""
+PAGE_BYTES = 512 * 1024
+"""Of one answer to `tools/list`: many clients never ask for a second page, none takes any size."""
 USABLE = frozenset({hosts.HealthStatus.HEALTHY, hosts.HealthStatus.WARNING})
 _ANY: dict[str, Any] = {"type": "object"}
 _TASK_ID = {"type": "string", "description": "The task's id, as submit_task returned it."}
@@ -127,6 +127,18 @@ def listed(name: str, host: Host, tool: hosts.Tool) -> Tool:
         input_schema=tool.input_schema or _ANY,
         annotations=ToolAnnotations(read_only_hint=tool.read_only, idempotent_hint=tool.idempotent),
     )
+
+
+def page(tools: Iterable[Tool]) -> list[Tool]:
+    """As many of the tools as fit into one answer, and at least one of them."""
+    taken: list[Tool] = []
+    size = 0
+    for tool in tools:
+        size += len(tool.model_dump_json(by_alias=True, exclude_none=True).encode())
+        if taken and size > PAGE_BYTES:
+            break
+        taken.append(tool)
+    return taken
 
 
 def host_summary(host: HostView) -> dict[str, Any]:

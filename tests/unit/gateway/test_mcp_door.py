@@ -341,7 +341,7 @@ async def test_nobody_enters_without_a_token(gateway: World) -> None:
     async with gateway.http("wrong") as client:
         answer = await client.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     assert answer.json()["error"]["reason"] == "unauthorized"
 
 

@@ -1,0 +1,95 @@
+"""What all of HTTP has in common: web pages of other origins, HEAD, who is never told to wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contracts.result import inline
+from services.bus import Bus
+from services.gateway.settings import Settings
+from tests.support import facts
+from tests.unit.gateway.world import TASK, World, error_of, world
+
+PAGE = "http://localhost:3000"
+ASK = {
+    "origin": PAGE,
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization",
+}
+ALLOWED = {"access-control-allow-origin": PAGE, "access-control-allow-credentials": "true"}
+
+
+def about_origins(answer: httpx.Response) -> dict[str, str]:
+    return {k: v for k, v in answer.headers.items() if k.startswith("access-control-allow")}
+
+
+@pytest.mark.parametrize("path", ["/api/tasks", "/mcp", "/api/events", "/nothing"])
+async def test_a_browser_asks_first_for_an_allowed_page(gateway: World, path: str) -> None:
+    async with gateway.http(None) as client:
+        good = await client.options(path, headers=ASK)
+        assert (good.status_code, good.content) == (204, b"")
+        found = about_origins(good)
+        assert ALLOWED.items() <= found.items()
+        assert {"GET", "HEAD", "DELETE"} <= set(found["access-control-allow-methods"].split(", "))
+        names = found["access-control-allow-headers"].lower().split(", ")
+        assert {"authorization", "range", "if-none-match", "mcp-session-id"} <= set(names)
+        bad = await client.options(path, headers=ASK | {"origin": "http://evil.example"})
+        assert about_origins(bad) == {}
+
+
+async def test_answers_say_which_page_may_read_them(gateway: World) -> None:
+    async with gateway.http() as client:
+        good = await client.get("/api/tasks", headers={"origin": PAGE})
+        assert about_origins(good) == ALLOWED
+        shown = good.headers["access-control-expose-headers"].lower().split(", ")
+        assert {"etag", "retry-after", "content-range", "x-request-id"} <= set(shown)
+        for headers in ({"origin": "http://evil.example"}, {}):
+            other = await client.get("/api/tasks", headers=headers)
+            assert about_origins(other) == {}
+            assert "origin" in other.headers["vary"].lower()
+        failed = await client.get("/api/tasks/none", headers={"origin": PAGE})
+        assert about_origins(failed) == ALLOWED
+
+
+async def test_over_the_limit_browsers_and_watchers_are_answered(tmp_path: Path, bus: Bus) -> None:
+    strict = Settings(port=0, rate_limit_requests=2, allowed_origins=(PAGE,))
+    async with world(tmp_path, bus, strict) as gateway, gateway.http(None) as client:
+        for _ in range(3):
+            over = await client.get("/", headers={"origin": PAGE})
+        assert error_of(over).reason == "rate_limited"
+        assert about_origins(over) == ALLOWED
+        assert (await client.options("/api/tasks", headers=ASK)).status_code == 204
+        assert (await client.get("/api/health")).status_code == 200
+        assert (await client.get("/.well-known/jwks.json")).status_code == 200
+        assert (await client.get("/")).status_code == 429
+
+
+async def test_head_is_get_without_the_body(gateway: World) -> None:
+    done = facts.done("alice", "t1", result=inline(b'{"x":1}'))
+    await gateway.append(facts.created("alice", "t1"), done)
+    await gateway.settled()
+    async with gateway.http() as client:
+        for path in ("/", "/api/tasks/t1", "/api/docs"):
+            head, whole = await client.head(path), await client.get(path)
+            assert (head.status_code, head.content) == (200, b"")
+            kept = ("content-type", "etag", "content-security-policy")
+            assert [head.headers.get(k) for k in kept] == [whole.headers.get(k) for k in kept]
+        endless = await client.head("/api/events")
+        assert endless.headers["content-type"].startswith("text/event-stream")
+        assert (await client.head("/api/tasks/none")).status_code == 404
+        assert (await client.head("/api/tasks/t1/cancel")).status_code == 405
+        assert (await client.post("/api/tasks", json=TASK)).status_code == 201, "it still works"
+
+
+async def test_a_bad_token_is_told_apart_from_none(gateway: World) -> None:
+    for path in ("/api/tasks", "/mcp"):
+        async with gateway.http(None) as client:
+            none = await client.post(path)
+            bad = await client.post(path, headers={"authorization": "Bearer made-up"})
+        assert "send `Authorization" in error_of(none).message
+        assert none.headers["www-authenticate"] == "Bearer"
+        assert error_of(bad).message == "unknown or expired token"
+        assert bad.headers["www-authenticate"] == 'Bearer error="invalid_token"'
