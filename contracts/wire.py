@@ -77,6 +77,18 @@ class MetricsPage(msgspec.Struct, frozen=True):
     """Prometheus exposition format."""
 
 
+class ServiceHealth(msgspec.Struct, frozen=True):
+    """Answer to `cmd.<service>.health`: one process of a service."""
+
+    instance: str
+    position: int | None = None
+    """Last sequence of the log that it has applied; none: it is still starting."""
+    whole: bool = False
+    """Whether it applies every fact; else only those that concern it."""
+    active: bool | None = None
+    """Whether it decides, where only one of a kind does."""
+
+
 class HostWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`cmd.registry.add` and `cmd.registry.update`: a host by command."""
 
@@ -306,7 +318,7 @@ class ErrorFrame(msgspec.Struct, frozen=True, tag_field="op", tag="error", omit_
 ServerFrame: TypeAlias = Hello | Ack | Events | CaughtUp | ProgressFrame | ErrorFrame
 
 
-class HttpError(msgspec.Struct, frozen=True, omit_defaults=True):
+class HttpError(msgspec.Struct, frozen=True):
     """The `error` of a failed HTTP answer."""
 
     code: int

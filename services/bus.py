@@ -20,9 +20,9 @@ from nats.aio.subscription import Subscription
 from nats.micro.service import Service
 
 from contracts.subjects import command
-from services import telemetry
+from services import bus_connect, bus_tls, telemetry
 from services.bus_client import DirectClient
-from services.bus_connect import FIRST_DELAY, next_server, put_down, read_credentials, shown
+from services.bus_connect import put_down, read_credentials, shown
 from services.bus_errors import (
     BusError,
     BusTimeout,
@@ -36,6 +36,7 @@ from services.bus_errors import (
 from services.bus_serve import MAX_IN_FLIGHT, Handler, endpoint, payload_of
 from services.bus_trouble import Troubles
 from services.nats_config import JS_API, Credentials
+from services.tls import NOTHING, ClientFiles
 
 __all__ = [
     "MAX_IN_FLIGHT",
@@ -68,9 +69,11 @@ class Bus:
     publish_errors = (BusError, nats.errors.Error, OSError)
     """What sending on `nc` itself can raise when the connection is in trouble."""
 
-    def __init__(self, nc: DirectClient, where: str, credentials: Credentials | None) -> None:
+    def __init__(
+        self, url: str, credentials: Credentials | None, tls: ClientFiles = NOTHING
+    ) -> None:
         """Use `Bus.connect`."""
-        self.nc = nc
+        self.nc = DirectClient(tls)
         """For `services/log*.py` only."""
         self.api = credentials.api if credentials is not None else JS_API
         """Prefix of the JetStream API's subjects for this user."""
@@ -80,12 +83,13 @@ class Bus:
         """Called with the refused subject, in lower case as nats-py reports it."""
         self.closed = asyncio.Event()
         """Set when the connection is gone for good: by `close`, or by an error of the protocol."""
-        self._where = where
+        self._where = ",".join(shown(part) for part in url.split(","))
+        self._tls = tls
         self._up = asyncio.Event()
         self._troubles = Troubles()
         self._services: list[Service] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._refused: asyncio.Future[None] | None = None
+        self._refused: asyncio.Future[str] | None = None
         self._last_error = ""
         self._closing = False
 
@@ -98,30 +102,21 @@ class Bus:
         credentials: Credentials | None = None,
         inbox_prefix: str = "_INBOX",
         wait: float = 10.0,
+        tls: ClientFiles = NOTHING,
     ) -> Bus:
         """Connect, waiting up to `wait` seconds for a server that isn't up yet.
 
-        Raises ConnectFailed at once if the server refuses the credentials, and after `wait` if
-        nobody answers. `url` may name several servers, joined by commas.
+        Raises ConnectFailed at once if the server refuses the credentials or TLS can't be had, and
+        after `wait` if nobody answers. `url` may name several servers, joined by commas.
         """
-        bus = cls(DirectClient(), ",".join(shown(part) for part in url.split(",")), credentials)
-        options: dict[str, Any] = {
-            "servers": [part.strip() for part in url.split(",")],
-            "name": name,
-            "inbox_prefix": inbox_prefix,
-            "max_reconnect_attempts": -1,
-            "reconnect_time_wait": FIRST_DELAY,
-            "reconnect_to_server_handler": next_server,
-            # A peer that is there but silent (stopped, cable pulled) is given up after 10 s.
-            "ping_interval": 5,
-            "max_outstanding_pings": 2,
+        bus = cls(url, credentials, tls)
+        options = bus_connect.options(url, name, inbox_prefix, credentials, tls)
+        options |= {
             "error_cb": bus._on_error,
             "reconnected_cb": bus._on_reconnected,
             "disconnected_cb": bus._on_disconnected,
             "closed_cb": bus._on_closed,
         }
-        if credentials is not None:
-            options |= {"user": credentials.user, "password": credentials.password}
         await bus._first_connection(options, wait)
         return bus
 
@@ -320,9 +315,7 @@ class Bus:
             if connecting.done():
                 self._last_error = f"Last error: {connecting.exception()}."
             if self._refused.done():
-                raise ConnectFailed(
-                    f"NATS at {self._where} refuses these credentials. Check the credentials file."
-                )
+                raise ConnectFailed(f"NATS at {self._where} {self._refused.result()}")
             raise ConnectFailed(
                 f"No NATS server answers at {self._where} within {wait:g} s. {self._last_error}"
                 " Start it with `metamcp up`, or check the address."
@@ -340,11 +333,17 @@ class Bus:
             return
         self._last_error = f"Last error: {text or repr(error)}."
         if "authorization violation" in text.lower():
-            if self._refused is not None and not self._refused.done():
-                self._refused.set_result(None)
+            self._refuse("refuses these credentials. Check the credentials file.")
             log.error("bus_credentials_refused", server=self._where)
+        elif said := bus_tls.refusal(error, self._tls):
+            self._refuse(said)
+            log.error("bus_tls_failed", server=self._where, error=said)
         elif not isinstance(error, OSError | nats.errors.UnexpectedEOF):
             log.warning("bus_error", error=repr(error))
+
+    def _refuse(self, why: str) -> None:
+        if self._refused is not None and not self._refused.done():
+            self._refused.set_result(why)
 
     def _on_denied(self, subject: str) -> None:
         if self._troubles.deny(subject):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 
 import nats.errors
@@ -12,7 +13,7 @@ from nats.micro.request import Request
 
 from contracts.errors import Rejected
 from services.bus import Bus
-from services.bus_errors import BusError, BusTimeout, NoResponders
+from services.bus_errors import BusError, BusTimeout, NoResponders, translated
 from services.bus_serve import Handler, endpoint, payload_of
 
 AskAll = Callable[[str, bytes], Awaitable[list[bytes]]]
@@ -40,35 +41,47 @@ async def answer_all(bus: Bus, subject: str, handler: Handler) -> None:
 
 
 async def ask_all(
-    bus: Bus, subject: str, payload: bytes = b"", *, most: int = MOST_ANSWERS
+    bus: Bus,
+    subject: str,
+    payload: bytes = b"",
+    *,
+    most: int = MOST_ANSWERS,
+    within_s: float = math.inf,
 ) -> list[bytes]:
-    """Return the answers of all who have one, but no more than `most`.
+    """Return the answers of all who have one within this time, but no more than `most`.
 
     Raises NoResponders, BusTimeout, PermissionDenied, Disconnected; and if there is no answer but
     refusals, the first of them as Rejected or RequestFailed.
     """
     came: asyncio.Queue[Msg] = asyncio.Queue(most)
 
-    def take(message: Msg) -> None:
+    async def take(message: Msg) -> None:
         with contextlib.suppress(asyncio.QueueFull):
             came.put_nowait(message)
 
     inbox = bus.nc.new_inbox()
-    subscription = await bus.subscribe(inbox, take)
+    with translated(inbox):
+        # Without the round trip of `Bus.subscribe`: the server sees this before the question.
+        subscription = await bus.nc.subscribe(inbox, cb=take)
     try:
         await bus.publish(subject, payload, reply=inbox)
-        return await _gathered(subject, came, most)
+        return await _gathered(subject, came, most, within_s)
     finally:
         with contextlib.suppress(nats.errors.Error):
             await subscription.unsubscribe()
 
 
-async def _gathered(subject: str, came: asyncio.Queue[Msg], most: int) -> list[bytes]:
+async def _gathered(
+    subject: str, came: asyncio.Queue[Msg], most: int, within_s: float
+) -> list[bytes]:
+    clock = asyncio.get_running_loop().time
+    end = clock() + within_s
     found: list[bytes] = []
     refusals: list[Exception] = []
     while len(found) + len(refusals) < most:
         try:
-            async with asyncio.timeout(QUIET_S if found or refusals else FIRST_S):
+            patience_s = QUIET_S if found or refusals else FIRST_S
+            async with asyncio.timeout(min(patience_s, end - clock())):
                 message = await came.get()
         except TimeoutError:
             break

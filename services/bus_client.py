@@ -6,11 +6,15 @@ loses the order between two subscriptions.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.subscription import Subscription
+
+from services import bus_tls
+from services.tls import NOTHING, ClientFiles
 
 _LINE = len("NATS/1.0")
 
@@ -58,6 +62,27 @@ Handler = Callable[[Message], None]
 
 class DirectClient(Client):
     """A nats-py client whose direct subscriptions keep the order of the socket."""
+
+    def __init__(self, tls: ClientFiles = NOTHING) -> None:
+        super().__init__()
+        self._tls = tls
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if s.uri.scheme in ("ws", "wss"):
+            await super()._connect_to_server(s)
+            return
+        # nats-py's own words, but for the transport.
+        s.last_attempt = time.monotonic()
+        if not self._transport:
+            self._transport = bus_tls.Transport()  # type: ignore[no-untyped-call]
+        limit_s = self.options["connect_timeout"]
+        await self._transport.connect(s.uri, DEFAULT_BUFFER_SIZE, limit_s)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        # Called between the server's greeting and our CONNECT with the password.
+        if initial_connection and self._current_server is not None:
+            bus_tls.settle(info, self._current_server.uri, self._tls)
+        await super()._process_info(info, initial_connection)
 
     async def subscribe_direct(self, subject: str, handler: Handler) -> Subscription:
         """Subscribe; `handler` runs inside the read loop: it must be quick and must not raise."""

@@ -14,6 +14,7 @@ from nats.aio.client import Server
 from services import telemetry
 from services.bus_errors import ConnectFailed
 from services.nats_config import Credentials
+from services.tls import ClientFiles, TlsError
 
 FIRST_DELAY, LAST_DELAY = 0.05, 1.0
 """Seconds between attempts to connect again: doubling from the first to the last."""
@@ -27,6 +28,31 @@ def read_credentials(path: Path) -> Credentials:
         return msgspec.json.decode(path.read_bytes(), type=Credentials)
     except (OSError, msgspec.DecodeError) as error:
         raise ConnectFailed(f"Can't read NATS credentials from {path}: {error}") from error
+
+
+def options(
+    url: str, name: str, inbox_prefix: str, credentials: Credentials | None, tls: ClientFiles
+) -> dict[str, Any]:
+    """How nats-py is to connect, without the callbacks. Raises ConnectFailed."""
+    found: dict[str, Any] = {
+        "servers": [part.strip() for part in url.split(",")],
+        "name": name,
+        "inbox_prefix": inbox_prefix,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": FIRST_DELAY,
+        "reconnect_to_server_handler": next_server,
+        # A peer that is there but silent (stopped, cable pulled) is given up after 10 s.
+        "ping_interval": 5,
+        "max_outstanding_pings": 2,
+    }
+    if credentials is not None:
+        found |= {"user": credentials.user, "password": credentials.password}
+    if tls.given:
+        try:
+            found["tls"] = tls.context()
+        except TlsError as error:
+            raise ConnectFailed(f"TLS to NATS can't be used: {error}.") from None
+    return found
 
 
 def next_server(servers: list[Server], info: dict[str, Any]) -> tuple[Server, float]:

@@ -41,7 +41,7 @@ from services.settings import SettingsError
 PACKAGE = "metamcp-orchestrator"
 EPILOGUE = (
     "Exit codes: 0 done, 1 it failed, 2 usage, 3 can't be reached, 4 not found or refused,"
-    " 130 Ctrl-C. Every command has --json, --url and --data."
+    " 130 Ctrl-C. Every command has --json, --url, --ca and --data."
 )
 
 

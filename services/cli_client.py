@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
@@ -33,7 +33,11 @@ from contracts.wire import (
     ServerFrame,
     Subscribe,
 )
-from services.cli_common import CliError, Exit, Options
+from services import tls
+from services.cli_common import CliError, Exit
+from services.cli_target import Target, find_target
+
+__all__ = ["Api", "Item", "Note", "Scope", "Stream", "Target", "find_target", "record"]
 
 REQUEST_S = 60.0
 _FRAME_BYTES = 16 * 1024 * 1024
@@ -48,79 +52,6 @@ Scope = Literal["tasks", "task", "hosts", "all"]
 Note = Callable[[str], object]
 
 
-class Target(msgspec.Struct, frozen=True):
-    """Where the gateway is, and the token it is shown."""
-
-    url: str
-    token: str
-
-    @property
-    def stream(self) -> str:
-        """Address of the websocket."""
-        return "ws" + self.url.removeprefix("http") + "/api/stream"
-
-    @property
-    def here(self) -> bool:
-        """On this machine, so that no proxy is asked."""
-        return httpx.URL(self.url).host in ("localhost", "127.0.0.1", "::1")
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What says who is asking."""
-        return {"Authorization": f"Bearer {self.token}"}
-
-
-def find_target(options: Options) -> Target:
-    """Find the gateway and the token: options, settings, then the data folder.
-
-    Raises CliError that says how to name them.
-    """
-    url = options.url or options.settings.url or _url_of(options.folder)
-    url = _checked(url)
-    token = options.settings.token or _token_of(options.folder)
-    return Target(url, token)
-
-
-def _checked(url: str) -> str:
-    """An http(s) URL without a slash at its end; HOST:PORT is short for one."""
-    full = f"http://{url}" if "://" not in url and ":" in url else url
-    try:
-        parsed = httpx.URL(full)
-        good = parsed.scheme in ("http", "https") and parsed.host and (parsed.port or 1) < 65536
-    except httpx.InvalidURL:
-        good = False
-    if not good or not full.isprintable() or " " in full:
-        raise CliError(
-            Exit.USAGE,
-            f"{url!r} is no http or https URL.",
-            "Write --url or METAMCP_URL like http://127.0.0.1:8080",
-        )
-    return full.rstrip("/")
-
-
-def _url_of(folder: Path) -> str:
-    with contextlib.suppress(OSError, msgspec.DecodeError, KeyError):
-        found = msgspec.json.decode((folder / "gateway.json").read_bytes(), type=dict[str, Any])
-        return str(found["url"])
-    raise CliError(
-        Exit.UNREACHABLE,
-        f"Nothing runs in the data folder {folder}.",
-        "Start it with `metamcp up`, or name a gateway with --url or METAMCP_URL.",
-    )
-
-
-def _token_of(folder: Path) -> str:
-    path = folder / "credentials" / "token"
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise CliError(
-            Exit.REFUSED,
-            f"There is no token: {path} can't be read ({error.strerror}).",
-            "Set METAMCP_TOKEN, or name the data folder with --data.",
-        ) from None
-
-
 class Api:
     """Requests to one gateway. Use as an async context manager."""
 
@@ -132,6 +63,7 @@ class Api:
             headers=target.headers,
             timeout=within_s,
             trust_env=not target.here,
+            verify=target.trust or True,
         )
 
     async def __aenter__(self) -> Api:
@@ -227,11 +159,21 @@ class Api:
 def unreachable(url: str, error: BaseException) -> CliError:
     """The error of a gateway that does not answer."""
     why = str(error) or type(error).__name__
-    return CliError(
-        Exit.UNREACHABLE,
-        f"The gateway at {url} can't be reached: {why}",
-        "Is `metamcp up` running? Another address: --url or METAMCP_URL.",
-    )
+    return CliError(Exit.UNREACHABLE, f"The gateway at {url} can't be reached: {why}", _way(error))
+
+
+def _way(error: BaseException) -> str:
+    """What to do so that it is reached."""
+    failure = tls.failure(error)
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        if tls.is_other_name(failure):
+            return "Call it by a name that stands in its certificate: --url or METAMCP_URL."
+        return "If its CA is your own, name the CA's certificate: --ca or METAMCP_CLI_CA."
+    if failure is not None:
+        return "Does it speak TLS there? Without TLS its address begins with http://"
+    if isinstance(error, httpx.RemoteProtocolError):
+        return "Does it speak TLS there? With TLS its address begins with https://"
+    return "Is `metamcp up` running? Another address: --url or METAMCP_URL."
 
 
 def _present(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -331,6 +273,7 @@ class Stream:
             additional_headers=self._target.headers,
             subprotocols=[Subprotocol(PROTOCOL)],
             max_size=_FRAME_BYTES,
+            ssl=self._target.trust,
             proxy=None if self._target.here else True,
         )
 

@@ -65,6 +65,9 @@ class Options:
     """Address of the gateway; else METAMCP_URL, else the one running in the data folder."""
     data: Path | None = None
     """Data folder; else METAMCP_DATA, else ./.metamcp."""
+    ca: Path | None = None
+    """File (PEM) with the CA of the gateway's certificate; else METAMCP_CLI_CA, else the system's
+    CAs. That of the data folder needs none."""
     json: Annotated[bool, Parameter(name="--json")] = False
     """Print JSON for programs."""
 

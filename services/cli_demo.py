@@ -73,7 +73,7 @@ async def _demo(file: Path, keep: Path | None, out: Out) -> int:
         plan = up.Plan(data=folder, settings=settings, port=0, variables=variables)
         step("starting nats-server and the five services")
         async with up.start(plan, step) as running:
-            target = Target(running.url, running.token)
+            target = Target(running.url, running.token, running.trust)
             watching = asyncio.create_task(running.wait())
             working = asyncio.create_task(_work(running, target, file, out, step))
             try:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +117,29 @@ async def _gateway(target: Target, missing: set[str]) -> list[Finding]:
     detail = f"{target.url} is ready, {executors} executors, {lag} facts behind the log"
     return [
         Finding("gateway", "ok", detail),
+        *_services(health.get("services", ())),
         *(_host(host, missing) for host in hosts),
         linked(accounts),
     ]
+
+
+def _services(found: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Each service with its processes; a gateway of an older version tells of none."""
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found:
+        by_name.setdefault(one["service"], []).append(one)
+    for name, processes in by_name.items():
+        there = [one for one in processes if one["up"]]
+        idle = bool(there) and all(one["active"] is False for one in there)
+        detail = "; ".join(_process(one) for one in there) or "none answers"
+        hint = f"See the log file of the {name}, and start it again if it does not answer."
+        yield Finding(f"service {name}", _state(bool(there) and not idle), detail, hint)
+
+
+def _process(one: Mapping[str, Any]) -> str:
+    standing = {True: " is active", False: " stands by"}.get(one["active"], " answers")
+    lag = "" if one["lag"] is None else f", {one['lag']} facts behind the log"
+    return f"{one['instance']}{standing}{lag}"
 
 
 async def _accounts(api: Api) -> Any:

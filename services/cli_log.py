@@ -43,7 +43,8 @@ async def open_log(options: Options, nats: str | None = None) -> AsyncIterator[N
     Raises what connecting and `NatsLog.open` raise.
     """
     url, folder = where(options, nats)
-    bus = await up.connect(url, AUDITOR, folder, name="metamcp-cli")
+    tls = options.common.nats_tls
+    bus = await up.connect(url, AUDITOR, folder, name="metamcp-cli", tls=tls)
     try:
         async with await NatsLog.open(bus) as log:
             yield log

@@ -212,9 +212,10 @@ def provision(
     credentials_dir
         Folder with operator.json; without it no credentials are sent.
     """
-    url = nats or options.common.nats_url
+    common = options.common
+    url = nats or common.nats_url
     if credentials_dir is not None and not (credentials_dir / f"{OPERATOR}.json").is_file():
         raise CliError(Exit.USAGE, f"There is no {OPERATOR}.json in {credentials_dir}.")
-    run(up.provision(url, credentials_dir))
+    run(up.provision(url, credentials_dir, common.nats_tls))
     options.out.show({"provisioned": url}, Text(f"streams and buckets are ready on {url}"))
     return Exit.OK

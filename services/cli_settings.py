@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -18,5 +19,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str | None,
         msgspec.Meta(
             description="Bearer token; `METAMCP_TOKEN` is a short form.", extra={"secret": True}
+        ),
+    ] = None
+    ca: Annotated[
+        Path | None,
+        msgspec.Meta(
+            description="File (PEM) with the CA that signed the certificate of a gateway that is"
+            " named; without one, the system's CAs are believed."
         ),
     ] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from services import metrics
+from services import health, metrics
 from services.bus import Bus, read_credentials
 from services.log_nats import NatsLog
 from services.nats_config import inbox_prefix
@@ -22,8 +22,8 @@ class Joined(NamedTuple):
 async def join(process: Process, common: Common) -> Joined:
     """Connect as this service and open the log.
 
-    From then on it answers with what it measures. Credentials are those of the settings, else
-    `<data>/credentials/<service>.json` if it exists.
+    From then on it answers how it is and what it measures. Credentials are those of the settings,
+    else `<data>/credentials/<service>.json` if it exists.
     The process fails when the connection is gone for good or the log's writer has broken, so that
     it is started again. Raises ConnectFailed, LogMismatch, LogUnavailable.
     """
@@ -34,6 +34,7 @@ async def join(process: Process, common: Common) -> Joined:
         name=process.instance,
         credentials=read_credentials(path) if known else None,
         inbox_prefix=inbox_prefix(process.service),
+        tls=common.nats_tls,
     )
     process.on_drain(bus.close)
     log = await NatsLog.open(bus)
@@ -41,4 +42,5 @@ async def join(process: Process, common: Common) -> Joined:
     process.spawn("bus", bus.lost())
     process.spawn("log", log.broken())
     await metrics.answer(bus, process)
+    await health.answer(bus, process)
     return Joined(bus, log)

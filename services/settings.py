@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from services.settings_sources import Found, SettingsError, env_name, gather
+from services.tls import ClientFiles
 
 __all__ = ["SECTION_NAMES", "Common", "Field", "SettingsError", "fields", "load", "load_all"]
 
@@ -35,6 +36,23 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     credentials: Annotated[
         Path | None,
         msgspec.Meta(description="JSON file with this service's NATS `user` and `password`."),
+    ] = None
+    nats_ca: Annotated[
+        Path | None,
+        msgspec.Meta(
+            description="File (PEM) with the CA that signed the NATS server's certificate; without"
+            " one, the system's CAs are believed."
+        ),
+    ] = None
+    nats_tls_cert: Annotated[
+        Path | None,
+        msgspec.Meta(
+            description="File (PEM) with this client's certificate, where the NATS server wants one"
+            " (mutual TLS)."
+        ),
+    ] = None
+    nats_tls_key: Annotated[
+        Path | None, msgspec.Meta(description="File (PEM) with that certificate's key.")
     ] = None
     instance: Annotated[
         Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None,
@@ -91,6 +109,16 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             " for `owner-space`."
         ),
     ] = "https://{subdomain}.hf.space"
+
+    def __post_init__(self) -> None:
+        """Refuse half a pair."""
+        if (self.nats_tls_cert is None) != (self.nats_tls_key is None):
+            raise ValueError("nats_tls_cert and nats_tls_key are set together, or neither is")
+
+    @property
+    def nats_tls(self) -> ClientFiles:
+        """The files for TLS to NATS."""
+        return ClientFiles(self.nats_ca, self.nats_tls_cert, self.nats_tls_key)
 
 
 class Field(msgspec.Struct, frozen=True):

@@ -279,6 +279,6 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 async def provision(bus: Bus) -> None:
     """Create or update the buckets; the operator's right alone. Raises StoreError."""
     credentials = (store_kv.bucket_config(name) for name in CREDENTIAL_BUCKETS.values())
-    shared = (store_kv.tokens_config(), store_kv.limits_config())
+    shared = (store_kv.tokens_config(), store_kv.limits_config(), store_kv.tickets_config())
     for config in (bucket_config(), store_lease.bucket_config(), *credentials, *shared):
         await ensure_stream(bus, config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from contracts.ids import check_token
-from contracts.subjects import LIMITS_BUCKET, TOKENS_BUCKET
+from contracts.subjects import LIMITS_BUCKET, TICKETS_BUCKET, TOKENS_BUCKET
 from services.bus import Bus
 from services.store_stream import ALWAYS, Stored, StoreError, Stream
 
@@ -130,12 +130,17 @@ def tokens_config() -> dict[str, Any]:
 def limits_config() -> dict[str, Any]:
     """The bucket of request counts, which are worth nothing a minute later: nobody waits for the
     disk. In memory it would be missing after the server's next start, stream and all."""
+    return _short_lived(LIMITS_BUCKET, 64 * MIB)
+
+
+def tickets_config() -> dict[str, Any]:
+    """The bucket of one-time tickets, which are good for half a minute."""
+    return _short_lived(TICKETS_BUCKET, 16 * MIB)
+
+
+def _short_lived(name: str, most: int) -> dict[str, Any]:
     return bucket_config(
-        LIMITS_BUCKET,
-        allow_msg_ttl=True,
-        persist_mode="async",
-        discard="old",
-        max_bytes=64 * MIB,
+        name, allow_msg_ttl=True, persist_mode="async", discard="old", max_bytes=most
     )
 
 

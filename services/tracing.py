@@ -189,10 +189,10 @@ def received(
 
 def current() -> str:
     """The `traceparent` of the work at hand; empty if there is none."""
-    if _state.tracer is not None:
-        span = trace.get_current_span()
-        if span.get_span_context().is_valid:
-            return _text(span)
+    span = trace.get_current_span()
+    if span.get_span_context().is_valid:
+        # Also without a collector: the MCP SDK takes over what its caller says.
+        return _text(span)
     return telemetry.trace.get() or ""
 
 

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ from services.embedded import Embedded
 from services.nats_config import OPERATOR, inbox_prefix
 from services.process import Fatal, Main, Process
 from services.settings import SERVICE_NAMES, Common, SettingsError, load
+from services.tls import NOTHING, ClientFiles, pinned
 from services.up_children import Child, ChildProcess, InProcess, Server
 from services.up_plan import (
     GATEWAY_FILE,
@@ -35,6 +37,7 @@ from services.up_plan import (
     log_folder,
     not_ready,
     port_is_free,
+    read_announced,
     read_gateway_url,
     read_state,
 )
@@ -77,6 +80,8 @@ class Running:
         self.token = token
         self.url = ""
         """The gateway's; known once it is ready."""
+        self.certificate = ""
+        """The one the gateway shows (PEM), known as its address is; none: no TLS."""
         self.failed = asyncio.Event()
         """Set when something crashed too often; `wait` raises why."""
         settings = plan.settings
@@ -91,6 +96,11 @@ class Running:
     def token_file(self) -> Path:
         """Where the local user's bearer token lies."""
         return self.data / TOKEN_FILE
+
+    @property
+    def trust(self) -> ssl.SSLContext | None:
+        """For clients of the gateway: its own certificate is believed."""
+        return pinned(self.certificate) if self.certificate else None
 
     @property
     def logs(self) -> Path:
@@ -172,20 +182,24 @@ class Running:
         """A restarted gateway listens where its clients know it, also on a free port."""
         for child in self._children:
             if child.name.startswith("gateway-") and isinstance(child, ChildProcess):
-                child.environ["METAMCP_GATEWAY_PORT"] = str(httpx.URL(self.url).port or 80)
+                default = 443 if self.certificate else 80
+                child.environ["METAMCP_GATEWAY_PORT"] = str(httpx.URL(self.url).port or default)
 
     async def _until_ready(self) -> None:
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-            while True:
-                with contextlib.suppress(OSError, httpx.HTTPError, msgspec.DecodeError):
-                    self.url = read_gateway_url(self.data)
+        while True:
+            with contextlib.suppress(OSError, httpx.HTTPError, msgspec.DecodeError):
+                found = read_announced(self.data)
+                self.url, self.certificate = found.url, found.certificate
+                # Without TLS no certificate is good: none is asked for.
+                trust = pinned(found.certificate)
+                async with httpx.AsyncClient(timeout=2.0, trust_env=False, verify=trust) as client:
                     answer = await client.get(f"{self.url}/api/health")
-                    wanted = self.plan.settings.executors
-                    missing = not_ready(answer.status_code, answer.content, wanted)
-                    if not missing:
-                        return
-                    self._missing = f": {missing}"
-                await asyncio.sleep(_POLL_S)
+                wanted = self.plan.settings.executors
+                missing = not_ready(answer.status_code, answer.content, wanted)
+                if not missing:
+                    return
+                self._missing = f": {missing}"
+            await asyncio.sleep(_POLL_S)
 
     def _logs_hint(self) -> str:
         return f"See the log files in {self.logs}."
@@ -201,10 +215,10 @@ async def start(plan: Plan, report: Report = _quiet) -> AsyncIterator[Running]:
     _check_hosts(plan, data)
     async with contextlib.AsyncExitStack() as stack:
         nats_url, server = await _nats(plan, data, stack)
-        _check_gateway_port(plan)
+        _check_gateway(plan)
         report(f"NATS at {nats_url}")
         folder = data / "credentials" if plan.nats is None else plan.credentials
-        await provision(nats_url, folder)
+        await provision(nats_url, folder, _common(plan, data).nats_tls)
         running = Running(plan, data, nats_url, _local_token(data))
         stack.enter_context(_state_file(running))
         stack.push_async_callback(running.close)
@@ -219,12 +233,12 @@ async def start(plan: Plan, report: Report = _quiet) -> AsyncIterator[Running]:
         yield running
 
 
-async def provision(nats_url: str, credentials: Path | None) -> None:
+async def provision(nats_url: str, credentials: Path | None, tls: ClientFiles = NOTHING) -> None:
     """Create or update streams, consumers and buckets, as the operator.
 
     `credentials` is the folder with `operator.json`; None: the server asks for none.
     """
-    bus = await connect(nats_url, OPERATOR, credentials, name="metamcp-provision")
+    bus = await connect(nats_url, OPERATOR, credentials, name="metamcp-provision", tls=tls)
     try:
         await log_nats.provision(bus)
         await store.provision(bus)
@@ -232,13 +246,20 @@ async def provision(nats_url: str, credentials: Path | None) -> None:
         await bus.close()
 
 
-async def connect(nats_url: str, role: str, credentials: Path | None, *, name: str) -> Bus:
+async def connect(
+    nats_url: str,
+    role: str,
+    credentials: Path | None,
+    *,
+    name: str,
+    tls: ClientFiles = NOTHING,
+) -> Bus:
     """Connect as one of the roles, with its file from the folder. Raises ConnectFailed."""
     if credentials is None:
-        return await Bus.connect(nats_url, name=name)
+        return await Bus.connect(nats_url, name=name, tls=tls)
     login = read_credentials(credentials / f"{role}.json")
     return await Bus.connect(
-        nats_url, name=name, credentials=login, inbox_prefix=inbox_prefix(login.user)
+        nats_url, name=name, credentials=login, inbox_prefix=inbox_prefix(login.user), tls=tls
     )
 
 
@@ -270,18 +291,24 @@ def _check_hosts(plan: Plan, data: Path) -> None:
     """Read the manifests before anything runs; a registry that can't would only crash again."""
     service = importlib.import_module("services.registry.service")
     settings = importlib.import_module("services.registry.settings").Settings
-    environ = environment(plan) | {"METAMCP_DATA": str(data)}
-    common = load(Common, "common", environ, cwd=Path.cwd())
+    own = load(settings, "registry", environment(plan), cwd=Path.cwd())
     try:
-        service.listed(common, load(settings, "registry", environ, cwd=Path.cwd()))
+        service.listed(_common(plan, data), own)
     except Fatal as error:
         raise SettingsError(error.message) from None
 
 
-def _check_gateway_port(plan: Plan) -> None:
+def _common(plan: Plan, data: Path) -> Common:
+    environ = environment(plan) | {"METAMCP_DATA": str(data)}
+    return load(Common, "common", environ, cwd=Path.cwd())
+
+
+def _check_gateway(plan: Plan) -> None:
     """Say at once what the gateway would only say by crashing."""
     settings = importlib.import_module("services.gateway.settings").Settings
     gateway = load(settings, "gateway", environment(plan), cwd=Path.cwd())
+    if gateway.tls_cert is not None:
+        importlib.import_module("services.gateway.listener").shown_certificate(gateway)
     if gateway.port and not port_is_free(gateway.host, gateway.port):
         raise Fatal(
             f"Port {gateway.port} on {gateway.host} is in use by another program.",

@@ -74,10 +74,22 @@ def read_state(data: Path) -> State | None:
     return state
 
 
+class Announced(msgspec.Struct, frozen=True):
+    """What a gateway writes into its data folder while it runs."""
+
+    url: str
+    certificate: str = ""
+    """The one it shows (PEM); none: it speaks plain HTTP."""
+
+
+def read_announced(data: Path) -> Announced:
+    """What the gateway of this data folder says. Raises OSError, msgspec.DecodeError."""
+    return msgspec.json.decode((data / GATEWAY_FILE).read_bytes(), type=Announced)
+
+
 def read_gateway_url(data: Path) -> str:
     """Where the gateway of this data folder listens. Raises OSError, msgspec.DecodeError."""
-    found = msgspec.json.decode((data / GATEWAY_FILE).read_bytes(), type=dict[str, Any])
-    return str(found["url"]) if "url" in found else ""
+    return read_announced(data).url
 
 
 def not_ready(status: int, body: bytes, executors: int = 1) -> str:

@@ -13,12 +13,12 @@ import nats
 
 async def main(url, who, task):
     nc = await nats.connect(url, user=who["user"], password=who["password"])
-    facts = await nc.subscribe(f"*.*.{task['id']}.>")  # an account sees its own tasks, no others
+    facts, mine = asyncio.Queue(), f"*.*.{task['id']}"  # an account sees its own tasks, no others
+    await asyncio.gather(*(nc.subscribe(subject, cb=facts.put) for subject in (mine, mine + ".>")))
     await nc.publish("task.created", json.dumps(task).encode())
-    async for message in facts.messages:
+    while not (message := await facts.get()).subject.startswith("job.done."):
         print(message.data.decode())
-        if message.subject.startswith("job.done."):
-            break
+    print(message.data.decode())
 
 
 url, who, task = sys.argv[1], json.loads(pathlib.Path(sys.argv[2]).read_text()), sys.argv[3]

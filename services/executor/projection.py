@@ -70,6 +70,11 @@ class Hosts:
         self._news = dict.fromkeys(self._hosts)
         return self
 
+    @property
+    def position(self) -> int:
+        """Sequence through which the hosts are known."""
+        return self._position
+
     async def run(self, log: Log) -> None:
         """Follow the log for ever."""
         await project(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contracts import subjects
 from contracts.host import Host, Noop
-from services import metrics, process, telemetry
+from services import health, metrics, process, telemetry
 from services.accounts import Accounts
 from services.bus_all import answer_all
 from services.executor import domain, workspace
@@ -62,6 +62,7 @@ async def serve(process_: process.Process, common: Common, settings: Settings) -
         hosts.on_known = warmer.add
     following = process_.spawn("executor-hosts", hosts.run(log_))
     process_.spawn("executor-beat", executor.beat())
+    health.show(process_, lambda: hosts.position)
     metrics.gauge(
         "metamcp_executor_busy", "Attempts that are here now.", process_, lambda: executor.busy
     )

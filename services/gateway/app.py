@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
@@ -18,15 +18,17 @@ from contracts import wire
 from contracts.errors import Reason
 from contracts.ids import is_token
 from contracts.wire import HttpError
-from services import metrics, tracing
+from services import metrics, telemetry, tracing
 from services.gateway import cors
-from services.gateway.http_errors import challenge, failure_body, mcp_failure_body
+from services.gateway.http_errors import RETRY_AFTER_S, challenge, failure_body, mcp_failure_body
 from services.gateway.http_parts import unauthorized
 from services.gateway.identity import Principal, bearer
 from services.gateway.limits import RateLimit
 from services.gateway.socket import StreamSocket
 from services.gateway.streams import Streams
+from services.gateway.tickets import PREFIX as TICKET
 from services.ids import new_id
+from services.store import StoreError
 
 STREAM = "/api/stream"
 EVENTS = "/api/events"
@@ -52,11 +54,42 @@ REQUESTS = Histogram(
     buckets=metrics.SECONDS,
 )
 
+
+class Refusal(NamedTuple):
+    """Why a request gets no further than here."""
+
+    status: int
+    reason: str
+    message: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+NO_HANDSHAKE = Refusal(
+    426,
+    "upgrade_required",
+    f"this is for websockets with the subprotocol {wire.PROTOCOL}; /api/events needs none",
+    ((b"upgrade", b"websocket"), (b"connection", b"upgrade")),
+)
+UNKNOWN = Refusal(
+    503,
+    Reason.UNAVAILABLE,
+    "whose this token is can't be looked up now: try again",
+    ((b"retry-after", b"%d" % RETRY_AFTER_S),),
+)
+ENCODED = Refusal(415, "unsupported_media_type", "send the body as it is, without Content-Encoding")
+FOREIGN = Refusal(
+    403,
+    Reason.FORBIDDEN,
+    "pages of this origin may not use this: see METAMCP_GATEWAY_ALLOWED_ORIGINS",
+)
+
 Scope = Any
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
-Whose = Callable[[str], Principal | None]
+Whose = Callable[[str], Awaitable[Principal | None]]
+
+log = telemetry.get_logger()
 
 
 class Gateway:
@@ -125,15 +158,29 @@ class Gateway:
     ) -> None:
         """Serve a request that is no browser's question before one."""
         state, path = scope["state"], scope["path"]
-        principal = state["principal"] = self._asking(scope, headers)
+        try:
+            principal = state["principal"] = await self._asking(scope, headers)
+        except StoreError as error:
+            log.warning("token_not_looked_up", error=str(error))
+            await _fail(scope, answer, UNKNOWN)
+            return
         state["refused"] = principal is None and "authorization" in headers
         waited = path not in UNLIMITED and self._limit.over(principal, scope.get("client"))
         if waited:
-            await _too_many(path, state["request_id"], waited, answer)
+            seconds = str(int(waited) + 1)
+            again = (b"retry-after", seconds.encode())
+            text = f"too many requests: wait {seconds} s"
+            await _fail(scope, answer, Refusal(429, Reason.RATE_LIMITED, text, (again,)))
+        elif path == STREAM:
+            await _fail(scope, answer, NO_HANDSHAKE)
+        elif headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+            await _fail(scope, answer, ENCODED)
         elif path in MCP_PATHS and self._is_foreign(headers):
-            await _foreign_page(scope, answer)
+            await _fail(scope, answer, FOREIGN)
         elif path in MCP_PATHS and principal is None:
-            await _unauthorized(scope, answer)
+            asked = (b"www-authenticate", challenge(state).encode())
+            refusal = Refusal(401, Reason.UNAUTHORIZED, unauthorized(state), (asked,))
+            await _fail(scope, answer, refusal)
         elif path in MCP_PATHS:
             await self._mcp(scope, receive, answer)
         elif scope["method"] == "HEAD":
@@ -146,12 +193,14 @@ class Gateway:
         origin = headers.get("origin")
         return origin is not None and origin not in self.origins
 
-    def _asking(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
-        if token := bearer(headers.get("authorization")):
-            return self._whose(token)
-        if scope["path"] == EVENTS and (ticket := _ticket(scope)):
-            return self._streams.authenticate(ticket)
-        return None
+    async def _asking(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
+        """Who asks. A ticket is good for streams alone. Raises StoreError: that isn't known now."""
+        token = bearer(headers.get("authorization"))
+        if token is None and scope["path"] in (STREAM, EVENTS):
+            token = _ticket(scope)
+        elif token is not None and token.startswith(TICKET) and scope["path"] != STREAM:
+            return None
+        return None if token is None else await self._whose(token)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
@@ -166,11 +215,25 @@ class Gateway:
             reason = f"ask for the subprotocol {wire.PROTOCOL}"
             await send({"type": "websocket.close", "code": BAD_SUBPROTOCOL, "reason": reason})
         else:
-            await receive()
-            await send({"type": "websocket.accept", "subprotocol": wire.PROTOCOL})
-            token = bearer(headers.get("authorization")) or _ticket(scope)
-            socket: StreamSocket = scope["state"]["socket"]
-            await self._streams.serve(socket, receive, token)
+            await self._stream(scope, headers, receive, send)
+
+    async def _stream(
+        self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send
+    ) -> None:
+        shown = bearer(headers.get("authorization")) or _ticket(scope)
+        try:
+            principal = await self._asking(scope, headers)
+        except StoreError as error:
+            log.warning("token_not_looked_up", error=str(error))
+            await _refuse(send, 503)
+            return
+        if wait := self._limit.over(principal, scope.get("client")):
+            await _refuse(send, 429, (b"retry-after", str(int(wait) + 1).encode()))
+            return
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": wire.PROTOCOL})
+        socket: StreamSocket = scope["state"]["socket"]
+        await self._streams.serve(socket, receive, principal, refused=bool(shown and not principal))
 
 
 def _ticket(scope: Scope) -> str | None:
@@ -214,40 +277,20 @@ async def _bare(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> 
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _refuse(send: Send, status: int) -> None:
+async def _refuse(send: Send, status: int, *headers: tuple[bytes, bytes]) -> None:
     """Answer a websocket handshake with an HTTP status."""
-    await send({"type": "websocket.http.response.start", "status": status, "headers": []})
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b""})
 
 
-async def _too_many(path: str, request_id: str, wait: float, send: Send) -> None:
-    seconds = str(int(wait) + 1)
-    text = f"too many requests: wait {seconds} s"
-    error = HttpError(429, Reason.RATE_LIMITED.value, text, path, request_id=request_id)
-    await _fail(error, send, (b"retry-after", seconds.encode()))
-
-
-async def _foreign_page(scope: Scope, send: Send) -> None:
-    """By the protocol, a page of an unknown origin is refused whatever token it has."""
-    text = "pages of this origin may not use this: see METAMCP_GATEWAY_ALLOWED_ORIGINS"
-    request_id = scope["state"]["request_id"]
-    error = HttpError(403, Reason.FORBIDDEN.value, text, scope["path"], request_id=request_id)
-    await _fail(error, send)
-
-
-async def _unauthorized(scope: Scope, send: Send) -> None:
-    text = unauthorized(scope["state"])
-    request_id = scope["state"]["request_id"]
-    error = HttpError(401, Reason.UNAUTHORIZED.value, text, scope["path"], request_id=request_id)
-    await _fail(error, send, (b"www-authenticate", challenge(scope["state"]).encode()))
-
-
-async def _fail(error: HttpError, send: Send, *headers: tuple[bytes, bytes]) -> None:
-    head = [(b"content-type", b"application/json"), *headers]
+async def _fail(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Answer what does not get as far as a route."""
+    path, request_id = scope["path"], scope["state"]["request_id"]
+    error = HttpError(*refusal[:3], path, request_id=request_id)
+    head = [(b"content-type", b"application/json"), *refusal.headers]
     await send({"type": "http.response.start", "status": error.code, "headers": head})
-    wrap = mcp_failure_body if error.path in MCP_PATHS else failure_body
-    body = msgspec.json.encode(wrap(error))
-    await send({"type": "http.response.body", "body": body})
+    wrap = mcp_failure_body if path in MCP_PATHS else failure_body
+    await send({"type": "http.response.body", "body": msgspec.json.encode(wrap(error))})
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -23,7 +23,8 @@ details{border:1px solid #d0d7de;border-radius:6px;margin:.5rem 0;padding:.4rem 
 summary{cursor:pointer}summary b{display:inline-block;min-width:4.5rem}
 code,pre{font:13px/1.45 ui-monospace,monospace}
 pre{background:#f6f8fa;padding:.6rem;overflow:auto;border-radius:6px}
-table{border-collapse:collapse;width:100%}
+code{overflow-wrap:anywhere}[id]{scroll-margin-top:3rem}
+table{border-collapse:collapse;width:100%}@media(max-width:50rem){table{display:block;overflow-x:auto}}
 th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;border-top:1px solid #eaeef2}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}a{color:#6cb6ff}
 pre{background:#161b22}h2,details,th,td{border-color:#30363d}}
@@ -86,7 +87,7 @@ def _route(
     method: str, path: str, operation: Mapping[str, Any], document: Mapping[str, Any]
 ) -> str:
     head = (
-        f'<details id="{escape(operation["operationId"])}"><summary><b>{method.upper()}</b>'
+        f"<details><summary><b>{method.upper()}</b>"
         f" <code>{escape(path)}</code> {_text(operation['summary'])}</summary>"
     )
     access = "Needs a token." if operation["security"] else "Needs no token."
@@ -100,7 +101,9 @@ def _route(
             for status, response in operation["responses"].items()
         ),
     )
-    return f"{head}{text}{_parameters(operation)}{asked}<h4>Answers</h4>{answers}</details>"
+    # A link to what lies inside opens the box.
+    inside = f"{text}{_parameters(operation)}{asked}<h4>Answers</h4>{answers}"
+    return f'{head}<div id="{escape(operation["operationId"])}">{inside}</div></details>'
 
 
 def _parameters(operation: Mapping[str, Any]) -> str:
@@ -145,8 +148,8 @@ def _type(name: str, schema: Mapping[str, Any]) -> str:
     text = _text(schema.get("description", ""))
     example = "".join(_example(one) for one in schema.get("examples", ()))
     return (
-        f'<details id="type-{escape(name)}"><summary><code>{escape(name)}</code> {text}</summary>'
-        f"{body}{example}</details>"
+        f"<details><summary><code>{escape(name)}</code> {text}</summary>"
+        f'<div id="type-{escape(name)}">{body}{example}</div></details>'
     )
 
 
@@ -176,7 +179,7 @@ _LIMITS = {
     "minLength": "at least long",
     "maxLength": "at most long",
     "pattern": "like",
-    "default": "else",
+    "default": "default",
 }
 
 

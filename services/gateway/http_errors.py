@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,9 +37,13 @@ _REASONS: dict[int, str] = {
     404: Reason.NOT_FOUND,
     405: "method_not_allowed",
     413: Reason.TOO_LARGE,
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
     429: Reason.RATE_LIMITED,
 }
 RETRY_AFTER_S = 2
+_PLACE = re.compile(r"([^:]*) - at `\$\.?([^`]*)`$")
+"""How msgspec says where something does not fit."""
 
 log = telemetry.get_logger()
 
@@ -81,8 +86,11 @@ def request_id(request: AnyRequest) -> str:
 
 def rejected(request: AnyRequest, error: Rejected) -> Response[Failure]:
     """Answer a refusal of ours."""
-    task = getattr(error, "task", "")
-    details = {"task": task} if task else None
+    details: Any = None
+    if task := getattr(error, "task", ""):
+        details = {"task": task}
+    elif place := _PLACE.search(error.message):
+        details = [{"message": place[1].strip(), "key": place[2], "source": "body"}]
     return _answer(request, STATUS[error.reason], error.reason, error.message, details)
 
 

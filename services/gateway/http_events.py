@@ -225,7 +225,9 @@ async def stream_events(
     check_subscription(request, principal)
     start = await feeds.history.start(request)
     events = feeds.events(parts, principal, request, start)
-    return Stream(events, media_type="text/event-stream")
+    # Proxies would keep events until they have many.
+    headers = {"X-Accel-Buffering": "no"}
+    return Stream(events, media_type="text/event-stream", headers=headers)
 
 
 def router(feeds: Feeds) -> Router:

@@ -32,7 +32,7 @@ from services.gateway.host_logs import HostLogs
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.identity import Principal
 from services.gateway.openapi import described
-from services.gateway.openapi_types import HostEntry
+from services.gateway.openapi_types import HostEntry, NewHost
 from services.gateway.projection import HostView
 
 MOST_LINES = 1000
@@ -99,10 +99,24 @@ async def add_host(
     host: FromPath[str], body: RawBody, parts: Wired, principal: Asking
 ) -> Response[Envelope[HostView]]:
     """Register a host. 201; 200 if it is there with this content, 409 with another."""
-    changed = await _write(parts, principal, host, body, "add")
-    text = "registered" if changed.changed else "it was there"
-    view = await _shown(parts, principal, changed)
-    return Response(ok(view, text), status_code=201 if changed.changed else 200)
+    return await _added(parts, principal, host, body)
+
+
+@post(
+    "/api/mcps",
+    opt=described(
+        body=NewHost, errors=(403, 409, 503), also={200: "It was there with this content."}
+    ),
+)
+async def register_host(
+    body: RawBody, parts: Wired, principal: Asking
+) -> Response[Envelope[HostView]]:
+    """Register a host whose id stands in the body. 201; 200 or 409 if it is there."""
+    entry = _object(body)
+    name = entry.pop("id", None)
+    if not isinstance(name, str):
+        raise Rejected(Reason.BAD_REQUEST, "expected the host's id - at `$.id`")
+    return await _added(parts, principal, name, msgspec.json.encode(entry))
 
 
 @put("/api/mcps/{host:str}", opt=described(body=HostEntry, errors=(403, 409, 503)))
@@ -171,19 +185,32 @@ async def get_host_log(
     return ok(found)
 
 
+async def _added(
+    parts: Parts, principal: Principal, host: str, body: bytes
+) -> Response[Envelope[HostView]]:
+    changed = await _write(parts, principal, host, body, "add")
+    text = "registered" if changed.changed else "it was there"
+    view = await _shown(parts, principal, changed)
+    return Response(ok(view, text), status_code=201 if changed.changed else 200)
+
+
 async def _write(
     parts: Parts, principal: Principal, host: str, body: bytes, verb: str
 ) -> HostChanged:
     check_token(host, "host")
+    _object(body)
+    request = HostWrite(principal.user, ADMIN in principal.roles, host, msgspec.Raw(body))
+    return await parts.others.ask("registry", verb, request, HostChanged)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Read a body that must be a JSON object. Raises Rejected."""
     if too_deep(body):
         raise Rejected(Reason.BAD_REQUEST, "the host's description is nested too deep")
     try:
-        entry = msgspec.json.decode(body, type=msgspec.Raw)
-        msgspec.json.decode(entry, type=dict[str, Any])
+        return msgspec.json.decode(body, type=dict[str, Any])
     except domain.UNREADABLE as error:
         raise Rejected(Reason.BAD_REQUEST, f"expected a JSON object: {error}") from None
-    request = HostWrite(principal.user, ADMIN in principal.roles, host, entry)
-    return await parts.others.ask("registry", verb, request, HostChanged)
 
 
 async def _switch(
@@ -235,7 +262,7 @@ def router(logs: HostLogs) -> Router:
     return Router(
         "/",
         route_handlers=[
-            *(list_hosts, get_host, add_host, update_host, remove_host),
+            *(list_hosts, get_host, register_host, add_host, update_host, remove_host),
             *(enable_host, disable_host, probe_host, discover, get_host_log),
         ],
         dependencies={"host_logs": Provide(provide_logs)},

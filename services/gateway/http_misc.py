@@ -1,8 +1,7 @@
-"""The other routes: hosts, blobs, tickets, keys, health; and the Litestar application itself."""
+"""The other routes: blobs, tickets, keys; and the Litestar application itself."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from importlib import metadata
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Request, Response, get, post, put
 from litestar.config.compression import CompressionConfig
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 
 from contracts.result import Pointer
 from services.gateway import (
@@ -18,9 +17,11 @@ from services.gateway import (
     http_docs,
     http_errors,
     http_events,
+    http_health,
     http_hosts,
     http_parts,
     http_preferences,
+    http_queries,
     http_results,
     http_tasks,
     http_tokens,
@@ -28,14 +29,12 @@ from services.gateway import (
 )
 from services.gateway import projection as tables
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
-from services.gateway.identity import TICKET_S
 from services.gateway.linking import Linking
 from services.gateway.openapi import described
 from services.gateway.openapi_examples import EXAMPLES
-from services.log import LogUnavailable
+from services.gateway.tickets import TICKET_S
 
 NAME = "metamcp-orchestrator"
-HEALTH_S = 1.0
 KEYS_WAIT_S = 1.0
 KEYS_AGE_S = 60
 """How long others may keep the public keys; a new key signs later than that after it is known."""
@@ -49,30 +48,7 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in_s: float
 
 
-class Health(msgspec.Struct, frozen=True):
-    """What works; `ready` is what a load balancer asks for."""
-
-    live: bool
-    ready: bool
-    nats: bool
-    """Connected to NATS."""
-    epoch: str
-    head: int | None
-    """Last sequence of the log; none: it does not answer."""
-    position: int
-    """Last sequence this gateway has handed to its streams."""
-    lag: int | None
-    projection: int
-    """Last sequence in the tables behind lists."""
-    executors: int | None
-    """Executors heard of in the last seconds; none: not known."""
-    connections: int
-
-
-_EXAMPLES = (
-    Ticket("st_…", TICKET_S),
-    Health(True, True, True, "6f1e", 47, 47, 0, 47, 1, 2),
-)
+_EXAMPLES = (Ticket("st_…", TICKET_S), *http_health.EXAMPLES)
 
 
 @get("/", sync_to_thread=False)
@@ -96,37 +72,6 @@ def index() -> Envelope[dict[str, Any]]:
     return ok({"name": NAME, "version": version(), "links": links}, "MetaMCP Orchestrator")
 
 
-@get("/api/health", opt=described(also={503: "Not ready; the message says what is missing."}))
-async def health(parts: Wired, streams_open: NamedDependency[int]) -> Response[Envelope[Health]]:
-    """Tell what works: 200 when ready, 503 when not."""
-    head: int | None = None
-    if parts.connected():
-        try:
-            async with asyncio.timeout(HEALTH_S):
-                head = await parts.log.head()
-        except (TimeoutError, LogUnavailable):
-            head = None
-    hub = parts.hub
-    missing = [] if head is not None else ["the log does not answer"]
-    missing += [] if hub.live else ["the gateway is still reading the log"]
-    ready = not missing
-    body = Health(
-        live=True,
-        ready=ready,
-        nats=parts.connected(),
-        epoch=parts.log.epoch,
-        head=head,
-        position=hub.position,
-        lag=None if head is None else max(0, head - hub.position),
-        projection=parts.projection.position,
-        executors=parts.executors(),
-        connections=streams_open,
-    )
-    return Response(
-        Envelope(ready, body, "; ".join(missing) or "ready"), status_code=200 if ready else 503
-    )
-
-
 @put("/api/blobs", status_code=201, opt=described(body=bytes, errors=(503,)))
 async def put_blob(
     request: Request[Any, Any, Any], parts: Wired, principal: Asking
@@ -138,10 +83,10 @@ async def put_blob(
     return ok(pointer, "stored")
 
 
-@post("/api/auth/ticket", status_code=201, sync_to_thread=False)
-def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
-    """Return a one-time ticket for a websocket, good for 30 s."""
-    return ok(Ticket(parts.tickets.issue(principal), TICKET_S))
+@post("/api/auth/ticket", status_code=201, opt=described(errors=(503,)))
+async def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
+    """Return a one-time ticket for a websocket at any gateway, good for 30 s."""
+    return ok(Ticket(await parts.tickets.issue(principal), TICKET_S))
 
 
 @get(
@@ -191,7 +136,8 @@ def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds, linking: Li
             http_accounts.router(linking),
             *(http_preferences.router(), http_tokens.router()),
             http_docs.router(description),
-            *(index, health, put_blob, make_ticket, jwks),
+            *http_health.ROUTES,
+            *(index, put_blob, make_ticket, jwks),
         ],
         dependencies={
             "parts": Provide(provide_parts),
@@ -199,6 +145,7 @@ def build(parts: Parts, open_streams: Any, feeds: http_events.Feeds, linking: Li
             "streams_open": Provide(provide_streams),
         },
         exception_handlers=http_errors.HANDLERS,
+        before_request=http_queries.checking(description),
         request_max_body_size=settings.max_body,
         compression_config=CompressionConfig(
             backend="gzip",

@@ -16,9 +16,10 @@ from services.gateway.checks import Checks
 from services.gateway.domain import AUDITOR
 from services.gateway.host_logs import HostLogs
 from services.gateway.hub import Hub
-from services.gateway.identity import Principal, Tickets
+from services.gateway.identity import Principal
 from services.gateway.others import Others
 from services.gateway.settings import Settings
+from services.gateway.tickets import Tickets
 from services.gateway.tokens import Tokens
 from services.log import Log
 from services.projection import Projection

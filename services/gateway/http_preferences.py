@@ -10,7 +10,7 @@ from litestar import Router, delete, get, put
 from litestar.params import FromPath, RawBody
 
 from contracts.ids import check_token
-from services import telemetry
+from services import tracing
 from services.gateway import projection as tables
 from services.gateway.domain import Weight, parse_weight
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
@@ -60,7 +60,7 @@ async def delete_preference(
 async def _prefer(
     parts: Parts, principal: Principal, host: str, weight: float | None
 ) -> Envelope[Preferred]:
-    user, trace = principal.user, telemetry.trace.get() or ""
+    user, trace = principal.user, tracing.current()
     check_token(host, "host")
     await parts.projection.reached(parts.hub.position, HOSTS_WAIT_S)
     usable = await tables.may_use(parts.projection, user, host)

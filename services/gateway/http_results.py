@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, delete, get, post
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
@@ -126,9 +127,9 @@ async def get_description(
     ["/api/results/{task:str}/content", "/api/tasks/{task:str}/result"],
     opt={"no_compression": True}
     | described(
-        errors=(502, 503),
+        errors=(416, 502, 503),
         also={206: "The part that was asked for."},
-        bare={304: "You have it already.", 416: "There are no such bytes."},
+        bare={304: "You have it already."},
         headers={
             "Range": "One part, such as `bytes=0-99`.",
             "If-Range": "Only if this is still the `ETag`; else the whole is answered.",
@@ -162,7 +163,9 @@ async def get_content(
         span = ranges.asked_for(request.headers.get("range"), kept.size, matches=matches)
     except ranges.Unsatisfiable:
         headers["Content-Range"] = f"bytes */{kept.size}"
-        return Response(b"", status_code=416, headers=headers)
+        del headers["Content-Disposition"]
+        text = f"the result has {kept.size} bytes: there are none of that range"
+        raise HTTPException(text, status_code=416, headers=headers) from None
     status = 200 if span is None else 206
     chosen = span or Span(0, kept.size)
     if span is not None:

@@ -10,9 +10,11 @@ from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
+from contracts.facts import TaskRouted
+from contracts.route import Route
 from contracts.status import Status, TaskView
 from contracts.wire import Accepted, Event
-from services import telemetry
+from services import tracing
 from services.gateway import projection as tables
 from services.gateway.domain import TaskBody, parse_task
 from services.gateway.http_parts import Asking, Envelope, Page, Parts, Wired, ok, whose
@@ -26,8 +28,6 @@ MOST_SEQ = 2**63 - 1
 """SQLite's greatest whole number."""
 LIST_WAIT_S = 2.0
 """How long a list waits to contain what its user has just submitted."""
-
-log = telemetry.get_logger()
 
 Wait = Annotated[
     float | None,
@@ -55,6 +55,16 @@ class Cancelled(msgspec.Struct, frozen=True):
     seq: int
 
 
+class Why(msgspec.Struct, frozen=True):
+    """A decision of the router. `metamcp audit` recomputes it from the log."""
+
+    seq: int
+    """Of its `task.routed`."""
+    at: float
+    attempt: int
+    route: Route
+
+
 @post(
     "/api/tasks",
     opt=described(
@@ -65,7 +75,7 @@ async def create_task(
     body: RawBody, parts: Wired, principal: Asking, wait: Wait = None
 ) -> Response[Envelope[TaskView]]:
     """Create a task. 201, or 200 when the same task was sent before."""
-    trace = telemetry.trace.get() or ""
+    trace = tracing.current()
     data = parse_task(body)
     if not wait:
         accepted = await parts.desk.submit(principal.user, data, "api", trace)
@@ -124,10 +134,22 @@ async def get_events(
     return ok([Event(r.seq, r.at, msgspec.Raw(r.data)) for r in records])
 
 
+@get("/api/tasks/{task:str}/why", opt=described(errors=(503,)))
+async def get_why(
+    task: FromPath[str], parts: Wired, principal: Asking, user: User = None
+) -> Envelope[list[Why]]:
+    """Return why each attempt went to its host: what the router weighed, in order of attempts."""
+    records = await parts.desk.facts(whose(principal, user), task)
+    if not records:
+        raise _no_task(task)
+    routed = [(r, r.fact) for r in records if isinstance(r.fact, TaskRouted)]
+    return ok([Why(record.seq, record.at, fact.attempt, fact.route) for record, fact in routed])
+
+
 @post("/api/tasks/{task:str}/cancel", status_code=200, opt=described(errors=(503,)))
 async def cancel_task(task: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Cancelled]:
     """Ask to end a task. 404 if it does not exist or is over."""
-    trace = telemetry.trace.get() or ""
+    trace = tracing.current()
     seq = await parts.desk.cancel(principal.user, task, trace)
     return ok(Cancelled(task, seq), "cancellation requested")
 
@@ -153,4 +175,4 @@ def _created(view: TaskView, accepted: Accepted) -> Response[Envelope[TaskView]]
     return Response(ok(view, text), status_code=status)
 
 
-ROUTES = [create_task, list_tasks, get_task, get_events, cancel_task]
+ROUTES = [create_task, list_tasks, get_task, get_events, get_why, cancel_task]

@@ -18,8 +18,6 @@ from services import telemetry
 
 LOCAL_USER = "local"
 LOCAL_ROLES = ("auditor", "admin")
-TICKET_S = 30.0
-MOST_TICKETS = 10_000
 
 log = telemetry.get_logger()
 
@@ -94,29 +92,6 @@ class Identities:
     def of(self, token: str) -> Principal | None:
         """See `Identity`."""
         return next((found for one in self._every if (found := one.of(token))), None)
-
-
-class Tickets:
-    """One-time tickets for websockets: browsers can't send an Authorization header there."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, tuple[float, Principal]] = {}
-
-    def issue(self, principal: Principal) -> str:
-        """Return a ticket that is good once, within 30 s."""
-        now = time.monotonic()
-        for old in [t for t, (until, _) in self._open.items() if until < now]:
-            del self._open[old]
-        if len(self._open) >= MOST_TICKETS:
-            del self._open[next(iter(self._open))]
-        ticket = "ticket_" + secrets.token_urlsafe(24)
-        self._open[ticket] = (now + TICKET_S, principal)
-        return ticket
-
-    def take(self, ticket: str) -> Principal | None:
-        """Return whose the ticket is, the first time it is asked for."""
-        until, principal = self._open.pop(ticket, (0.0, None))
-        return principal if until > time.monotonic() else None
 
 
 def digest(token: str) -> str:

@@ -32,7 +32,7 @@ from contracts.errors import Reason, Rejected
 from contracts.result import Inline
 from contracts.status import TaskView
 from contracts.task import MCP_CALL
-from services import telemetry
+from services import telemetry, tracing
 from services.gateway import domain, frames, mcp_tasks, mcp_tools
 from services.gateway import projection as tables
 from services.gateway.domain import AUDITOR, TaskBody
@@ -112,6 +112,8 @@ class Door:
         user = scope["state"]["principal"].user
         # By this the SDK knows whose a session is; it answers 404 to everybody else.
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=user, scopes=[]))
+        # Events are not kept, and who asks for those after one would get no answer at all.
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"last-event-id"]
         await self._manager.handle_request(scope, receive, send)
 
     async def _list_tools(
@@ -157,7 +159,7 @@ class Door:
             body["id"] = named
         request = _task(body)
         desk, user = self._parts.desk, principal.user
-        trace = telemetry.trace.get() or ""
+        trace = tracing.current()
         task = (await desk.submit(user, request, "mcp", trace)).task
         if _declares_tasks(ctx):
             return mcp_tasks.handle(await self._view(user, task), time.time())
@@ -213,7 +215,7 @@ class Door:
     async def _submit(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.pop("wait_s", 0))
         request = _task(given)
-        trace = telemetry.trace.get() or ""
+        trace = tracing.current()
         accepted = await self._parts.desk.submit(principal.user, request, "mcp", trace)
         return await self._shown(principal.user, accepted.task, wait_s)
 
@@ -223,7 +225,7 @@ class Door:
 
     async def _cancel(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         task = str(given.get("task", ""))
-        await self._parts.desk.cancel(principal.user, task, telemetry.trace.get() or "")
+        await self._parts.desk.cancel(principal.user, task, tracing.current())
         return await self._shown(principal.user, task, 0)
 
     async def _list_hosts(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
@@ -246,7 +248,7 @@ class Door:
     async def _cancel_task(self, ctx: Context, params: TaskParams) -> EmptyResult:
         user = _principal(ctx).user
         if not (await self._view(user, params.task_id)).over:
-            await self._parts.desk.cancel(user, params.task_id, telemetry.trace.get() or "")
+            await self._parts.desk.cancel(user, params.task_id, tracing.current())
         return EmptyResult()
 
     async def _update_task(self, ctx: Context, params: TaskParams) -> EmptyResult:
@@ -341,7 +343,7 @@ def _task(given: dict[str, Any]) -> TaskBody:
     """A task from a call's arguments. Raises Rejected."""
     try:
         body = msgspec.json.encode(given)
-    except (UnicodeEncodeError, RecursionError) as error:
+    except UnicodeEncodeError as error:
         raise Rejected(Reason.BAD_REQUEST, f"not a task: {error}") from None
     return domain.parse_task(body)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
+from pydantic import ValidationError
 
 from contracts import host as hosts
 from contracts.host import Host
@@ -195,10 +196,17 @@ def answer(view: TaskView, data: bytes | None, url: str) -> CallToolResult:
 
 
 def _read(found: Mapping[str, Any]) -> CallToolResult:
-    return CallToolResult.model_validate(
-        {
-            "content": found.get("content") or [],
-            "structuredContent": found.get("structured"),
-            "isError": bool(found.get("is_error")),
-        }
-    )
+    is_error, structured = bool(found.get("is_error")), found.get("structured")
+    if not isinstance(structured, dict | None):
+        # Older versions of the protocol know objects only.
+        structured = {"result": structured}
+    shown = {
+        "content": found.get("content") or [],
+        "structuredContent": structured,
+        "isError": is_error,
+    }
+    try:
+        return CallToolResult.model_validate(shown)
+    except ValidationError:
+        # Content of a kind that is not known here is better shown as it is than not at all.
+        return said(found, is_error=is_error)

@@ -269,7 +269,7 @@ def _errors(one: Operation, parameters: bool) -> set[int]:
     if parameters or one.said.body is not None:
         found.add(400)
     if one.said.body is not None:
-        found.add(413)
+        found |= {413, 415}
     if one.asks:
         found.add(401)
     if "{" in one.path:

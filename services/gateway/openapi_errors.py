@@ -47,6 +47,18 @@ ERRORS: dict[int, Error] = {
         "task t1 exists with other content: choose another id",
     ),
     413: Error("TooLarge", "Over a limit.", Reason.TOO_LARGE, "the body is too large"),
+    415: Error(
+        "UnsupportedMediaType",
+        "The body is encoded.",
+        "unsupported_media_type",
+        "send the body as it is, without Content-Encoding",
+    ),
+    416: Error(
+        "NoSuchRange",
+        "There are no such bytes; `Content-Range` says how many there are.",
+        "range_not_satisfiable",
+        "the result has 12 bytes: there are none of that range",
+    ),
     429: Error(
         "RateLimited",
         "Too many requests, or too many of something.",

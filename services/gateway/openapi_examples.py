@@ -9,6 +9,7 @@ import msgspec
 from contracts.account import Account, Provider
 from contracts.host import Capability, HealthStatus, StreamableHttp, TaskBinding
 from contracts.result import DatasetTask, DatasetTasks, Kept, Pointer, ResultVerified, inline
+from contracts.route import Candidate, Policy, Route
 from contracts.status import Status, TaskView
 from contracts.task import Priority, TaskSpec
 from contracts.wire import Discovered, Event, HostLog, SpaceSeen
@@ -17,9 +18,9 @@ from services.gateway.http_accounts import NewSpace, Restart, SpaceView, Token, 
 from services.gateway.http_hosts import Probed, Removed
 from services.gateway.http_preferences import Preferred
 from services.gateway.http_results import ResultList
-from services.gateway.http_tasks import Cancelled
+from services.gateway.http_tasks import Cancelled, Why
 from services.gateway.http_tokens import Made, NewToken
-from services.gateway.openapi_types import HostEntry
+from services.gateway.openapi_types import HostEntry, NewHost
 from services.gateway.projection import HostHealth, HostView, Preference, TaskRow
 from services.gateway.tokens import Issued
 
@@ -29,6 +30,18 @@ SPACE = "ann/metamcp"
 INPUT = msgspec.Raw(b'{"path":"src/app.py"}')
 ENDPOINT = StreamableHttp("https://tools.example.com/mcp", bearer_from="TOOLS_TOKEN")
 CAPABILITY = Capability("code_analysis", "1.0.0", ("python",))
+ROUTE = Route(
+    host="tools",
+    host_seq=12,
+    basis=41,
+    now=AT,
+    term=3,
+    policy=Policy(1, SHA),
+    input_sha256=SHA,
+    task_type="code_analysis",
+    candidates=(Candidate("tools", 0.95, 0.4, 0.3, 0.2, 0.05),),
+    removed={"capability": ("git-mcp",)},
+)
 VIEW = TaskView(
     id="t1",
     user="ann",
@@ -98,12 +111,14 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     ROW,
     Event(41, AT, msgspec.Raw(b'{"type":"task.cancelled","user":"ann","task":"t1"}')),
     Cancelled("t1", 46),
+    Why(42, AT, 1, ROUTE),
     KEPT,
     ResultVerified(KEPT, KEPT.size),
     ResultList(True, (KEPT,), total=1, size=KEPT.size),
     DatasetTasks("ann/metamcp-results", (LISTED,)),
     Pointer(f"nats://blobs/ann/{SHA}", SHA, 20_971_520, "image/png"),
     HostEntry(endpoint=ENDPOINT, capabilities=(CAPABILITY,)),
+    NewHost(id="tools", endpoint=ENDPOINT, capabilities=(CAPABILITY,)),
     HOST,
     Removed("tools", 13),
     HostLog("tools", "executor-1", ("listening on stdio",)),

@@ -17,15 +17,17 @@ REPO = {"pattern": "^[A-Za-z0-9_.-]{1,96}$"}
 _NARROWER: dict[str, dict[str, Any]] = {
     "TaskBody": {"input": {"type": "object"}, "id": ID, "host": ID},
     "NewToken": {"user": ID},
+    "NewHost": {"id": ID},
 }
 """What is checked after the body was read, by type and field."""
 _FOUND = {"id", "switched", "source", "tools", "server", "protocol"}
 """Fields of a host that nobody says: they are found out."""
 
 
-def _entry() -> type[msgspec.Struct]:
+def _entry(class_: str, *more: str) -> type[msgspec.Struct]:
+    """`more`: texts that are needed besides."""
     said = [one for one in msgspec.structs.fields(Host) if one.name not in _FOUND]
-    fields = []
+    fields: list[Any] = [(name, str) for name in more]
     for one in said:
         default = "" if one.name == "name" else one.default
         if one.default_factory is not msgspec.NODEFAULT:
@@ -34,12 +36,14 @@ def _entry() -> type[msgspec.Struct]:
         fields.append((one.name, one.type) if needed else (one.name, one.type, default))
     fields.sort(key=len)
     return msgspec.defstruct(
-        "HostEntry", fields, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+        class_, fields, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
     )
 
 
-HostEntry = _entry()
+HostEntry = _entry("HostEntry")
 """A host as the API takes it; `docs/schemas/host.json` says exactly what the registry takes."""
+NewHost = _entry("NewHost", "id")
+"""The same with its id."""
 
 
 class Schemas:

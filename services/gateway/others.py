@@ -9,13 +9,16 @@ import msgspec
 
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
-from services import tracing
+from services import telemetry, tracing
 from services.bus import Bus
 from services.bus_errors import BusError, BusTimeout, NoResponders
 
 ASK_S = 10.0
 
 A = TypeVar("A")
+
+log = telemetry.get_logger()
+
 Request = Callable[[str, bytes, float], Awaitable[bytes]]
 
 
@@ -65,4 +68,6 @@ class Others:
             text = f"the {service} service has not answered within {within_s:g} s: ask again"
             raise Rejected(Reason.UNAVAILABLE, text) from None
         except BusError as error:
-            raise Rejected(Reason.UNAVAILABLE, f"{service} can't be asked: {error}") from None
+            log.warning("service_not_asked", service=service, error=str(error))
+            text = f"the {service} service can't be asked now: try again"
+            raise Rejected(Reason.UNAVAILABLE, text) from None

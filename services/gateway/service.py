@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import socket as sockets
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
 
 from contracts import subjects
-from services import metrics, telemetry
+from services import health, metrics, telemetry
 from services.accounts import Accounts
 from services.bus import Bus
 from services.bus_all import ask_all
@@ -31,10 +25,10 @@ from services.gateway.identity import FileIdentity, Identities, Identity, Princi
 from services.gateway.intake import SUBMIT_SUBJECTS, Intake
 from services.gateway.limits import Exchange, RateLimit
 from services.gateway.linking import Linking
+from services.gateway.listener import Listener, announce, fitting, withdraw
 from services.gateway.mcp_door import Door
 from services.gateway.settings import Settings
-from services.gateway.socket import StreamSocket
-from services.gateway.streams import FRAME_LIMIT, PING_S, RESET, Streams
+from services.gateway.streams import RESET, Streams
 from services.hub import Hub as HuggingFace
 from services.join import join
 from services.log import Log
@@ -47,7 +41,6 @@ from services.vault import KeyFile, VaultError, key_path
 
 EVERYTHING = (">",)
 BEAT_FRESH_S = 5.0
-DRAIN_S = 3.0
 INTAKE_INFO = f"$JS.API.STREAM.INFO.{subjects.INTAKE_STREAM}"
 
 log = telemetry.get_logger()
@@ -93,15 +86,19 @@ class Site:
             ),
             self.door,
             self.streams,
-            self._known.of,
+            self.authenticate,
             self.limit,
             settings.allowed_origins,
         )
 
-    def authenticate(self, token: str) -> Principal | None:
-        """Return whose a token or a one-time ticket is."""
-        if principal := self.parts.tickets.take(token):
+    async def authenticate(self, token: str) -> Principal | None:
+        """Return whose a token or a one-time ticket is. Raises StoreError: not known now."""
+        if principal := await self.parts.tickets.take(token):
             return principal if self.parts.tokens.holds(principal) else None
+        if principal := self._known.of(token):
+            return principal
+        # Another gateway may have issued it a moment ago.
+        await self.parts.tokens.look_for(token)
         return self._known.of(token)
 
     async def follow(self) -> None:
@@ -124,85 +121,10 @@ class Site:
         self.feeds.end_all()
 
 
-class Listener:
-    """uvicorn inside our loop, without its signal handlers."""
-
-    def __init__(self, site: Site) -> None:
-        settings = site.settings
-        self._site = site
-        self._server = _Server(
-            uvicorn.Config(
-                site.app,
-                ws=StreamSocket,
-                ws_max_size=FRAME_LIMIT,
-                ws_ping_interval=PING_S,
-                ws_ping_timeout=PING_S,
-                ws_per_message_deflate=False,
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
-                timeout_graceful_shutdown=int(DRAIN_S),
-            )
-        )
-        self._running: asyncio.Task[None] | None = None
-        self._door: asyncio.Task[None] | None = None
-        self.url = ""
-
-    async def start(self) -> None:
-        """Listen. Raises Fatal if the address can't be used."""
-        settings = self._site.settings
-        listening = _listen(settings.host, settings.port)
-        port = listening.getsockname()[1]
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.url = f"http://{host}:{port}"
-        names = {host, "localhost", "127.0.0.1"}
-        self._site.app.origins |= {f"http://{name}:{port}" for name in names}
-        self._door = asyncio.create_task(self._site.door.run())
-        await self._site.door.ready.wait()
-        self._running = asyncio.create_task(self._server.serve(sockets=[listening]))
-        started = asyncio.create_task(self._server.is_up.wait())
-        await asyncio.wait((self._running, started), return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if self._running.done():
-            self._running.result()
-
-    async def stop(self) -> None:
-        """Close streams so that their clients come back, then finish running requests."""
-        self._site.door.close()
-        self._site.hub.release_waiters()
-        self._site.feeds.end_all()
-        await self._site.streams.drain(DRAIN_S)
-        self._server.should_exit = True
-        if self._running is not None:
-            await self._running
-        if self._door is not None:
-            self._door.cancel()
-            await asyncio.wait((self._door,))
-        await self._site.linking.close()
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_up = asyncio.Event()
-
-    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.is_up.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        """Signals belong to `services.process`."""
-        yield
-
-
 async def serve(process: Process, common: Common, settings: Settings) -> None:
     """Run the gateway until the process stops. Raises Fatal for what the operator must change."""
     identity.ensure_local_token(common.data)
+    settings = fitting(settings)
     bus, log_ = await join(process, common)
     path = view_path(common.data, process.instance)
     projection = await Projection.open(path, tables.SCHEMA, tables.VERSION)
@@ -219,8 +141,8 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     listener = Listener(site)
     await listener.start()
     process.on_drain(listener.stop)
-    announce(common.data, listener.url)
-    process.on_drain(lambda: _withdraw(common.data))
+    announce(common.data, listener.url, listener.certificate)
+    process.on_drain(lambda: withdraw(common.data))
     if common.enable_metrics:
         page = metrics_page.Listener(
             metrics_page.Collection(partial(ask_all, bus)), settings.host, common.metrics_port
@@ -236,18 +158,14 @@ def _measure(process: Process, site: Site) -> None:
     metrics.gauge(
         "metamcp_streams_open", "Open websockets.", process, lambda: len(streams.connections)
     )
-    metrics.gauge(
-        "metamcp_position",
-        "Last sequence of the log that was applied.",
-        process,
-        lambda: hub.position,
-    )
+    health.show(process, lambda: hub.position, whole=True)
 
 
 async def _share(process: Process, bus: Bus, site: Site) -> None:
     """Share tokens and request counts with the other gateways. Raises Fatal."""
     tokens = site.parts.tokens
     tokens.bucket = Bucket(bus, subjects.TOKENS_BUCKET)
+    site.parts.tickets.bucket = Bucket(bus, subjects.TICKETS_BUCKET)
     exchange = Exchange(site.limit, Bucket(bus, subjects.LIMITS_BUCKET))
     try:
         # Before anybody can come: who has a token must not be told that it is unknown.
@@ -282,6 +200,7 @@ async def _join(process: Process, bus: Bus, site: Site) -> None:
     process.background("gateway-intake", intake.run())
     site.parts.host_logs.ask_all = partial(ask_all, bus)
     site.parts.others.connect(bus)
+    site.parts.checks.connect(bus)
     await bus.subscribe(SUBMIT_SUBJECTS, intake.answer, queue="gateway")
 
     def on_progress(message: Any) -> None:
@@ -302,35 +221,3 @@ async def _join(process: Process, bus: Bus, site: Site) -> None:
 
     await bus.subscribe(subjects.beat("*"), on_beat)
     site.parts.executors = executors
-
-
-def announce_file(data: Path) -> Path:
-    """Where the CLI finds the gateway of this data folder."""
-    return data / "gateway.json"
-
-
-def announce(data: Path, url: str) -> None:
-    """Write the address in use."""
-    fresh = data / f".gateway.json.{os.getpid()}"
-    fresh.write_bytes(msgspec.json.encode({"url": url}))
-    fresh.replace(announce_file(data))
-
-
-async def _withdraw(data: Path) -> None:
-    announce_file(data).unlink(missing_ok=True)
-
-
-def _listen(host: str, port: int) -> sockets.socket:
-    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    listening = sockets.socket(family, sockets.SOCK_STREAM)
-    listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise Fatal(
-            f"The gateway can't listen on {host}:{port}: {error.strerror or error}.",
-            "Choose another with METAMCP_GATEWAY_PORT (0: a free one) or METAMCP_GATEWAY_HOST.",
-        ) from error
-    listening.setblocking(False)
-    return listening

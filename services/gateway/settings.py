@@ -23,6 +23,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             le=65535,
         ),
     ] = 8080
+    tls_cert: Annotated[
+        Path | None,
+        msgspec.Meta(
+            description="File (PEM) with the certificate for https and wss, those that lead to its"
+            " CA after it. It is read at the start. Without one the gateway speaks plain HTTP."
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        msgspec.Meta(
+            description="File (PEM) with that certificate's key, without a passphrase and readable"
+            " by the gateway alone."
+        ),
+    ] = None
     allowed_origins: Annotated[
         tuple[str, ...],
         msgspec.Meta(description="Web pages that may use the API and the streams from a browser."),
@@ -50,6 +64,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_connections: Annotated[
         int, msgspec.Meta(description="Websockets at once; more are refused with 503.", ge=1)
     ] = 10_000
+    max_user_connections: Annotated[
+        int,
+        msgspec.Meta(
+            description="Websockets of one user at once; more are closed with 4029. The role"
+            " `admin` has no limit of its own.",
+            ge=1,
+        ),
+    ] = 1_000
     recent_facts: Annotated[
         int, msgspec.Meta(description="Facts kept in memory for clients that resume.", ge=1)
     ] = 16_384
@@ -85,3 +107,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_limit_window_s: Annotated[
         float, msgspec.Meta(description="Length of that window in seconds.", gt=0)
     ] = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse half a pair."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are set together, or neither is")

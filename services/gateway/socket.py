@@ -5,10 +5,13 @@ ASGI alone offers neither: its `send` waits for ever on a peer that doesn't read
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from collections import deque
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 
 SLOW = 4008
@@ -27,13 +30,58 @@ class StreamSocket(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._waiting: deque[bytes] = deque()
+        self._cut: TimerHandle | None = None
         self.queued = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what can't be read as a handshake too; uvicorn would wait for more of it."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            refusal = b"".join(self.conn.data_to_send())
+            bad = self.conn.reject(HTTPStatus.BAD_REQUEST, "this is no websocket handshake\n")
+            self.transport.write(refusal or bad.serialize())
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """Hand the connection itself to the application, besides the ASGI channel."""
         super().handle_connect(event)
         if not self.transport.is_closing():
             self.scope["state"]["socket"] = self
+
+    async def send(self, message: Any) -> None:
+        """Send one of the application's messages; a refusal completes the handshake as well."""
+        await super().send(message)
+        self.handshake_complete = self.handshake_complete or self.close_sent
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left to be cut off."""
+        super().connection_lost(exc)
+        if self._cut is not None:
+            self._cut.cancel()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the peer doesn't read: the next answer will be as good."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take the next part of a message; any number of empty ones takes no room."""
+        if event.data or event.fin:
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand over a whole message as bytes; a text has to be UTF-8 (RFC 6455, 8.1)."""
+        self.frames = [b"".join(self.frames)]
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                self.frames[0].decode()
+            except UnicodeDecodeError:
+                self.conn.fail(CloseCode.INVALID_DATA, "a text that is not UTF-8")
+                self.handle_parser_exception()
+        self.curr_msg_data_type = "bytes"
+        super().send_receive_event_to_app()
 
     @property
     def open(self) -> bool:
@@ -70,6 +118,11 @@ class StreamSocket(WebSocketsSansIOProtocol):
             frame = self._waiting.popleft()
             self.queued -= len(frame)
             self.transport.write(frame)
+
+    def let_go(self) -> None:
+        """The application is done: a peer that takes nothing more is cut off in 5 s."""
+        if not self.disconnected:
+            self._cut = self.loop.call_later(CLOSE_S, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         """No pong in time: a peer that reads nothing can't be closed politely."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
@@ -27,6 +28,7 @@ from services.gateway.identity import Principal
 from services.gateway.settings import Settings
 from services.gateway.socket import StreamSocket
 from services.log import LogUnavailable
+from services.store import StoreError
 
 PING_S = 25
 AUTH_S = 5.0
@@ -35,16 +37,18 @@ FRAME_NESTING = MAX_DEPTH + 1
 """A task in a frame may be as deep as one alone."""
 MOST_MALFORMED = 10
 """Malformed frames in a row; then the socket is closed."""
+LONGEST_MESSAGE = 1000
+"""Characters of an error's message, which may repeat what a client has sent."""
 IN_FLIGHT = 256
 """Submissions and cancellations of one socket at once; more are read later."""
-RESTART, RESET = 4000, 4001
+RESTART, RESET, CROWDED = 4000, 4001, 4029
 MALFORMED, UNAUTHORIZED = 4400, 4401
 FACT_TYPES = frozenset(str(t.__struct_config__.tag) for t in facts.AnyFact.__args__)
 
 log = telemetry.get_logger()
 
 Receive = Callable[[], Awaitable[Any]]
-Authenticate = Callable[[str], Principal | None]
+Authenticate = Callable[[str], Awaitable[Principal | None]]
 
 
 class SubmitFrame(
@@ -80,22 +84,40 @@ class Streams:
         self.settings = settings
         self.epoch = ""
         self.connections: set[Connection] = set()
+        self.users: Counter[str] = Counter()
+        """How many of them each user has."""
 
     @property
     def full(self) -> bool:
         """Whether another connection would be one too many."""
         return len(self.connections) >= self.settings.max_connections
 
-    async def serve(self, socket: StreamSocket, receive: Receive, token: str | None) -> None:
-        """Speak with one client until it or we close; `token` is what its request carried."""
+    async def serve(
+        self, socket: StreamSocket, receive: Receive, principal: Principal | None, *, refused: bool
+    ) -> None:
+        """Speak with one client until it or we close; `refused`: its request had a bad token."""
         socket.limit = self.settings.queue_bytes
         connection = Connection(self, socket)
         self.connections.add(connection)
         try:
-            await connection.run(receive, token)
+            await connection.run(receive, principal, refused=refused)
         finally:
             self.connections.discard(connection)
             connection.close()
+            if connection.user is not None:
+                self._leave(connection.user)
+            socket.let_go()
+
+    def _leave(self, user: str) -> None:
+        self.users[user] -= 1
+        if not self.users[user]:
+            del self.users[user]
+
+    def crowded(self, principal: Principal) -> bool:
+        """Whether another connection of this user would be one too many; the operator has room."""
+        if domain.ADMIN in principal.roles:
+            return False
+        return self.users[principal.user] >= self.settings.max_user_connections
 
     async def drain(self, within_s: float) -> None:
         """Let running submissions be answered, then ask every client to come back elsewhere."""
@@ -130,18 +152,23 @@ class Connection:
         self._malformed = 0
 
     @property
+    def user(self) -> str | None:
+        """Whose it is, once that is known."""
+        return None if self._principal is None else self._principal.user
+
+    @property
     def token(self) -> str | None:
         """Id of the token it goes by, if that can be revoked."""
         return None if self._principal is None else self._principal.token
 
-    async def run(self, receive: Receive, token: str | None) -> None:
+    async def run(self, receive: Receive, principal: Principal | None, *, refused: bool) -> None:
         """Greet, then answer frames until the connection ends."""
         self._send(self._hello())
-        if token is not None:
-            self._principal = self._streams.authenticate(token)
-            if self._principal is None:
-                self.socket.shut(UNAUTHORIZED, "unknown or expired token")
-                return
+        if refused:
+            self.socket.shut(UNAUTHORIZED, "unknown or expired token")
+            return
+        if principal is not None and not self._enter(principal):
+            return
         patience = asyncio.get_running_loop().time() + AUTH_S
         while self.socket.open:
             try:
@@ -153,7 +180,7 @@ class Connection:
                 return
             if event["type"] == "websocket.disconnect":
                 return
-            await self._take(event.get("text") or event.get("bytes") or "")
+            await self._take(event["bytes"])
 
     def close(self) -> None:
         """Forget everything the client followed; its submissions go on."""
@@ -178,8 +205,7 @@ class Connection:
         }
         return wire.Hello(wire.PROTOCOL, streams.epoch, streams.hub.position, PING_S, limits)
 
-    async def _take(self, text: str | bytes) -> None:
-        data = text if isinstance(text, bytes) else text.encode()
+    async def _take(self, data: bytes) -> None:
         try:
             domain.check_depth(data, "it", FRAME_NESTING)
             frame = _frames.decode(data)
@@ -199,7 +225,7 @@ class Connection:
 
     async def _handle(self, frame: Frame) -> None:
         if isinstance(frame, wire.ClientAuth):
-            self._authenticate(frame)
+            await self._authenticate(frame)
             return
         principal = self._principal
         if principal is None:
@@ -217,8 +243,20 @@ class Connection:
             case wire.Cancel():
                 await self._answer(frame.ref, self._cancel(frame, principal.user))
 
-    def _authenticate(self, frame: wire.ClientAuth) -> None:
-        principal = self._streams.authenticate(frame.token)
+    def _enter(self, principal: Principal) -> bool:
+        """Take a place among the user's connections; closes if there is none."""
+        if self._streams.crowded(principal):
+            self.socket.shut(CROWDED, "this user has too many connections: close some")
+            return False
+        self._principal = principal
+        self._streams.users[principal.user] += 1
+        return True
+
+    async def _authenticate(self, frame: wire.ClientAuth) -> None:
+        try:
+            principal = await self._streams.authenticate(frame.token)
+        except StoreError:
+            raise Rejected(Reason.UNAVAILABLE, "tokens can't be looked up now: try again") from None
         if principal is None:
             if self._principal is None:
                 self._refuse(frame.ref, Reason.UNAUTHORIZED, "unknown or expired token")
@@ -227,6 +265,8 @@ class Connection:
             raise Rejected(Reason.UNAUTHORIZED, "unknown or expired token; the old one counts")
         if self._principal is not None and principal.user != self._principal.user:
             raise Rejected(Reason.FORBIDDEN, "this socket belongs to another user: open a new one")
+        if self._principal is None and not self._enter(principal):
+            return
         self._principal = principal
         self._send(wire.Ack(frame.ref, user=principal.user, expires=principal.expires))
         if domain.AUDITOR not in principal.roles:
@@ -288,8 +328,7 @@ class Connection:
             self._places.release()
 
     async def _submit(self, frame: SubmitFrame, user: str) -> wire.Ack:
-        trace = telemetry.new_traceparent()
-        accepted = await self._streams.desk.submit(user, frame.task, "websocket", trace)
+        accepted = await self._streams.desk.submit(user, frame.task, "websocket")
         return wire.Ack(frame.ref, task=accepted.task, seq=accepted.seq)
 
     async def _cancel(self, frame: wire.Cancel, user: str) -> wire.Ack:
@@ -300,7 +339,7 @@ class Connection:
         self.socket.offer(frames.message(frame))
 
     def _refuse(self, ref: int | None, reason: Reason, message: str) -> None:
-        self._send(wire.ErrorFrame(reason.value, message, ref))
+        self._send(wire.ErrorFrame(reason.value, message[:LONGEST_MESSAGE], ref))
 
 
 def check_subscription(request: wire.Subscribe, principal: Principal) -> None:

@@ -24,6 +24,7 @@ from services.store_kv import MARKER_S, Bucket, Change
 
 PREFIX = "mtm_"
 POLL_S = 0.25
+LOOK_S = 0.1
 MOST_TOKENS = 100_000
 KEEP_EXPIRED_S = 86_400
 """How long a token is still listed after it has expired."""
@@ -72,6 +73,8 @@ class Tokens:
         self._ids: dict[str, str] = {}
         self._after = 0
         self._refreshing = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._looked = -LOOK_S
 
     def of(self, token: str) -> Principal | None:
         """See `Identity`."""
@@ -146,6 +149,16 @@ class Tokens:
             except StoreError:
                 self._after = 0
                 raise
+
+    async def look_for(self, token: str) -> None:
+        """Look if somebody else has issued this; at most ten times a second for all. StoreError."""
+        if not token.startswith(PREFIX) or self.bucket is None:
+            return
+        async with self._looking:
+            # Whoever has waited here has what the one before has found.
+            if time.monotonic() - self._looked >= LOOK_S:
+                self._looked = time.monotonic()
+                await self.refresh()
 
     async def follow(self) -> None:
         """Stay up to date, for ever. While NATS is away, what was known counts."""

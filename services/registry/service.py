@@ -6,7 +6,7 @@ import msgspec
 
 from contracts import subjects
 from contracts.host import Host
-from services import metrics
+from services import health
 from services.accounts import Accounts
 from services.bus import Handler
 from services.hub import Hub
@@ -50,12 +50,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     discovery = Discovery(registry, accounts, Spaces(hub), reach, settings)
     process.background("registry/discover", discovery.run())
     process.on_drain(discovery.close)
-    metrics.gauge(
-        "metamcp_position",
-        "Last sequence of the log that was applied.",
-        process,
-        lambda: projection.position,
-    )
+    health.show(process, lambda: projection.position)
     commands = Commands(
         registry, settings, discovery.discover, allow_private=common.allow_private_hosts
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services import metrics
+from services import health
 from services.accounts import Accounts
 from services.bus import Bus
 from services.hub import Hub
@@ -50,12 +50,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     process.background("results/move", mover.run())
     process.background("results/sweep", sweeper.run())
     process.spawn("results/check", keeper.check())
-    metrics.gauge(
-        "metamcp_position",
-        "Last sequence of the log that was applied.",
-        process,
-        lambda: projection.position,
-    )
+    health.show(process, lambda: projection.position)
     listing = Listing(datasets, accounts, settings)
     await bus.serve(NAME, "1.0.0", keeper.commands() | {"tasks": listing.tasks})
     await process.stopping.wait()

@@ -10,7 +10,7 @@ from typing import cast
 import msgspec
 
 from contracts import subjects
-from services import metrics, telemetry
+from services import health, metrics, telemetry
 from services.bus import Handler
 from services.join import join
 from services.process import Process
@@ -64,18 +64,18 @@ def _version() -> str:
 def _measure(router: Router, process: Process) -> None:
     """Show what an operator asks first as gauges too."""
 
-    def shown(key: str) -> Callable[[], float]:
-        return lambda: float(cast("float", router.status()[key] or 0))
+    def shown(key: str) -> Callable[[], int]:
+        return lambda: int(cast("int", router.status()[key] or 0))
 
+    active = shown("active")
+    health.show(process, shown("position"), whole=True, active=lambda: bool(active()))
     for key, text in (
         ("active", "Whether this router decides."),
-        ("position", "Last sequence of the log that was applied."),
         ("open", "Tasks that are not over."),
         ("in_flight", "Attempts that were routed and have not ended."),
         ("queued", "Tasks that wait for a host."),
     ):
-        name = "metamcp_position" if key == "position" else f"metamcp_router_{key}"
-        metrics.gauge(name, text, process, shown(key))
+        metrics.gauge(f"metamcp_router_{key}", text, process, shown(key))
 
 
 async def _end(task: asyncio.Task[None]) -> None:

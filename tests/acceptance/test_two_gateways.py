@@ -13,7 +13,8 @@ import pytest
 
 from contracts.subjects import LIMITS_BUCKET
 from services.gateway.identity import ensure_local_token
-from services.gateway.service import announce_file, serve
+from services.gateway.listener import announce_file
+from services.gateway.service import serve
 from services.gateway.settings import Settings
 from services.process import Process
 from services.process import serve as run

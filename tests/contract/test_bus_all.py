@@ -94,6 +94,29 @@ async def test_somebody_who_never_answers_is_waited_for_for_a_limited_time(
         assert await ask_all(gateway, subject) == [b"here"]
 
 
+async def test_whoever_asks_says_how_long_that_may_take(
+    fresh_nats: NatsServer, subject: str
+) -> None:
+    async def hangs(payload: bytes) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    async with fresh_nats.connected("gateway") as gateway, executors(fresh_nats, 1) as (mute,):
+        await answer_all(mute, subject, hangs)
+        before = len(gateway.nc._subs)
+        async with asyncio.timeout(2):
+            with pytest.raises(BusTimeout):
+                await ask_all(gateway, subject, within_s=0.1)
+        fresh_nats.pause()
+        try:
+            async with asyncio.timeout(2):
+                with pytest.raises(BusTimeout):
+                    await ask_all(gateway, subject, within_s=0.1)
+        finally:
+            fresh_nats.resume()
+        assert len(gateway.nc._subs) == before
+
+
 async def test_answers_are_bounded(nats_server: NatsServer, gateway: Bus, subject: str) -> None:
     async with executors(nats_server, 3) as buses:
         for bus in buses:

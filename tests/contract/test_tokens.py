@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from contracts.errors import Reason, Rejected
-from contracts.subjects import LIMITS_BUCKET, TOKENS_BUCKET
+from contracts.subjects import LIMITS_BUCKET, TICKETS_BUCKET, TOKENS_BUCKET
 from services.bus import Bus
 from services.bus_errors import PermissionDenied
+from services.gateway import tickets as tickets_module
 from services.gateway import tokens as module
 from services.gateway.identity import Principal, digest
 from services.gateway.limits import Exchange, RateLimit, Report, short
+from services.gateway.tickets import Tickets
 from services.gateway.tokens import Issued, Tokens
 from services.nats_config import AUDITOR, OPERATOR, ROLES
 from services.store_kv import Bucket, Change
@@ -35,6 +37,12 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
 def tokens_on(bus: Bus) -> Tokens:
     one = Tokens()
     one.bucket = Bucket(bus, TOKENS_BUCKET)
+    return one
+
+
+def tickets_on(bus: Bus) -> Tickets:
+    one = Tickets()
+    one.bucket = Bucket(bus, TICKETS_BUCKET)
     return one
 
 
@@ -58,7 +66,7 @@ async def running(work: object) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role not in (OPERATOR, AUDITOR)])
-@pytest.mark.parametrize("bucket", [TOKENS_BUCKET, LIMITS_BUCKET])
+@pytest.mark.parametrize("bucket", [TOKENS_BUCKET, LIMITS_BUCKET, TICKETS_BUCKET])
 async def test_the_gateway_alone_reads_and_writes(
     nats_server: NatsServer, role: str, bucket: str
 ) -> None:
@@ -303,3 +311,49 @@ async def test_reports_end_by_themselves_and_fit(bus: Bus) -> None:
     async with asyncio.timeout(30):
         while await bucket.get(key) is not None:
             await bus.flush()
+
+
+async def test_a_ticket_is_good_at_any_gateway_and_at_one_of_them_once(
+    nats_server: NatsServer, bus: Bus
+) -> None:
+    alice = Principal("alice", frozenset({"auditor"}), time.time() + 60, "token-id")
+    async with nats_server.connected("gateway") as elsewhere:
+        here, there = tickets_on(bus), tickets_on(elsewhere)
+        ticket = await here.issue(alice)
+        assert await there.take("ticket_made-up") is None
+        taken = await asyncio.gather(*(one.take(ticket) for one in (there, here) * 5))
+        assert [one for one in taken if one is not None] == [alice]
+        assert await here.take(ticket) is None
+    assert ticket not in repr(await Bucket(bus, TICKETS_BUCKET).all()), "it lies there as a digest"
+
+
+async def test_a_ticket_ends_by_itself(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tickets_module, "TICKET_S", 1)
+    tickets = tickets_on(bus)
+    ticket = await tickets.issue(Principal("alice", frozenset()))
+    bucket = Bucket(bus, TICKETS_BUCKET)
+    never = asyncio.Event()
+    async with asyncio.timeout(20):
+        while await bucket.get(digest(ticket)) is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(never.wait(), 0.05)
+    assert await tickets.take(ticket) is None
+
+
+async def test_a_gateway_looks_for_a_token_it_does_not_know_yet(
+    nats_server: NatsServer, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 3600.0)
+    async with nats_server.connected("gateway") as elsewhere:
+        here, there = tokens_on(bus), tokens_on(elsewhere)
+        await there.refresh()
+        _, token = await here.add("alice", (), None, "")
+        assert there.of(token) is None
+        await asyncio.gather(*(there.look_for(token) for _ in range(5)))
+        found = there.of(token)
+        assert found is not None
+        assert found.user == "alice"
+        _, other = await here.add("bob", (), None, "")
+        await there.look_for(other)
+        assert there.of(other) is None, "it looked a moment ago"
+        await there.look_for("no token of ours")

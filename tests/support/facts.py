@@ -14,7 +14,9 @@ from contracts.facts import (
     Outcome,
     TaskCancelled,
     TaskCreated,
+    TaskRouted,
 )
+from contracts.route import Candidate, Policy, Route
 from contracts.task import TaskSpec
 from services.ids import new_id
 
@@ -58,3 +60,18 @@ def failed(user: str, task: str, attempt: int = 1, **fields: Any) -> JobFailed:
 
 def done(user: str, task: str, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> JobDone:
     return JobDone(id=new_id(), by="test", user=user, task=task, outcome=outcome, **fields)
+
+
+def routed(user: str, task: str, attempt: int = 1, host: str = "h1") -> TaskRouted:
+    route = Route(
+        host=host,
+        host_seq=1,
+        basis=1,
+        now=1.0,
+        term=1,
+        policy=Policy(1, ""),
+        input_sha256="0" * 64,
+        candidates=(Candidate(host, 0.9),),
+        removed={"type": ("other",)},
+    )
+    return TaskRouted(id=new_id(), by="test", user=user, task=task, attempt=attempt, route=route)

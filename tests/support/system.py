@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -44,11 +45,17 @@ arguments = {{ task = "$task", attempt = "$attempt", ms = "$input.ms" }}
 class System:
     """A running orchestrator and a client that imports nothing of it."""
 
-    def __init__(self, running: up.Running, record: Path) -> None:
+    def __init__(
+        self, running: up.Running, record: Path, trust: ssl.SSLContext | None = None
+    ) -> None:
         self.running = running
         self.record = record
+        self.trust = trust
         self.http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {running.token}"}, timeout=30, trust_env=False
+            headers={"Authorization": f"Bearer {running.token}"},
+            timeout=30,
+            trust_env=False,
+            verify=trust or True,
         )
 
     @property
@@ -138,6 +145,7 @@ class System:
             subprotocols=["metamcp.v1"],  # type: ignore[list-item]
             additional_headers={"Authorization": f"Bearer {self.running.token}"},
             max_size=None,
+            ssl=self.trust,
         )
 
     async def publisher(self, name: str = "publisher") -> Bus:
@@ -203,19 +211,28 @@ async def system(
     *,
     extra: Path | None = None,
     executors: int = 1,
+    nats: str | None = None,
+    credentials: Path | None = None,
+    trust: ssl.SSLContext | None = None,
     **variables: str,
 ) -> AsyncIterator[System]:
-    """Start everything with these recording hosts, `extra` ones, and none of the built-in ones."""
+    """Start everything with these recording hosts, `extra` ones, and none of the built-in ones.
+
+    `nats` with its `credentials` is a server in place of the embedded one; `trust` is what the
+    client believes.
+    """
     path, record = manifest(folder, hosts)
     plan = up.Plan(
         data=folder / "data",
         manifests=(path, extra) if extra else (path,),
+        nats=nats,
+        credentials=credentials,
         port=0,
         variables={"METAMCP_REGISTRY_BUILTINS": "false", **variables},
         settings=up.Settings(restarts=50, executors=executors),
     )
     async with up.start(plan) as running:
-        one = System(running, record)
+        one = System(running, record, trust)
         try:
             yield one
         finally:

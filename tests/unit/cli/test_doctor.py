@@ -139,6 +139,37 @@ def test_no_account_is_told_how_to_get_one(accounts: object) -> None:
     assert linked(accounts).hint == "`metamcp link github`"
 
 
+def test_the_doctor_shows_the_services(
+    known: Gateway,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("METAMCP_REGISTRY_BUILTINS", "false")
+    there = {"up": True, "position": 7, "lag": None, "active": None}
+    nobody = {"instance": None, "up": False, "position": None, "lag": None, "active": None}
+    services = [
+        {"service": "router", "instance": "router-1", **there, "lag": 0, "active": True},
+        {"service": "router", "instance": "router-2", **there, "lag": 2, "active": False},
+        {"service": "registry", "instance": "registry-1", **there},
+        {"service": "executor", **nobody},
+    ]
+    known.ok("GET /api/health", {"executors": 0, "lag": 0, "services": services})
+    known.ok("GET /api/mcps", [])
+    assert execute(["doctor", "--json", "--data", str(tmp_path)]) == Exit.FAILED
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    router, executor = found["service router"], found["service executor"]
+    assert (router["state"], found["service registry"]["state"]) == ("ok", "ok")
+    assert router["detail"] == (
+        "router-1 is active, 0 facts behind the log; router-2 stands by, 2 facts behind the log"
+    )
+    assert (executor["state"], executor["detail"]) == ("failed", "none answers")
+    services[0]["active"] = False
+    execute(["doctor", "--json", "--data", str(tmp_path)])
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert found["service router"]["state"] == "failed", "somebody must decide"
+
+
 def test_the_doctor_shows_hosts_and_the_account(
     known: Gateway, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 from pathlib import Path
 
 import httpx
@@ -93,3 +95,59 @@ async def test_a_bad_token_is_told_apart_from_none(gateway: World) -> None:
         assert none.headers["www-authenticate"] == "Bearer"
         assert error_of(bad).message == "unknown or expired token"
         assert bad.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize("path", ["/api/tasks", "/api/blobs", "/mcp"])
+async def test_encoded_bodies_are_refused_for_what_they_are(gateway: World, path: str) -> None:
+    async with gateway.http() as client:
+        answer = await client.request(
+            "PUT" if path == "/api/blobs" else "POST",
+            path,
+            content=gzip.compress(b"{}"),
+            headers={"content-encoding": "gzip"},
+        )
+    assert error_of(answer).reason == "unsupported_media_type"
+    assert answer.status_code == 415
+
+
+async def test_who_forgets_the_websocket_is_told(gateway: World) -> None:
+    async with gateway.http() as client:
+        answer = await client.get("/api/stream")
+    assert error_of(answer).reason == "upgrade_required"
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("statuss=failed", "unknown query parameter 'statuss': there are limit, offset, cursor"),
+        ("status=done", "status: expected one of cancelled, failed,"),
+        ("status=failed&status=pending", "status: given 2 times"),
+        ("limit=1&limit=2", "limit: given 2 times"),
+        ("x" * 500 + "=1", "unknown query parameter 'xxx"),
+    ],
+)
+async def test_a_query_that_would_mean_something_else_is_refused(
+    gateway: World, query: str, words: str
+) -> None:
+    async with gateway.http() as client:
+        error = error_of(await client.get(f"/api/tasks?{query}"))
+        assert (error.code, error.reason) == (400, "bad_request")
+        assert words in error.message
+        assert len(error.message) < 300
+        assert (await client.get("/api/tasks?limit=1&status=failed")).status_code == 200
+        async with (
+            asyncio.timeout(5),
+            client.stream("GET", "/api/events?types=job.done&types=task.created") as several,
+        ):
+            assert several.status_code == 200
+
+
+async def test_what_does_not_fit_is_told_with_its_place(gateway: World) -> None:
+    async with gateway.http() as client:
+        error = error_of(await client.post("/api/tasks", json=TASK | {"priority": "urgent"}))
+        plain = (await client.get("/api/tasks/none")).json()["error"]
+    assert error.details == [
+        {"message": "Invalid enum value 'urgent'", "key": "priority", "source": "body"}
+    ]
+    assert plain["details"] is None, "it is there in every error"

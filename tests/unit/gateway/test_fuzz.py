@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -27,26 +26,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from contracts import subjects
 from contracts.account import Provider
 from contracts.result import inline
-from contracts.wire import Discovered
-from services.hub import Hub
-from services.hub_datasets import Datasets
-from services.registry.settings import Settings as RegistrySettings
-from services.results.listing import Listing
-from services.results.settings import Settings as ResultsSettings
-from services.store import Blobs
-from services.store_kv import Bucket
 from tests.support import facts
 from tests.support.nats import NatsServer
-from tests.unit.gateway.hub_world import QUICK
-from tests.unit.gateway.served import registry
-from tests.unit.gateway.world import SETTINGS, World, world
-from tests.unit.results.test_actor import keeping
+from tests.unit.gateway.whole import AWAY, ENTRY, whole
+from tests.unit.gateway.world import World
 
-AWAY = "http://127.0.0.1:1"
-ENTRY = {"endpoint": {"kind": "http", "url": f"{AWAY}/mcp"}, "limits": {"start_s": 0.1}}
 THERE = {"host": "mine", "provider": "github", "owner": "alice", "name": "one"}
 KNOWN = (None, THERE | {"task": "done"}, THERE | {"task": "young"})
 """What there is, so that not all paths lead nowhere; None: what was made up stays."""
@@ -73,36 +59,11 @@ RULES = {
 }
 
 
-async def no_spaces(user: str) -> Discovered:
-    return Discovered(())
-
-
 @pytest.fixture
-async def gateway(
-    fresh_nats: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[World]:
-    """A gateway, a registry and a results service over one log; the outside world is away."""
-    monkeypatch.setenv("HF_ENDPOINT", AWAY)
-    chosen = msgspec.structs.replace(SETTINGS, github_url=AWAY)
-    async with (
-        fresh_nats.connected("gateway") as bus,
-        fresh_nats.connected("registry") as registry_bus,
-        fresh_nats.connected("results") as results_bus,
-        world(tmp_path, bus, chosen) as one,
-    ):
-        one.site.linking._hub._patience = QUICK
-        one.site.parts.tokens.bucket = Bucket(bus, subjects.TOKENS_BUCKET)
-        rules = RegistrySettings(allow_noop=True, probe_limit_s=1.0)
-        async with (
-            registry(one, registry_bus, tmp_path, rules, no_spaces),
-            keeping(one.log, Blobs(results_bus), tmp_path / "results.sqlite") as keeper,  # type: ignore[arg-type]
-        ):
-            hub = Hub(AWAY, patience=QUICK)
-            listing = Listing(Datasets(hub), one.site.linking._accounts, ResultsSettings())
-            handlers = keeper.commands() | {"tasks": listing.tasks}
-            await results_bus.serve("results", "1.0.0", handlers)
-            yield one
-            await hub.close()
+async def gateway(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
+    """All services over one log; the outside world is away."""
+    async with whole(fresh_nats, tmp_path) as one:
+        yield one
 
 
 async def given_something(gateway: World) -> None:

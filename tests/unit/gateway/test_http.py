@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.facts import Outcome
 from contracts.result import inline
+from contracts.route import Route
 from services.bus import Bus
 from services.gateway.settings import Settings
 from services.log import LogUnavailable
@@ -199,6 +201,18 @@ async def test_cancelling(gateway: World) -> None:
     assert (late.status_code, error_of(late).reason) == (404, "already_over")
 
 
+async def test_why_tells_what_each_attempt_was_decided_by(gateway: World) -> None:
+    await gateway.append(facts.created("alice", "t1"))
+    async with gateway.http() as client:
+        assert (await client.get("/api/tasks/t1/why")).json()["data"] == []
+        first, second = (facts.routed("alice", "t1", n, host) for n, host in ((1, "a"), (2, "b")))
+        await gateway.append(first, facts.signed("alice", "t1"), second)
+        why = (await client.get("/api/tasks/t1/why")).json()["data"]
+        assert (await client.get("/api/tasks/none/why")).status_code == 404
+    assert [(one["seq"], one["attempt"]) for one in why] == [(2, 1), (4, 2)]
+    assert [msgspec.convert(one["route"], Route) for one in why] == [first.route, second.route]
+
+
 async def test_the_timeline_holds_every_fact_as_stored(gateway: World) -> None:
     await gateway.append(facts.created("alice", "t1"), facts.created("alice", "t2"))
     await gateway.append(facts.signed("alice", "t1"), facts.done("alice", "t1"))
@@ -270,7 +284,7 @@ async def test_health_and_index_need_no_token(gateway: World) -> None:
         index = (await client.get("/")).json()["data"]
         free = {"health", "keys", "schema", "docs"}
         for name, link in index["links"].items():
-            expected = 200 if name in free else 404 if name == "stream" else 401
+            expected = 200 if name in free else 426 if name == "stream" else 401
             assert (await client.get(link)).status_code == expected, link
 
 

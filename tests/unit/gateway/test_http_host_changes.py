@@ -57,6 +57,22 @@ async def ids(client: httpx.AsyncClient) -> list[str]:
     return [host["id"] for host in (await client.get("/api/mcps")).json()["data"]]
 
 
+async def test_a_host_may_be_registered_with_its_id_in_the_body(gateway: World) -> None:
+    async with users(gateway) as who:
+        first, again = [
+            await who["alice"].post("/api/mcps", json=ENTRY | {"id": "mine"}) for _ in range(2)
+        ]
+        assert (first.status_code, again.status_code) == (201, 200), first.text
+        assert first.json()["data"]["id"] == "mine"
+        assert first.json()["data"]["owner"] == "alice"
+        other = await who["alice"].post("/api/mcps", json=ENTRY | {"id": "mine", "name": "other"})
+        error_of(other, 409)
+        for body in (ENTRY, ENTRY | {"id": 7}):
+            refused = error_of(await who["alice"].post("/api/mcps", json=body), 400)
+            assert refused.details[0]["key"] == "id"
+        error_of(await who["alice"].post("/api/mcps", json=ENTRY | {"id": "a b"}), 400)
+
+
 async def test_a_users_host_serves_its_user_alone(gateway: World) -> None:
     async with users(gateway) as who:
         answer = await who["alice"].post("/api/mcps/mine", json=ENTRY)

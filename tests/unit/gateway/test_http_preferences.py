@@ -110,7 +110,8 @@ async def test_everybody_has_preferences_of_their_own(gateway: World) -> None:
         await bob.delete("/api/preferences/all")
         assert await listed(alice) == [("all", 1)]
     async with gateway.http("admin-token") as auditor:
-        assert (await auditor.get("/api/preferences?user=alice")).json()["data"] == []
+        assert (await auditor.get("/api/preferences")).json()["data"] == []
+        assert (await auditor.get("/api/preferences?user=alice")).status_code == 400
     assert await said(gateway, "alice") == [("alice", "all", 1, 1.0)]
 
 

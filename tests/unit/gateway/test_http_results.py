@@ -106,6 +106,7 @@ async def test_parts_of_results(gateway: World) -> None:
                 416,
                 f"bytes */{len(data)}",
             )
+            assert beyond.json()["error"]["reason"] == "range_not_satisfiable"
             stale = {"Range": "bytes=0-1", "If-Range": '"other"'}
             assert (await client.get(path, headers=stale)).content == data
             fresh = {"Range": "bytes=0-1", "If-Range": tag}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway import identity
-from services.gateway.identity import FileIdentity, Principal, Tickets, bearer, ensure_local_token
+from services.gateway.identity import FileIdentity, Principal, bearer, ensure_local_token
 from services.gateway.limits import RateLimit
 from tests.unit.gateway.world import write_tokens
 
@@ -56,20 +56,6 @@ def test_a_removed_or_expired_token_ends_at_once(tmp_path: Path) -> None:
     assert known.of("b")
     identity.tokens_file(tmp_path).write_text("{broken")
     assert known.of("b") is None
-
-
-def test_a_ticket_is_good_once() -> None:
-    tickets = Tickets()
-    ticket = tickets.issue(ALICE)
-    assert tickets.take("ticket_other") is None
-    assert tickets.take(ticket) == ALICE
-    assert tickets.take(ticket) is None
-
-
-def test_a_ticket_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "TICKET_S", -1.0)
-    tickets = Tickets()
-    assert tickets.take(tickets.issue(ALICE)) is None
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,18 @@ from contracts.facts import Record, TaskCreated
 from contracts.status import fold
 from services.bus import Bus
 from services.gateway import mcp_tasks, mcp_tools
+from services.gateway.mcp_door import TASK_KEY
 from services.gateway.settings import Settings
 from tests.support import facts
-from tests.unit.gateway.test_mcp_door import echoed, ended, next_fact, register
+from tests.unit.gateway.test_mcp_door import (
+    ERAS,
+    Mode,
+    agent,
+    echoed,
+    ended,
+    next_fact,
+    register,
+)
 from tests.unit.gateway.world import World, error_of, world
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -87,3 +96,17 @@ async def test_a_page_of_an_unknown_origin_is_refused(gateway: World, path: str)
         both = {"accept": "application/json, text/event-stream", "origin": gateway.url}
         begun = await client.post(path, json=PING, headers=both)
         assert begun.status_code not in (401, 403, 404)
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_call_goes_on_in_the_trace_its_caller_names(gateway: World, mode: Mode) -> None:
+    await register(gateway)
+    trace = "ab" * 16
+    meta: Any = {"traceparent": f"00-{trace}-{'cd' * 8}-01", TASK_KEY: "traced"}
+    async with agent(gateway, mode=mode) as client:
+        calling = asyncio.create_task(client.call_tool("h1__echo", {"text": "hi"}, meta=meta))
+        created = await next_fact(gateway, TaskCreated)
+        await ended(gateway, created, echoed("hi"))
+        await calling
+    (first, *_) = await gateway.site.desk.facts("alice", "traced")
+    assert first.trace.split("-")[1] == trace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -171,3 +173,42 @@ async def test_another_log_is_noticed(tmp_path: Path, bus: Bus) -> None:
     async with world(tmp_path, bus, log=other) as gateway, gateway.stream() as one:
         await one.follow(after="start")
         assert [e["event"]["task"] for e in one.events()] == ["new"]
+
+
+async def test_handshakes_count_as_requests(tmp_path: Path, bus: Bus) -> None:
+    strict = Settings(port=0, rate_limit_requests=3)
+    async with world(tmp_path, bus, strict) as gateway:
+        for _ in range(3):
+            async with gateway.stream() as one:
+                await one.receive()
+        with pytest.raises(InvalidStatus) as refused:
+            async with gateway.stream():
+                pass
+        assert refused.value.response.status_code == 429
+        assert int(refused.value.response.headers["retry-after"]) > 0
+        async with gateway.stream("bob-token") as other, gateway.stream("admin-token") as admin:
+            await other.receive()
+            await admin.receive()
+
+
+async def test_one_user_can_not_take_all_places(tmp_path: Path, bus: Bus) -> None:
+    few = Settings(port=0, rate_limit_requests=0, max_user_connections=2)
+    async with world(tmp_path, bus, few) as gateway:
+        async with gateway.stream() as one, gateway.stream(None) as two:
+            await one.follow()
+            assert (await two.ask("auth", token="alice-token"))["op"] == "ack"
+            async with gateway.stream() as three:
+                assert await three.closed() == 4029
+            async with gateway.stream(None) as late:
+                await late.socket.send('{"op":"auth","ref":1,"token":"alice-token"}')
+                assert await late.closed() == 4029
+            async with gateway.stream("bob-token") as other:
+                await other.follow()
+            await two.ask("auth", token="alice-token")
+        never = asyncio.Event()
+        async with asyncio.timeout(10):
+            while gateway.site.streams.users:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(never.wait(), 0.01)
+        async with gateway.stream() as again:
+            await again.follow()

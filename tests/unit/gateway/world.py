@@ -15,17 +15,20 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from contracts.facts import AnyFact
+from contracts.subjects import TICKETS_BUCKET
 from contracts.wire import HttpError
 from services.accounts import Accounts
 from services.bus import Bus
 from services.gateway import projection as tables
 from services.gateway.identity import FileIdentity, digest, tokens_file
-from services.gateway.service import Listener, Site
+from services.gateway.listener import Listener
+from services.gateway.service import Site
 from services.gateway.settings import Settings
 from services.log import Log
 from services.log_memory import MemoryLog
 from services.projection import Projection
 from services.store import Blobs
+from services.store_kv import Bucket
 from services.vault import KeyFile, key_path
 
 TOKENS = {
@@ -182,6 +185,7 @@ async def world(
         key.ensure()
         accounts = Accounts(bus, key)
         site = Site(used, blobs, view, FileIdentity(folder), accounts, settings)
+        site.parts.tickets.bucket = Bucket(bus, TICKETS_BUCKET)
         following = asyncio.create_task(site.follow())
         stack.push_async_callback(asyncio.wait, (following,))
         stack.callback(following.cancel)
