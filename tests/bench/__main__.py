@@ -10,16 +10,16 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import fanout, hosts, pipeline, replay
+from tests.bench import fanout, hosts, pipeline, replay, streams
 
-PARTS = ("pipeline", "hosts", "fan_out", "replay")
+PARTS = ("pipeline", "hosts", "fan_out", "replay", "streams")
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run the benchmarks, one after the other, each on an orchestrator of its own."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        places = {name: Path(folder) / name for name in (*PARTS, "streams")}
+        places = {name: Path(folder) / name for name in (*PARTS, "shared")}
         for place in places.values():
             place.mkdir()
         if "pipeline" in options.only:
@@ -32,12 +32,17 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         if "hosts" in options.only:
             found["hosts"] = await hosts.measure(places["hosts"], options.calls)
         if {"fan_out", "replay"} & set(options.only):
-            async with pipeline.orchestrator(places["streams"]) as running:
+            async with pipeline.orchestrator(places["shared"]) as running:
                 if "fan_out" in options.only:
                     found["fan_out"] = await fanout.measure(running, options.clients, 2000)
                 if "replay" in options.only:
                     await replay.fill(running, 50_000)
                     found["replay"] = await replay.measure(running, places["replay"])
+        if "streams" in options.only:
+            load = streams.Load(
+                options.clients, options.facts, options.seconds, options.idle, options.idle_s
+            )
+            found["streams"] = await streams.measure(places["streams"], load)
     return found
 
 
@@ -65,6 +70,31 @@ def report(found: dict[str, Any]) -> None:
         print(f"fan-out facts/s    {fan['facts_per_s']:10.0f}   to {fan['clients']} clients")
     if again := found.get("replay"):
         print(f"replay facts/s     {again['facts_per_s']:10.0f}   into the gateway's view")
+    if line := found.get("streams"):
+        report_streams(line)
+
+
+def report_streams(found: dict[str, Any]) -> None:
+    """Print the figures of the websocket streams for people."""
+    if load := found.get("load"):
+        for name, delays in (("delivery", load["alone"]), ("beside stalled", load["stalled"])):
+            print(f"{name + ' p50, p99':24} {_pair(delays)}, max {delays['max_ms']:.1f} ms", end="")
+            print(f"; log {_pair(delays, 'log_')}; clients' own {_pair(delays, 'own_')}")
+        cores = ", ".join(f"{name} {used:.2f}" for name, used in load["cores"].items())
+        print(f"  {load['clients']} clients, {load['facts_per_s']:.0f} facts/s; cores: {cores}")
+        stalled = load["stalled"]
+        print(f"  stalled client: closed with {stalled['close_code']}", end="")
+        print(f" after {stalled['after_s']:.1f} s, at most {stalled['memory_kib']} KiB more memory")
+    if idle := found.get("idle"):
+        print(
+            f"idle connection    {idle['kib_each']:10.1f}   KiB each of {idle['connections']}",
+            end="",
+        )
+        print(f", all together {idle['cores']:.3f} cores")
+
+
+def _pair(delays: dict[str, float], which: str = "") -> str:
+    return f"{delays[which + 'p50_ms']:.1f} and {delays[which + 'p99_ms']:.1f} ms"
 
 
 def parts(text: str) -> tuple[str, ...]:
@@ -80,7 +110,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--tasks", type=int, default=8000)
     parser.add_argument("--calls", type=int, default=500, help="of each real host")
-    parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=1000, help="of fan_out and streams")
+    load = streams.Load()
+    parser.add_argument("--facts", type=int, default=load.facts_per_s, help="a second, of streams")
+    parser.add_argument("--seconds", type=float, default=load.seconds, help="of that load")
+    parser.add_argument("--idle", type=int, default=load.idle, help="connections of streams")
+    parser.add_argument("--idle-s", type=float, default=load.idle_s, help="how long they are idle")
     parser.add_argument("--only", type=parts, default=PARTS, help=",".join(PARTS))
     parser.add_argument("--executors", type=int, default=1)
     parser.add_argument("--in-process", action="store_true", help="all five in one process")

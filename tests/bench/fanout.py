@@ -13,7 +13,7 @@ from contracts.task import TaskSpec
 from services import up
 from services.log import Append
 from services.log_nats import NatsLog
-from tests.bench.measure import cpu_us
+from tests.bench.measure import allow_many_files, cpu_us
 from tests.support import facts
 
 LATER = TaskSpec(type="noop", delay_s=86400)
@@ -22,6 +22,7 @@ LATER = TaskSpec(type="noop", delay_s=86400)
 
 async def clients(url: str, token: str, count: int, expected: int) -> None:
     """Run in a process of its own: open the sockets, count what arrives, print when all has."""
+    allow_many_files()
     ready, got = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
     async def one() -> None:

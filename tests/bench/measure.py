@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import os
 import re
+import resource
 import shutil
 import signal
 import statistics
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+PATIENCE_S = 60.0
+"""What takes longer has failed."""
 _TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
 
@@ -19,6 +22,38 @@ def cpu_us(pid: int) -> float:
     """CPU time a process has used so far, user and system, in µs."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_US
+
+
+def busy_us() -> float:
+    """CPU time that everything on this machine has used so far, in µs."""
+    user, nice, system, _, _, *interrupts = Path("/proc/stat").read_text().split()[1:8]
+    return sum(map(int, (user, nice, system, *interrupts))) * _TICK_US
+
+
+def allow_many_files() -> None:
+    """Let this process open as many sockets as the system permits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def rss_kib(pid: int) -> int:
+    """Memory of a process that is in RAM, in KiB, counted page by page."""
+    return _kib(pid, "smaps_rollup", "Rss")
+
+
+def peak_kib(pid: int) -> int:
+    """The most that a process has had in RAM since `forget_peak`, in KiB."""
+    return _kib(pid, "status", "VmHWM")
+
+
+def forget_peak(pid: int) -> None:
+    """Begin anew with the peak: it is what the process has now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _kib(pid: int, file: str, name: str) -> int:
+    text = Path(f"/proc/{pid}/{file}").read_text()
+    return int(re.findall(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)[0])
 
 
 def cpu_by_name(pids: Mapping[str, int]) -> dict[str, float]:
