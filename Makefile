@@ -52,7 +52,7 @@ acceptance: $(READY) ## the tests that start the real services
 clients: $(READY) ## try the MCP door with more clients of others, older and newer
 	@FOREIGN_CLIENTS=all $(BIN)/python -m pytest -q tests/acceptance/test_foreign_mcp.py
 
-bench: $(READY) ## measure throughput, latency and replay
+bench: $(READY) ## measure throughput, latency, hosts, streams and replay
 	@$(BIN)/python -m tests.bench
 
 schema: $(READY) ## write contracts/schema.json, docs/asyncapi.json and the manifest schemas

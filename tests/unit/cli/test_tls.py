@@ -16,6 +16,7 @@ from services.cli import execute
 from services.cli_client import Api, Stream, find_target
 from services.cli_common import CliError, Exit, Options
 from services.gateway.listener import announce
+from services.tls import first_certificate
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.support.tls import Authority
@@ -94,8 +95,10 @@ async def test_the_ca_of_a_named_gateway_is_an_option_or_a_setting(
     named = Options(url=gateway.url, data=tmp_path)
     assert "--ca or METAMCP_CLI_CA" in (await refused(named)).hint
     assert await asked(Options(url=gateway.url, ca=authority.ca)) == seqs
-    # The server's own certificate will do as well.
-    assert await asked(Options(url=gateway.url, ca=authority.folder / "gateway.pem")) == seqs
+    # The server's own certificate will do as well, without its CA's.
+    own = tmp_path / "own.pem"
+    own.write_text(first_certificate(tmp_path / "gateway.pem"))
+    assert await asked(Options(url=gateway.url, ca=own)) == seqs
     monkeypatch.setenv("METAMCP_CLI_CA", str(authority.ca))
     assert await asked(named) == seqs
     other = Authority(tmp_path, "other").ca

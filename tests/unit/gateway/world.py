@@ -57,7 +57,7 @@ class World:
         """Wait until the gateway has handed out the whole log."""
         head = await self.log.head()
         async with asyncio.timeout(10):
-            while self.site.hub.position < head:
+            while not self.site.hub.live or self.site.hub.position < head:
                 await self.site.hub.moved()
 
     @contextlib.asynccontextmanager
