@@ -22,6 +22,8 @@ MARK = f"1000.{os.getpid()}"
 # Half of its words come before the end, and a process that it has started outlives it.
 DIES = Stdio("sh", ("-c", f"echo dying >&2; echo '{{\"half'; sleep {MARK} & exit 3"))
 
+LIVES = Stdio("sh", ("-c", f"sleep {MARK} & wait"))
+
 
 def memory_kib() -> int:
     """What this process has in memory of its own."""
@@ -72,7 +74,7 @@ async def crashes(count: int, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_a_thousand_crashes_leave_nothing_behind(tmp_path: Path) -> None:
-    child = await Child.start(DIES, Tail(), 10_000)
+    child = await Child.start(LIVES, Tail(), 10_000)
     assert running(), "the processes are told by their mark"
     await child.stop()
     await crashes(CRASHES // 10, tmp_path)
