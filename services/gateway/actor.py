@@ -102,11 +102,13 @@ class Desk:
 
         Raises Rejected(NOT_FOUND, ALREADY_OVER), Unanswered.
         """
+        span = tracing.received("cancel task", trace, tracing.PRODUCER, user=user, task=task)
         try:
-            async with asyncio.timeout(ANSWER_S):
-                view = await self.view(user, task)
-                fact = domain.cancel(self.origin(user, "api"), view, task)
-                seq = await self._log.append(fact, trace=trace)
+            with span:
+                async with asyncio.timeout(ANSWER_S):
+                    view = await self.view(user, task)
+                    fact = domain.cancel(self.origin(user, "api"), view, task)
+                    seq = await self._log.append(fact, trace=span.traceparent)
         except AlreadyRecorded as known:
             return known.record.seq if known.record else 0
         except (TimeoutError, LogUnavailable) as error:

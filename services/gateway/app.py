@@ -20,6 +20,7 @@ from contracts.ids import is_token
 from contracts.wire import HttpError
 from services import metrics, telemetry, tracing
 from services.gateway import cors
+from services.gateway.domain import shortened
 from services.gateway.http_errors import RETRY_AFTER_S, challenge, failure_body, mcp_failure_body
 from services.gateway.http_parts import unauthorized
 from services.gateway.identity import Principal, bearer
@@ -194,11 +195,17 @@ class Gateway:
         return origin is not None and origin not in self.origins
 
     async def _asking(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
-        """Who asks. A ticket is good for streams alone. Raises StoreError: that isn't known now."""
-        token = bearer(headers.get("authorization"))
-        if token is None and scope["path"] in (STREAM, EVENTS):
-            token = _ticket(scope)
-        elif token is not None and token.startswith(TICKET) and scope["path"] != STREAM:
+        """Who asks, where that matters. Raises StoreError: that isn't known now.
+
+        A ticket is good for streams alone, and nothing else belongs into an address.
+        """
+        path, token = scope["path"], bearer(headers.get("authorization"))
+        if path in UNLIMITED:
+            return None
+        if token is None and path in (STREAM, EVENTS):
+            given = _ticket(scope)
+            token = given if given and given.startswith(TICKET) else None
+        elif token is not None and token.startswith(TICKET) and path != STREAM:
             return None
         return None if token is None else await self._whose(token)
 
@@ -286,7 +293,7 @@ async def _refuse(send: Send, status: int, *headers: tuple[bytes, bytes]) -> Non
 async def _fail(scope: Scope, send: Send, refusal: Refusal) -> None:
     """Answer what does not get as far as a route."""
     path, request_id = scope["path"], scope["state"]["request_id"]
-    error = HttpError(*refusal[:3], path, request_id=request_id)
+    error = HttpError(*refusal[:3], shortened(path), request_id=request_id)
     head = [(b"content-type", b"application/json"), *refusal.headers]
     await send({"type": "http.response.start", "status": error.code, "headers": head})
     wrap = mcp_failure_body if path in MCP_PATHS else failure_body

@@ -29,6 +29,8 @@ SPEC_LIMIT = 64 * 1024
 INVALID_TYPE = "invalid"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding somebody else's bytes raises; msgspec does not wrap the last two."""
+LONGEST_MESSAGE = 1000
+"""Characters of an error's message."""
 _TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPEC_FIELDS = TaskSpec.__struct_fields__
@@ -64,6 +66,14 @@ def check_depth(data: bytes, what: str, limit: int = MAX_DEPTH) -> None:
     """Refuse what readers of the log could not decode. Raises Rejected(BAD_REQUEST)."""
     if too_deep(data, limit):
         raise Rejected(Reason.BAD_REQUEST, f"{what} is nested more than {limit} deep")
+
+
+def shortened(message: str) -> str:
+    """What is told of an error, which may repeat what was sent: its beginning and its end."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    half = LONGEST_MESSAGE // 2
+    return f"{message[:half]} … {message[3 - half :]}"
 
 
 def parse_task(data: bytes) -> TaskBody:

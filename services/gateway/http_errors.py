@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from contracts.errors import Reason, Rejected
 from contracts.wire import HttpError
 from services import telemetry
+from services.gateway.domain import shortened
 from services.log import LogUnavailable
 from services.store import BlobMissing, StoreError
 
@@ -42,8 +42,8 @@ _REASONS: dict[int, str] = {
     429: Reason.RATE_LIMITED,
 }
 RETRY_AFTER_S = 2
-_PLACE = re.compile(r"([^:]*) - at `\$\.?([^`]*)`$")
-"""How msgspec says where something does not fit."""
+_PLACE = " - at `$"
+"""So msgspec says where something does not fit, at the end of its message."""
 
 log = telemetry.get_logger()
 
@@ -86,11 +86,8 @@ def request_id(request: AnyRequest) -> str:
 
 def rejected(request: AnyRequest, error: Rejected) -> Response[Failure]:
     """Answer a refusal of ours."""
-    details: Any = None
-    if task := getattr(error, "task", ""):
-        details = {"task": task}
-    elif place := _PLACE.search(error.message):
-        details = [{"message": place[1].strip(), "key": place[2], "source": "body"}]
+    task = getattr(error, "task", "")
+    details: Any = {"task": task} if task else _places(shortened(error.message))
     return _answer(request, STATUS[error.reason], error.reason, error.message, details)
 
 
@@ -132,6 +129,14 @@ def unexpected(request: AnyRequest, error: Exception) -> Response[Failure]:
     return _answer(request, 500, Reason.INTERNAL, "internal error; the gateway's log has it")
 
 
+def _places(message: str) -> list[dict[str, str]] | None:
+    what, found, where = message.rpartition(_PLACE)
+    if not found:
+        return None
+    key = where.rstrip("`").removeprefix(".")
+    return [{"message": what.rpartition(": ")[2], "key": key, "source": "body"}]
+
+
 def _wrong(item: Any) -> str:
     """One thing that does not fit, with its place."""
     if not isinstance(item, dict):
@@ -153,7 +158,8 @@ def _answer(
         extra["Retry-After"] = str(RETRY_AFTER_S)
     if status == 401:
         extra["WWW-Authenticate"] = challenge(request.scope["state"])
-    error = HttpError(status, str(reason), message, request.url.path, details, request_id(request))
+    text, path = shortened(message), shortened(request.url.path)
+    error = HttpError(status, str(reason), text, path, details, request_id(request))
     return Response(
         failure_body(error), status_code=status, media_type=MediaType.JSON, headers=extra
     )

@@ -48,7 +48,7 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in_s: float
 
 
-_EXAMPLES = (Ticket("st_…", TICKET_S), *http_health.EXAMPLES)
+_EXAMPLES = (Ticket("ticket_…", TICKET_S), *http_health.EXAMPLES)
 
 
 @get("/", sync_to_thread=False)

@@ -146,7 +146,7 @@ class Door:
             host, tool = await self._meant(principal, params.name)
             return await self._call_host(ctx, principal, host, tool, given)
         except Rejected as refusal:
-            return mcp_tools.failed(refusal.message)
+            return mcp_tools.failed(domain.shortened(refusal.message))
         except (LogUnavailable, StoreError):
             return mcp_tools.failed("the log or the object store does not answer: try again")
 
@@ -159,8 +159,7 @@ class Door:
             body["id"] = named
         request = _task(body)
         desk, user = self._parts.desk, principal.user
-        trace = tracing.current()
-        task = (await desk.submit(user, request, "mcp", trace)).task
+        task = (await desk.submit(user, request, "mcp", tracing.current())).task
         if _declares_tasks(ctx):
             return mcp_tasks.handle(await self._view(user, task), time.time())
         try:
@@ -214,9 +213,8 @@ class Door:
 
     async def _submit(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.pop("wait_s", 0))
-        request = _task(given)
-        trace = tracing.current()
-        accepted = await self._parts.desk.submit(principal.user, request, "mcp", trace)
+        desk, trace = self._parts.desk, tracing.current()
+        accepted = await desk.submit(principal.user, _task(given), "mcp", trace)
         return await self._shown(principal.user, accepted.task, wait_s)
 
     async def _get(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:

@@ -68,7 +68,8 @@ class Site:
         self._known = Identities(self.parts.tokens, known)
         self.limit = RateLimit(settings.rate_limit_requests, settings.rate_limit_window_s)
         history = History(log_, self.hub, settings.history_readers, settings.queue_bytes)
-        self.streams = Streams(self.hub, history, self.desk, self.authenticate, settings)
+        holds = self.parts.tokens.holds
+        self.streams = Streams(self.hub, history, self.desk, self.authenticate, holds, settings)
         self.streams.epoch = log_.epoch
         self.feeds = Feeds(history)
         self.parts.tokens.on_gone += [self.streams.revoke, self.feeds.revoke]

@@ -37,8 +37,6 @@ FRAME_NESTING = MAX_DEPTH + 1
 """A task in a frame may be as deep as one alone."""
 MOST_MALFORMED = 10
 """Malformed frames in a row; then the socket is closed."""
-LONGEST_MESSAGE = 1000
-"""Characters of an error's message, which may repeat what a client has sent."""
 IN_FLIGHT = 256
 """Submissions and cancellations of one socket at once; more are read later."""
 RESTART, RESET, CROWDED = 4000, 4001, 4029
@@ -75,12 +73,20 @@ class Streams:
     """What all connections share, and the list of them."""
 
     def __init__(
-        self, hub: Hub, history: History, desk: Desk, authenticate: Authenticate, settings: Settings
+        self,
+        hub: Hub,
+        history: History,
+        desk: Desk,
+        authenticate: Authenticate,
+        holds: Callable[[Principal], bool],
+        settings: Settings,
     ) -> None:
+        """`holds`: whether what a principal has shown is still good."""
         self.hub = hub
         self.history = history
         self.desk = desk
         self.authenticate = authenticate
+        self.holds = holds
         self.settings = settings
         self.epoch = ""
         self.connections: set[Connection] = set()
@@ -245,6 +251,10 @@ class Connection:
 
     def _enter(self, principal: Principal) -> bool:
         """Take a place among the user's connections; closes if there is none."""
+        if not self._streams.holds(principal):
+            # Revoked before this was one of the connections that `revoke` closes.
+            self.socket.shut(UNAUTHORIZED, "the token was revoked")
+            return False
         if self._streams.crowded(principal):
             self.socket.shut(CROWDED, "this user has too many connections: close some")
             return False
@@ -332,14 +342,14 @@ class Connection:
         return wire.Ack(frame.ref, task=accepted.task, seq=accepted.seq)
 
     async def _cancel(self, frame: wire.Cancel, user: str) -> wire.Ack:
-        seq = await self._streams.desk.cancel(user, frame.task, telemetry.new_traceparent())
+        seq = await self._streams.desk.cancel(user, frame.task)
         return wire.Ack(frame.ref, task=frame.task, seq=seq)
 
     def _send(self, frame: wire.ServerFrame) -> None:
         self.socket.offer(frames.message(frame))
 
     def _refuse(self, ref: int | None, reason: Reason, message: str) -> None:
-        self._send(wire.ErrorFrame(reason.value, message[:LONGEST_MESSAGE], ref))
+        self._send(wire.ErrorFrame(reason.value, domain.shortened(message), ref))
 
 
 def check_subscription(request: wire.Subscribe, principal: Principal) -> None:

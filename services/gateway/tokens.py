@@ -75,6 +75,8 @@ class Tokens:
         self._refreshing = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._looked = -LOOK_S
+        self._trouble = ""
+        """Why the last look found nothing out."""
 
     def of(self, token: str) -> Principal | None:
         """See `Identity`."""
@@ -155,10 +157,19 @@ class Tokens:
         if not token.startswith(PREFIX) or self.bucket is None:
             return
         async with self._looking:
-            # Whoever has waited here has what the one before has found.
-            if time.monotonic() - self._looked >= LOOK_S:
-                self._looked = time.monotonic()
+            if time.monotonic() - self._looked < LOOK_S:
+                # Whoever has waited here has what the one before has found.
+                if self._trouble:
+                    raise StoreError(self._trouble)
+                return
+            self._trouble = ""
+            try:
                 await self.refresh()
+            except StoreError as error:
+                self._trouble = str(error)
+                raise
+            finally:
+                self._looked = time.monotonic()
 
     async def follow(self) -> None:
         """Stay up to date, for ever. While NATS is away, what was known counts."""

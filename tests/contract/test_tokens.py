@@ -357,3 +357,15 @@ async def test_a_gateway_looks_for_a_token_it_does_not_know_yet(
         await there.look_for(other)
         assert there.of(other) is None, "it looked a moment ago"
         await there.look_for("no token of ours")
+
+
+async def test_who_waits_for_a_look_that_fails_is_told_so(
+    fresh_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 3600.0)
+    async with fresh_nats.connected("gateway") as bus:
+        tokens = tokens_on(bus)
+        await fresh_nats.kill()
+        looks = (tokens.look_for("mtm_unknown") for _ in range(5))
+        found = await asyncio.gather(*looks, return_exceptions=True)
+    assert {type(one) for one in found} == {StoreError}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 
 from contracts.result import inline
+from contracts.subjects import TOKENS_BUCKET
 from services.bus import Bus
 from services.gateway.settings import Settings
+from services.store_kv import Bucket
 from tests.support import facts
+from tests.support.nats import NatsServer
 from tests.unit.gateway.world import TASK, World, error_of, world
 
 PAGE = "http://localhost:3000"
@@ -151,3 +155,40 @@ async def test_what_does_not_fit_is_told_with_its_place(gateway: World) -> None:
         {"message": "Invalid enum value 'urgent'", "key": "priority", "source": "body"}
     ]
     assert plain["details"] is None, "it is there in every error"
+
+
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        (b'{"type":"t","%b":1}' % (b"x" * 900_000), "x`"),
+        (b'{"type":"t","priority":"%b"}' % (b"x" * 900_000), "` - at `$.priority`"),
+        (b'{"type":"t","%b":1}' % (b" - at `$" * 100_000), " - at `$`"),
+    ],
+    ids=["name", "value", "places"],
+)
+async def test_an_error_repeats_little_of_what_was_sent(
+    gateway: World, body: bytes, end: str
+) -> None:
+    async with gateway.http() as client:
+        error = error_of(await client.post("/api/tasks", content=body))
+        assert (error.code, len(error.message)) == (400, 1000)
+        assert error.message.startswith("not a task: ")
+        assert error.message.endswith(end.removeprefix("`"))
+        assert len(json.dumps(error.details)) < 2000
+        lost = (await client.get("/api/" + "y" * 20_000)).json()["error"]
+        assert len(lost["message"]) == len(lost["path"]) == 1000
+
+
+async def test_watchers_are_answered_whatever_they_show(
+    fresh_nats: NatsServer, tmp_path: Path
+) -> None:
+    async with fresh_nats.connected("gateway") as bus, world(tmp_path, bus) as gateway:
+        gateway.site.parts.tokens.bucket = Bucket(bus, TOKENS_BUCKET)
+        await fresh_nats.kill()
+        async with gateway.http("mtm_unknown") as client:
+            assert (await client.get("/api/health/live")).status_code == 200
+            asked = await client.get("/api/tasks")
+            assert (asked.status_code, error_of(asked).reason) == (503, "unavailable")
+            assert "retry-after" in asked.headers
+        async with gateway.http() as known:
+            assert (await known.get("/api/preferences")).status_code == 200

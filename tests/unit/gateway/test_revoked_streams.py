@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -47,6 +48,23 @@ async def test_a_websocket_that_has_shown_another_token_stays(one: World) -> Non
             assert (await stream.follow())["op"] == "ack"
             await admin.delete(f"/api/tokens/{second['id']}")
             assert await stream.closed() == 4401
+
+
+async def test_a_token_that_is_revoked_during_the_handshake_opens_nothing(
+    one: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, serve = name("u"), one.site.streams.serve
+    async with one.http(ADMIN) as admin:
+        token = await issued(admin, user)
+
+        async def late(*args: Any, **options: Any) -> None:
+            await admin.delete(f"/api/tokens/{token['id']}")
+            await serve(*args, **options)
+
+        monkeypatch.setattr(one.site.streams, "serve", late)
+        async with one.stream(token["token"]) as stream:
+            assert await stream.closed() == 4401
+    assert not one.site.streams.users
 
 
 async def test_events_of_a_revoked_token_end(one: World) -> None:

@@ -99,6 +99,13 @@ async def test_a_ticket_is_good_once(gateway: World) -> None:
         assert await one.closed() == 4401
 
 
+async def test_a_token_in_the_address_is_no_ticket(gateway: World) -> None:
+    async with gateway.stream(None, path="/api/stream?ticket=alice-token") as one:
+        assert await one.closed() == 4401
+    async with gateway.http(None) as client:
+        assert (await client.get("/api/events?ticket=alice-token")).status_code == 401
+
+
 async def test_an_expired_token_closes_unless_renewed(tmp_path: Path, bus: Bus) -> None:
     async with world(tmp_path, bus) as gateway:
         soon = time.time() + 0.4
