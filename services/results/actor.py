@@ -161,8 +161,10 @@ class Keeper:
     async def _kept(self, request: ResultRequest) -> Kept:
         check_token(request.user, "user")
         check_token(request.task, "task")
+        # Before the look: what is applied during it may be missing from what is seen.
+        seen = self._projection.position
         kept = await view.get(self._projection, request.user, request.task)
-        if kept is None and request.after > self._projection.position:
+        if kept is None and request.after > seen:
             await self._projection.reached(request.after, VIEW_S)
             kept = await view.get(self._projection, request.user, request.task)
         if kept is None:

@@ -14,6 +14,7 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import Outcome, ResultDeleted, ResultStored
 from contracts.result import (
     Inline,
+    Kept,
     Pointer,
     ResultFound,
     ResultPage,
@@ -28,6 +29,7 @@ from services.hub_datasets import Datasets
 from services.ids import new_id
 from services.log_memory import MemoryLog
 from services.projection import Projection
+from services.results import projection as view
 from services.results.actor import Keeper
 from services.results.copies import Copies
 from services.results.domain import Blob
@@ -200,6 +202,25 @@ async def test_a_deleted_result_is_remembered_without_its_bytes(
         found = await got(keeper, "ann", "t1")
         assert (bytes(found.value), found.result.deleted) == (b"", "too old")
         assert await refused(keeper.verify(request("ann", "t1"))) is Reason.NOT_FOUND
+
+
+async def test_a_result_that_is_applied_during_the_look_is_found(
+    log: MemoryLog, blobs: Blobs, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = view.get
+    async with keeping(log, blobs, file) as keeper:
+
+        async def slow(projection: Projection, user: str, task: str) -> Kept | None:
+            found = await look(projection, user, task)
+            if found is None:
+                seq = await log.append(done("ann", "t1", result=inline(b"1")))
+                assert await projection.reached(seq, 10)
+            return found
+
+        monkeypatch.setattr(view, "get", slow)
+        wanted = msgspec.json.encode({"user": "ann", "task": "t1", "after": 1})
+        found = msgspec.json.decode(await keeper.get(wanted), type=ResultFound)
+    assert bytes(found.value) == b"1"
 
 
 async def test_nobody_gets_another_users_result(log: MemoryLog, blobs: Blobs, file: Path) -> None:
