@@ -218,7 +218,7 @@ class Bus:
             # The server answers in order: a refusal comes before the answer to this round trip.
             await self.flush()
             self._check(subject)
-        except BusError:
+        except (BusError, asyncio.CancelledError):
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
             raise

@@ -277,3 +277,18 @@ async def test_a_cancelled_connect_ends(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await connecting
     assert asyncio.all_tasks() == before
+
+
+async def test_a_subscription_that_is_given_up_leaves_nothing_behind(
+    fresh_nats: NatsServer,
+) -> None:
+    async with fresh_nats.connected("gateway") as bus:
+        before = len(bus.nc._subs)
+        fresh_nats.pause()
+        try:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await bus.subscribe("_INBOX_gateway.x", lambda message: None)
+        finally:
+            fresh_nats.resume()
+        assert len(bus.nc._subs) == before
