@@ -10,7 +10,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
-from contracts.facts import TaskRouted
+from contracts.facts import Record, TaskRouted
 from contracts.route import Route
 from contracts.status import Status, TaskView
 from contracts.wire import Accepted, Event
@@ -128,9 +128,7 @@ async def get_events(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[list[Event]]:
     """Return the task's timeline: all its facts, in order."""
-    records = await parts.desk.facts(whose(principal, user), task)
-    if not records:
-        raise _no_task(task)
+    records = await _facts(parts, whose(principal, user), task)
     return ok([Event(r.seq, r.at, msgspec.Raw(r.data)) for r in records])
 
 
@@ -139,9 +137,7 @@ async def get_why(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[list[Why]]:
     """Return why each attempt went to its host: what the router weighed, in order of attempts."""
-    records = await parts.desk.facts(whose(principal, user), task)
-    if not records:
-        raise _no_task(task)
+    records = await _facts(parts, whose(principal, user), task)
     routed = [(r, r.fact) for r in records if isinstance(r.fact, TaskRouted)]
     return ok([Why(record.seq, record.at, fact.attempt, fact.route) for record, fact in routed])
 
@@ -159,6 +155,13 @@ async def _existing(parts: Parts, user: str, task: str) -> TaskView:
     if view is None:
         raise _no_task(task)
     return view
+
+
+async def _facts(parts: Parts, user: str, task: str) -> list[Record]:
+    records = await parts.desk.facts(user, task)
+    if not records:
+        raise _no_task(task)
+    return records
 
 
 def _no_task(task: str) -> Rejected:

@@ -17,10 +17,14 @@ from services import log_nats, store
 from services.bus import Bus
 from services.embedded import Embedded
 from services.nats_config import OPERATOR, inbox_prefix
+from services.tls import NOTHING, ClientFiles
 
 
 class NatsServer:
     """One server in a folder of its own, with streams and buckets, that can be mistreated."""
+
+    files: ClientFiles = NOTHING
+    """What its clients have for TLS."""
 
     def __init__(self, data: Path, publishers: tuple[str, ...] = ("publisher",)) -> None:
         self.embedded = Embedded(data, publishers=publishers)
@@ -81,6 +85,7 @@ class NatsServer:
             name=name or f"test-{user}",
             credentials=self.embedded.credentials(user),
             inbox_prefix=inbox_prefix(user),
+            tls=self.files,
         )
 
     @contextlib.asynccontextmanager

@@ -14,9 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from services.bus import Bus
 from services.embedded import Embedded
-from services.nats_config import inbox_prefix
 from services.tls import NOTHING, ClientFiles
 from tests.support.nats import NatsServer
 
@@ -116,15 +114,6 @@ class TlsNats(NatsServer):
     @property
     def url(self) -> str:
         return self.embedded.url.replace("nats://", "tls://")
-
-    async def connect(self, user: str, *, name: str = "") -> Bus:
-        return await Bus.connect(
-            self.url,
-            name=name or f"test-{user}",
-            credentials=self.embedded.credentials(user),
-            inbox_prefix=inbox_prefix(user),
-            tls=self.files,
-        )
 
 
 class _Embedded(Embedded):
