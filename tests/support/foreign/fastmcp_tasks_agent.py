@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 from typing import Any
 
+from common import MARK, SERVER, tell
 from fastmcp import Client
 from fastmcp_tasks import ToolTask, call_tool_task
-
-CONFIG: dict[str, Any] = json.loads(os.environ["AGENT_CONFIG"])
-MARK = int(os.environ["AGENT_MARK"])
-SERVER = next(iter(CONFIG["mcpServers"].values()))
 
 
 def agent() -> Client:
@@ -67,4 +61,4 @@ async def main() -> dict[str, Any]:
         return report | {"again": again.task_id, "again_ended": await ended(again)}
 
 
-print(json.dumps(asyncio.run(main())))
+tell(main())
