@@ -34,7 +34,7 @@ from services import (
 from services.bus import BusError, PermissionDenied
 from services.cli_common import NO_OPTIONS, CliError, Exit, Options
 from services.embedded import EmbeddedError
-from services.log import LogMismatch, LogUnavailable
+from services.log.port import LogMismatch, LogUnavailable
 from services.process import Fatal
 from services.settings import SettingsError
 

@@ -25,7 +25,7 @@ from services.cli_common import NO_OPTIONS, CliError, Exit, Options, Out, enviro
 from services.cli_follow import create, task_value
 from services.cli_input import read_input
 from services.cli_log import audit_task
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
 from services.nats_config import AUDITOR
 from services.settings import load
 

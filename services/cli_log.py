@@ -21,8 +21,8 @@ from services.audit import Check, Recompute, Recomputed
 from services.cli_common import NO_OPTIONS, CliError, Exit, Options, environ, run
 from services.cli_follow import as_event
 from services.cli_input import check_ids, check_types
-from services.log import Log
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
+from services.log.port import Log
 from services.nats_config import AUDITOR
 from services.router.recompute import CannotRecompute, recompute
 from services.router.settings import Settings as RouterSettings

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from services import health, metrics
 from services.bus import Bus, read_credentials
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
 from services.nats_config import inbox_prefix
 from services.process import Process
 from services.settings import Common

@@ -44,9 +44,7 @@ def env_name(section: str, name: str) -> str:
     return f"{PREFIX}{middle}{name}".upper()
 
 
-def gather(
-    names: Names, known: Collection[str], environ: Mapping[str, str], cwd: Path
-) -> Values:
+def gather(names: Names, known: Collection[str], environ: Mapping[str, str], cwd: Path) -> Values:
     """Collect values by section and name; the environment wins over `.env`, that over the file.
 
     `names` are the declared settings; sections that are only in `known` are not looked into.

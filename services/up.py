@@ -18,10 +18,11 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from services import log_nats, store
+from services import store
 from services.actor import Escalated, Supervisor
 from services.bus import Bus, read_credentials
 from services.embedded import Embedded
+from services.log import jetstream
 from services.nats_config import OPERATOR, inbox_prefix
 from services.process import Fatal, Main, Process
 from services.settings import SERVICE_NAMES, Common, SettingsError, load
@@ -240,7 +241,7 @@ async def provision(nats_url: str, credentials: Path | None, tls: ClientFiles = 
     """
     bus = await connect(nats_url, OPERATOR, credentials, name="metamcp-provision", tls=tls)
     try:
-        await log_nats.provision(bus)
+        await jetstream.provision(bus)
         await store.provision(bus)
     finally:
         await bus.close()

@@ -45,7 +45,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            # `from services import log` imports services.log.
+            # `from services import log` imports services.log.port.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -187,7 +187,7 @@ BAD = [
     (keeps_the_borders, "services/router/actor.py", "import services.gateway.domain"),
     (keeps_the_borders, "services/process.py", "from services import router"),
     (keeps_the_borders, "services/router/actor.py", "import nats.js"),
-    (keeps_the_borders, "services/log.py", "from tests.support import given"),
+    (keeps_the_borders, "services/log/port.py", "from tests.support import given"),
     (contracts_are_words_only, "contracts/a.py", "import httpx"),
     (domains_are_pure, "services/router/domain.py", "import time"),
     (domains_are_pure, "services/router/domain.py", "from services.router import nowhere"),
@@ -205,7 +205,7 @@ def test_a_rule_notices_what_it_is_for(rule: Rule, path: str, source: str) -> No
 GOOD = [
     (keeps_the_borders, "services/cli_up.py", "from services.router import actor"),
     (keeps_the_borders, "services/router/actor.py", "from services.router import domain"),
-    (keeps_the_borders, "services/log_nats.py", "import nats"),
+    (keeps_the_borders, "services/log/jetstream.py", "import nats"),
     (domains_are_pure, "services/router/domain.py", "import msgspec\nfrom contracts import facts"),
 ]
 

@@ -23,7 +23,7 @@ from services.executor.projection import Hosts
 from services.executor.runner import Ports, Runner
 from services.executor.settings import Settings
 from services.ids import new_id
-from services.log import AlreadyRecorded, Append, Delivery, LogUnavailable
+from services.log.port import AlreadyRecorded, Append, Delivery, LogUnavailable
 
 BEAT_S = 1.0
 VIEW_S = 10.0

@@ -12,7 +12,7 @@ from contracts.task import TaskSpec
 from services import metrics, tracing
 from services.executor.hosts.base import Call
 from services.executor.plan import Known
-from services.log import Delivery
+from services.log.port import Delivery
 
 Name: TypeAlias = tuple[str, str]
 """User and id of a task."""

@@ -20,7 +20,7 @@ from services.executor.settings import Settings
 from services.ids import new_id
 from services.key_files import Found, KeyFolder
 from services.keys import BadKey, Signer, SigningKey
-from services.log import AlreadyRecorded, Log, LogUnavailable
+from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.process import Fatal
 
 LOOK_S = 2.0

@@ -17,8 +17,8 @@ from contracts.subjects import CANCELLED, REGISTERED, REMOVED
 from services.executor.clock import LogClock
 from services.executor.domain import View
 from services.executor.plan import Known
-from services.log import Batch, Log
-from services.projection import Change, Projection, project
+from services.log.port import Batch, Log
+from services.log.projection import Change, Projection, project
 
 FILTERS = (REGISTERED, REMOVED, CANCELLED)
 VERSION = 1

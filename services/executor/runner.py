@@ -29,7 +29,7 @@ from services.executor.hosts.base import Call, HostError
 from services.executor.hosts.pool import Pool
 from services.executor.settings import Settings
 from services.ids import new_id
-from services.log import AlreadyRecorded, Log, LogUnavailable
+from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.store import BlobCorrupt, BlobMissing
 
 RECHECK_S = 2.0

@@ -21,7 +21,7 @@ from services.executor.runner import Ports
 from services.executor.settings import Settings
 from services.executor.warm import Warmer
 from services.join import join
-from services.projection import view_path
+from services.log.projection import view_path
 from services.secrets import Linked, Secrets
 from services.settings import Common
 from services.store import Blobs

@@ -22,7 +22,7 @@ from services import tracing
 from services.gateway import domain
 from services.gateway.domain import Origin
 from services.ids import new_id
-from services.log import AlreadyRecorded, Log, LogUnavailable
+from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.store import BlobMissing, Blobs, StoreError
 
 ANSWER_S = 5.0

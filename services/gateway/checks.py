@@ -17,7 +17,7 @@ from services.bus import Bus
 from services.bus_all import AskAll, ask_all
 from services.bus_errors import BusError, NoResponders
 from services.health import VERB
-from services.log import Log, LogUnavailable
+from services.log.port import Log, LogUnavailable
 from services.settings import SERVICE_NAMES
 
 FRESH_S = 1.0

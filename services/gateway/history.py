@@ -14,7 +14,7 @@ from services import telemetry
 from services.gateway import domain, frames
 from services.gateway.frames import Entry
 from services.gateway.hub import Hub, Reader, Subscription
-from services.log import Batch, Log, LogUnavailable
+from services.log.port import Batch, Log, LogUnavailable
 
 CHUNK_BYTES = 512 * 1024
 """Facts sent to one reader at once, at most; also never more than half of its queue."""

@@ -13,7 +13,7 @@ from contracts.errors import Reason, Rejected
 from contracts.wire import HttpError
 from services import telemetry
 from services.gateway.domain import shortened
-from services.log import LogUnavailable
+from services.log.port import LogUnavailable
 from services.store import BlobMissing, StoreError
 
 STATUS: dict[Reason, int] = {

@@ -21,8 +21,8 @@ from services.gateway.others import Others
 from services.gateway.settings import Settings
 from services.gateway.tickets import Tickets
 from services.gateway.tokens import Tokens
-from services.log import Log
-from services.projection import Projection
+from services.log.port import Log
+from services.log.projection import Projection
 
 T = TypeVar("T")
 

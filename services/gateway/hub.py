@@ -19,7 +19,7 @@ from contracts import wire
 from contracts.facts import Record
 from services.gateway import domain, frames
 from services.gateway.frames import Entry
-from services.log import Batch
+from services.log.port import Batch
 
 TICK_S = 0.003
 """Facts may wait this long to share frames, when handing them out is much work."""

@@ -20,7 +20,7 @@ from contracts.wire import Refused
 from services import telemetry, tracing
 from services.gateway import domain
 from services.gateway.actor import Desk
-from services.log import AlreadyRecorded, Append, Delivery, Log, LogUnavailable
+from services.log.port import AlreadyRecorded, Append, Delivery, Log, LogUnavailable
 from services.nats_config import intake_error_subject
 from services.store import StoreError
 

@@ -40,7 +40,7 @@ from services.gateway.http_parts import Parts
 from services.gateway.hub import Subscription
 from services.gateway.identity import Principal
 from services.gateway.mcp_tasks import TaskParams
-from services.log import LogUnavailable
+from services.log.port import LogUnavailable
 from services.store import StoreError
 
 PATH = "/mcp"

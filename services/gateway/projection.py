@@ -17,7 +17,7 @@ from contracts.facts import Failure, Record, TaskCreated
 from contracts.host import HealthStatus, Host
 from contracts.status import Status, of_outcome
 from contracts.task import Priority
-from services.projection import Change, Projection
+from services.log.projection import Change, Projection
 
 VERSION = 3
 SCHEMA = (

@@ -31,9 +31,9 @@ from services.gateway.settings import Settings
 from services.gateway.streams import RESET, Streams
 from services.hub import Hub as HuggingFace
 from services.join import join
-from services.log import Log
+from services.log.port import Log
+from services.log.projection import Projection, project, view_path
 from services.process import Fatal, Process
-from services.projection import Projection, project, view_path
 from services.settings import Common
 from services.store import Blobs, StoreError
 from services.store_kv import Bucket

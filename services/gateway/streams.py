@@ -27,7 +27,7 @@ from services.gateway.hub import Hub, Subscription
 from services.gateway.identity import Principal
 from services.gateway.settings import Settings
 from services.gateway.socket import StreamSocket
-from services.log import LogUnavailable
+from services.log.port import LogUnavailable
 from services.store import StoreError
 
 PING_S = 25

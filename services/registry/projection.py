@@ -9,7 +9,7 @@ import msgspec
 
 from contracts.facts import McpHealth, McpRegistered, McpRemoved, Record
 from contracts.host import HealthStatus, Host
-from services.projection import Change, Projection
+from services.log.projection import Change, Projection
 from services.registry import domain
 from services.registry.domain import Known
 

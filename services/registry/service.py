@@ -12,8 +12,8 @@ from services.bus import Handler
 from services.hub import Hub
 from services.hub_spaces import Spaces
 from services.join import join
+from services.log.projection import Projection, view_path
 from services.process import Fatal, Process
-from services.projection import Projection, view_path
 from services.registry import manifest
 from services.registry.actor import Registry
 from services.registry.commands import Commands

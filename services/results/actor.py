@@ -32,8 +32,8 @@ from contracts.result import (
 )
 from services.actor import Mailbox
 from services.bus import Handler
-from services.log import Batch, Log
-from services.projection import Projection, project
+from services.log.port import Batch, Log
+from services.log.projection import Projection, project
 from services.results import domain
 from services.results import projection as view
 from services.results.copies import Copies

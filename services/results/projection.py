@@ -9,7 +9,7 @@ import msgspec
 
 from contracts.facts import JobDone, McpRegistered, McpRemoved, Record, ResultDeleted, ResultStored
 from contracts.result import Kept, Pointer, ResultListRequest, ResultPage
-from services.projection import Change, Projection
+from services.log.projection import Change, Projection
 from services.results import domain
 from services.results.domain import Move
 

@@ -10,8 +10,8 @@ from services.bus import Bus
 from services.hub import Hub
 from services.hub_datasets import Datasets
 from services.join import join
+from services.log.projection import Projection, view_path
 from services.process import Process
-from services.projection import Projection, view_path
 from services.results.actor import Keeper
 from services.results.copies import Copies
 from services.results.listing import Listing

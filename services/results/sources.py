@@ -18,7 +18,7 @@ from contracts.result import Inline, Kept, Pointer
 from services.accounts import Accounts
 from services.hub import HubDenied, HubError, HubMissing
 from services.hub_datasets import Datasets
-from services.log import Log
+from services.log.port import Log
 from services.results import domain
 from services.results.domain import Place
 from services.store import BlobCorrupt, BlobMissing, Blobs, StoreError

@@ -20,8 +20,8 @@ from contracts.wire import Beat
 from services import telemetry
 from services.actor import Supervisor
 from services.ids import new_id
-from services.log import AlreadyRecorded, Append, Batch, Log, LogMismatch, LogUnavailable
-from services.projection import Change, Projection, project
+from services.log.port import AlreadyRecorded, Append, Batch, Log, LogMismatch, LogUnavailable
+from services.log.projection import Change, Projection, project
 from services.router.beats import LOOK_S, Beats
 from services.router.clock import LogClock, Moment
 from services.router.domain import State, evolve, initial

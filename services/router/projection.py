@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from contracts.host import HealthStatus, Host
-from services.projection import Change, Projection
+from services.log.projection import Change, Projection
 from services.router.select import HostEntry
 from services.router.state import Changes, OpenTask, State, Track, initial, key_of
 

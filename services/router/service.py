@@ -13,8 +13,8 @@ from contracts import subjects
 from services import health, metrics, telemetry
 from services.bus import Handler
 from services.join import join
+from services.log.projection import Projection, view_path
 from services.process import Process
-from services.projection import Projection, view_path
 from services.router.actor import Identity, Router
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings

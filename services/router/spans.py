@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.facts import JobDone, TaskRouted
 from services import tracing
-from services.log import Append
+from services.log.port import Append
 from services.router.plan import Decision
 
 

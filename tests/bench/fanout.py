@@ -11,8 +11,8 @@ import websockets
 
 from contracts.task import TaskSpec
 from services import up
-from services.log import Append
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
+from services.log.port import Append
 from tests.bench.measure import allow_many_files, cpu_us
 from tests.support import facts
 

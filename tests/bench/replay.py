@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from services import up
-from services.log import Append
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
+from services.log.port import Append
+from services.log.projection import Projection, project
 from services.nats_config import AUDITOR
-from services.projection import Projection, project
 from tests.bench.fanout import LATER
 from tests.support import facts
 

@@ -21,8 +21,8 @@ import websockets
 from contracts.task import TaskSpec
 from services import up
 from services.gateway import identity
-from services.log import Append
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
+from services.log.port import Append
 from tests.bench import measure as machine
 from tests.bench.crowd import Arrival, Clients, crowd
 from tests.bench.pipeline import orchestrator

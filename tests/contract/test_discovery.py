@@ -21,8 +21,8 @@ from services.accounts import Accounts
 from services.bus import Bus
 from services.hub import Hub, Patience
 from services.hub_spaces import Space, Spaces
-from services.log_memory import MemoryLog
-from services.projection import Projection
+from services.log.memory import MemoryLog
+from services.log.projection import Projection
 from services.registry import spaces
 from services.registry.actor import Registry
 from services.registry.discovery import Discovery

@@ -10,7 +10,7 @@ import pytest
 from services import process
 from services.bus import Disconnected
 from services.join import Joined, join
-from services.log_commit import Committer
+from services.log.commit import Committer
 from services.process import Process
 from services.settings import Common
 from tests.support import facts

@@ -13,9 +13,9 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import Record
 from contracts.subjects import job_head
 from contracts.task import TaskSpec
-from services.log import START, AlreadyRecorded, Append, Batch, Checkpoint, Log, LogMismatch
-from services.log_memory import MemoryLog
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
+from services.log.memory import MemoryLog
+from services.log.port import START, AlreadyRecorded, Append, Batch, Checkpoint, Log, LogMismatch
 from tests.support import facts
 from tests.support.nats import NatsServer
 

@@ -13,10 +13,10 @@ from contracts import subjects
 from contracts.facts import Record
 from contracts.subjects import job_head
 from services.bus import Bus, PermissionDenied
-from services.log import Append, Checkpoint, LogMismatch, LogUnavailable
-from services.log_inbox import NatsInbox
-from services.log_nats import STREAM_CONFIG, NatsLog, difference, verify
-from services.log_wire import Wire, epoch_seconds
+from services.log.inbox import NatsInbox
+from services.log.jetstream import STREAM_CONFIG, NatsLog, difference, verify
+from services.log.port import Append, Checkpoint, LogMismatch, LogUnavailable
+from services.log.wire import Wire, epoch_seconds
 from tests.support import facts
 from tests.support.nats import NatsServer
 
@@ -124,7 +124,7 @@ async def test_a_server_without_the_log_is_refused_with_what_to_do(tmp_path) -> 
 async def test_a_slow_follower_falls_back_to_reading_history(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.log_read.LIVE_BYTES", 2000)
+    monkeypatch.setattr("services.log.read.LIVE_BYTES", 2000)
     async with opened(nats_server, "gateway") as log:
         start = await log.head()
         follow = log.follow(EVERYTHING, Checkpoint(log.epoch, start, ""))
@@ -254,7 +254,7 @@ async def test_a_writer_whose_answer_was_late_is_told_of_its_own_fact(
 async def test_one_fact_the_server_refuses_does_not_take_others_along(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.log_commit.MAX_FACT", 2**21)
+    monkeypatch.setattr("services.log.commit.MAX_FACT", 2**21)
     async with opened(nats_server, "gateway") as log, asyncio.timeout(40):
         crowd = [facts.created() for _ in range(60)]
         crowd[30] = facts.created(invalid="x" * (2**20 + 2**13))

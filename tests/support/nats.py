@@ -13,9 +13,10 @@ from types import TracebackType
 
 import pytest
 
-from services import log_nats, store
+from services import store
 from services.bus import Bus
 from services.embedded import Embedded
+from services.log import jetstream
 from services.nats_config import OPERATOR, inbox_prefix
 from services.tls import NOTHING, ClientFiles
 
@@ -42,7 +43,7 @@ class NatsServer:
         await self.embedded.start()
         if provision:
             async with self.connected(OPERATOR) as bus:
-                await log_nats.provision(bus)
+                await jetstream.provision(bus)
                 await store.provision(bus)
 
     async def stop(self) -> None:

@@ -17,7 +17,7 @@ import websockets
 from contracts.facts import JobDone, Record
 from services import up
 from services.bus import Bus
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
 from services.nats_config import AUDITOR
 from services.up_children import ChildProcess
 from services.up_plan import environment

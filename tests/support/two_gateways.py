@@ -14,8 +14,8 @@ import httpx
 from contracts import subjects
 from contracts.facts import JobDone, TaskCreated
 from services.bus import Bus
-from services.log import START
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
+from services.log.port import START
 from tests.support import invariants
 from tests.support.steady import DOORS, Client, Publisher, Site
 from tests.support.system import System, add_gateway, system, until

@@ -170,9 +170,7 @@ PROGRAM = """
 
 
 @contextmanager
-def program(
-    tmp_path: Path, mode: str = "plain", **environ: str
-) -> Iterator[subprocess.Popen[str]]:
+def program(tmp_path: Path, mode: str = "plain", **environ: str) -> Iterator[subprocess.Popen[str]]:
     script = tmp_path / "program.py"
     script.write_text(textwrap.dedent(PROGRAM))
     with subprocess.Popen(

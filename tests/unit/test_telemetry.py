@@ -135,9 +135,7 @@ def test_files_keep_everything_and_errors_apart_for_the_owner_only(
     assert {stat.S_IMODE(path.stat().st_mode) for path in (every, errors)} == {0o600}
 
 
-def test_files_rotate(
-    out: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_rotate(out: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "FILE_BYTES", 1000)
     telemetry.setup(form="json", stream=out, log_dir=tmp_path)
     for _ in range(100):

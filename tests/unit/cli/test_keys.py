@@ -19,7 +19,7 @@ from services.cli_common import Exit
 from services.cli_keys import NOTHING, Row, rows
 from services.key_files import Found, KeyFolder
 from services.keys import SigningKey
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
 from services.up_plan import STATE_FILE, State
 from tests.support.nats import NatsServer
 

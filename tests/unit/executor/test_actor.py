@@ -26,7 +26,7 @@ from services.executor.hosts.base import Answer, Call, HostError
 from services.executor.runner import RECHECK_S
 from services.ids import new_id
 from services.keys import SigningKey
-from services.log import LogUnavailable
+from services.log.port import LogUnavailable
 from tests.support import facts as some
 from tests.unit.executor.world import fresh_key, host, refusal, routed, spec, world
 

@@ -23,8 +23,8 @@ from contracts.host import Limits, Step, TaskBinding, Tool
 from contracts.subjects import Guard
 from services.ids import new_id
 from services.keys import SigningKey
-from services.log import AlreadyRecorded, Append, LogUnavailable
-from services.log_memory import MemoryDelivery, MemoryLog
+from services.log.memory import MemoryDelivery, MemoryLog
+from services.log.port import AlreadyRecorded, Append, LogUnavailable
 from tests.unit.executor.world import World, fresh_key, host, routed, spec, world
 
 

@@ -17,8 +17,8 @@ from services.executor.settings import Settings
 from services.ids import new_id
 from services.key_files import KeyFolder
 from services.keys import Signer, create, kid_of, verify
-from services.log import LogUnavailable
-from services.log_memory import MemoryLog
+from services.log.memory import MemoryLog
+from services.log.port import LogUnavailable
 from services.process import Fatal
 from tests.support import facts as some
 from tests.unit.executor.test_keys import CLAIMS

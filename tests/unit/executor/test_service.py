@@ -34,8 +34,8 @@ from services.executor.projection import Hosts
 from services.executor.service import serve
 from services.executor.settings import Settings
 from services.ids import new_id
-from services.log import Batch
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
+from services.log.port import Batch
 from services.settings import Common
 from services.store import Blobs
 from tests.support import facts as some

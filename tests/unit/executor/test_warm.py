@@ -18,7 +18,7 @@ from services.executor.plan import Known
 from services.executor.projection import Hosts
 from services.executor.warm import Warmer, wanted
 from services.ids import new_id
-from services.log_memory import MemoryLog
+from services.log.memory import MemoryLog
 from services.secrets import Secrets
 from tests.unit.executor.sessions import STDIO, Bench, closing
 from tests.unit.executor.world import host

@@ -34,7 +34,7 @@ from services.executor.service import open_pool
 from services.executor.settings import Settings
 from services.ids import new_id
 from services.keys import SigningKey
-from services.log_memory import MemoryLog
+from services.log.memory import MemoryLog
 from services.settings import Common
 
 Script = Callable[[Call], Awaitable[Answer]]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from services.bus import Bus
-from services.projection import Projection
+from services.log.projection import Projection
 from services.registry.actor import Registry
 from services.registry.commands import Commands, Discover
 from services.registry.projection import SCHEMA, VERSION

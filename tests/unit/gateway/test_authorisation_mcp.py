@@ -21,7 +21,7 @@ from contracts.result import inline
 from services.gateway import mcp_tools
 from services.gateway.mcp_door import TASK_KEY, Door
 from services.gateway.mcp_tasks import TASKS
-from services.log import START
+from services.log.port import START
 from tests.support import facts
 from tests.unit.gateway.alices import (
     AT_ONCE,

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from contracts.facts import TaskCreated
 from contracts.result import inline
 from services.gateway.mcp_door import TASK_KEY
-from services.log import START, AlreadyRecorded
+from services.log.port import START, AlreadyRecorded
 from tests.support import facts
 from tests.unit.gateway.fuzzing import (
     HER_HOST,

@@ -15,8 +15,8 @@ from contracts.result import inline
 from contracts.route import Route
 from services.bus import Bus
 from services.gateway.settings import Settings
-from services.log import LogUnavailable
-from services.log_memory import MemoryLog
+from services.log.memory import MemoryLog
+from services.log.port import LogUnavailable
 from tests.support import facts
 from tests.unit.gateway.world import TASK, World, error_of, made, world
 

@@ -20,7 +20,7 @@ from services.bus import Bus
 from services.bus_all import answer_all
 from services.bus_serve import Handler
 from services.gateway.checks import FRESH_S, Shared
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
 from services.process import Process
 from services.settings import SERVICE_NAMES
 from tests.support import facts

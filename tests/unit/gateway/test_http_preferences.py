@@ -24,9 +24,9 @@ from services.gateway import projection as tables
 from services.gateway.actor import TRIES
 from services.gateway.domain import Origin
 from services.ids import new_id
-from services.log import LogUnavailable
-from services.log_memory import MemoryLog
-from services.projection import merge
+from services.log.memory import MemoryLog
+from services.log.port import LogUnavailable
+from services.log.projection import merge
 from tests.unit.gateway.world import World, error_of, world
 
 ORIGIN = Origin("alice", "api", "fact-1", "gateway-1")

@@ -18,8 +18,8 @@ from services.gateway import domain, frames
 from services.gateway.history import History
 from services.gateway.hub import Hub, Subscription
 from services.ids import new_id
-from services.log import START, Checkpoint
-from services.log_memory import MemoryLog
+from services.log.memory import MemoryLog
+from services.log.port import START, Checkpoint
 from tests.support import facts
 
 HEADS = {126: 4, 127: 10}

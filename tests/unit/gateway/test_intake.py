@@ -18,8 +18,8 @@ from contracts.wire import Accepted, Refused
 from services.bus import Bus
 from services.gateway.actor import Desk
 from services.gateway.intake import Intake
-from services.log import START, LogUnavailable
-from services.log_memory import MemoryDelivery, MemoryLog
+from services.log.memory import MemoryDelivery, MemoryLog
+from services.log.port import START, LogUnavailable
 from services.store import Blobs
 
 GOOD: dict[str, Any] = {"type": "t.x", "input": {"b": 1, "a": 2}}

@@ -24,7 +24,7 @@ from services.gateway import mcp_tools
 from services.gateway.mcp_door import TASK_KEY
 from services.gateway.mcp_tasks import TASKS
 from services.ids import new_id
-from services.log import START
+from services.log.port import START
 from tests.support import facts
 from tests.unit.gateway.world import World
 

@@ -21,7 +21,7 @@ from services.gateway.identity import ensure_local_token
 from services.gateway.listener import announce_file
 from services.gateway.service import serve
 from services.gateway.settings import Settings
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
 from services.process import Fatal, Process
 from services.process import serve as run
 from services.settings import Common

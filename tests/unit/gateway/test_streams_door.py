@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from services.bus import Bus
 from services.gateway.settings import Settings
-from services.log_memory import MemoryLog
+from services.log.memory import MemoryLog
 from tests.support import facts
 from tests.unit.gateway.world import TOKENS, World, world, write_tokens
 

@@ -24,9 +24,9 @@ from services.gateway.identity import FileIdentity, digest, tokens_file
 from services.gateway.listener import Listener
 from services.gateway.service import Site
 from services.gateway.settings import Settings
-from services.log import Log
-from services.log_memory import MemoryLog
-from services.projection import Projection
+from services.log.memory import MemoryLog
+from services.log.port import Log
+from services.log.projection import Projection
 from services.store import Blobs
 from services.store_kv import Bucket
 from services.vault import KeyFile, key_path

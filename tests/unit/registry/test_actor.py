@@ -15,9 +15,9 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import AnyFact, McpHealth, McpRegistered, McpRemoved
 from contracts.host import HealthStatus, Host, Noop
 from contracts.wire import Discovered, HostChanged
-from services.log import START
-from services.log_memory import MemoryLog
-from services.projection import Projection
+from services.log.memory import MemoryLog
+from services.log.port import START
+from services.log.projection import Projection
 from services.registry.actor import Registry
 from services.registry.commands import Commands, HostList, HostView
 from services.registry.domain import Held

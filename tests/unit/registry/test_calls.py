@@ -15,8 +15,8 @@ from contracts.host import HealthStatus
 from contracts.subjects import command
 from contracts.wire import Breaker
 from services.bus import NoResponders
-from services.log_memory import MemoryLog
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
+from services.log.memory import MemoryLog
 from services.process import Process
 from services.process import serve as serve_process
 from services.registry.actor import Registry

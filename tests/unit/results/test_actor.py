@@ -27,8 +27,8 @@ from services.bus import Bus
 from services.hub import Hub
 from services.hub_datasets import Datasets
 from services.ids import new_id
-from services.log_memory import MemoryLog
-from services.projection import Projection
+from services.log.memory import MemoryLog
+from services.log.projection import Projection
 from services.results import projection as view
 from services.results.actor import Keeper
 from services.results.copies import Copies

@@ -18,7 +18,7 @@ from contracts.result import (
     inline,
 )
 from services.ids import new_id
-from services.log_memory import MemoryLog
+from services.log.memory import MemoryLog
 from services.results.actor import Keeper
 from services.results.projection import waiting
 from services.results.settings import Settings

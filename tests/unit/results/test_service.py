@@ -12,7 +12,7 @@ from contracts.errors import Reason, Rejected
 from contracts.result import ResultFound, ResultPage, inline
 from contracts.subjects import command
 from services.bus import NoResponders
-from services.log_nats import NatsLog
+from services.log.jetstream import NatsLog
 from services.process import Process
 from services.process import serve as serve_process
 from services.results.service import NAME, serve

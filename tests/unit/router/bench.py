@@ -14,9 +14,9 @@ from contracts.facts import Fact, McpHealth, McpRegistered
 from contracts.host import HealthStatus, Host
 from contracts.task import TaskSpec
 from services.ids import new_id
-from services.log import START
-from services.log_memory import MemoryLog
-from services.projection import Projection
+from services.log.memory import MemoryLog
+from services.log.port import START
+from services.log.projection import Projection
 from services.router.actor import Identity, Router
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings

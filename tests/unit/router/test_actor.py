@@ -21,9 +21,9 @@ from contracts.status import Status, fold
 from contracts.subjects import ROUTERS, of_task, router_term
 from contracts.wire import Beat
 from services.ids import new_id
-from services.log import AlreadyRecorded, LogUnavailable
-from services.log_memory import MemoryLog
-from services.projection import Projection, project
+from services.log.memory import MemoryLog
+from services.log.port import AlreadyRecorded, LogUnavailable
+from services.log.projection import Projection, project
 from services.router.domain import evolve, initial
 from services.router.projection import SCHEMA, VERSION, load, rows
 from tests.support.facts import cancelled, failed, signed

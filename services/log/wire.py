@@ -17,7 +17,7 @@ import msgspec
 from contracts.facts import Record, decode
 from services.bus import Bus
 from services.bus_client import Handler, Message
-from services.log import LogUnavailable
+from services.log.port import LogUnavailable
 
 REQUEST_TIMEOUT_S = 5.0
 

@@ -17,8 +17,8 @@ import structlog
 from contracts.facts import Record
 from contracts.subjects import STREAM, live
 from services.bus_client import Message
-from services.log import START, Batch, Batches, Checkpoint, LogMismatch, LogUnavailable
-from services.log_wire import Wire, record_of
+from services.log.port import START, Batch, Batches, Checkpoint, LogMismatch, LogUnavailable
+from services.log.wire import Wire, record_of
 
 EVERYTHING = ">"
 HISTORY_BATCH = 1000

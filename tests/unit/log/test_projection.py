@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from contracts.facts import Record
-from services.log import START, Append, Checkpoint
-from services.log_memory import MemoryLog
-from services.projection import Change, Projection, merge, project, view_path
+from services.log.memory import MemoryLog
+from services.log.port import START, Append, Checkpoint
+from services.log.projection import Change, Projection, merge, project, view_path
 from tests.support import facts
 
 SCHEMA = ("CREATE TABLE IF NOT EXISTS seen (seq INTEGER PRIMARY KEY, task TEXT)",)
@@ -138,7 +138,7 @@ def test_neighbours_with_one_statement_become_one() -> None:
 async def test_a_write_that_fails_under_load_is_seen_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.projection.MOST_WAITING", 20)
+    monkeypatch.setattr("services.log.projection.MOST_WAITING", 20)
     log = MemoryLog()
     await fill(log, 2000)
     projection = await Projection.open(tmp_path / "view.db", SCHEMA, 1)

@@ -17,9 +17,9 @@ from contracts.subjects import Guard, of
 from services import metrics
 from services.bus import Bus
 from services.bus_client import Message
-from services.log import MAX_FACT, AlreadyRecorded, Append, LogUnavailable, traceparent
-from services.log_read import Reader
-from services.log_wire import REQUEST_TIMEOUT_S, ApiError, PubAck, Wire, puback
+from services.log.port import MAX_FACT, AlreadyRecorded, Append, LogUnavailable, traceparent
+from services.log.read import Reader
+from services.log.wire import REQUEST_TIMEOUT_S, ApiError, PubAck, Wire, puback
 
 SINGLES = 16
 BATCH_FACTS = 500

@@ -11,7 +11,7 @@ from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import AnyFact, Record, encode
 from contracts.subjects import Guard, matches
-from services.log import (
+from services.log.port import (
     MAX_FACT,
     AlreadyRecorded,
     Append,
@@ -27,7 +27,7 @@ BATCH = 500
 
 
 class MemoryLog:
-    """See `services.log.Log`. One process, nothing survives it."""
+    """See `services.log.port.Log`. One process, nothing survives it."""
 
     def __init__(self, epoch: str = "2026-01-01T00:00:00Z") -> None:
         self._epoch = epoch

@@ -17,7 +17,7 @@ import aiosqlite
 import structlog
 
 from contracts.facts import Record
-from services.log import START, Batch, Checkpoint, Log, LogMismatch
+from services.log.port import START, Batch, Checkpoint, Log, LogMismatch
 
 CHECKPOINT_SCHEMA = """CREATE TABLE IF NOT EXISTS checkpoint (
     only INTEGER PRIMARY KEY CHECK (only = 1),

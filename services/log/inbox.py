@@ -15,8 +15,8 @@ import msgspec
 from nats.aio.subscription import Subscription
 
 from services.bus_client import Message
-from services.log import Delivery
-from services.log_wire import Wire
+from services.log.port import Delivery
+from services.log.wire import Wire
 
 PULL_S = 2.0
 LOST_PULL_S = PULL_S + 1.0

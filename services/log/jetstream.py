@@ -13,7 +13,9 @@ from contracts import subjects
 from contracts.facts import AnyFact, Record
 from contracts.subjects import Guard
 from services.bus import Bus
-from services.log import (
+from services.log.commit import Committer
+from services.log.inbox import NatsInbox
+from services.log.port import (
     AlreadyRecorded,
     Append,
     Batches,
@@ -21,10 +23,8 @@ from services.log import (
     LogMismatch,
     LogUnavailable,
 )
-from services.log_commit import Committer
-from services.log_inbox import NatsInbox
-from services.log_read import Follower, Reader
-from services.log_wire import Wire
+from services.log.read import Follower, Reader
+from services.log.wire import Wire
 
 LAST_CHUNK = 256
 NOT_FOUND = (10059, 10014)
@@ -79,7 +79,7 @@ CONSUMER_CONFIG: dict[str, Any] = {
 
 
 class NatsLog:
-    """See `services.log.Log`. Use as an async context manager, or `open` and `close`."""
+    """See `services.log.port.Log`. Use as an async context manager, or `open` and `close`."""
 
     def __init__(self, bus: Bus) -> None:
         self._wire = Wire(bus)

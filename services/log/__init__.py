@@ -1,0 +1,1 @@
+"""The log of facts, the only truth: port, JetStream, memory, and views built from it."""
