@@ -31,7 +31,7 @@ from services import (
     cli_token,
     telemetry,
 )
-from services.bus import BusError, PermissionDenied
+from services.bus.bus import BusError, PermissionDenied
 from services.cli_common import NO_OPTIONS, CliError, Exit, Options
 from services.embedded import EmbeddedError
 from services.log.port import LogMismatch, LogUnavailable

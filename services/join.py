@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from services import health, metrics
-from services.bus import Bus, read_credentials
+from services.bus import health, metrics
+from services.bus.bus import Bus, read_credentials
 from services.log.jetstream import NatsLog
 from services.nats_config import inbox_prefix
 from services.process import Process

@@ -20,7 +20,7 @@ from contracts.ids import check_token
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET, CREDENTIAL_BUCKETS
 from services import store_kv, store_lease
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.store_lease import Lease, LeaseLost, Leases
 from services.store_stream import ALWAYS, StoreError, Stream, ensure_stream
 

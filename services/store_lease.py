@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from contracts.subjects import LEASES_BUCKET
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.store_stream import ALWAYS, StoreError, Stream
 
 _OPERATION = "KV-Operation"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from nats.aio.msg import Msg
 
-from services.bus import Bus, BusError, BusTimeout
+from services.bus.bus import Bus, BusError, BusTimeout
 
 ALWAYS: Mapping[str, Any] = {
     "storage": "file",

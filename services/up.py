@@ -20,7 +20,7 @@ import msgspec
 
 from services import store
 from services.actor import Escalated, Supervisor
-from services.bus import Bus, read_credentials
+from services.bus.bus import Bus, read_credentials
 from services.embedded import Embedded
 from services.log import jetstream
 from services.nats_config import OPERATOR, inbox_prefix

@@ -9,7 +9,8 @@ from prometheus_client import Histogram
 
 from contracts.facts import JobDone, JobFailed, Outcome, TaskCreated, TaskRouted
 from contracts.task import TaskSpec
-from services import metrics, tracing
+from services import tracing
+from services.bus import metrics
 from services.executor.hosts.base import Call
 from services.executor.plan import Known
 from services.log.port import Delivery

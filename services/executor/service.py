@@ -7,9 +7,10 @@ from pathlib import Path
 
 from contracts import subjects
 from contracts.host import Host, Noop
-from services import health, metrics, process, telemetry
+from services import process, telemetry
 from services.accounts import Accounts
-from services.bus_all import answer_all
+from services.bus import health, metrics
+from services.bus.all import answer_all
 from services.executor import domain, workspace
 from services.executor.actor import Executor
 from services.executor.host_log import HostLogs

@@ -18,7 +18,8 @@ from contracts import wire
 from contracts.errors import Reason
 from contracts.ids import is_token
 from contracts.wire import HttpError
-from services import metrics, telemetry, tracing
+from services import telemetry, tracing
+from services.bus import metrics
 from services.gateway import cors
 from services.gateway.domain import shortened
 from services.gateway.http_errors import RETRY_AFTER_S, challenge, failure_body, mcp_failure_body

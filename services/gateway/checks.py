@@ -13,10 +13,10 @@ import msgspec
 from contracts import subjects
 from contracts.errors import Rejected
 from contracts.wire import ServiceHealth
-from services.bus import Bus
-from services.bus_all import AskAll, ask_all
-from services.bus_errors import BusError, NoResponders
-from services.health import VERB
+from services.bus.all import AskAll, ask_all
+from services.bus.bus import Bus
+from services.bus.errors import BusError, NoResponders
+from services.bus.health import VERB
 from services.log.port import Log, LogUnavailable
 from services.settings import SERVICE_NAMES
 

@@ -7,8 +7,8 @@ import msgspec
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
 from contracts.wire import HostLog, HostLogRequest
-from services.bus_all import AskAll
-from services.bus_errors import BusError, NoResponders
+from services.bus.all import AskAll
+from services.bus.errors import BusError, NoResponders
 
 SUBJECT = command("executor", "host_log")
 

@@ -19,9 +19,9 @@ from prometheus_client.samples import Sample
 from contracts import subjects
 from contracts.wire import MetricsPage
 from services import telemetry
-from services.bus_all import AskAll
-from services.bus_errors import BusError
-from services.metrics import VERB
+from services.bus.all import AskAll
+from services.bus.errors import BusError
+from services.bus.metrics import VERB
 
 SERVICES = ("gateway", "router", "executor", "registry", "results")
 FRESH_S = 1.0

@@ -10,8 +10,8 @@ import msgspec
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
 from services import telemetry, tracing
-from services.bus import Bus
-from services.bus_errors import BusError, BusTimeout, NoResponders
+from services.bus.bus import Bus
+from services.bus.errors import BusError, BusTimeout, NoResponders
 
 ASK_S = 10.0
 

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from contracts import subjects
-from services import health, metrics, telemetry
+from services import telemetry
 from services.accounts import Accounts
-from services.bus import Bus
-from services.bus_all import ask_all
+from services.bus import health, metrics
+from services.bus.all import ask_all
+from services.bus.bus import Bus
 from services.gateway import http_misc, identity, metrics_page
 from services.gateway import projection as tables
 from services.gateway.actor import Desk

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from contracts.errors import Reason, Rejected
 from contracts.facts import encode
 from contracts.subjects import Guard, of
-from services import metrics
-from services.bus import Bus
-from services.bus_client import Message
+from services.bus import metrics
+from services.bus.bus import Bus
+from services.bus.client import Message
 from services.log.port import MAX_FACT, AlreadyRecorded, Append, LogUnavailable, traceparent
 from services.log.read import Reader
 from services.log.wire import REQUEST_TIMEOUT_S, ApiError, PubAck, Wire, puback

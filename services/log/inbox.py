@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from nats.aio.subscription import Subscription
 
-from services.bus_client import Message
+from services.bus.client import Message
 from services.log.port import Delivery
 from services.log.wire import Wire
 

@@ -12,7 +12,7 @@ import msgspec
 from contracts import subjects
 from contracts.facts import AnyFact, Record
 from contracts.subjects import Guard
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.log.commit import Committer
 from services.log.inbox import NatsInbox
 from services.log.port import (

@@ -16,7 +16,7 @@ import structlog
 
 from contracts.facts import Record
 from contracts.subjects import STREAM, live
-from services.bus_client import Message
+from services.bus.client import Message
 from services.log.port import START, Batch, Batches, Checkpoint, LogMismatch, LogUnavailable
 from services.log.wire import Wire, record_of
 

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from contracts.facts import Record, decode
-from services.bus import Bus
-from services.bus_client import Handler, Message
+from services.bus.bus import Bus
+from services.bus.client import Handler, Message
 from services.log.port import LogUnavailable
 
 REQUEST_TIMEOUT_S = 5.0

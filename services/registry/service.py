@@ -6,9 +6,9 @@ import msgspec
 
 from contracts import subjects
 from contracts.host import Host
-from services import health
 from services.accounts import Accounts
-from services.bus import Handler
+from services.bus import health
+from services.bus.bus import Handler
 from services.hub import Hub
 from services.hub_spaces import Spaces
 from services.join import join

@@ -31,7 +31,7 @@ from contracts.result import (
     ResultVerified,
 )
 from services.actor import Mailbox
-from services.bus import Handler
+from services.bus.bus import Handler
 from services.log.port import Batch, Log
 from services.log.projection import Projection, project
 from services.results import domain

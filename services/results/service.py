@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from services import health
 from services.accounts import Accounts
-from services.bus import Bus
+from services.bus import health
+from services.bus.bus import Bus
 from services.hub import Hub
 from services.hub_datasets import Datasets
 from services.join import join

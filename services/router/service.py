@@ -10,8 +10,9 @@ from typing import cast
 import msgspec
 
 from contracts import subjects
-from services import health, metrics, telemetry
-from services.bus import Handler
+from services import telemetry
+from services.bus import health, metrics
+from services.bus.bus import Handler
 from services.join import join
 from services.log.projection import Projection, view_path
 from services.process import Process

@@ -10,7 +10,7 @@ from contracts.account import Account, Provider
 from contracts.errors import Rejected
 from contracts.subjects import CREDENTIAL_BUCKETS
 from services.accounts import Accounts
-from services.bus_errors import PermissionDenied
+from services.bus.errors import PermissionDenied
 from services.nats_config import AUDITOR, OPERATOR, ROLES
 from services.store_kv import MOST_VALUE, Bucket
 from services.store_stream import StoreError

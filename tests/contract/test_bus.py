@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import Reason, Rejected
-from services.bus import (
+from services.bus.bus import (
     Bus,
     BusTimeout,
     ConnectFailed,

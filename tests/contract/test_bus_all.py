@@ -13,8 +13,8 @@ import pytest
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
 from contracts.wire import HostLog, HostLogRequest
-from services.bus import Bus, BusTimeout, NoResponders, PermissionDenied
-from services.bus_all import answer_all, ask_all
+from services.bus.all import answer_all, ask_all
+from services.bus.bus import Bus, BusTimeout, NoResponders, PermissionDenied
 from services.executor.host_log import HostLogs
 from tests.support.facts import name
 from tests.support.nats import NatsServer

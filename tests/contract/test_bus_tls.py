@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.bus import Bus, ConnectFailed, Credentials
-from services.bus_tls import Transport
+from services.bus.bus import Bus, ConnectFailed, Credentials
+from services.bus.tls import Transport
 from services.tls import NOTHING, ClientFiles
 from tests.support.nats import NatsServer
 from tests.support.system import until

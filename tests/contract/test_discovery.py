@@ -18,7 +18,7 @@ from contracts.errors import Reason, Rejected
 from contracts.host import Execute, HealthStatus, StreamableHttp
 from contracts.wire import SpaceSeen
 from services.accounts import Accounts
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.hub import Hub, Patience
 from services.hub_spaces import Space, Spaces
 from services.log.memory import MemoryLog

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from services import process
-from services.bus import Disconnected
+from services.bus.bus import Disconnected
 from services.join import Joined, join
 from services.log.commit import Committer
 from services.process import Process

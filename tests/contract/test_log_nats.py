@@ -12,7 +12,7 @@ import pytest
 from contracts import subjects
 from contracts.facts import Record
 from contracts.subjects import job_head
-from services.bus import Bus, PermissionDenied
+from services.bus.bus import Bus, PermissionDenied
 from services.log.inbox import NatsInbox
 from services.log.jetstream import STREAM_CONFIG, NatsLog, difference, verify
 from services.log.port import Append, Checkpoint, LogMismatch, LogUnavailable

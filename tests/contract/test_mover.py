@@ -20,7 +20,7 @@ from contracts.host import Flags, Host, Stdio
 from contracts.result import DatasetTasks, Kept, ResultFound, sha256_hex
 from contracts.task import TaskSpec
 from services.accounts import Accounts
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.hub import Hub, Patience
 from services.hub_datasets import Datasets
 from services.ids import new_id

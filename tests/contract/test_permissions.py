@@ -12,7 +12,7 @@ import pytest
 
 from contracts import subjects
 from services import nats_config
-from services.bus import Bus, NoResponders, PermissionDenied
+from services.bus.bus import Bus, NoResponders, PermissionDenied
 from services.nats_config import AUDITOR, FACTS, OPERATOR, ROLES, SERVICES
 from tests.support.nats import NatsServer
 

@@ -14,7 +14,7 @@ import pytest
 from contracts.errors import Reason, Rejected
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.store import BlobCorrupt, BlobMissing, Blobs, LeaseLost, Leases, StoreError
 from tests.support.nats import NatsServer
 

@@ -13,8 +13,8 @@ import pytest
 
 from contracts.errors import Reason, Rejected
 from contracts.subjects import LIMITS_BUCKET, TICKETS_BUCKET, TOKENS_BUCKET
-from services.bus import Bus
-from services.bus_errors import PermissionDenied
+from services.bus.bus import Bus
+from services.bus.errors import PermissionDenied
 from services.gateway import tickets as tickets_module
 from services.gateway import tokens as module
 from services.gateway.identity import Principal, digest

@@ -21,8 +21,8 @@ import httpx
 from contracts.errors import Reason, Rejected
 from contracts.facts import Record
 from services import up
-from services.bus import Bus
-from services.bus_errors import BusError
+from services.bus.bus import Bus
+from services.bus.errors import BusError
 from services.up_children import ChildProcess
 from services.up_plan import environment
 from tests.support.system import RECORDER, System, until

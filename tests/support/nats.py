@@ -14,7 +14,7 @@ from types import TracebackType
 import pytest
 
 from services import store
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.embedded import Embedded
 from services.log import jetstream
 from services.nats_config import OPERATOR, inbox_prefix

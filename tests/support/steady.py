@@ -17,8 +17,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from services.bus import Bus
-from services.bus_errors import BusError
+from services.bus.bus import Bus
+from services.bus.errors import BusError
 
 SUBMIT = "metamcp.tasks.submit"
 DOORS = ("http", "socket", "follow", "sse")

@@ -16,7 +16,7 @@ import websockets
 
 from contracts.facts import JobDone, Record
 from services import up
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.log.jetstream import NatsLog
 from services.nats_config import AUDITOR
 from services.up_children import ChildProcess

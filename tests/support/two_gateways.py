@@ -13,7 +13,7 @@ import httpx
 
 from contracts import subjects
 from contracts.facts import JobDone, TaskCreated
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.log.jetstream import NatsLog
 from services.log.port import START
 from tests.support import invariants

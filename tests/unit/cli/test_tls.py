@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from contracts.facts import Record
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.cli import execute
 from services.cli_client import Api, Stream, find_target
 from services.cli_common import CliError, Exit, Options

@@ -27,8 +27,8 @@ from contracts.host import Host, Tool
 from contracts.result import Pointer
 from contracts.task import TaskSpec
 from services import process
-from services.bus import Bus
-from services.bus_all import answer_all
+from services.bus.all import answer_all
+from services.bus.bus import Bus
 from services.executor import service
 from services.executor.projection import Hosts
 from services.executor.service import serve

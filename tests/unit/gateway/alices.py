@@ -18,7 +18,7 @@ import httpx
 from contracts.facts import McpHealth, McpRegistered
 from contracts.host import Host, Noop
 from contracts.result import inline
-from services.bus_all import answer_all, ask_all
+from services.bus.all import answer_all, ask_all
 from services.executor import host_log
 from services.gateway.host_logs import SUBJECT
 from services.ids import new_id

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.bus import Bus
+from services.bus.bus import Bus
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, world
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.log.projection import Projection
 from services.registry.actor import Registry
 from services.registry.commands import Commands, Discover

@@ -12,7 +12,7 @@ import pytest
 
 from contracts.result import inline
 from contracts.subjects import TOKENS_BUCKET
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.settings import Settings
 from services.store_kv import Bucket
 from tests.support import facts

@@ -19,7 +19,7 @@ from contracts import wire
 from contracts.facts import AnyFact, McpHealth, McpPreferred, McpRegistered, McpRemoved
 from contracts.host import HealthStatus, Host, Noop
 from contracts.result import inline
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway import streams
 from services.ids import new_id
 from tests.support import facts

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.settings import Settings
 from tests.support import facts
 from tests.unit.gateway.world import World, world

@@ -13,7 +13,7 @@ import pytest
 from contracts.facts import Outcome
 from contracts.result import inline
 from contracts.route import Route
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.settings import Settings
 from services.log.memory import MemoryLog
 from services.log.port import LogUnavailable

@@ -11,7 +11,7 @@ import msgspec
 from contracts import facts as kinds
 from contracts.host import HealthStatus, Host, Stdio, TaskBinding
 from contracts.result import Pointer
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.settings import Settings
 from services.ids import new_id
 from services.store import Blobs

@@ -16,7 +16,7 @@ import pytest
 from contracts.errors import Rejected
 from contracts.task import TaskSpec
 from contracts.wire import Progress
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.http_events import place
 from services.gateway.settings import Settings
 from tests.support import facts

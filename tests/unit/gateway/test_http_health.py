@@ -15,10 +15,10 @@ import pytest
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
 from contracts.task import TaskSpec
-from services import health
-from services.bus import Bus
-from services.bus_all import answer_all
-from services.bus_serve import Handler
+from services.bus import health
+from services.bus.all import answer_all
+from services.bus.bus import Bus
+from services.bus.serve import Handler
 from services.gateway.checks import FRESH_S, Shared
 from services.log.jetstream import NatsLog
 from services.process import Process

@@ -13,7 +13,7 @@ from litestar.di import Provide
 
 from contracts.facts import McpRegistered
 from contracts.host import Endpoint, Host, Noop, Stdio
-from services.bus_all import answer_all, ask_all
+from services.bus.all import answer_all, ask_all
 from services.executor import host_log
 from services.gateway import http_errors, http_hosts, http_parts
 from services.gateway.host_logs import SUBJECT, HostLogs

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from contracts.facts import McpPreferred, McpRegistered, McpRemoved, Record, encode
 from contracts.host import Host, Noop
 from contracts.subjects import matches, of, preferences
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway import domain
 from services.gateway import projection as tables
 from services.gateway.actor import TRIES

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from contracts.subjects import TOKENS_BUCKET
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.http_tokens import Made
 from services.store_kv import Bucket
 from tests.support.facts import name

@@ -15,7 +15,7 @@ from contracts.errors import Reason
 from contracts.facts import TaskCreated
 from contracts.ids import intake_task_id
 from contracts.wire import Accepted, Refused
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.actor import Desk
 from services.gateway.intake import Intake
 from services.log.memory import MemoryDelivery, MemoryLog

@@ -12,7 +12,7 @@ from mcp_types import Tool
 
 from contracts.facts import Record, TaskCreated
 from contracts.status import fold
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway import mcp_tasks, mcp_tools
 from services.gateway.mcp_door import TASK_KEY
 from services.gateway.settings import Settings

@@ -9,8 +9,8 @@ import prometheus_client
 from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.wire import MetricsPage
-from services import metrics
-from services.bus_all import ask_all
+from services.bus import metrics
+from services.bus.all import ask_all
 from services.gateway.metrics_page import Collection, Listener, join
 from services.process import Process
 from tests.support.nats import NatsServer

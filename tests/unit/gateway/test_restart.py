@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.log.memory import MemoryLog
 from tests.support import facts
 from tests.unit.gateway.world import world

@@ -16,7 +16,7 @@ import pytest
 
 from contracts import subjects
 from contracts.wire import Accepted, Beat, Progress, Refused
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.identity import ensure_local_token
 from services.gateway.listener import announce_file
 from services.gateway.service import serve

@@ -13,7 +13,7 @@ import pytest
 from contracts import facts as kinds
 from contracts.host import Host, Stdio
 from contracts.wire import Progress
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.settings import Settings
 from services.ids import new_id
 from tests.support import facts

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.settings import Settings
 from services.log.memory import MemoryLog
 from tests.support import facts

@@ -23,7 +23,7 @@ from websockets.exceptions import InvalidStatus
 from contracts.facts import TaskCreated
 from contracts.result import Pointer
 from contracts.task import TaskSpec
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway.listener import shown_certificate
 from services.gateway.settings import Settings
 from services.gateway.socket_tls import BUFFERED

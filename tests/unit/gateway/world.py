@@ -18,7 +18,7 @@ from contracts.facts import AnyFact
 from contracts.subjects import TICKETS_BUCKET
 from contracts.wire import HttpError
 from services.accounts import Accounts
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.gateway import projection as tables
 from services.gateway.identity import FileIdentity, digest, tokens_file
 from services.gateway.listener import Listener

@@ -14,7 +14,7 @@ from contracts.facts import McpHealth
 from contracts.host import HealthStatus
 from contracts.subjects import command
 from contracts.wire import Breaker
-from services.bus import NoResponders
+from services.bus.bus import NoResponders
 from services.log.jetstream import NatsLog
 from services.log.memory import MemoryLog
 from services.process import Process

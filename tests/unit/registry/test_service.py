@@ -11,7 +11,7 @@ import pytest
 from contracts.errors import Reason, Rejected
 from contracts.host import HealthStatus
 from contracts.subjects import command
-from services.bus import NoResponders
+from services.bus.bus import NoResponders
 from services.process import Fatal, Process
 from services.process import serve as serve_process
 from services.registry.commands import HostList, HostView

@@ -23,7 +23,7 @@ from contracts.result import (
     sha256_hex,
 )
 from services.accounts import Accounts
-from services.bus import Bus
+from services.bus.bus import Bus
 from services.hub import Hub
 from services.hub_datasets import Datasets
 from services.ids import new_id

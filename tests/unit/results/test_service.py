@@ -11,7 +11,7 @@ import pytest
 from contracts.errors import Reason, Rejected
 from contracts.result import ResultFound, ResultPage, inline
 from contracts.subjects import command
-from services.bus import NoResponders
+from services.bus.bus import NoResponders
 from services.log.jetstream import NatsLog
 from services.process import Process
 from services.process import serve as serve_process

@@ -12,9 +12,9 @@ from nats.aio.msg import Msg
 from nats.micro.request import Request
 
 from contracts.errors import Rejected
-from services.bus import Bus
-from services.bus_errors import BusError, BusTimeout, NoResponders, translated
-from services.bus_serve import Handler, endpoint, payload_of
+from services.bus.bus import Bus
+from services.bus.errors import BusError, BusTimeout, NoResponders, translated
+from services.bus.serve import Handler, endpoint, payload_of
 
 AskAll = Callable[[str, bytes], Awaitable[list[bytes]]]
 MOST_ANSWERS = 64

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.subscription import Subscription
 
-from services import bus_tls
+from services.bus import tls as bus_tls
 from services.tls import NOTHING, ClientFiles
 
 _LINE = len("NATS/1.0")

@@ -20,10 +20,12 @@ from nats.aio.subscription import Subscription
 from nats.micro.service import Service
 
 from contracts.subjects import command
-from services import bus_connect, bus_tls, telemetry
-from services.bus_client import DirectClient
-from services.bus_connect import put_down, read_credentials, shown
-from services.bus_errors import (
+from services import telemetry
+from services.bus import connect as bus_connect
+from services.bus import tls as bus_tls
+from services.bus.client import DirectClient
+from services.bus.connect import put_down, read_credentials, shown
+from services.bus.errors import (
     BusError,
     BusTimeout,
     ConnectFailed,
@@ -33,8 +35,8 @@ from services.bus_errors import (
     RequestFailed,
     translated,
 )
-from services.bus_serve import MAX_IN_FLIGHT, Handler, endpoint, payload_of
-from services.bus_trouble import Troubles
+from services.bus.serve import MAX_IN_FLIGHT, Handler, endpoint, payload_of
+from services.bus.trouble import Troubles
 from services.nats_config import JS_API, Credentials
 from services.tls import NOTHING, ClientFiles
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
-from services.bus_errors import BusError, PermissionDenied
+from services.bus.errors import BusError, PermissionDenied
 
 MAX_DENIED = 1000
 

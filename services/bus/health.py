@@ -10,9 +10,9 @@ import msgspec
 
 from contracts import subjects
 from contracts.wire import ServiceHealth
-from services import metrics
-from services.bus import Bus
-from services.bus_all import answer_all
+from services.bus import metrics
+from services.bus.all import answer_all
+from services.bus.bus import Bus
 from services.process import Process
 
 VERB = "health"

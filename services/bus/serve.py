@@ -11,7 +11,7 @@ from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 
 from contracts.errors import Reason, Rejected
 from services import telemetry, tracing
-from services.bus_errors import RequestFailed
+from services.bus.errors import RequestFailed
 
 Handler = Callable[[bytes], Awaitable[bytes]]
 Spawn = Callable[[Awaitable[None]], None]

@@ -16,8 +16,8 @@ from prometheus_client.registry import CollectorRegistry
 
 from contracts import subjects
 from contracts.wire import MetricsPage
-from services.bus import Bus
-from services.bus_all import answer_all
+from services.bus.all import answer_all
+from services.bus.bus import Bus
 from services.ids import new_id
 from services.process import Process
 

@@ -12,7 +12,7 @@ import msgspec
 from nats.aio.client import Server
 
 from services import telemetry
-from services.bus_errors import ConnectFailed
+from services.bus.errors import ConnectFailed
 from services.nats_config import Credentials
 from services.tls import ClientFiles, TlsError
 

@@ -1,0 +1,1 @@
+"""The connection to NATS: requests, services, health and metrics over it."""
