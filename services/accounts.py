@@ -12,7 +12,7 @@ import msgspec
 from contracts.account import Account, Credential, Provider
 from contracts.subjects import CREDENTIAL_BUCKETS
 from services.bus.bus import Bus
-from services.store_kv import Bucket, Entry
+from services.store.kv import Bucket, Entry
 from services.vault import KeyFile, VaultError
 
 LONGEST_TOKEN = 4096

@@ -18,7 +18,6 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from services import store
 from services.actor import Escalated, Supervisor
 from services.bus.bus import Bus, read_credentials
 from services.embedded import Embedded
@@ -26,6 +25,7 @@ from services.log import jetstream
 from services.nats_config import OPERATOR, inbox_prefix
 from services.process import Fatal, Main, Process
 from services.settings import SERVICE_NAMES, Common, SettingsError, load
+from services.store import blobs
 from services.tls import NOTHING, ClientFiles, pinned
 from services.up_children import Child, ChildProcess, InProcess, Server
 from services.up_plan import (
@@ -242,7 +242,7 @@ async def provision(nats_url: str, credentials: Path | None, tls: ClientFiles = 
     bus = await connect(nats_url, OPERATOR, credentials, name="metamcp-provision", tls=tls)
     try:
         await jetstream.provision(bus)
-        await store.provision(bus)
+        await blobs.provision(bus)
     finally:
         await bus.close()
 

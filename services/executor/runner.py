@@ -30,7 +30,7 @@ from services.executor.hosts.pool import Pool
 from services.executor.settings import Settings
 from services.ids import new_id
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
-from services.store import BlobCorrupt, BlobMissing
+from services.store.blobs import BlobCorrupt, BlobMissing
 
 RECHECK_S = 2.0
 """A claim older than this is looked up again before the call: this process may have been paused."""

@@ -25,7 +25,7 @@ from services.join import join
 from services.log.projection import view_path
 from services.secrets import Linked, Secrets
 from services.settings import Common
-from services.store import Blobs
+from services.store.blobs import Blobs
 from services.vault import KeyFile, key_path
 
 SERVICE = "executor"

@@ -23,7 +23,7 @@ from services.gateway import domain
 from services.gateway.domain import Origin
 from services.ids import new_id
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
-from services.store import BlobMissing, Blobs, StoreError
+from services.store.blobs import BlobMissing, Blobs, StoreError
 
 ANSWER_S = 5.0
 """How long a client waits for the log before it is told to ask again."""

@@ -30,7 +30,7 @@ from services.gateway.socket import StreamSocket
 from services.gateway.streams import Streams
 from services.gateway.tickets import PREFIX as TICKET
 from services.ids import new_id
-from services.store import StoreError
+from services.store.blobs import StoreError
 
 STREAM = "/api/stream"
 EVENTS = "/api/events"

@@ -14,7 +14,7 @@ from contracts.wire import HttpError
 from services import telemetry
 from services.gateway.domain import shortened
 from services.log.port import LogUnavailable
-from services.store import BlobMissing, StoreError
+from services.store.blobs import BlobMissing, StoreError
 
 STATUS: dict[Reason, int] = {
     Reason.BAD_REQUEST: 400,

@@ -22,7 +22,7 @@ from services.gateway import domain
 from services.gateway.actor import Desk
 from services.log.port import AlreadyRecorded, Append, Delivery, Log, LogUnavailable
 from services.nats_config import intake_error_subject
-from services.store import StoreError
+from services.store.blobs import StoreError
 
 ROOM = 2048
 """Messages taken from the queue and not yet acknowledged."""

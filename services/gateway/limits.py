@@ -21,8 +21,8 @@ from services import telemetry
 from services.gateway.domain import ADMIN
 from services.gateway.identity import Principal
 from services.ids import new_id
-from services.store import StoreError
-from services.store_kv import Bucket, Change
+from services.store.blobs import StoreError
+from services.store.kv import Bucket, Change
 
 MOST_KEYS = 100_000
 MOST_GATEWAYS = 64

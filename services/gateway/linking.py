@@ -19,7 +19,7 @@ from services.gateway.others import Others
 from services.github import GitHubDenied, GitHubError
 from services.hub import Hub, HubDenied, HubError, HubMissing, HubRefused
 from services.hub_spaces import Space, Spaces
-from services.store import StoreError
+from services.store.blobs import StoreError
 from services.vault import VaultError
 
 KIT = Path(__file__).resolve().parents[2] / "deploy" / "space"

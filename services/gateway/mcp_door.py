@@ -41,7 +41,7 @@ from services.gateway.hub import Subscription
 from services.gateway.identity import Principal
 from services.gateway.mcp_tasks import TaskParams
 from services.log.port import LogUnavailable
-from services.store import StoreError
+from services.store.blobs import StoreError
 
 PATH = "/mcp"
 TASK_KEY = "io.metamcp/task"

@@ -36,8 +36,8 @@ from services.log.port import Log
 from services.log.projection import Projection, project, view_path
 from services.process import Fatal, Process
 from services.settings import Common
-from services.store import Blobs, StoreError
-from services.store_kv import Bucket
+from services.store.blobs import Blobs, StoreError
+from services.store.kv import Bucket
 from services.vault import KeyFile, VaultError, key_path
 
 EVERYTHING = (">",)

@@ -28,7 +28,7 @@ from services.gateway.identity import Principal
 from services.gateway.settings import Settings
 from services.gateway.socket import StreamSocket
 from services.log.port import LogUnavailable
-from services.store import StoreError
+from services.store.blobs import StoreError
 
 PING_S = 25
 AUTH_S = 5.0

@@ -11,8 +11,8 @@ import msgspec
 
 from contracts.errors import Reason, Rejected
 from services.gateway.identity import Principal, digest
-from services.store import StoreError
-from services.store_kv import Bucket
+from services.store.blobs import StoreError
+from services.store.kv import Bucket
 
 PREFIX = "ticket_"
 TICKET_S = 30

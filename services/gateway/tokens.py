@@ -19,8 +19,8 @@ from contracts.errors import Reason, Rejected
 from services import telemetry
 from services.gateway.identity import Principal, digest
 from services.ids import new_id
-from services.store import StoreError
-from services.store_kv import MARKER_S, Bucket, Change
+from services.store.blobs import StoreError
+from services.store.kv import MARKER_S, Bucket, Change
 
 PREFIX = "mtm_"
 POLL_S = 0.25

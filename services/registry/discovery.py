@@ -38,7 +38,7 @@ from services.registry.space_manifest import (
 from services.registry.space_manifest import (
     Space as Found,
 )
-from services.store import StoreError
+from services.store.blobs import StoreError
 from services.vault import VaultError
 
 TICK_S = 30.0

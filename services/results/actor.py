@@ -41,7 +41,7 @@ from services.results.domain import OURS, Blob
 from services.results.settings import Settings
 from services.results.sources import InLog
 from services.results.sweeper import Sweeper
-from services.store import BlobMissing, Blobs, StoreError
+from services.store.blobs import BlobMissing, Blobs, StoreError
 
 FILTERS = (subjects.DONE, *subjects.RESULTS, subjects.REGISTERED, subjects.REMOVED)
 WAITING = 1024

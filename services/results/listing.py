@@ -12,7 +12,7 @@ from services.accounts import Accounts
 from services.hub import HubDenied, HubError, HubMissing
 from services.hub_datasets import Datasets
 from services.results.settings import Settings
-from services.store import StoreError
+from services.store.blobs import StoreError
 from services.vault import VaultError
 
 FOLDER = "tasks"

@@ -33,7 +33,7 @@ from services.results.dataset_task import described
 from services.results.domain import InDataset, Move
 from services.results.settings import Settings
 from services.results.sources import InStore, written
-from services.store import StoreError
+from services.store.blobs import StoreError
 from services.vault import VaultError
 
 USERS_AT_ONCE = 4

@@ -21,7 +21,7 @@ from services.results.settings import Settings
 from services.results.sources import InDataset, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
 from services.settings import Common
-from services.store import Blobs
+from services.store.blobs import Blobs
 from services.vault import KeyFile, key_path
 
 NAME = "results"

@@ -21,7 +21,7 @@ from services.hub_datasets import Datasets
 from services.log.port import Log
 from services.results import domain
 from services.results.domain import Place
-from services.store import BlobCorrupt, BlobMissing, Blobs, StoreError
+from services.store.blobs import BlobCorrupt, BlobMissing, Blobs, StoreError
 from services.vault import VaultError
 
 

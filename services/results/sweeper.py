@@ -25,7 +25,7 @@ from services.log.projection import Projection
 from services.results import domain
 from services.results import projection as view
 from services.results.settings import Settings
-from services.store import Blobs, StoreError
+from services.store.blobs import Blobs, StoreError
 from services.vault import VaultError
 
 MOST = 1000

@@ -30,7 +30,7 @@ from services.router.projection import load, rows
 from services.router.settings import Settings
 from services.router.spans import append_of
 from services.router.state import Changes
-from services.store import Lease, LeaseLost, StoreError
+from services.store.blobs import Lease, LeaseLost, StoreError
 
 LEASE = "router"
 ROUND = 256
@@ -45,7 +45,7 @@ _beat = msgspec.json.Decoder(Beat)
 
 
 class LeaseHolder(Protocol):
-    """What the router needs of `services.store.Leases`."""
+    """What the router needs of `services.store.blobs.Leases`."""
 
     async def acquire(self, name: str, holder: str, ttl: int) -> Lease | None:
         """Take a free lease; None if another holds it. Raises StoreError."""

@@ -20,7 +20,7 @@ from services.router.actor import Identity, Router
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings
 from services.settings import Common
-from services.store import Leases
+from services.store.blobs import Leases
 
 SERVICE = "router"
 

@@ -19,7 +19,7 @@ from services.gateway.settings import Settings
 from services.process import Process
 from services.process import serve as run
 from services.settings import Common
-from services.store_kv import Bucket
+from services.store.kv import Bucket
 from tests.support.nats import NatsServer
 
 LIMIT = 8

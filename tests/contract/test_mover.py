@@ -36,7 +36,7 @@ from services.results.projection import SCHEMA, VERSION, count_waiting
 from services.results.settings import Settings
 from services.results.sources import InDataset, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
-from services.store import Blobs
+from services.store.blobs import Blobs
 from services.vault import KeyFile
 from tests.support import facts
 from tests.support.facts import name

@@ -15,7 +15,7 @@ from contracts.errors import Reason, Rejected
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
 from services.bus.bus import Bus
-from services.store import BlobCorrupt, BlobMissing, Blobs, LeaseLost, Leases, StoreError
+from services.store.blobs import BlobCorrupt, BlobMissing, Blobs, LeaseLost, Leases, StoreError
 from tests.support.nats import NatsServer
 
 

@@ -22,8 +22,8 @@ from services.gateway.limits import Exchange, RateLimit, Report, short
 from services.gateway.tickets import Tickets
 from services.gateway.tokens import Issued, Tokens
 from services.nats_config import AUDITOR, OPERATOR, ROLES
-from services.store_kv import Bucket, Change
-from services.store_stream import StoreError
+from services.store.kv import Bucket, Change
+from services.store.stream import StoreError
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 

@@ -13,11 +13,11 @@ from types import TracebackType
 
 import pytest
 
-from services import store
 from services.bus.bus import Bus
 from services.embedded import Embedded
 from services.log import jetstream
 from services.nats_config import OPERATOR, inbox_prefix
+from services.store import blobs
 from services.tls import NOTHING, ClientFiles
 
 
@@ -44,7 +44,7 @@ class NatsServer:
         if provision:
             async with self.connected(OPERATOR) as bus:
                 await jetstream.provision(bus)
-                await store.provision(bus)
+                await blobs.provision(bus)
 
     async def stop(self) -> None:
         """End it the gentle way."""

@@ -21,7 +21,7 @@ from contracts.result import (
 from services import cli_download
 from services.cli import execute
 from services.results.settings import Settings
-from services.store import Blobs
+from services.store.blobs import Blobs
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, world

@@ -14,7 +14,7 @@ from contracts.subjects import TOKENS_BUCKET
 from services.cli import execute
 from services.cli_common import CliError, Exit
 from services.cli_token import span
-from services.store_kv import Bucket
+from services.store.kv import Bucket
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, world

@@ -37,7 +37,7 @@ from services.ids import new_id
 from services.log.jetstream import NatsLog
 from services.log.port import Batch
 from services.settings import Common
-from services.store import Blobs
+from services.store.blobs import Blobs
 from tests.support import facts as some
 from tests.support.nats import NatsServer
 from tests.unit.executor.sessions import STDIO, Bench, gone

@@ -22,7 +22,7 @@ from services.bus.all import answer_all, ask_all
 from services.executor import host_log
 from services.gateway.host_logs import SUBJECT
 from services.ids import new_id
-from services.store import Blobs
+from services.store.blobs import Blobs
 from tests.support import facts
 from tests.support.hub import HubServer, hub_server
 from tests.support.nats import NatsServer

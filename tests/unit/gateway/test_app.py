@@ -14,7 +14,7 @@ from contracts.result import inline
 from contracts.subjects import TOKENS_BUCKET
 from services.bus.bus import Bus
 from services.gateway.settings import Settings
-from services.store_kv import Bucket
+from services.store.kv import Bucket
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import TASK, World, error_of, world

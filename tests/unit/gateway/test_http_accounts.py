@@ -15,7 +15,7 @@ from contracts.account import Provider
 from contracts.subjects import CREDENTIAL_BUCKETS
 from services.accounts import LONGEST_TOKEN, Accounts
 from services.gateway.http_accounts import Token
-from services.store_kv import Bucket
+from services.store.kv import Bucket
 from services.vault import KeyFile
 from tests.support.http_host import answer, cut, serving
 from tests.support.nats import NatsServer

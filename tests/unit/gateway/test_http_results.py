@@ -18,7 +18,7 @@ from contracts.result import READ_BYTES, Pointer, inline
 from services.gateway import ranges
 from services.gateway.ranges import Span, Unsatisfiable, asked_for
 from services.results.settings import Settings
-from services.store import Blobs
+from services.store.blobs import Blobs
 from tests.support import facts
 from tests.support.facts import name
 from tests.support.nats import NatsServer

@@ -16,7 +16,7 @@ import structlog
 from contracts.subjects import TOKENS_BUCKET
 from services.bus.bus import Bus
 from services.gateway.http_tokens import Made
-from services.store_kv import Bucket
+from services.store.kv import Bucket
 from tests.support.facts import name
 from tests.unit.gateway.world import World, error_of, made, world
 

@@ -20,7 +20,7 @@ from services.gateway.actor import Desk
 from services.gateway.intake import Intake
 from services.log.memory import MemoryDelivery, MemoryLog
 from services.log.port import START, LogUnavailable
-from services.store import Blobs
+from services.store.blobs import Blobs
 
 GOOD: dict[str, Any] = {"type": "t.x", "input": {"b": 1, "a": 2}}
 SUBJECT = "intake.acme.created"

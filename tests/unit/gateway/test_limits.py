@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.gateway import limits
 from services.gateway.identity import Principal
 from services.gateway.limits import RateLimit, Report, short
-from services.store_kv import MOST_VALUE
+from services.store.kv import MOST_VALUE
 
 ALICE = Principal("alice", frozenset())
 KEY = short("user alice")

@@ -17,8 +17,8 @@ from services.registry.settings import Settings as RegistrySettings
 from services.results.actor import Keeper
 from services.results.listing import Listing
 from services.results.settings import Settings as ResultsSettings
-from services.store import Blobs
-from services.store_kv import Bucket
+from services.store.blobs import Blobs
+from services.store.kv import Bucket
 from tests.support.nats import NatsServer
 from tests.unit.gateway.hub_world import QUICK
 from tests.unit.gateway.served import registry

@@ -27,8 +27,8 @@ from services.gateway.settings import Settings
 from services.log.memory import MemoryLog
 from services.log.port import Log
 from services.log.projection import Projection
-from services.store import Blobs
-from services.store_kv import Bucket
+from services.store.blobs import Blobs
+from services.store.kv import Bucket
 from services.vault import KeyFile, key_path
 
 TOKENS = {

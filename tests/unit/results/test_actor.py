@@ -37,7 +37,7 @@ from services.results.projection import SCHEMA, VERSION
 from services.results.settings import Settings
 from services.results.sources import InDataset, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
-from services.store import Blobs
+from services.store.blobs import Blobs
 from services.vault import KeyFile
 from tests.support.facts import done, name
 from tests.support.nats import NatsServer

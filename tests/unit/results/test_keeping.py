@@ -22,7 +22,7 @@ from services.log.memory import MemoryLog
 from services.results.actor import Keeper
 from services.results.projection import waiting
 from services.results.settings import Settings
-from services.store import BlobMissing, Blobs
+from services.store.blobs import BlobMissing, Blobs
 from tests.support.facts import done, name
 from tests.unit.results.test_actor import blobs, bus, file, got, keeping, log, refused, request
 

@@ -18,7 +18,7 @@ from services.process import serve as serve_process
 from services.results.service import NAME, serve
 from services.results.settings import Settings
 from services.settings import Common
-from services.store import Blobs
+from services.store.blobs import Blobs
 from tests.support.facts import done, name
 from tests.support.nats import NatsServer
 

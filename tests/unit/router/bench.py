@@ -20,7 +20,7 @@ from services.log.projection import Projection
 from services.router.actor import Identity, Router
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings
-from services.store import Lease, LeaseLost
+from services.store.blobs import Lease, LeaseLost
 from tests.support.facts import created
 
 F = TypeVar("F", bound=Fact)

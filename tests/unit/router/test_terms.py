@@ -16,7 +16,7 @@ from services.log.memory import MemoryLog
 from services.router.actor import LEASE, LeaseHolder
 from services.router.domain import backoff_s
 from services.router.settings import Settings
-from services.store import Lease, LeaseLost, Leases
+from services.store.blobs import Lease, LeaseLost, Leases
 from tests.support.facts import failed, signed
 from tests.support.nats import NatsServer
 from tests.unit.router.bench import Bench, MemoryLeases, Time

@@ -12,7 +12,7 @@ import msgspec
 
 from contracts.subjects import LEASES_BUCKET
 from services.bus.bus import Bus
-from services.store_stream import ALWAYS, StoreError, Stream
+from services.store.stream import ALWAYS, StoreError, Stream
 
 _OPERATION = "KV-Operation"
 

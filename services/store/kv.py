@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from contracts.ids import check_token
 from contracts.subjects import LIMITS_BUCKET, TICKETS_BUCKET, TOKENS_BUCKET
 from services.bus.bus import Bus
-from services.store_stream import ALWAYS, Stored, StoreError, Stream
+from services.store.stream import ALWAYS, Stored, StoreError, Stream
 
 _OPERATION = "KV-Operation"
 _PAGE = 256

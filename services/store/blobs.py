@@ -19,10 +19,10 @@ from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET, CREDENTIAL_BUCKETS
-from services import store_kv, store_lease
 from services.bus.bus import Bus
-from services.store_lease import Lease, LeaseLost, Leases
-from services.store_stream import ALWAYS, StoreError, Stream, ensure_stream
+from services.store import kv, lease
+from services.store.lease import Lease, LeaseLost, Leases
+from services.store.stream import ALWAYS, StoreError, Stream, ensure_stream
 
 __all__ = [
     "CHUNK",
@@ -278,7 +278,7 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 async def provision(bus: Bus) -> None:
     """Create or update the buckets; the operator's right alone. Raises StoreError."""
-    credentials = (store_kv.bucket_config(name) for name in CREDENTIAL_BUCKETS.values())
-    shared = (store_kv.tokens_config(), store_kv.limits_config(), store_kv.tickets_config())
-    for config in (bucket_config(), store_lease.bucket_config(), *credentials, *shared):
+    credentials = (kv.bucket_config(name) for name in CREDENTIAL_BUCKETS.values())
+    shared = (kv.tokens_config(), kv.limits_config(), kv.tickets_config())
+    for config in (bucket_config(), lease.bucket_config(), *credentials, *shared):
         await ensure_stream(bus, config)

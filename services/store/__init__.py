@@ -1,0 +1,1 @@
+"""What is kept beside the log: blobs, key-value buckets, leases and work-queue streams."""
