@@ -61,7 +61,7 @@ schema: $(READY) ## write contracts/schema.json, docs/asyncapi.json and the mani
 	@$(BIN)/python -m services.registry.schema
 
 docs: $(READY) ## write docs/settings.md
-	@$(BIN)/python -m services.settings_page
+	@$(BIN)/python -m services.cli.settings_page
 
 lock: $(READY) ## resolve pyproject.toml into the two requirements files
 	@$(LOCK) --output-file=requirements.txt pyproject.toml

@@ -20,8 +20,8 @@ import pytest
 import pytest_asyncio
 
 from contracts.facts import JobSigned, ResultStored
-from services import audit
-from services.cli_log import audit_task
+from services.cli import audit
+from services.cli.commands.log import audit_task
 from tests.support import space
 from tests.support.hub import HubServer, hub_server
 from tests.support.system import System, system, until

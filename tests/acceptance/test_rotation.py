@@ -12,10 +12,10 @@ import jwt
 import pytest
 
 from contracts.facts import JobSigned, LogKey, Record
-from services import audit
-from services.cli import execute
-from services.cli_common import Exit
-from services.cli_log import audit_task
+from services.cli import audit
+from services.cli.app import execute
+from services.cli.commands.log import audit_task
+from services.cli.common import Exit
 from services.key_files import KeyFolder
 from tests.support.system import System, system, until
 

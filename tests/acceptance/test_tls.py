@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli_common import Exit
+from services.cli.common import Exit
 from services.tls import ClientFiles
 from tests.support.system import system
 from tests.support.tls import Authority, TlsNats, tls_block

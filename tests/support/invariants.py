@@ -15,8 +15,8 @@ from contracts.facts import (
     TaskCreated,
     TaskRouted,
 )
-from services import audit as audits
-from services.audit import Recomputed
+from services.cli import audit as audits
+from services.cli.audit import Recomputed
 from services.router.domain import evolve, initial
 from services.router.recompute import select_again
 from services.router.settings import Settings

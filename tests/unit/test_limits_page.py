@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services import settings_page
+from services.cli import settings_page
 from services.settings import SERVICE_NAMES, fields
 from services.settings_sources import env_name
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
-from services import settings_page
+from services.cli import settings_page
 from services.settings import Common, SettingsError, fields, load, load_all
 
 SPEC_NAMES = """

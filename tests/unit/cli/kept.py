@@ -18,8 +18,8 @@ from contracts.result import (
     Pointer,
     ResultRead,
 )
-from services import cli_download
-from services.cli import execute
+from services.cli.app import execute
+from services.cli.commands import download
 from services.results.settings import Settings
 from services.store.blobs import Blobs
 from tests.support import facts
@@ -78,7 +78,7 @@ async def keeping_site(
 ) -> AsyncIterator[Site]:
     """Run all of it; commands of this process find it."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(cli_download, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(download, "FIRST_DELAY", 0.01)
     async with (
         nats.connected("gateway") as bus,
         nats.connected("results") as results_bus,

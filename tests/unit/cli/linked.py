@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from contracts.wire import Discovered, DiscoverRequest, SpaceSeen
-from services.cli import execute
+from services.cli.app import execute
 from services.gateway.settings import Settings
 from tests.support.hub import HubServer, hub_server
 from tests.support.nats import NatsServer

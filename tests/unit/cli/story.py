@@ -17,8 +17,8 @@ from contracts.route import Policy, Route
 from contracts.subjects import of
 from contracts.task import TaskSpec, input_sha256
 from contracts.wire import PermitClaims
-from services.audit import Check, audit
-from services.cli_log import recomputer
+from services.cli.audit import Check, audit
+from services.cli.commands.log import recomputer
 from services.keys import SigningKey
 from services.router.recompute import recompute
 from services.router.select import POLICY_VERSION

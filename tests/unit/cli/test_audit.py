@@ -11,8 +11,8 @@ from contracts import facts
 from contracts.facts import JobDone, JobSigned, LogKey, Outcome, TaskCreated, TaskRouted
 from contracts.result import inline
 from contracts.route import Candidate
-from services.audit import audit, passed
-from services.cli_log import recomputer
+from services.cli.audit import audit, passed
+from services.cli.commands.log import recomputer
 from services.keys import verify
 from tests.unit.cli.story import SPEC, TASK, USER, Lie, Story, key, retried, succeeded
 

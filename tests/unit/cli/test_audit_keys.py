@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from contracts.facts import JobSigned, LogKey, Record, encode
 from contracts.subjects import of
-from services.audit import audit, key_subjects
-from services.cli_log import recomputer
+from services.cli.audit import audit, key_subjects
+from services.cli.commands.log import recomputer
 from services.keys import SigningKey, verify
 from tests.support.permit_vectors import hs256, joined
 from tests.unit.cli.story import TASK, Story, key

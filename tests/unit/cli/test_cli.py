@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from contracts.result import INLINE_LIMIT
-from services.cli import COMMANDS, execute
-from services.cli_common import Exit
-from services.cli_log import moment, select
+from services.cli.app import COMMANDS, execute
+from services.cli.commands.log import moment, select
+from services.cli.common import Exit
 from tests.unit.cli.gateway import Gateway
 
 VIEW = {"id": "t1", "user": "local", "type": "work", "status": "succeeded", "created_at": 1.0}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from contracts.host import Stdio, StreamableHttp
-from services import cli_doctor_builtins
-from services.cli import execute
-from services.cli_common import Exit
-from services.cli_doctor_builtins import builtins, installed, linked, reached
-from services.cli_render_hosts import Finding
+from services.cli.app import execute
+from services.cli.commands import doctor_builtins
+from services.cli.commands.doctor_builtins import builtins, installed, linked, reached
+from services.cli.common import Exit
+from services.cli.show.hosts import Finding
 from services.registry import manifest, pinned
 from services.secrets import Secrets
 from tests.support.github_mcp import github
@@ -84,7 +84,7 @@ def test_an_environment_is_absent_then_installing_then_there(name: str, tmp_path
 def test_a_disk_that_is_too_full_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(cli_doctor_builtins.INSTALLED_MB, "semgrep", 1 << 40)
+    monkeypatch.setitem(doctor_builtins.INSTALLED_MB, "semgrep", 1 << 40)
     pins = manifest.BUILTIN.parent / "constraints" / "semgrep.txt"
     finding = installed("x", Stdio("python", ("--pins", str(pins))), tmp_path)
     assert finding.state == "failed"

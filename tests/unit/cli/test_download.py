@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from contracts.result import READ_BYTES, inline, sha256_hex
-from services import cli_results
-from services.cli import execute
-from services.cli_common import CliError, Exit, Out
-from services.cli_download import Head, ToFile, head_of
-from services.cli_results import SHOWN, Screen
+from services.cli.app import execute
+from services.cli.commands import results
+from services.cli.commands.download import Head, ToFile, head_of
+from services.cli.commands.results import SHOWN, Screen
+from services.cli.common import CliError, Exit, Out
 from tests.support.nats import NatsServer
 from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.kept import DATA, Site, content, keeping_site, metamcp, parts, put
@@ -237,6 +237,6 @@ def test_the_length_of_a_compressed_answer_says_nothing() -> None:
 def test_progress_is_shown_on_a_terminal_only(terminal: bool) -> None:
     out, screen = Out(as_json=False), io.StringIO()
     out.errors = Console(file=screen, force_terminal=terminal, width=80)
-    with cli_results._bar(out, shown=True) as moved:
+    with results._bar(out, shown=True) as moved:
         moved(5_000_000, 10_000_000)
     assert ("5.0/10.0 MB" in screen.getvalue()) is terminal

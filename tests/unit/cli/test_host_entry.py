@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli_host_entry import BadEntry, described, imported, shown
+from services.cli.host_entry import BadEntry, described, imported, shown
 from services.registry import host_schema
 
 

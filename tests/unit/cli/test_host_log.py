@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.cli import execute
-from services.cli_common import Exit
+from services.cli.app import execute
+from services.cli.common import Exit
 from tests.unit.cli.gateway import Gateway
 
 PATH = "GET /api/mcps/one/log"

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from contracts.host import Capability
-from services.cli_common import CliError, Exit, long_names
-from services.cli_input import capability, read_input
+from services.cli.common import CliError, Exit, long_names
+from services.cli.input import capability, read_input
 
 
 def test_json_text_a_file_and_standard_input_mean_the_same(

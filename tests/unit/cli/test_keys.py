@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from contracts.facts import LogKey, Record, encode
 from contracts.subjects import of
-from services.cli import execute
-from services.cli_common import Exit
-from services.cli_keys import NOTHING, Row, rows
+from services.cli.app import execute
+from services.cli.commands.keys import NOTHING, Row, rows
+from services.cli.common import Exit
 from services.key_files import Found, KeyFolder
 from services.keys import SigningKey
 from services.log.jetstream import NatsLog

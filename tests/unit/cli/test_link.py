@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from services.cli import execute
-from services.cli_common import Exit
+from services.cli.app import execute
+from services.cli.common import Exit
 from tests.support.nats import NatsServer
 from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.linked import Linked, linked, metamcp

@@ -12,8 +12,8 @@ import pytest
 
 from contracts.facts import McpRegistered
 from contracts.host import Host, Noop
-from services.cli import execute
-from services.cli_common import Exit
+from services.cli.app import execute
+from services.cli.common import Exit
 from services.ids import new_id
 from tests.support.nats import NatsServer
 from tests.unit.cli.gateway import Gateway

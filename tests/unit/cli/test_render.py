@@ -10,10 +10,10 @@ from rich.console import Console, RenderableType
 from contracts import facts
 from contracts.facts import FailureKind, Outcome, Record, encode
 from contracts.subjects import of
-from services import cli_render as render
-from services import cli_render_hosts as hosts
-from services.audit import Check
-from services.cli_hosts import task_types
+from services.cli.audit import Check
+from services.cli.commands.hosts import task_types
+from services.cli.show import hosts
+from services.cli.show import tasks as render
 from tests.unit.cli.story import SPEC, retried
 
 

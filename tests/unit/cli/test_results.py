@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from contracts.result import DatasetTasks, DatasetTasksRequest, inline
-from services.cli import execute
-from services.cli_common import Exit
+from services.cli.app import execute
+from services.cli.common import Exit
 from tests.support.nats import NatsServer
 from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.kept import DATA, TASK, Site, content, keeping_site, metamcp, parts

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from services import cli_spaces
-from services.cli import execute
-from services.cli_common import CliError, Exit, Out
+from services.cli.app import execute
+from services.cli.commands import spaces
+from services.cli.common import CliError, Exit, Out
 from tests.support.nats import NatsServer
 from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.linked import Linked, linked, metamcp
@@ -28,7 +28,7 @@ async def real(
     fresh_nats: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Linked]:
     """With ann's account linked."""
-    monkeypatch.setattr(cli_spaces, "POLL_S", 0.05)
+    monkeypatch.setattr(spaces, "POLL_S", 0.05)
     async with linked(fresh_nats, tmp_path, monkeypatch) as parts:
         token = parts.hub.account("ann")
         stdin = SimpleNamespace(buffer=io.BytesIO(token.encode()), isatty=lambda: False)
@@ -40,7 +40,7 @@ async def real(
 
 @pytest.fixture(name="known")
 def known_at_once(known: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
-    monkeypatch.setattr(cli_spaces, "POLL_S", 0.01)
+    monkeypatch.setattr(spaces, "POLL_S", 0.01)
     return known
 
 
@@ -146,7 +146,7 @@ def test_waiting_ends(
 ) -> None:
     known.ok("POST /api/spaces/ann/tools/deploy", SPACE)
     known.ok("GET /api/spaces/ann/tools", SPACE)
-    monkeypatch.setattr(cli_spaces, "WAIT_S", 0.2)
+    monkeypatch.setattr(spaces, "WAIT_S", 0.2)
     assert execute(["spaces", "deploy", "ann/tools"]) == Exit.FAILED
     assert "ann/tools is still" in capsys.readouterr().err
 
@@ -158,7 +158,7 @@ def test_a_gateway_that_stays_away_ends_the_wait(
     known.refuse("GET /api/spaces/ann/tools", 503, "Hugging Face gives no answer")
     assert execute(["spaces", "deploy", "ann/tools"]) == Exit.UNREACHABLE
     assert "Hugging Face gives no answer" in capsys.readouterr().err
-    assert len(known.asked) == 1 + cli_spaces.MISSES
+    assert len(known.asked) == 1 + spaces.MISSES
     known.refuse("GET /api/spaces/ann/tools", 404, "there is no such Space")
     known.asked.clear()
     assert execute(["spaces", "deploy", "ann/tools"]) == Exit.REFUSED
@@ -213,18 +213,18 @@ def test_each_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize("stage", ["RUNNING", "SLEEPING"])
 def test_stages_that_end_the_wait(stage: str) -> None:
-    assert cli_spaces._over("a/b", {"stage": stage})
+    assert spaces._over("a/b", {"stage": stage})
 
 
 @pytest.mark.parametrize("stage", ["", "BUILDING", "APP_STARTING", "RUNNING_BUILDING", "NEW_ONE"])
 def test_stages_that_do_not(stage: str) -> None:
-    assert not cli_spaces._over("a/b", {"stage": stage})
+    assert not spaces._over("a/b", {"stage": stage})
 
 
 @pytest.mark.parametrize("stage", ["BUILD_ERROR", "CONFIG_ERROR", "STOPPED", "DELETING"])
 def test_stages_that_are_failures(stage: str) -> None:
     with pytest.raises(CliError) as caught:
-        cli_spaces._over("a/b", {"stage": stage, "error": "no \x1b[31mDockerfile"})
+        spaces._over("a/b", {"stage": stage, "error": "no \x1b[31mDockerfile"})
     assert caught.value.code is Exit.FAILED
     assert "\x1b" not in caught.value.message
 
@@ -233,7 +233,7 @@ def test_stages_that_are_failures(stage: str) -> None:
 def test_each_stage_is_a_line_or_live_on_a_terminal(terminal: bool) -> None:
     out, screen = Out(as_json=False), io.StringIO()
     out.errors = Console(file=screen, force_terminal=terminal, width=80)
-    with cli_spaces._showing(out, "a/b") as show:
+    with spaces._showing(out, "a/b") as show:
         for stage in ("BUILDING", "BUILDING", "[red]"):
             show(stage)
     text = screen.getvalue()

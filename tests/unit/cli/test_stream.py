@@ -13,8 +13,8 @@ from websockets.typing import Subprotocol
 
 from contracts.facts import JobDone, Outcome, Record, encode
 from contracts.wire import PROTOCOL, Ack, CaughtUp, ErrorFrame, Event, Events, Hello, Subscribe
-from services.cli_client import Stream, Target
-from services.cli_common import CliError, Exit
+from services.cli.client import Stream, Target
+from services.cli.common import CliError, Exit
 
 Conversation = Callable[[ServerConnection, Subscribe], Awaitable[None]]
 DONE = encode(

@@ -12,9 +12,9 @@ import pytest
 
 from contracts.facts import Record
 from services.bus.bus import Bus
-from services.cli import execute
-from services.cli_client import Api, Stream, find_target
-from services.cli_common import CliError, Exit, Options
+from services.cli.app import execute
+from services.cli.client import Api, Stream, find_target
+from services.cli.common import CliError, Exit, Options
 from services.gateway.listener import announce
 from services.tls import first_certificate
 from tests.support import facts

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from contracts.subjects import TOKENS_BUCKET
-from services.cli import execute
-from services.cli_common import CliError, Exit
-from services.cli_token import span
+from services.cli.app import execute
+from services.cli.commands.token import span
+from services.cli.common import CliError, Exit
 from services.store.kv import Bucket
 from tests.support.facts import name
 from tests.support.nats import NatsServer

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from contracts.host import HealthStatus
-from services import cli_render as render
+from services.cli.show import tasks as render
 from tests.unit.router.world import World, capability, host, one_route, ready
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contracts.facts import LogKey, Record
-from services.audit import key_subjects
+from services.cli.audit import key_subjects
 from services.executor.keyring import Keyring
 from services.executor.settings import Settings
 from services.ids import new_id

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from services.cli_render import plain, status
+from services.cli.show.tasks import plain, status
 
 _STAGES = {"RUNNING": "green", "SLEEPING": "cyan", "PAUSED": "yellow", "STOPPED": "yellow"}
 

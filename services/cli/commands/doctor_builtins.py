@@ -10,8 +10,8 @@ import httpx
 
 from contracts.account import Provider
 from contracts.host import Host, Stdio, StreamableHttp
-from services.cli_common import environ
-from services.cli_render_hosts import Finding
+from services.cli.common import environ
+from services.cli.show.hosts import Finding
 from services.registry import manifest, pinned
 from services.registry.manifest import ManifestError, Places
 from services.registry.settings import Settings

@@ -13,10 +13,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.cli_client import Api, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, run
-from services.cli_input import check_ids
-from services.cli_render import plain
+from services.cli.client import Api, find_target
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
+from services.cli.input import check_ids
+from services.cli.show.tasks import plain
 
 PATH = "/api/tokens"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.cli_render import plain, status
+from services.cli.show.tasks import plain, status
 
 State = Literal["ok", "failed", "off"]
 

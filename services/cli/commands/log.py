@@ -14,13 +14,13 @@ from cyclopts import Parameter
 
 from contracts.facts import Record, TaskRouted
 from contracts.subjects import HOSTS, LOG_SUBJECTS, of_task, of_user, parse
-from services import audit as audits
-from services import cli_render as render
 from services import up
-from services.audit import Check, Recompute, Recomputed
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, environ, run
-from services.cli_follow import as_event
-from services.cli_input import check_ids, check_types
+from services.cli import audit as audits
+from services.cli.audit import Check, Recompute, Recomputed
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
+from services.cli.follow import as_event
+from services.cli.input import check_ids, check_types
+from services.cli.show import tasks as render
 from services.log.jetstream import NatsLog
 from services.log.port import Log
 from services.nats_config import AUDITOR

@@ -11,11 +11,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.cli_client import Api, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, run
-from services.cli_hosts import no_host
-from services.cli_input import check_ids
-from services.cli_render import plain
+from services.cli.client import Api, find_target
+from services.cli.commands.hosts import no_host
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
+from services.cli.input import check_ids
+from services.cli.show.tasks import plain
 
 PATH = "/api/preferences"
 EXAMPLE = "metamcp prefer HOST 0.5, or metamcp prefer HOST --clear"

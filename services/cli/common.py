@@ -19,7 +19,7 @@ import uvloop
 from cyclopts import Parameter
 from rich.console import Console, RenderableType
 
-from services.cli_settings import Settings
+from services.cli.commands.settings import Settings
 from services.settings import Common, load
 from services.settings_sources import env_name
 

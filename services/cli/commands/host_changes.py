@@ -13,12 +13,12 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from services import cli_host_entry as entries
-from services.cli_client import Api, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, run
-from services.cli_host_entry import BadEntry, Imported
-from services.cli_input import check_ids
-from services.cli_render import plain, status
+from services.cli import host_entry as entries
+from services.cli.client import Api, find_target
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
+from services.cli.host_entry import BadEntry, Imported
+from services.cli.input import check_ids
+from services.cli.show.tasks import plain, status
 
 EXAMPLE = "metamcp hosts add NAME https://example.com/mcp, or metamcp hosts add NAME -- COMMAND"
 _MOST_FILE = 1024 * 1024

@@ -1,6 +1,6 @@
 """Writes docs/settings.md from the settings structs, so the page can't be wrong about them.
 
-Run `python -m services.settings_page` (`make docs`) after changing a setting.
+Run `python -m services.cli.settings_page` (`make docs`) after changing a setting.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from rich.live import Live
 
 from contracts.facts import Record
 from contracts.task import MCP_CALL
-from services import cli_render_hosts as render
-from services.cli_client import Api, Stream, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, Out, run
-from services.cli_follow import create, finish
-from services.cli_input import check_ids, check_seconds, read_input
+from services.cli.client import Api, Stream, find_target
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
+from services.cli.follow import create, finish
+from services.cli.input import check_ids, check_seconds, read_input
+from services.cli.show import hosts as render
 
 CALL_EXAMPLE = {"tool": "NAME", "arguments": {}}
 

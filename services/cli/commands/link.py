@@ -16,11 +16,11 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from contracts.account import Provider
-from services import cli_render_results as render
-from services.cli_client import Api, Target, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, Out, run
-from services.cli_input import STDIN
-from services.cli_render import plain
+from services.cli.client import Api, Target, find_target
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
+from services.cli.input import STDIN
+from services.cli.show import results as render
+from services.cli.show.tasks import plain
 
 CHECK_S = 120.0
 """How long the gateway may take: it asks the provider."""

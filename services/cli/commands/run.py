@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services import telemetry, tracing, up
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, environ, run
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
 from services.nats_config import OPERATOR
 from services.settings import describe as describe_type
 from services.settings import fields, load

@@ -17,14 +17,14 @@ import contracts
 from contracts.facts import JobDone, McpHealth, McpRegistered, Outcome, Record
 from contracts.host import HealthStatus
 from contracts.wire import CaughtUp
-from services import audit as audits
-from services import cli_render as render
 from services import telemetry, up
-from services.cli_client import Api, Stream, Target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
-from services.cli_follow import create, task_value
-from services.cli_input import read_input
-from services.cli_log import audit_task
+from services.cli import audit as audits
+from services.cli.client import Api, Stream, Target
+from services.cli.commands.log import audit_task
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
+from services.cli.follow import create, task_value
+from services.cli.input import read_input
+from services.cli.show import tasks as render
 from services.log.jetstream import NatsLog
 from services.nats_config import AUDITOR
 from services.settings import load

@@ -15,24 +15,24 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
 
-from services import (
-    cli_demo,
-    cli_doctor,
-    cli_host_changes,
-    cli_hosts,
-    cli_keys,
-    cli_link,
-    cli_log,
-    cli_prefer,
-    cli_results,
-    cli_run,
-    cli_spaces,
-    cli_tasks,
-    cli_token,
-    telemetry,
-)
+from services import telemetry
 from services.bus.bus import BusError, PermissionDenied
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options
+from services.cli.commands import (
+    demo,
+    doctor,
+    host_changes,
+    hosts,
+    keys,
+    link,
+    log,
+    prefer,
+    results,
+    run,
+    spaces,
+    tasks,
+    token,
+)
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options
 from services.embedded import EmbeddedError
 from services.log.port import LogMismatch, LogUnavailable
 from services.process import Fatal
@@ -59,55 +59,55 @@ def _version() -> str:
 
 
 COMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
-    "Run": (("up", cli_run.up_), ("demo", cli_demo.demo), ("doctor", cli_doctor.doctor)),
+    "Run": (("up", run.up_), ("demo", demo.demo), ("doctor", doctor.doctor)),
     "Tasks": (
-        ("types", cli_hosts.types),
-        ("submit", cli_tasks.submit),
-        ("call", cli_hosts.call),
-        ("watch", cli_tasks.watch),
-        ("tasks", cli_tasks.tasks),
-        ("task", cli_tasks.task),
-        ("cancel", cli_tasks.cancel),
+        ("types", hosts.types),
+        ("submit", tasks.submit),
+        ("call", hosts.call),
+        ("watch", tasks.watch),
+        ("tasks", tasks.tasks),
+        ("task", tasks.task),
+        ("cancel", tasks.cancel),
     ),
-    "Results": (("result", cli_results.result), ("results", cli_results.results)),
-    "Hosts": (("hosts", cli_hosts.hosts), ("prefer", cli_prefer.prefer)),
+    "Results": (("result", results.result), ("results", results.results)),
+    "Hosts": (("hosts", hosts.hosts), ("prefer", prefer.prefer)),
     "Accounts": (
-        ("link", cli_link.link),
-        ("unlink", cli_link.unlink),
-        ("accounts", cli_link.accounts),
-        ("spaces", cli_spaces.spaces),
+        ("link", link.link),
+        ("unlink", link.unlink),
+        ("accounts", link.accounts),
+        ("spaces", spaces.spaces),
     ),
-    "Log": (("replay", cli_log.replay), ("audit", cli_log.audit), ("keys", cli_keys.keys)),
+    "Log": (("replay", log.replay), ("audit", log.audit), ("keys", keys.keys)),
     "Other": (
-        ("token", cli_token.tokens),
-        ("provision", cli_run.provision),
+        ("token", token.tokens),
+        ("provision", run.provision),
         ("version", version),
     ),
 }
 """Commands by heading, in the order of the help page."""
 SUBCOMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
     "hosts": (
-        ("add", cli_host_changes.add),
-        ("update", cli_host_changes.update),
-        ("enable", cli_host_changes.enable),
-        ("disable", cli_host_changes.disable),
-        ("remove", cli_host_changes.remove),
-        ("probe", cli_host_changes.probe),
-        ("discover", cli_host_changes.discover),
-        ("import", cli_host_changes.import_),
+        ("add", host_changes.add),
+        ("update", host_changes.update),
+        ("enable", host_changes.enable),
+        ("disable", host_changes.disable),
+        ("remove", host_changes.remove),
+        ("probe", host_changes.probe),
+        ("discover", host_changes.discover),
+        ("import", host_changes.import_),
     ),
-    "keys": (("rotate", cli_keys.rotate),),
+    "keys": (("rotate", keys.rotate),),
     "results": (
-        ("delete", cli_results.delete),
-        ("verify", cli_results.verify),
-        ("tasks", cli_results.tasks),
+        ("delete", results.delete),
+        ("verify", results.verify),
+        ("tasks", results.tasks),
     ),
     "spaces": (
-        ("create", cli_spaces.create),
-        ("deploy", cli_spaces.deploy),
-        ("restart", cli_spaces.restart),
+        ("create", spaces.create),
+        ("deploy", spaces.deploy),
+        ("restart", spaces.restart),
     ),
-    "token": (("add", cli_token.add), ("list", cli_token.tokens), ("revoke", cli_token.revoke)),
+    "token": (("add", token.add), ("list", token.tokens), ("revoke", token.revoke)),
 }
 """Commands below one of those."""
 

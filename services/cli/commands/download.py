@@ -15,8 +15,8 @@ from typing import BinaryIO, Protocol
 import httpx
 import msgspec
 
-from services.cli_client import Api
-from services.cli_common import CliError, Exit
+from services.cli.client import Api
+from services.cli.common import CliError, Exit
 
 TRIES = 5
 """Answers in a row that may break off without one new byte."""

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from services import cli_render_hosts as render
-from services.cli_client import Api, Target, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, environ, run
-from services.cli_doctor_builtins import built_in, builtins, linked
-from services.cli_render_hosts import Finding, State
+from services.cli.client import Api, Target, find_target
+from services.cli.commands.doctor_builtins import built_in, builtins, linked
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
+from services.cli.show import hosts as render
+from services.cli.show.hosts import Finding, State
 from services.embedded import MIN_FREE, EmbeddedError, find_server
 from services.gateway.settings import Settings as GatewaySettings
 from services.settings import load

@@ -13,10 +13,10 @@ from cyclopts import Parameter
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from services import cli_render_results as render
-from services.cli_client import Api, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, Out, run
-from services.cli_render import plain
+from services.cli.client import Api, find_target
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
+from services.cli.show import results as render
+from services.cli.show.tasks import plain
 
 HUB_S = 300.0
 """How long the gateway may take: it asks Hugging Face, several times if need be."""

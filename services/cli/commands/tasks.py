@@ -15,10 +15,9 @@ from rich.text import Text
 from contracts.facts import JobDone, Record
 from contracts.task import Priority
 from contracts.wire import ProgressFrame
-from services import cli_render as render
-from services.cli_client import Api, Stream, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, run
-from services.cli_follow import (
+from services.cli.client import Api, Stream, find_target
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
+from services.cli.follow import (
     as_event,
     create,
     events_of,
@@ -27,7 +26,8 @@ from services.cli_follow import (
     show_fact,
     show_progress,
 )
-from services.cli_input import capability, check_ids, check_seconds, check_types, read_input
+from services.cli.input import capability, check_ids, check_seconds, check_types, read_input
+from services.cli.show import tasks as render
 
 
 @Parameter(name="*")

@@ -19,7 +19,7 @@ from rich.text import Text
 from contracts import facts
 from contracts.facts import Outcome, Record
 from contracts.subjects import parse
-from services.audit import Check
+from services.cli.audit import Check
 
 SHOWN = 160
 """Characters of a message that fit into a table."""

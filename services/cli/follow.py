@@ -12,9 +12,9 @@ from contracts.facts import JobDone, Outcome, Record
 from contracts.result import INLINE_LIMIT
 from contracts.task import canonical
 from contracts.wire import ProgressFrame
-from services import cli_render as render
-from services.cli_client import Api, Stream, record
-from services.cli_common import CliError, Exit, Out
+from services.cli.client import Api, Stream, record
+from services.cli.common import CliError, Exit, Out
+from services.cli.show import tasks as render
 
 
 async def create(api: Api, body: dict[str, Any], content: Any) -> str:

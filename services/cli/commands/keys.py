@@ -17,9 +17,9 @@ from rich.text import Text
 from contracts.facts import LogKey, Record
 from contracts.subjects import KEYS
 from services import up
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
-from services.cli_log import Nats, open_log
-from services.cli_render import plain
+from services.cli.commands.log import Nats, open_log
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
+from services.cli.show.tasks import plain
 from services.executor.settings import Settings
 from services.jwk import Algorithm
 from services.key_files import Found, KeyFolder

@@ -18,7 +18,7 @@ from contracts.errors import Rejected
 from contracts.host import Capability
 from contracts.ids import check_token
 from contracts.subjects import LOG_SUBJECTS
-from services.cli_common import CliError, Exit
+from services.cli.common import CliError, Exit
 
 STDIN = "-"
 FACT_TYPES = tuple(".".join(subject.split(".")[:2]) for subject in LOG_SUBJECTS)

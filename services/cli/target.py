@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from services import tls
-from services.cli_common import CliError, Exit, Options
+from services.cli.common import CliError, Exit, Options
 from services.up_plan import Announced, read_announced
 
 

@@ -15,14 +15,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.progress import TransferSpeedColumn as SpeedColumn
 from rich.text import Text
 
-from services import cli_render_results as render
-from services.cli_client import Api, find_target
-from services.cli_common import NO_OPTIONS, CliError, Exit, Options, Out, run
-from services.cli_download import Head, Moved, ToFile, ToStream, download
-from services.cli_input import STDIN, check_ids
-from services.cli_log import moment
-from services.cli_render import plain
-from services.cli_render import result as rendered
+from services.cli.client import Api, find_target
+from services.cli.commands.download import Head, Moved, ToFile, ToStream, download
+from services.cli.commands.log import moment
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
+from services.cli.input import STDIN, check_ids
+from services.cli.show import results as render
+from services.cli.show.tasks import plain
+from services.cli.show.tasks import result as rendered
 
 READ_S = 180.0
 """How long the gateway may take: a result may have to come from Hugging Face."""

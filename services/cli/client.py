@@ -34,8 +34,8 @@ from contracts.wire import (
     Subscribe,
 )
 from services import tls
-from services.cli_common import CliError, Exit
-from services.cli_target import Target, find_target
+from services.cli.common import CliError, Exit
+from services.cli.target import Target, find_target
 
 __all__ = ["Api", "Item", "Note", "Scope", "Stream", "Target", "find_target", "record"]
 

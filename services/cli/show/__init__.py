@@ -1,0 +1,1 @@
+"""How the command line shows tasks, hosts and results to a person."""
