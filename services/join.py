@@ -7,9 +7,9 @@ from typing import NamedTuple
 from services.bus import health, metrics
 from services.bus.bus import Bus, read_credentials
 from services.log.jetstream import NatsLog
-from services.nats_config import inbox_prefix
 from services.process import Process
 from services.settings import Common
+from services.up.nats_config import inbox_prefix
 
 
 class Joined(NamedTuple):

@@ -37,8 +37,8 @@ from services.bus.errors import (
 )
 from services.bus.serve import MAX_IN_FLIGHT, Handler, endpoint, payload_of
 from services.bus.trouble import Troubles
-from services.nats_config import JS_API, Credentials
 from services.tls import NOTHING, ClientFiles
+from services.up.nats_config import JS_API, Credentials
 
 __all__ = [
     "MAX_IN_FLIGHT",

@@ -13,8 +13,8 @@ from nats.aio.client import Server
 
 from services import telemetry
 from services.bus.errors import ConnectFailed
-from services.nats_config import Credentials
 from services.tls import ClientFiles, TlsError
+from services.up.nats_config import Credentials
 
 FIRST_DELAY, LAST_DELAY = 0.05, 1.0
 """Seconds between attempts to connect again: doubling from the first to the last."""

@@ -33,10 +33,10 @@ from services.cli.commands import (
     token,
 )
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options
-from services.embedded import EmbeddedError
 from services.log.port import LogMismatch, LogUnavailable
 from services.process import Fatal
 from services.settings import SettingsError
+from services.up.nats_server import EmbeddedError
 
 PACKAGE = "metamcp-orchestrator"
 EPILOGUE = (
@@ -178,7 +178,3 @@ def _say(code: Exit, message: str, hint: str = "") -> int:
     if hint:
         console.print(Text(hint, style="cyan"))
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ import msgspec
 
 from services import tls
 from services.cli.common import CliError, Exit, Options
-from services.up_plan import Announced, read_announced
+from services.up.plan import Announced, read_announced
 
 
 class Target(msgspec.Struct, frozen=True):

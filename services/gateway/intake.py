@@ -21,8 +21,8 @@ from services import telemetry, tracing
 from services.gateway import domain
 from services.gateway.actor import Desk
 from services.log.port import AlreadyRecorded, Append, Delivery, Log, LogUnavailable
-from services.nats_config import intake_error_subject
 from services.store.blobs import StoreError
+from services.up.nats_config import intake_error_subject
 
 ROOM = 2048
 """Messages taken from the queue and not yet acknowledged."""

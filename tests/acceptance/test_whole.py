@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from services import up
+from services.up import up
 from tests.support.system import System, system, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]

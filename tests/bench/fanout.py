@@ -10,9 +10,9 @@ from typing import Any
 import websockets
 
 from contracts.task import TaskSpec
-from services import up
 from services.log.jetstream import NatsLog
 from services.log.port import Append
+from services.up import up
 from tests.bench.measure import allow_many_files, cpu_us
 from tests.support import facts
 

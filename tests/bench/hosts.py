@@ -16,7 +16,8 @@ from typing import Any
 
 from mcp import Client, StdioServerParameters
 
-from services import keys, up
+from services import keys
+from services.up import up
 from tests.bench.measure import median, percentile
 from tests.bench.pipeline import VARIABLES, Driver, driver
 from tests.support import space

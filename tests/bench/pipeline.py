@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import websockets
 
-from services import up
+from services.up import up
 from tests.bench.measure import count_fsyncs, cpu_by_name, median, percentile
 
 NOOP = """

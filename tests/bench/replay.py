@@ -7,11 +7,11 @@ import importlib
 import time
 from pathlib import Path
 
-from services import up
 from services.log.jetstream import NatsLog
 from services.log.port import Append
 from services.log.projection import Projection, project
-from services.nats_config import AUDITOR
+from services.up import up
+from services.up.nats_config import AUDITOR
 from tests.bench.fanout import LATER
 from tests.support import facts
 

@@ -19,10 +19,10 @@ import msgspec
 import websockets
 
 from contracts.task import TaskSpec
-from services import up
 from services.gateway import identity
 from services.log.jetstream import NatsLog
 from services.log.port import Append
+from services.up import up
 from tests.bench import measure as machine
 from tests.bench.crowd import Arrival, Clients, crowd
 from tests.bench.pipeline import orchestrator

@@ -19,7 +19,7 @@ from services.bus.bus import (
     PermissionDenied,
     read_credentials,
 )
-from services.embedded import Embedded
+from services.up.nats_server import Embedded
 from tests.support.nats import NatsServer
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from contracts import subjects
-from services import nats_config
 from services.bus.bus import Bus, NoResponders, PermissionDenied
-from services.nats_config import AUDITOR, FACTS, OPERATOR, ROLES, SERVICES
+from services.up import nats_config
+from services.up.nats_config import AUDITOR, FACTS, OPERATOR, ROLES, SERVICES
 from tests.support.nats import NatsServer
 
 ROOT = Path(__file__).parents[2]

@@ -21,9 +21,9 @@ from services.gateway.identity import Principal, digest
 from services.gateway.limits import Exchange, RateLimit, Report, short
 from services.gateway.tickets import Tickets
 from services.gateway.tokens import Issued, Tokens
-from services.nats_config import AUDITOR, OPERATOR, ROLES
 from services.store.kv import Bucket, Change
 from services.store.stream import StoreError
+from services.up.nats_config import AUDITOR, OPERATOR, ROLES
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 

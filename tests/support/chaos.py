@@ -20,11 +20,11 @@ import httpx
 
 from contracts.errors import Reason, Rejected
 from contracts.facts import Record
-from services import up
 from services.bus.bus import Bus
 from services.bus.errors import BusError
-from services.up_children import ChildProcess
-from services.up_plan import environment
+from services.up import up
+from services.up.children import ChildProcess
+from services.up.plan import environment
 from tests.support.system import RECORDER, System, until
 
 SEED = "CHAOS_SEED"

@@ -14,11 +14,11 @@ from types import TracebackType
 import pytest
 
 from services.bus.bus import Bus
-from services.embedded import Embedded
 from services.log import jetstream
-from services.nats_config import OPERATOR, inbox_prefix
 from services.store import blobs
 from services.tls import NOTHING, ClientFiles
+from services.up.nats_config import OPERATOR, inbox_prefix
+from services.up.nats_server import Embedded
 
 
 class NatsServer:

@@ -15,12 +15,12 @@ import httpx
 import websockets
 
 from contracts.facts import JobDone, Record
-from services import up
 from services.bus.bus import Bus
 from services.log.jetstream import NatsLog
-from services.nats_config import AUDITOR
-from services.up_children import ChildProcess
-from services.up_plan import environment
+from services.up import up
+from services.up.children import ChildProcess
+from services.up.nats_config import AUDITOR
+from services.up.plan import environment
 
 PATIENCE_S = 60.0
 RECORDER = """

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from services.embedded import Embedded
 from services.tls import NOTHING, ClientFiles
+from services.up.nats_server import Embedded
 from tests.support.nats import NatsServer
 
 HERE = ("127.0.0.1", "localhost")

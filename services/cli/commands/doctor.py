@@ -17,10 +17,10 @@ from services.cli.commands.doctor_builtins import built_in, builtins, linked
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
 from services.cli.show import hosts as render
 from services.cli.show.hosts import Finding, State
-from services.embedded import MIN_FREE, EmbeddedError, find_server
 from services.gateway.settings import Settings as GatewaySettings
 from services.settings import load
-from services.up_plan import port_is_free, read_state
+from services.up.nats_server import MIN_FREE, EmbeddedError, find_server
+from services.up.plan import port_is_free, read_state
 
 OLDEST = (3, 11)
 

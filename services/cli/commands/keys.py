@@ -16,7 +16,6 @@ from rich.text import Text
 
 from contracts.facts import LogKey, Record
 from contracts.subjects import KEYS
-from services import up
 from services.cli.commands.log import Nats, open_log
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.cli.show.tasks import plain
@@ -25,6 +24,7 @@ from services.jwk import Algorithm
 from services.key_files import Found, KeyFolder
 from services.keys import BadKey, SigningKey
 from services.settings import load
+from services.up import up
 
 State: TypeAlias = Literal["next", "signing", "replaced"]
 

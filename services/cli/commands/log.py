@@ -14,7 +14,6 @@ from cyclopts import Parameter
 
 from contracts.facts import Record, TaskRouted
 from contracts.subjects import HOSTS, LOG_SUBJECTS, of_task, of_user, parse
-from services import up
 from services.cli import audit as audits
 from services.cli.audit import Check, Recompute, Recomputed
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
@@ -23,9 +22,10 @@ from services.cli.input import check_ids, check_types
 from services.cli.show import tasks as render
 from services.log.jetstream import NatsLog
 from services.log.port import Log
-from services.nats_config import AUDITOR
 from services.router.recompute import CannotRecompute, recompute
 from services.router.settings import Settings as RouterSettings
+from services.up import up
+from services.up.nats_config import AUDITOR
 
 PREFERENCES = next(subject for subject in LOG_SUBJECTS if subject.startswith("mcp.preferred."))
 MOST_FACTS = 1000

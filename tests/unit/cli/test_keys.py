@@ -20,7 +20,7 @@ from services.cli.common import Exit
 from services.key_files import Found, KeyFolder
 from services.keys import SigningKey
 from services.log.jetstream import NatsLog
-from services.up_plan import STATE_FILE, State
+from services.up.plan import STATE_FILE, State
 from tests.support.nats import NatsServer
 
 OLD, NEW, OTHER = (SigningKey(ed25519.Ed25519PrivateKey.generate()) for _ in range(3))

@@ -17,7 +17,7 @@ from contracts import asyncapi, facts, result, subjects, wire
 from contracts.errors import Reason
 from contracts.route import Policy, Route
 from contracts.task import TaskRequest
-from services import nats_config
+from services.up import nats_config
 from tests.support import facts as make
 from tests.support.nats import NatsServer
 

@@ -20,15 +20,15 @@ import msgspec
 
 from services.actor import Escalated, Supervisor
 from services.bus.bus import Bus, read_credentials
-from services.embedded import Embedded
 from services.log import jetstream
-from services.nats_config import OPERATOR, inbox_prefix
 from services.process import Fatal, Main, Process
 from services.settings import SERVICE_NAMES, Common, SettingsError, load
 from services.store import blobs
 from services.tls import NOTHING, ClientFiles, pinned
-from services.up_children import Child, ChildProcess, InProcess, Server
-from services.up_plan import (
+from services.up.children import Child, ChildProcess, InProcess, Server
+from services.up.nats_config import OPERATOR, inbox_prefix
+from services.up.nats_server import Embedded
+from services.up.plan import (
     GATEWAY_FILE,
     STATE_FILE,
     Plan,
@@ -42,7 +42,7 @@ from services.up_plan import (
     read_gateway_url,
     read_state,
 )
-from services.up_settings import Settings
+from services.up.settings import Settings
 
 __all__ = [
     "Plan",

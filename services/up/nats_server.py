@@ -24,8 +24,8 @@ from types import TracebackType
 
 import msgspec
 
-from services import nats_config
-from services.nats_config import Credentials, ServerPlan
+from services.up import nats_config
+from services.up.nats_config import Credentials, ServerPlan
 
 MIN_FREE = 200 * 1024 * 1024
 """Bytes that must be free on the disk before a server is started, half of them kept free after."""

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from services.process import Fatal
-from services.up_children import Echo
-from services.up_settings import Settings
+from services.up.children import Echo
+from services.up.settings import Settings
 
 STATE_FILE = "up.json"
 GATEWAY_FILE = "gateway.json"

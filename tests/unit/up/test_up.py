@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services import up
 from services.actor import Escalated, Supervisor
-from services.embedded import EmbeddedError
 from services.process import Fatal, Process
-from services.up_children import ChildProcess, Crashed, InProcess
-from services.up_plan import environment, folder_lock, not_ready
+from services.up import up
+from services.up.children import ChildProcess, Crashed, InProcess
+from services.up.nats_server import EmbeddedError
+from services.up.plan import environment, folder_lock, not_ready
 
 READY = "import sys; sys.stdout.write('ready\\n'); sys.stdout.flush(); "
 WAIT = READY + "import signal; signal.pause()"
@@ -145,7 +145,7 @@ async def test_what_a_child_started_ends_with_it() -> None:
 async def test_children_do_not_outlive_a_killed_parent() -> None:
     code = (
         "import asyncio, os, sys\n"
-        "from services.up_children import ChildProcess\n"
+        "from services.up.children import ChildProcess\n"
         "code = \"import os, signal; print('pid', os.getpid(), flush=True); signal.pause()\"\n"
         "child = ChildProcess('c', (sys.executable, '-c', code), dict(os.environ),\n"
         "                     echo=lambda chunk: os.write(1, chunk))\n"

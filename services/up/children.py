@@ -14,8 +14,8 @@ from asyncio.subprocess import Process as Handle
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
-from services.embedded import Embedded
 from services.process import Main, Process, serve
+from services.up.nats_server import Embedded
 
 LAST_WORDS = 2000
 """Bytes of a child's output that are kept to explain its end."""

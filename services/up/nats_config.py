@@ -361,7 +361,7 @@ def example() -> str:
         credentials={},
         passwords_from_env=True,
     )
-    return "# Written by `python -m services.nats_config`; see README.md.\n" + render(plan)
+    return "# Written by `python -m services.up.nats_config`; see README.md.\n" + render(plan)
 
 
 if __name__ == "__main__":

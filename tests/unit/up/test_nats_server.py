@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from services.embedded import Embedded, EmbeddedError, find_server
+from services.up.nats_server import Embedded, EmbeddedError, find_server
 from tests.support.nats import NatsServer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STARTER = """
 import asyncio, sys
 from pathlib import Path
