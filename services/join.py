@@ -7,8 +7,8 @@ from typing import NamedTuple
 from services.bus import health, metrics
 from services.bus.bus import Bus, read_credentials
 from services.log.jetstream import NatsLog
-from services.process import Process
-from services.settings import Common
+from services.process.run import Process
+from services.process.settings import Common
 from services.up.nats_config import inbox_prefix
 
 

@@ -17,8 +17,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from services import outbound, tracing
+from services import outbound
 from services.outbound import Lookup, Refused, Rule, look_up
+from services.process import tracing
 
 AGENT = "metamcp"
 MOST_REDIRECTS = 3

@@ -185,7 +185,7 @@ BAD = [
     (keeps_the_borders, "contracts/a.py", "from services import log"),
     (keeps_the_borders, "services/router/actor.py", "from services.gateway import domain"),
     (keeps_the_borders, "services/router/actor.py", "import services.gateway.domain"),
-    (keeps_the_borders, "services/process.py", "from services import router"),
+    (keeps_the_borders, "services/process/run.py", "from services import router"),
     (keeps_the_borders, "services/router/actor.py", "import nats.js"),
     (keeps_the_borders, "services/log/port.py", "from tests.support import given"),
     (contracts_are_words_only, "contracts/a.py", "import httpx"),

@@ -20,7 +20,6 @@ from nats.aio.subscription import Subscription
 from nats.micro.service import Service
 
 from contracts.subjects import command
-from services import telemetry
 from services.bus import connect as bus_connect
 from services.bus import tls as bus_tls
 from services.bus.client import DirectClient
@@ -37,7 +36,8 @@ from services.bus.errors import (
 )
 from services.bus.serve import MAX_IN_FLIGHT, Handler, endpoint, payload_of
 from services.bus.trouble import Troubles
-from services.tls import NOTHING, ClientFiles
+from services.process import telemetry
+from services.process.tls import NOTHING, ClientFiles
 from services.up.nats_config import JS_API, Credentials
 
 __all__ = [

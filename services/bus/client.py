@@ -14,7 +14,7 @@ from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.subscription import Subscription
 
 from services.bus import tls as bus_tls
-from services.tls import NOTHING, ClientFiles
+from services.process.tls import NOTHING, ClientFiles
 
 _LINE = len("NATS/1.0")
 

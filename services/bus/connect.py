@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import msgspec
 from nats.aio.client import Server
 
-from services import telemetry
 from services.bus.errors import ConnectFailed
-from services.tls import ClientFiles, TlsError
+from services.process import telemetry
+from services.process.tls import ClientFiles, TlsError
 from services.up.nats_config import Credentials
 
 FIRST_DELAY, LAST_DELAY = 0.05, 1.0

@@ -13,7 +13,7 @@ from contracts.wire import ServiceHealth
 from services.bus import metrics
 from services.bus.all import answer_all
 from services.bus.bus import Bus
-from services.process import Process
+from services.process.run import Process
 
 VERB = "health"
 

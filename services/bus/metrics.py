@@ -18,8 +18,8 @@ from contracts import subjects
 from contracts.wire import MetricsPage
 from services.bus.all import answer_all
 from services.bus.bus import Bus
-from services.ids import new_id
-from services.process import Process
+from services.process.ids import new_id
+from services.process.run import Process
 
 VERB = "metrics"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -10,8 +10,8 @@ from nats.aio.msg import Msg
 from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 
 from contracts.errors import Reason, Rejected
-from services import telemetry, tracing
 from services.bus.errors import RequestFailed
+from services.process import telemetry, tracing
 
 Handler = Callable[[bytes], Awaitable[bytes]]
 Spawn = Callable[[Awaitable[None]], None]

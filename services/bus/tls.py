@@ -15,7 +15,7 @@ from urllib.parse import ParseResult
 import nats.errors
 from nats.aio.transport import TcpTransport
 
-from services.tls import ClientFiles, is_other_name
+from services.process.tls import ClientFiles, is_other_name
 
 GOODBYE_S = 1.0
 """How long a server may take to end a connection; one that is frozen never does."""

@@ -15,7 +15,6 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
 
-from services import telemetry
 from services.bus.bus import BusError, PermissionDenied
 from services.cli.commands import (
     demo,
@@ -34,8 +33,9 @@ from services.cli.commands import (
 )
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options
 from services.log.port import LogMismatch, LogUnavailable
-from services.process import Fatal
-from services.settings import SettingsError
+from services.process import telemetry
+from services.process.run import Fatal
+from services.process.settings import SettingsError
 from services.up.nats_server import EmbeddedError
 
 PACKAGE = "metamcp-orchestrator"

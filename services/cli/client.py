@@ -33,9 +33,9 @@ from contracts.wire import (
     ServerFrame,
     Subscribe,
 )
-from services import tls
 from services.cli.common import CliError, Exit
 from services.cli.target import Target, find_target
+from services.process import tls
 
 __all__ = ["Api", "Item", "Note", "Scope", "Stream", "Target", "find_target", "record"]
 

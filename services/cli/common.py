@@ -20,8 +20,8 @@ from cyclopts import Parameter
 from rich.console import Console, RenderableType
 
 from services.cli.commands.settings import Settings
-from services.settings import Common, load
-from services.settings_sources import env_name
+from services.process.settings import Common, load
+from services.process.settings_sources import env_name
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from services.settings import SECTION_NAMES, Common, Field, fields
-from services.settings_sources import TOML, env_name
+from services.process.settings import SECTION_NAMES, Common, Field, fields
+from services.process.settings_sources import TOML, env_name
 
 PAGE = Path("docs/settings.md")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from services import tls
 from services.cli.common import CliError, Exit, Options
+from services.process import tls
 from services.up.plan import Announced, read_announced
 
 

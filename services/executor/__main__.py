@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from services import process
 from services.executor.service import serve
 from services.executor.settings import Settings
+from services.process import run
 
 if __name__ == "__main__":
-    sys.exit(process.start(serve, "executor", Settings))
+    sys.exit(run.start(serve, "executor", Settings))

@@ -16,14 +16,14 @@ import msgspec
 from contracts import facts, subjects
 from contracts.facts import FailureKind, TaskRouted
 from contracts.wire import Beat
-from services import telemetry
 from services.executor import domain
 from services.executor.attempt import Attempt
 from services.executor.projection import Hosts
 from services.executor.runner import Ports, Runner
 from services.executor.settings import Settings
-from services.ids import new_id
 from services.log.port import AlreadyRecorded, Append, Delivery, LogUnavailable
+from services.process import telemetry
+from services.process.ids import new_id
 
 BEAT_S = 1.0
 VIEW_S = 10.0

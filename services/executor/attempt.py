@@ -9,11 +9,11 @@ from prometheus_client import Histogram
 
 from contracts.facts import JobDone, JobFailed, Outcome, TaskCreated, TaskRouted
 from contracts.task import TaskSpec
-from services import tracing
 from services.bus import metrics
 from services.executor.hosts.base import Call
 from services.executor.plan import Known
 from services.log.port import Delivery
+from services.process import tracing
 
 Name: TypeAlias = tuple[str, str]
 """User and id of a task."""

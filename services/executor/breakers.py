@@ -15,9 +15,9 @@ import msgspec
 
 from contracts import subjects, wire
 from contracts.facts import FailureKind
-from services import telemetry
 from services.executor.breaker import RULES, Breaker, Recent, Rules, State, Verdict, verdict
 from services.executor.hosts.base import Call, HostError
+from services.process import telemetry
 
 EARLY_S = 0.05
 """A loop's timer may ring a little before its time."""

@@ -12,16 +12,16 @@ import msgspec
 
 from contracts import subjects
 from contracts.facts import LogKey
-from services import telemetry
 from services.executor import rotation
 from services.executor.clock import LogClock
 from services.executor.rotation import Key, Rules, Seen
 from services.executor.settings import Settings
-from services.ids import new_id
 from services.key_files import Found, KeyFolder
 from services.keys import BadKey, Signer, SigningKey
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
-from services.process import Fatal
+from services.process import telemetry
+from services.process.ids import new_id
+from services.process.run import Fatal
 
 LOOK_S = 2.0
 MOST_STEPS = 10

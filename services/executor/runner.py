@@ -22,14 +22,14 @@ from contracts.facts import (
 )
 from contracts.result import Pointer, Result
 from contracts.wire import PermitClaims, Progress
-from services import telemetry, tracing
 from services.executor import domain, output, plan, workspace
 from services.executor.attempt import Asked, Attempt, Ending, is_success
 from services.executor.hosts.base import Call, HostError
 from services.executor.hosts.pool import Pool
 from services.executor.settings import Settings
-from services.ids import new_id
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
+from services.process import telemetry, tracing
+from services.process.ids import new_id
 from services.store.blobs import BlobCorrupt, BlobMissing
 
 RECHECK_S = 2.0

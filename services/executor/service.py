@@ -7,7 +7,6 @@ from pathlib import Path
 
 from contracts import subjects
 from contracts.host import Host, Noop
-from services import process, telemetry
 from services.accounts import Accounts
 from services.bus import health, metrics
 from services.bus.all import answer_all
@@ -23,8 +22,9 @@ from services.executor.settings import Settings
 from services.executor.warm import Warmer
 from services.join import join
 from services.log.projection import view_path
+from services.process import run, telemetry
+from services.process.settings import Common
 from services.secrets import Linked, Secrets
-from services.settings import Common
 from services.store.blobs import Blobs
 from services.vault import KeyFile, key_path
 
@@ -34,7 +34,7 @@ NOBODY = Host(id="-", name="-", endpoint=Noop())
 log = telemetry.get_logger()
 
 
-async def serve(process_: process.Process, common: Common, settings: Settings) -> None:
+async def serve(process_: run.Process, common: Common, settings: Settings) -> None:
     """Connect, run until told to stop; what runs is drained by the hooks registered here."""
     data = common.data.expanduser().absolute()
     bus, log_ = await join(process_, common)

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from contracts.host import Host, Placement, Stdio
-from services import telemetry
 from services.executor.hosts.base import HostError
 from services.executor.hosts.pool import Pool
 from services.executor.plan import Known
+from services.process import telemetry
 
 log = telemetry.get_logger()
 

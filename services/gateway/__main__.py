@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from services import process
 from services.gateway.service import serve
 from services.gateway.settings import Settings
+from services.process import run
 
 if __name__ == "__main__":
-    sys.exit(process.start(serve, "gateway", Settings))
+    sys.exit(run.start(serve, "gateway", Settings))

@@ -18,11 +18,11 @@ from contracts.result import INLINE_LIMIT, Pointer
 from contracts.status import TaskView, fold
 from contracts.task import TaskRequest
 from contracts.wire import Accepted
-from services import tracing
 from services.gateway import domain
 from services.gateway.domain import Origin
-from services.ids import new_id
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
+from services.process import tracing
+from services.process.ids import new_id
 from services.store.blobs import BlobMissing, Blobs, StoreError
 
 ANSWER_S = 5.0

@@ -18,7 +18,6 @@ from contracts import wire
 from contracts.errors import Reason
 from contracts.ids import is_token
 from contracts.wire import HttpError
-from services import telemetry, tracing
 from services.bus import metrics
 from services.gateway import cors
 from services.gateway.domain import shortened
@@ -29,7 +28,8 @@ from services.gateway.limits import RateLimit
 from services.gateway.socket import StreamSocket
 from services.gateway.streams import Streams
 from services.gateway.tickets import PREFIX as TICKET
-from services.ids import new_id
+from services.process import telemetry, tracing
+from services.process.ids import new_id
 from services.store.blobs import StoreError
 
 STREAM = "/api/stream"

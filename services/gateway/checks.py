@@ -18,7 +18,7 @@ from services.bus.bus import Bus
 from services.bus.errors import BusError, NoResponders
 from services.bus.health import VERB
 from services.log.port import Log, LogUnavailable
-from services.settings import SERVICE_NAMES
+from services.process.settings import SERVICE_NAMES
 
 FRESH_S = 1.0
 """Nobody is asked again sooner, however many want to know."""

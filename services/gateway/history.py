@@ -10,11 +10,11 @@ import asyncio
 from typing import Protocol
 
 from contracts import subjects, wire
-from services import telemetry
 from services.gateway import domain, frames
 from services.gateway.frames import Entry
 from services.gateway.hub import Hub, Reader, Subscription
 from services.log.port import Batch, Log, LogUnavailable
+from services.process import telemetry
 
 CHUNK_BYTES = 512 * 1024
 """Facts sent to one reader at once, at most; also never more than half of its queue."""

@@ -11,9 +11,9 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from contracts.errors import Reason, Rejected
 from contracts.wire import HttpError
-from services import telemetry
 from services.gateway.domain import shortened
 from services.log.port import LogUnavailable
+from services.process import telemetry
 from services.store.blobs import BlobMissing, StoreError
 
 STATUS: dict[Reason, int] = {

@@ -10,13 +10,13 @@ from litestar import Router, delete, get, put
 from litestar.params import FromPath, RawBody
 
 from contracts.ids import check_token
-from services import tracing
 from services.gateway import projection as tables
 from services.gateway.domain import Weight, parse_weight
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.identity import Principal
 from services.gateway.openapi import described
 from services.gateway.projection import Preference
+from services.process import tracing
 
 LIST_WAIT_S = 2.0
 """How long a list waits to contain what its user has just said."""

@@ -14,13 +14,13 @@ from contracts.facts import Record, TaskRouted
 from contracts.route import Route
 from contracts.status import Status, TaskView
 from contracts.wire import Accepted, Event
-from services import tracing
 from services.gateway import projection as tables
 from services.gateway.domain import TaskBody, parse_task
 from services.gateway.http_parts import Asking, Envelope, Page, Parts, Wired, ok, whose
 from services.gateway.identity import Principal
 from services.gateway.openapi import described
 from services.gateway.projection import TaskRow
+from services.process import tracing
 
 MOST_WAIT_S = 60.0
 MOST_LISTED = 500

@@ -10,12 +10,12 @@ from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
-from services import telemetry
 from services.gateway.domain import ADMIN, UNREADABLE
 from services.gateway.http_parts import Asking, Envelope, Page, Wired, ok
 from services.gateway.identity import Principal
 from services.gateway.openapi import described
 from services.gateway.tokens import Issued, Role
+from services.process import telemetry
 
 LONGEST_S = 10 * 366 * 86_400
 MOST_NOTE = 200

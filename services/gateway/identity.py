@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from services import telemetry
+from services.process import telemetry
 
 LOCAL_USER = "local"
 LOCAL_ROLES = ("auditor", "admin")

@@ -17,10 +17,10 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import TaskCreated
 from contracts.ids import intake_task_id, is_token
 from contracts.wire import Refused
-from services import telemetry, tracing
 from services.gateway import domain
 from services.gateway.actor import Desk
 from services.log.port import AlreadyRecorded, Append, Delivery, Log, LogUnavailable
+from services.process import telemetry, tracing
 from services.store.blobs import StoreError
 from services.up.nats_config import intake_error_subject
 

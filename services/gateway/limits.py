@@ -17,10 +17,10 @@ from itertools import islice
 
 import msgspec
 
-from services import telemetry
 from services.gateway.domain import ADMIN
 from services.gateway.identity import Principal
-from services.ids import new_id
+from services.process import telemetry
+from services.process.ids import new_id
 from services.store.blobs import StoreError
 from services.store.kv import Bucket, Change
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvicorn
 
-from services import telemetry, tls
 from services.gateway.settings import Settings
 from services.gateway.socket import StreamSocket
 from services.gateway.socket_tls import TlsSocket
 from services.gateway.streams import FRAME_LIMIT, PING_S
-from services.process import Fatal
+from services.process import telemetry, tls
+from services.process.run import Fatal
 
 if TYPE_CHECKING:
     from services.gateway.service import Site
@@ -123,7 +123,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
-        """Signals belong to `services.process`."""
+        """Signals belong to `services.process.run`."""
         yield
 
 

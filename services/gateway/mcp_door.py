@@ -32,7 +32,6 @@ from contracts.errors import Reason, Rejected
 from contracts.result import Inline
 from contracts.status import TaskView
 from contracts.task import MCP_CALL
-from services import telemetry, tracing
 from services.gateway import domain, frames, mcp_tasks, mcp_tools
 from services.gateway import projection as tables
 from services.gateway.domain import AUDITOR, TaskBody
@@ -41,6 +40,7 @@ from services.gateway.hub import Subscription
 from services.gateway.identity import Principal
 from services.gateway.mcp_tasks import TaskParams
 from services.log.port import LogUnavailable
+from services.process import telemetry, tracing
 from services.store.blobs import StoreError
 
 PATH = "/mcp"

@@ -18,10 +18,10 @@ from prometheus_client.samples import Sample
 
 from contracts import subjects
 from contracts.wire import MetricsPage
-from services import telemetry
 from services.bus.all import AskAll
 from services.bus.errors import BusError
 from services.bus.metrics import VERB
+from services.process import telemetry
 
 SERVICES = ("gateway", "router", "executor", "registry", "results")
 FRESH_S = 1.0

@@ -9,9 +9,9 @@ import msgspec
 
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
-from services import telemetry, tracing
 from services.bus.bus import Bus
 from services.bus.errors import BusError, BusTimeout, NoResponders
+from services.process import telemetry, tracing
 
 ASK_S = 10.0
 

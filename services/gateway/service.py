@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from contracts import subjects
-from services import telemetry
 from services.accounts import Accounts
 from services.bus import health, metrics
 from services.bus.all import ask_all
@@ -34,8 +33,9 @@ from services.hub import Hub as HuggingFace
 from services.join import join
 from services.log.port import Log
 from services.log.projection import Projection, project, view_path
-from services.process import Fatal, Process
-from services.settings import Common
+from services.process import telemetry
+from services.process.run import Fatal, Process
+from services.process.settings import Common
 from services.store.blobs import Blobs, StoreError
 from services.store.kv import Bucket
 from services.vault import KeyFile, VaultError, key_path

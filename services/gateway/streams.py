@@ -18,7 +18,6 @@ from contracts import facts, wire
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.nesting import MAX_DEPTH, too_deep
-from services import telemetry
 from services.gateway import domain, frames
 from services.gateway.actor import Desk
 from services.gateway.domain import TaskBody
@@ -28,6 +27,7 @@ from services.gateway.identity import Principal
 from services.gateway.settings import Settings
 from services.gateway.socket import StreamSocket
 from services.log.port import LogUnavailable
+from services.process import telemetry
 from services.store.blobs import StoreError
 
 PING_S = 25

@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 
 from contracts.errors import Reason, Rejected
-from services import telemetry
 from services.gateway.identity import Principal, digest
-from services.ids import new_id
+from services.process import telemetry
+from services.process.ids import new_id
 from services.store.blobs import StoreError
 from services.store.kv import MARKER_S, Bucket, Change
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from services.process import start
+from services.process.run import start
 from services.registry.service import NAME, serve
 from services.registry.settings import Settings
 

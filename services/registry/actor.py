@@ -19,10 +19,10 @@ from contracts import subjects
 from contracts.facts import Fact, HostFact, McpHealth
 from contracts.host import Host, Stdio
 from contracts.wire import Breaker
-from services.actor import Supervisor
-from services.ids import new_id
 from services.log.port import AlreadyRecorded, Batch, Log
 from services.log.projection import Projection, project
+from services.process.ids import new_id
+from services.process.supervisor import Supervisor
 from services.registry import changes, domain, probe
 from services.registry.changes import Change
 from services.registry.domain import Command, Held, Known, Listed, Probed

@@ -13,7 +13,8 @@ from services.hub import Hub
 from services.hub_spaces import Spaces
 from services.join import join
 from services.log.projection import Projection, view_path
-from services.process import Fatal, Process
+from services.process.run import Fatal, Process
+from services.process.settings import Common
 from services.registry import manifest
 from services.registry.actor import Registry
 from services.registry.commands import Commands
@@ -23,7 +24,6 @@ from services.registry.probe import Reach
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
 from services.secrets import Secrets
-from services.settings import Common
 from services.vault import KeyFile, key_path
 
 NAME = "registry"

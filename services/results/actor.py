@@ -30,10 +30,10 @@ from contracts.result import (
     ResultRequest,
     ResultVerified,
 )
-from services.actor import Mailbox
 from services.bus.bus import Handler
 from services.log.port import Batch, Log
 from services.log.projection import Projection, project
+from services.process.supervisor import Mailbox
 from services.results import domain
 from services.results import projection as view
 from services.results.copies import Copies

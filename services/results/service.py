@@ -11,7 +11,8 @@ from services.hub import Hub
 from services.hub_datasets import Datasets
 from services.join import join
 from services.log.projection import Projection, view_path
-from services.process import Process
+from services.process.run import Process
+from services.process.settings import Common
 from services.results.actor import Keeper
 from services.results.copies import Copies
 from services.results.listing import Listing
@@ -20,7 +21,6 @@ from services.results.projection import SCHEMA, VERSION
 from services.results.settings import Settings
 from services.results.sources import InDataset, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
-from services.settings import Common
 from services.store.blobs import Blobs
 from services.vault import KeyFile, key_path
 

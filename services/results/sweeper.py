@@ -19,9 +19,9 @@ from contracts.result import Kept
 from services.accounts import Accounts
 from services.hub import HubError
 from services.hub_datasets import Datasets
-from services.ids import new_id
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.log.projection import Projection
+from services.process.ids import new_id
 from services.results import domain
 from services.results import projection as view
 from services.results.settings import Settings

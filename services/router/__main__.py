@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from services import process
+from services.process import run
 from services.router.service import serve
 from services.router.settings import Settings
 
 if __name__ == "__main__":
-    sys.exit(process.start(serve, "router", Settings))
+    sys.exit(run.start(serve, "router", Settings))

@@ -17,11 +17,11 @@ from contracts import subjects
 from contracts.errors import Rejected
 from contracts.facts import LogRouter, Record
 from contracts.wire import Beat
-from services import telemetry
-from services.actor import Supervisor
-from services.ids import new_id
 from services.log.port import AlreadyRecorded, Append, Batch, Log, LogMismatch, LogUnavailable
 from services.log.projection import Change, Projection, project
+from services.process import telemetry
+from services.process.ids import new_id
+from services.process.supervisor import Supervisor
 from services.router.beats import LOOK_S, Beats
 from services.router.clock import LogClock, Moment
 from services.router.domain import State, evolve, initial

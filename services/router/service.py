@@ -10,16 +10,16 @@ from typing import cast
 import msgspec
 
 from contracts import subjects
-from services import telemetry
 from services.bus import health, metrics
 from services.bus.bus import Handler
 from services.join import join
 from services.log.projection import Projection, view_path
-from services.process import Process
+from services.process import telemetry
+from services.process.run import Process
+from services.process.settings import Common
 from services.router.actor import Identity, Router
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings
-from services.settings import Common
 from services.store.blobs import Leases
 
 SERVICE = "router"

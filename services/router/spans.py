@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.facts import JobDone, TaskRouted
-from services import tracing
 from services.log.port import Append
+from services.process import tracing
 from services.router.plan import Decision
 
 

@@ -14,7 +14,7 @@ from asyncio.subprocess import Process as Handle
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
-from services.process import Main, Process, serve
+from services.process.run import Main, Process, serve
 from services.up.nats_server import Embedded
 
 LAST_WORDS = 2000

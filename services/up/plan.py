@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from services.process import Fatal
+from services.process.run import Fatal
 from services.up.children import Echo
 from services.up.settings import Settings
 

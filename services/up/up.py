@@ -18,13 +18,13 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from services.actor import Escalated, Supervisor
 from services.bus.bus import Bus, read_credentials
 from services.log import jetstream
-from services.process import Fatal, Main, Process
-from services.settings import SERVICE_NAMES, Common, SettingsError, load
+from services.process.run import Fatal, Main, Process
+from services.process.settings import SERVICE_NAMES, Common, SettingsError, load
+from services.process.supervisor import Escalated, Supervisor
+from services.process.tls import NOTHING, ClientFiles, pinned
 from services.store import blobs
-from services.tls import NOTHING, ClientFiles, pinned
 from services.up.children import Child, ChildProcess, InProcess, Server
 from services.up.nats_config import OPERATOR, inbox_prefix
 from services.up.nats_server import Embedded

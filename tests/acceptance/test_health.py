@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.settings import SERVICE_NAMES
+from services.process.settings import SERVICE_NAMES
 from tests.support.system import System, system, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.common import Exit
-from services.tls import ClientFiles
+from services.process.tls import ClientFiles
 from tests.support.system import system
 from tests.support.tls import Authority, TlsNats, tls_block
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.facts import Record
-from services import telemetry
+from services.process import telemetry
 from tests.support.collector import Collector, Seen, collecting
 from tests.support.system import System, system, until
 

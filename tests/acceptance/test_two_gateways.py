@@ -16,9 +16,9 @@ from services.gateway.identity import ensure_local_token
 from services.gateway.listener import announce_file
 from services.gateway.service import serve
 from services.gateway.settings import Settings
-from services.process import Process
-from services.process import serve as run
-from services.settings import Common
+from services.process.run import Process
+from services.process.run import serve as run
+from services.process.settings import Common
 from services.store.kv import Bucket
 from tests.support.nats import NatsServer
 

@@ -13,7 +13,7 @@ import pytest
 
 from services.bus.bus import Bus, ConnectFailed, Credentials
 from services.bus.tls import Transport
-from services.tls import NOTHING, ClientFiles
+from services.process.tls import NOTHING, ClientFiles
 from tests.support.nats import NatsServer
 from tests.support.system import until
 from tests.support.tls import Authority, TlsNats, tls_block

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services import process
 from services.bus.bus import Disconnected
 from services.join import Joined, join
 from services.log.commit import Committer
-from services.process import Process
-from services.settings import Common
+from services.process import run
+from services.process.run import Process
+from services.process.settings import Common
 from tests.support import facts
 from tests.support.nats import NatsServer
 
@@ -27,7 +27,7 @@ async def serve(server: NatsServer, during: Callable[[Joined], Awaitable[None]])
         await own.stopping.wait()
 
     async with asyncio.timeout(20):
-        await process.serve(main, one)
+        await run.serve(main, one)
     return one
 
 
@@ -44,7 +44,7 @@ async def test_a_service_joins_with_the_credentials_of_its_data_folder(
     async def main(own: Process) -> None:
         await append(await join(own, common))
 
-    await process.serve(main, one)
+    await run.serve(main, one)
     assert one.failure is None
 
 

@@ -23,9 +23,9 @@ from services.accounts import Accounts
 from services.bus.bus import Bus
 from services.hub import Hub, Patience
 from services.hub_datasets import Datasets
-from services.ids import new_id
 from services.log.memory import MemoryLog
 from services.log.projection import Projection
+from services.process.ids import new_id
 from services.results import mover as moving
 from services.results import sweeper as sweeping
 from services.results.actor import Keeper

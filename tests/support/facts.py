@@ -18,7 +18,7 @@ from contracts.facts import (
 )
 from contracts.route import Candidate, Policy, Route
 from contracts.task import TaskSpec
-from services.ids import new_id
+from services.process.ids import new_id
 
 _numbers = itertools.count()
 

@@ -15,8 +15,8 @@ import pytest
 
 from services.bus.bus import Bus
 from services.log import jetstream
+from services.process.tls import NOTHING, ClientFiles
 from services.store import blobs
-from services.tls import NOTHING, ClientFiles
 from services.up.nats_config import OPERATOR, inbox_prefix
 from services.up.nats_server import Embedded
 

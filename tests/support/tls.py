@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from services.tls import NOTHING, ClientFiles
+from services.process.tls import NOTHING, ClientFiles
 from services.up.nats_server import Embedded
 from tests.support.nats import NatsServer
 

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from services.cli import settings_page
-from services.settings import SERVICE_NAMES, fields
-from services.settings_sources import env_name
+from services.process.settings import SERVICE_NAMES, fields
+from services.process.settings_sources import env_name
 
 PAGE = (Path(__file__).parents[2] / "docs/limits.md").read_text()
 ROWS = re.findall(r"^\| (.+?) \| (.+?) \| `([A-Za-z_.]+)` \| (.+?) \|$", PAGE, re.MULTILINE)

@@ -17,7 +17,6 @@ import contracts
 from contracts.facts import JobDone, McpHealth, McpRegistered, Outcome, Record
 from contracts.host import HealthStatus
 from contracts.wire import CaughtUp
-from services import telemetry
 from services.cli import audit as audits
 from services.cli.client import Api, Stream, Target
 from services.cli.commands.log import audit_task
@@ -26,7 +25,8 @@ from services.cli.follow import create, task_value
 from services.cli.input import read_input
 from services.cli.show import tasks as render
 from services.log.jetstream import NatsLog
-from services.settings import load
+from services.process import telemetry
+from services.process.settings import load
 from services.up import up
 from services.up.nats_config import AUDITOR
 

@@ -23,7 +23,7 @@ from services.executor.settings import Settings
 from services.jwk import Algorithm
 from services.key_files import Found, KeyFolder
 from services.keys import BadKey, SigningKey
-from services.settings import load
+from services.process.settings import load
 from services.up import up
 
 State: TypeAlias = Literal["next", "signing", "replaced"]

@@ -15,10 +15,10 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from services import telemetry, tracing
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
-from services.settings import describe as describe_type
-from services.settings import fields, load
+from services.process import telemetry, tracing
+from services.process.settings import describe as describe_type
+from services.process.settings import fields, load
 from services.up import up
 from services.up.nats_config import OPERATOR
 

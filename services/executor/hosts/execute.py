@@ -16,13 +16,14 @@ import aiohttp
 
 from contracts.facts import FailureKind
 from contracts.host import Execute, operated
-from services import outbound, outbound_site, telemetry
+from services import outbound, outbound_site
 from services.executor.hosts import execute_wire
 from services.executor.hosts.base import Call, HostError, Opening, Spooled
 from services.executor.hosts.bulk import in_thread
 from services.executor.hosts.execute_wire import Refusal
 from services.executor.spool import Sink
 from services.outbound_site import BUSY, Site
+from services.process import telemetry
 
 PATH = "/execute"
 REFUSAL_BYTES = 64 * 1024

@@ -20,12 +20,12 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 
 from contracts.facts import FailureKind
 from contracts.host import Host
-from services import telemetry
 from services.executor.hosts import steps
 from services.executor.hosts.base import Answer, Call, HostError, Opening, Spooled
 from services.executor.hosts.bulk import Bulk
 from services.mcp_child import first
 from services.mcp_message import TOO_LARGE
+from services.process import telemetry
 
 PROBE_S = 10.0
 """How long the SDK waits for `server/discover` before it falls back to the handshake."""

@@ -11,11 +11,11 @@ from typing import Any
 
 from contracts.facts import FailureKind
 from contracts.host import Execute, Host, StreamableHttp, operated
-from services import telemetry
 from services.executor.breakers import Breakers, Guard
 from services.executor.hosts.base import Call, HostError, HostSession, Opening, Spooled
 from services.executor.hosts.kinds import open_session
 from services.executor.plan import Known
+from services.process import telemetry
 from services.secrets import MissingSecret, Secrets, advice
 
 MOST_SESSIONS = 32

@@ -14,7 +14,7 @@ from contracts.facts import McpRegistered
 from contracts.host import Host, Noop
 from services.cli.app import execute
 from services.cli.common import Exit
-from services.ids import new_id
+from services.process.ids import new_id
 from tests.support.nats import NatsServer
 from tests.unit.cli.gateway import Gateway
 from tests.unit.gateway.world import World, world

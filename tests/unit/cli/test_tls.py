@@ -16,7 +16,7 @@ from services.cli.app import execute
 from services.cli.client import Api, Stream, find_target
 from services.cli.common import CliError, Exit, Options
 from services.gateway.listener import announce
-from services.tls import first_certificate
+from services.process.tls import first_certificate
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.support.tls import Authority

@@ -24,9 +24,9 @@ from contracts.result import Inline
 from services import keys
 from services.executor.hosts.base import Answer, Call, HostError
 from services.executor.runner import RECHECK_S
-from services.ids import new_id
 from services.keys import SigningKey
 from services.log.port import LogUnavailable
+from services.process.ids import new_id
 from tests.support import facts as some
 from tests.unit.executor.world import fresh_key, host, refusal, routed, spec, world
 

@@ -21,10 +21,10 @@ from contracts.facts import (
 )
 from contracts.host import Limits, Step, TaskBinding, Tool
 from contracts.subjects import Guard
-from services.ids import new_id
 from services.keys import SigningKey
 from services.log.memory import MemoryDelivery, MemoryLog
 from services.log.port import AlreadyRecorded, Append, LogUnavailable
+from services.process.ids import new_id
 from tests.unit.executor.world import World, fresh_key, host, routed, spec, world
 
 

@@ -10,8 +10,8 @@ import pytest
 from contracts.facts import McpRegistered, Record
 from services.executor.clock import JUMP_S, LogClock
 from services.executor.projection import Hosts
-from services.ids import new_id
 from services.log.port import Batch
+from services.process.ids import new_id
 from tests.unit.executor.world import host
 
 AHEAD = 7200.0

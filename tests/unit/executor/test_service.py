@@ -26,17 +26,17 @@ from contracts.facts import (
 from contracts.host import Host, Tool
 from contracts.result import Pointer
 from contracts.task import TaskSpec
-from services import process
 from services.bus.all import answer_all
 from services.bus.bus import Bus
 from services.executor import service
 from services.executor.projection import Hosts
 from services.executor.service import serve
 from services.executor.settings import Settings
-from services.ids import new_id
 from services.log.jetstream import NatsLog
 from services.log.port import Batch
-from services.settings import Common
+from services.process import run
+from services.process.ids import new_id
+from services.process.settings import Common
 from services.store.blobs import Blobs
 from tests.support import facts as some
 from tests.support.nats import NatsServer
@@ -88,7 +88,7 @@ async def others(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[Others
 @contextlib.asynccontextmanager
 async def running(
     server: NatsServer, data: Path, instance: str = "executor-1", **settings: Any
-) -> AsyncIterator[process.Process]:
+) -> AsyncIterator[run.Process]:
     """An executor until the end of the block, then drained."""
     common = Common(
         nats_url=server.url,
@@ -96,8 +96,8 @@ async def running(
         credentials=server.embedded.credentials_file("executor"),
     )
     own = Settings(allow_noop=True, drain_s=0.5, **settings)
-    one = process.Process("executor", instance)
-    task = asyncio.create_task(process.serve(lambda p: serve(p, common, own), one))
+    one = run.Process("executor", instance)
+    task = asyncio.create_task(run.serve(lambda p: serve(p, common, own), one))
     try:
         yield one
     finally:
@@ -240,5 +240,5 @@ async def test_a_key_that_others_can_read_stops_the_start(
     folder = tmp_path / "d" / "keys"
     folder.mkdir(parents=True, mode=0o700)
     (folder / "permit.pem").touch(mode=0o644)
-    with pytest.raises(process.Fatal, match="chmod 600"):
+    with pytest.raises(run.Fatal, match="chmod 600"):
         await started(fresh_nats, tmp_path / "d")

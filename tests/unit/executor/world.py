@@ -32,10 +32,10 @@ from services.executor.projection import Hosts
 from services.executor.runner import Ports
 from services.executor.service import open_pool
 from services.executor.settings import Settings
-from services.ids import new_id
 from services.keys import SigningKey
 from services.log.memory import MemoryLog
-from services.settings import Common
+from services.process.ids import new_id
+from services.process.settings import Common
 
 Script = Callable[[Call], Awaitable[Answer]]
 POLICY = Policy(1, "test")

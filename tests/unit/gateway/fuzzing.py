@@ -23,7 +23,7 @@ from contracts.host import HealthStatus, Host, Stdio, TaskBinding, Tool
 from contracts.result import Pointer, inline
 from contracts.task import TaskSpec
 from contracts.wire import Progress, ServerFrame
-from services.ids import new_id
+from services.process.ids import new_id
 from tests.support import facts
 from tests.unit.gateway.world import World
 

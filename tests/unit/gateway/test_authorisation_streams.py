@@ -21,7 +21,7 @@ from contracts.host import HealthStatus, Host, Noop
 from contracts.result import inline
 from services.bus.bus import Bus
 from services.gateway import streams
-from services.ids import new_id
+from services.process.ids import new_id
 from tests.support import facts
 from tests.unit.gateway.alices import DONE, HOST, MARK, MORE, NONE, PUBLIC_HOST, WAIT
 from tests.unit.gateway.test_http_events import Events, events

@@ -13,7 +13,7 @@ from contracts.host import HealthStatus, Host, Stdio, TaskBinding
 from contracts.result import Pointer
 from services.bus.bus import Bus
 from services.gateway.settings import Settings
-from services.ids import new_id
+from services.process.ids import new_id
 from services.store.blobs import Blobs
 from tests.support.facts import name
 from tests.unit.gateway.world import TASK, World, error_of, made, world

@@ -21,8 +21,8 @@ from services.bus.bus import Bus
 from services.bus.serve import Handler
 from services.gateway.checks import FRESH_S, Shared
 from services.log.jetstream import NatsLog
-from services.process import Process
-from services.settings import SERVICE_NAMES
+from services.process.run import Process
+from services.process.settings import SERVICE_NAMES
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.support.system import until

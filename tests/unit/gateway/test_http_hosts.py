@@ -17,7 +17,7 @@ from services.bus.all import answer_all, ask_all
 from services.executor import host_log
 from services.gateway import http_errors, http_hosts, http_parts
 from services.gateway.host_logs import SUBJECT, HostLogs
-from services.ids import new_id
+from services.process.ids import new_id
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, error_of, world
 

@@ -23,10 +23,10 @@ from services.gateway import domain
 from services.gateway import projection as tables
 from services.gateway.actor import TRIES
 from services.gateway.domain import Origin
-from services.ids import new_id
 from services.log.memory import MemoryLog
 from services.log.port import LogUnavailable
 from services.log.projection import merge
+from services.process.ids import new_id
 from tests.unit.gateway.world import World, error_of, world
 
 ORIGIN = Origin("alice", "api", "fact-1", "gateway-1")

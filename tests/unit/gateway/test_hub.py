@@ -17,9 +17,9 @@ from contracts.host import HealthStatus, Host, Stdio
 from services.gateway import domain, frames
 from services.gateway.history import History
 from services.gateway.hub import Hub, Subscription
-from services.ids import new_id
 from services.log.memory import MemoryLog
 from services.log.port import START, Checkpoint
+from services.process.ids import new_id
 from tests.support import facts
 
 HEADS = {126: 4, 127: 10}

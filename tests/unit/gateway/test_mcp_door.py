@@ -23,8 +23,8 @@ from contracts.wire import Progress
 from services.gateway import mcp_tools
 from services.gateway.mcp_door import TASK_KEY
 from services.gateway.mcp_tasks import TASKS
-from services.ids import new_id
 from services.log.port import START
+from services.process.ids import new_id
 from tests.support import facts
 from tests.unit.gateway.world import World
 

@@ -12,7 +12,7 @@ from contracts.wire import MetricsPage
 from services.bus import metrics
 from services.bus.all import ask_all
 from services.gateway.metrics_page import Collection, Listener, join
-from services.process import Process
+from services.process.run import Process
 from tests.support.nats import NatsServer
 
 COUNTED = """# HELP x_total Counted.

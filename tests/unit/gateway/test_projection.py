@@ -16,7 +16,7 @@ from contracts.result import inline
 from contracts.status import fold
 from contracts.subjects import of
 from services.gateway import projection as tables
-from services.ids import new_id
+from services.process.ids import new_id
 from tests.support import facts
 
 USERS, TASKS, HOSTS = ["u1", "u2"], ["t1", "t2"], ["h1", "h2"]

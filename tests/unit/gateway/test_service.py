@@ -22,9 +22,9 @@ from services.gateway.listener import announce_file
 from services.gateway.service import serve
 from services.gateway.settings import Settings
 from services.log.jetstream import NatsLog
-from services.process import Fatal, Process
-from services.process import serve as run
-from services.settings import Common
+from services.process.run import Fatal, Process
+from services.process.run import serve as run
+from services.process.settings import Common
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World

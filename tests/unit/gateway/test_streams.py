@@ -15,7 +15,7 @@ from contracts.host import Host, Stdio
 from contracts.wire import Progress
 from services.bus.bus import Bus
 from services.gateway.settings import Settings
-from services.ids import new_id
+from services.process.ids import new_id
 from tests.support import facts
 from tests.unit.gateway.world import World, world
 

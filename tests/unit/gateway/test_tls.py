@@ -27,8 +27,8 @@ from services.bus.bus import Bus
 from services.gateway.listener import shown_certificate
 from services.gateway.settings import Settings
 from services.gateway.socket_tls import BUFFERED
-from services.process import Fatal
-from services.settings import SettingsError, load
+from services.process.run import Fatal
+from services.process.settings import SettingsError, load
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.support.system import until

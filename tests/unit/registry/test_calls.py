@@ -17,13 +17,13 @@ from contracts.wire import Breaker
 from services.bus.bus import NoResponders
 from services.log.jetstream import NatsLog
 from services.log.memory import MemoryLog
-from services.process import Process
-from services.process import serve as serve_process
+from services.process.run import Process
+from services.process.run import serve as serve_process
+from services.process.settings import Common
 from services.registry.actor import Registry
 from services.registry.commands import HostList
 from services.registry.service import NAME, serve
 from services.registry.settings import Settings
-from services.settings import Common
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 from tests.unit.registry.servers import Mood, little

@@ -12,12 +12,12 @@ from contracts.errors import Reason, Rejected
 from contracts.host import HealthStatus
 from contracts.subjects import command
 from services.bus.bus import NoResponders
-from services.process import Fatal, Process
-from services.process import serve as serve_process
+from services.process.run import Fatal, Process
+from services.process.run import serve as serve_process
+from services.process.settings import Common
 from services.registry.commands import HostList, HostView
 from services.registry.service import NAME, listed, serve
 from services.registry.settings import Settings
-from services.settings import Common
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 

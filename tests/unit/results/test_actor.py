@@ -26,9 +26,9 @@ from services.accounts import Accounts
 from services.bus.bus import Bus
 from services.hub import Hub
 from services.hub_datasets import Datasets
-from services.ids import new_id
 from services.log.memory import MemoryLog
 from services.log.projection import Projection
+from services.process.ids import new_id
 from services.results import projection as view
 from services.results.actor import Keeper
 from services.results.copies import Copies

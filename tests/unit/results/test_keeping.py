@@ -17,8 +17,8 @@ from contracts.result import (
     ResultPage,
     inline,
 )
-from services.ids import new_id
 from services.log.memory import MemoryLog
+from services.process.ids import new_id
 from services.results.actor import Keeper
 from services.results.projection import waiting
 from services.results.settings import Settings

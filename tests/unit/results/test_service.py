@@ -13,11 +13,11 @@ from contracts.result import ResultFound, ResultPage, inline
 from contracts.subjects import command
 from services.bus.bus import NoResponders
 from services.log.jetstream import NatsLog
-from services.process import Process
-from services.process import serve as serve_process
+from services.process.run import Process
+from services.process.run import serve as serve_process
+from services.process.settings import Common
 from services.results.service import NAME, serve
 from services.results.settings import Settings
-from services.settings import Common
 from services.store.blobs import Blobs
 from tests.support.facts import done, name
 from tests.support.nats import NatsServer

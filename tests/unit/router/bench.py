@@ -13,10 +13,10 @@ import msgspec
 from contracts.facts import Fact, McpHealth, McpRegistered
 from contracts.host import HealthStatus, Host
 from contracts.task import TaskSpec
-from services.ids import new_id
 from services.log.memory import MemoryLog
 from services.log.port import START
 from services.log.projection import Projection
+from services.process.ids import new_id
 from services.router.actor import Identity, Router
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings

@@ -20,10 +20,10 @@ from contracts.facts import (
 from contracts.status import Status, fold
 from contracts.subjects import ROUTERS, of_task, router_term
 from contracts.wire import Beat
-from services.ids import new_id
 from services.log.memory import MemoryLog
 from services.log.port import AlreadyRecorded, LogUnavailable
 from services.log.projection import Projection, project
+from services.process.ids import new_id
 from services.router.domain import evolve, initial
 from services.router.projection import SCHEMA, VERSION, load, rows
 from tests.support.facts import cancelled, failed, signed

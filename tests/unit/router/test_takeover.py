@@ -15,9 +15,9 @@ import pytest
 from contracts.facts import LogRouter, McpHealth, McpRegistered, Record
 from contracts.host import HealthStatus
 from contracts.task import TaskSpec
-from services.ids import new_id
 from services.log.jetstream import NatsLog
 from services.log.port import START
+from services.process.ids import new_id
 from tests.support.facts import created
 from tests.support.nats import NatsServer
 from tests.unit.router.world import host

@@ -11,8 +11,8 @@ import pytest
 
 from contracts.facts import FailureKind, LogRouter, TaskRouted
 from contracts.subjects import ROUTERS, router_term
-from services.ids import new_id
 from services.log.memory import MemoryLog
+from services.process.ids import new_id
 from services.router.actor import LEASE, LeaseHolder
 from services.router.domain import backoff_s
 from services.router.settings import Settings

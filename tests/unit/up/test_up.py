@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.actor import Escalated, Supervisor
-from services.process import Fatal, Process
+from services.process.run import Fatal, Process
+from services.process.supervisor import Escalated, Supervisor
 from services.up import up
 from services.up.children import ChildProcess, Crashed, InProcess
 from services.up.nats_server import EmbeddedError

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from services.settings_sources import Found, SettingsError, env_name, gather
-from services.tls import ClientFiles
+from services.process.settings_sources import Found, SettingsError, env_name, gather
+from services.process.tls import ClientFiles
 
 __all__ = ["SECTION_NAMES", "Common", "Field", "SettingsError", "fields", "load", "load_all"]
 

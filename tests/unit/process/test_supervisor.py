@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.actor import Closed, Escalated, Mailbox, Supervisor
+from services.process.supervisor import Closed, Escalated, Mailbox, Supervisor
 
 QUICK = (0.001, 0.002)
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.cli import settings_page
-from services.settings import Common, SettingsError, fields, load, load_all
+from services.process.settings import Common, SettingsError, fields, load, load_all
 
 SPEC_NAMES = """
     APP_NAME APP_VERSION DEBUG DATABASE_URL DATABASE_POOL_SIZE DATABASE_MAX_OVERFLOW REDIS_URL
@@ -228,6 +228,6 @@ def test_a_kept_setting_of_the_specification_exists(item: settings_page.SpecSett
 
 
 def test_the_page_in_docs_is_current() -> None:
-    page = Path(__file__).parents[2] / settings_page.PAGE
+    page = Path(__file__).parents[3] / settings_page.PAGE
     current = settings_page.render(settings_page.installed_sections())
     assert page.read_text() == current, "run `make docs`"

@@ -14,9 +14,9 @@ from uuid import UUID
 
 import pytest
 
-from services.process import Fatal, Process, serve
+from services.process.run import Fatal, Process, serve
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 async def until_stopping(process: Process) -> None:

@@ -1,6 +1,6 @@
 """Where settings come from: finds raw values by section and refuses names nobody declared.
 
-Knows names only; what a value must look like is decided in `services.settings`.
+Knows names only; what a value must look like is decided in `services.process.settings`.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from services.settings import Common, SettingsError, load
-from services.tls import TlsError, client, first_certificate, pinned
+from services.process.settings import Common, SettingsError, load
+from services.process.tls import TlsError, client, first_certificate, pinned
 from tests.support.tls import Authority, Pair, tls_block
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.mark.parametrize("name", ["CERT", "KEY"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from services import telemetry
+from services.process import telemetry
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import msgspec
 import uuid_utils
 import uvloop
 
-from services import telemetry, tracing
-from services.settings import Common, SettingsError, load
+from services.process import telemetry, tracing
+from services.process.settings import Common, SettingsError, load
 
 DRAIN_S = 10.0
 GRACE_S = 1.0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from opentelemetry import context, propagate, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from services import telemetry
+from services.process import telemetry
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -1,0 +1,1 @@
+"""One process and its life: settings, ids, supervision, telemetry, tracing and TLS."""
