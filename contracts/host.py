@@ -60,7 +60,7 @@ class StreamableHttp(msgspec.Struct, frozen=True, tag_field="kind", tag="http", 
     headers: dict[str, str] = {}
     """Plain values only: this stands in the log. A secret comes from `bearer_from`."""
     bearer_from: str | None = None
-    """Name of the secret that is sent as bearer token, see `services/secrets.py`."""
+    """Name of the secret that is sent as bearer token, see `services/keys/secrets.py`."""
 
 
 class Execute(msgspec.Struct, frozen=True, tag_field="kind", tag="execute", omit_defaults=True):

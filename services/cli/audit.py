@@ -28,7 +28,7 @@ from contracts.result import Inline, sha256_hex
 from contracts.route import Candidate, Route
 from contracts.task import input_sha256
 from contracts.wire import PermitClaims
-from services.keys import BadPermit, kid_of, verify
+from services.keys.permits import BadPermit, kid_of, verify
 
 CLOCK_SKEW_S = 5.0
 """How far an executor's clock may be from the log's when it signs."""

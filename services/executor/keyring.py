@@ -16,8 +16,8 @@ from services.executor import rotation
 from services.executor.clock import LogClock
 from services.executor.rotation import Key, Rules, Seen
 from services.executor.settings import Settings
-from services.key_files import Found, KeyFolder
-from services.keys import BadKey, Signer, SigningKey
+from services.keys.files import Found, KeyFolder
+from services.keys.permits import BadKey, Signer, SigningKey
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.process import telemetry
 from services.process.ids import new_id

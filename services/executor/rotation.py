@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from services.jwk import Algorithm
+from services.keys.jwk import Algorithm
 
 DAY_S = 86_400.0
 

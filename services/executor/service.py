@@ -7,7 +7,6 @@ from pathlib import Path
 
 from contracts import subjects
 from contracts.host import Host, Noop
-from services.accounts import Accounts
 from services.bus import health, metrics
 from services.bus.all import answer_all
 from services.executor import domain, workspace
@@ -21,12 +20,13 @@ from services.executor.runner import Ports
 from services.executor.settings import Settings
 from services.executor.warm import Warmer
 from services.join import join
+from services.keys.accounts import Accounts
+from services.keys.secrets import Linked, Secrets
+from services.keys.vault import KeyFile, key_path
 from services.log.projection import view_path
 from services.process import run, telemetry
 from services.process.settings import Common
-from services.secrets import Linked, Secrets
 from services.store.blobs import Blobs
-from services.vault import KeyFile, key_path
 
 SERVICE = "executor"
 NOBODY = Host(id="-", name="-", endpoint=Noop())

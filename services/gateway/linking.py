@@ -14,14 +14,14 @@ from contracts.account import Account, Provider
 from contracts.errors import Reason, Rejected
 from contracts.wire import Discovered, DiscoverRequest
 from services import github
-from services.accounts import LONGEST_TOKEN, Accounts
 from services.gateway.others import Others
 from services.github import GitHubDenied, GitHubError
 from services.hub import Hub, HubDenied, HubError, HubMissing, HubRefused
 from services.hub_spaces import Space, Spaces
+from services.keys.accounts import LONGEST_TOKEN, Accounts
+from services.keys.vault import VaultError
 from services.process import telemetry
 from services.store.blobs import StoreError
-from services.vault import VaultError
 
 KIT = Path(__file__).resolve().parents[2] / "deploy" / "space"
 """The Space kit of a checkout."""

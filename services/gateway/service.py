@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from contracts import subjects
-from services.accounts import Accounts
 from services.bus import health, metrics
 from services.bus.all import ask_all
 from services.bus.bus import Bus
@@ -31,6 +30,8 @@ from services.gateway.settings import Settings
 from services.gateway.streams import RESET, Streams
 from services.hub import Hub as HuggingFace
 from services.join import join
+from services.keys.accounts import Accounts
+from services.keys.vault import KeyFile, VaultError, key_path
 from services.log.port import Log
 from services.log.projection import Projection, project, view_path
 from services.process import telemetry
@@ -38,7 +39,6 @@ from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.store.blobs import Blobs, StoreError
 from services.store.kv import Bucket
-from services.vault import KeyFile, VaultError, key_path
 
 EVERYTHING = (">",)
 BEAT_FRESH_S = 5.0

@@ -18,9 +18,10 @@ from contracts.errors import Reason, Rejected
 from contracts.host import SPACE, HealthStatus, Host
 from contracts.wire import Discovered, SpaceSeen
 from services import outbound
-from services.accounts import Accounts
 from services.hub import HubDenied, HubError
 from services.hub_spaces import Space, Spaces
+from services.keys.accounts import Accounts
+from services.keys.vault import VaultError
 from services.outbound_site import Site
 from services.registry import changes, domain, spaces
 from services.registry.actor import Registry
@@ -39,7 +40,6 @@ from services.registry.space_manifest import (
     Space as Found,
 )
 from services.store.blobs import StoreError
-from services.vault import VaultError
 
 TICK_S = 30.0
 """How often it is seen who has linked an account."""

@@ -28,7 +28,8 @@ from contracts.host import (
 )
 from contracts.ids import check_token
 from contracts.task import MCP_CALL
-from services import outbound, secrets
+from services import outbound
+from services.keys import secrets
 
 _TASK_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}")

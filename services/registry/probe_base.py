@@ -11,9 +11,9 @@ import msgspec
 import structlog
 
 from contracts.host import Execute, Host, StreamableHttp, operated
+from services.keys.secrets import MissingSecret, Secrets
 from services.outbound import SPACES
 from services.registry.domain import Discovery
-from services.secrets import MissingSecret, Secrets
 
 _MAX_TEXT = 300
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")

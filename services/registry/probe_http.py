@@ -17,9 +17,9 @@ from mcp import MCPError
 
 from contracts.host import Execute, Host, StreamableHttp
 from services import mcp_http, outbound, outbound_site
+from services.keys.secrets import advice
 from services.outbound_site import BUSY, Page, Site
 from services.registry.probe_base import Answer, Prober, Reach, Sick, short
-from services.secrets import advice
 
 HEALTH = "/health"
 HEALTH_BYTES = 64 * 1024

@@ -6,12 +6,14 @@ import msgspec
 
 from contracts import subjects
 from contracts.host import Host
-from services.accounts import Accounts
 from services.bus import health
 from services.bus.bus import Handler
 from services.hub import Hub
 from services.hub_spaces import Spaces
 from services.join import join
+from services.keys.accounts import Accounts
+from services.keys.secrets import Secrets
+from services.keys.vault import KeyFile, key_path
 from services.log.projection import Projection, view_path
 from services.process.run import Fatal, Process
 from services.process.settings import Common
@@ -23,8 +25,6 @@ from services.registry.manifest import ManifestError, Places
 from services.registry.probe import Reach
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
-from services.secrets import Secrets
-from services.vault import KeyFile, key_path
 
 NAME = "registry"
 

@@ -8,12 +8,12 @@ from contracts.account import Provider
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.result import DatasetTask, DatasetTasks, DatasetTasksRequest
-from services.accounts import Accounts
 from services.hub import HubDenied, HubError, HubMissing
 from services.hub_datasets import Datasets
+from services.keys.accounts import Accounts
+from services.keys.vault import VaultError
 from services.results.settings import Settings
 from services.store.blobs import StoreError
-from services.vault import VaultError
 
 FOLDER = "tasks"
 MOST = 10_000

@@ -21,9 +21,10 @@ from contracts.account import Account, Provider
 from contracts.errors import Rejected
 from contracts.facts import ResultStored
 from contracts.result import Pointer, sha256_hex
-from services.accounts import Accounts
 from services.hub import HubBusy, HubDenied, HubError, HubMissing
 from services.hub_datasets import Datasets
+from services.keys.accounts import Accounts
+from services.keys.vault import VaultError
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.log.projection import Projection
 from services.process.ids import new_id
@@ -34,7 +35,6 @@ from services.results.domain import InDataset, Move
 from services.results.settings import Settings
 from services.results.sources import InStore, written
 from services.store.blobs import StoreError
-from services.vault import VaultError
 
 USERS_AT_ONCE = 4
 MOST_USERS = 1000

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from services.accounts import Accounts
 from services.bus import health
 from services.bus.bus import Bus
 from services.hub import Hub
 from services.hub_datasets import Datasets
 from services.join import join
+from services.keys.accounts import Accounts
+from services.keys.vault import KeyFile, key_path
 from services.log.projection import Projection, view_path
 from services.process.run import Process
 from services.process.settings import Common
@@ -22,7 +23,6 @@ from services.results.settings import Settings
 from services.results.sources import InDataset, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
 from services.store.blobs import Blobs
-from services.vault import KeyFile, key_path
 
 NAME = "results"
 

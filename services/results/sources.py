@@ -15,14 +15,14 @@ from contracts.account import Provider
 from contracts.errors import Reason, Rejected
 from contracts.facts import JobDone
 from contracts.result import Inline, Kept, Pointer
-from services.accounts import Accounts
 from services.hub import HubDenied, HubError, HubMissing
 from services.hub_datasets import Datasets
+from services.keys.accounts import Accounts
+from services.keys.vault import VaultError
 from services.log.port import Log
 from services.results import domain
 from services.results.domain import Place
 from services.store.blobs import BlobCorrupt, BlobMissing, Blobs, StoreError
-from services.vault import VaultError
 
 
 class Source(Protocol):

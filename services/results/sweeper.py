@@ -16,9 +16,10 @@ from prometheus_client import Counter
 from contracts.account import Provider
 from contracts.facts import ResultDeleted
 from contracts.result import Kept
-from services.accounts import Accounts
 from services.hub import HubError
 from services.hub_datasets import Datasets
+from services.keys.accounts import Accounts
+from services.keys.vault import VaultError
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.log.projection import Projection
 from services.process.ids import new_id
@@ -26,7 +27,6 @@ from services.results import domain
 from services.results import projection as view
 from services.results.settings import Settings
 from services.store.blobs import Blobs, StoreError
-from services.vault import VaultError
 
 MOST = 1000
 """Results that one sweep deletes, and blobs it drops; the next one goes on."""

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from contracts.facts import JobDone, JobSigned, TaskRouted
-from services import keys
+from services.keys import permits
 from tests.support import space
 from tests.support.http_mcp import HttpServer, http_server
 from tests.support.system import System, system, until
@@ -57,7 +57,7 @@ class World(NamedTuple):
 async def running(tmp_path: Path) -> AsyncIterator[World]:
     """An orchestrator with both hosts; the Space trusts its key."""
     record, data = tmp_path / "web.jsonl", tmp_path / "data"
-    key = keys.load_or_create(keys.key_path(data))
+    key = permits.load_or_create(permits.key_path(data))
     (tmp_path / "space").mkdir()
     async with contextlib.AsyncExitStack() as stack:
         web = await stack.enter_async_context(http_server(record))

@@ -16,7 +16,7 @@ from services.cli import audit
 from services.cli.app import execute
 from services.cli.commands.log import audit_task
 from services.cli.common import Exit
-from services.key_files import KeyFolder
+from services.keys.files import KeyFolder
 from tests.support.system import System, system, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]

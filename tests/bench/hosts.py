@@ -16,7 +16,7 @@ from typing import Any
 
 from mcp import Client, StdioServerParameters
 
-from services import keys
+from services.keys import permits
 from services.up import up
 from tests.bench.measure import median, percentile
 from tests.bench.pipeline import VARIABLES, Driver, driver
@@ -53,7 +53,7 @@ Call = Callable[[], Awaitable[Any]]
 async def measure(folder: Path, calls: int) -> dict[str, Any]:
     """Latency one at a time and rate under load, of direct calls and of whole tasks."""
     data, bench = folder / "data", space.Issuer("RS256", kid="bench")
-    key = keys.load_or_create(keys.key_path(data))
+    key = permits.load_or_create(permits.key_path(data))
     (folder / "space").mkdir()
     async with AsyncExitStack() as stack:
         trusted = {"keys": [key.jwk, bench.jwk]}

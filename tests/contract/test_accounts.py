@@ -9,12 +9,12 @@ import pytest
 from contracts.account import Account, Provider
 from contracts.errors import Rejected
 from contracts.subjects import CREDENTIAL_BUCKETS
-from services.accounts import Accounts
 from services.bus.errors import PermissionDenied
+from services.keys.accounts import Accounts
+from services.keys.vault import KeyFile, VaultError
 from services.store.kv import MOST_VALUE, Bucket
 from services.store.stream import StoreError
 from services.up.nats_config import AUDITOR, OPERATOR, ROLES
-from services.vault import KeyFile, VaultError
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 

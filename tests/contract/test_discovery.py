@@ -17,10 +17,12 @@ from contracts.account import Provider
 from contracts.errors import Reason, Rejected
 from contracts.host import Execute, HealthStatus, StreamableHttp
 from contracts.wire import SpaceSeen
-from services.accounts import Accounts
 from services.bus.bus import Bus
 from services.hub import Hub, Patience
 from services.hub_spaces import Space, Spaces
+from services.keys.accounts import Accounts
+from services.keys.secrets import Secrets
+from services.keys.vault import KeyFile
 from services.log.memory import MemoryLog
 from services.log.projection import Projection
 from services.registry import spaces
@@ -30,8 +32,6 @@ from services.registry.domain import Known
 from services.registry.probe_base import Reach
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
-from services.secrets import Secrets
-from services.vault import KeyFile
 from tests.support.facts import name
 from tests.support.http_host import HttpHost, answer, serving
 from tests.support.http_mcp import http_server

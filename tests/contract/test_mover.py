@@ -19,10 +19,11 @@ from contracts.facts import McpRegistered, ResultStored
 from contracts.host import Flags, Host, Stdio
 from contracts.result import DatasetTasks, Kept, ResultFound, sha256_hex
 from contracts.task import TaskSpec
-from services.accounts import Accounts
 from services.bus.bus import Bus
 from services.hub import Hub, Patience
 from services.hub_datasets import Datasets
+from services.keys.accounts import Accounts
+from services.keys.vault import KeyFile
 from services.log.memory import MemoryLog
 from services.log.projection import Projection
 from services.process.ids import new_id
@@ -37,7 +38,6 @@ from services.results.settings import Settings
 from services.results.sources import InDataset, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
 from services.store.blobs import Blobs
-from services.vault import KeyFile
 from tests.support import facts
 from tests.support.facts import name
 from tests.support.hub import HubServer, hub_server

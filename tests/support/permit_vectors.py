@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
 from contracts.wire import PermitClaims
-from services.jwk import public_jwk
+from services.keys.jwk import public_jwk
 
 FILE = Path(__file__).parents[1] / "vectors" / "permits.json"
 ABOUT = (

@@ -12,11 +12,11 @@ from contracts.account import Provider
 from contracts.host import Host, Stdio, StreamableHttp
 from services.cli.common import environ
 from services.cli.show.hosts import Finding
+from services.keys.secrets import MissingSecret, Secrets
 from services.process.settings import load
 from services.registry import manifest, pinned
 from services.registry.manifest import ManifestError, Places
 from services.registry.settings import Settings
-from services.secrets import MissingSecret, Secrets
 
 REACH_S = 5.0
 """How long a host behind a URL may take to answer."""

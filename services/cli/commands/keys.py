@@ -20,9 +20,9 @@ from services.cli.commands.log import Nats, open_log
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.cli.show.tasks import plain
 from services.executor.settings import Settings
-from services.jwk import Algorithm
-from services.key_files import Found, KeyFolder
-from services.keys import BadKey, SigningKey
+from services.keys.files import Found, KeyFolder
+from services.keys.jwk import Algorithm
+from services.keys.permits import BadKey, SigningKey
 from services.process.settings import load
 from services.up import up
 

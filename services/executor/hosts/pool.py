@@ -15,8 +15,8 @@ from services.executor.breakers import Breakers, Guard
 from services.executor.hosts.base import Call, HostError, HostSession, Opening, Spooled
 from services.executor.hosts.kinds import open_session
 from services.executor.plan import Known
+from services.keys.secrets import MissingSecret, Secrets, advice
 from services.process import telemetry
-from services.secrets import MissingSecret, Secrets, advice
 
 MOST_SESSIONS = 32
 """Sessions kept open to one host; the one that has rested longest makes way for another."""

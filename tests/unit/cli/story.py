@@ -19,7 +19,7 @@ from contracts.task import TaskSpec, input_sha256
 from contracts.wire import PermitClaims
 from services.cli.audit import Check, audit
 from services.cli.commands.log import recomputer
-from services.keys import SigningKey
+from services.keys.permits import SigningKey
 from services.router.recompute import recompute
 from services.router.select import POLICY_VERSION
 from services.router.settings import Settings

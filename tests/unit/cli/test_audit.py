@@ -13,7 +13,7 @@ from contracts.result import inline
 from contracts.route import Candidate
 from services.cli.audit import audit, passed
 from services.cli.commands.log import recomputer
-from services.keys import verify
+from services.keys.permits import verify
 from tests.unit.cli.story import SPEC, TASK, USER, Lie, Story, key, retried, succeeded
 
 

@@ -14,7 +14,7 @@ from contracts.facts import JobSigned, LogKey, Record, encode
 from contracts.subjects import of
 from services.cli.audit import audit, key_subjects
 from services.cli.commands.log import recomputer
-from services.keys import SigningKey, verify
+from services.keys.permits import SigningKey, verify
 from tests.support.permit_vectors import hs256, joined
 from tests.unit.cli.story import TASK, Story, key
 

@@ -16,8 +16,8 @@ from services.cli.commands import doctor_builtins
 from services.cli.commands.doctor_builtins import builtins, installed, linked, reached
 from services.cli.common import Exit
 from services.cli.show.hosts import Finding
+from services.keys.secrets import Secrets
 from services.registry import manifest, pinned
-from services.secrets import Secrets
 from tests.support.github_mcp import github
 from tests.unit.cli.gateway import Gateway, gateway
 

@@ -17,8 +17,8 @@ from contracts.subjects import of
 from services.cli.app import execute
 from services.cli.commands.keys import NOTHING, Row, rows
 from services.cli.common import Exit
-from services.key_files import Found, KeyFolder
-from services.keys import SigningKey
+from services.keys.files import Found, KeyFolder
+from services.keys.permits import SigningKey
 from services.log.jetstream import NatsLog
 from services.up.plan import STATE_FILE, State
 from tests.support.nats import NatsServer

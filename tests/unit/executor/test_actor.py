@@ -21,10 +21,10 @@ from contracts.facts import (
     encode,
 )
 from contracts.result import Inline
-from services import keys
 from services.executor.hosts.base import Answer, Call, HostError
 from services.executor.runner import RECHECK_S
-from services.keys import SigningKey
+from services.keys import permits
+from services.keys.permits import SigningKey
 from services.log.port import LogUnavailable
 from services.process.ids import new_id
 from tests.support import facts as some
@@ -55,7 +55,7 @@ async def test_a_route_becomes_a_claim_a_call_and_an_end(tmp_path: Path, key: Si
         value = msgspec.json.decode(bytes(done.result.value))
         attempt_ = {"task": "t1", "attempt": 1}
         assert value == {"content": [], "structured": attempt_, "is_error": False}
-        claims = keys.verify(signed.permit, key.jwk, audience="h1", at=time.time())
+        claims = permits.verify(signed.permit, key.jwk, audience="h1", at=time.time())
         assert (claims.sub, claims.jti) == ("alice", "t1.1")
         assert claims.input_sha256 == route.route.input_sha256 == done.input_sha256
         assert (signed.executor, signed.incarnation) == ("executor-1", "run-1")

@@ -21,7 +21,7 @@ from contracts.facts import (
 )
 from contracts.host import Limits, Step, TaskBinding, Tool
 from contracts.subjects import Guard
-from services.keys import SigningKey
+from services.keys.permits import SigningKey
 from services.log.memory import MemoryDelivery, MemoryLog
 from services.log.port import AlreadyRecorded, Append, LogUnavailable
 from services.process.ids import new_id

@@ -16,7 +16,7 @@ from services.executor.hosts.kinds import open_session
 from services.executor.hosts.pool import Pool
 from services.executor.plan import Known
 from services.executor.spool import IN_MEMORY
-from services.secrets import Secrets
+from services.keys.secrets import Secrets
 from tests.unit.executor.sessions import HTTP, HTTP_LEGACY, Bench, closing, failure
 from tests.unit.executor.world import moment
 

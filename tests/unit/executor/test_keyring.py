@@ -14,15 +14,15 @@ from contracts.facts import LogKey, Record
 from services.cli.audit import key_subjects
 from services.executor.keyring import Keyring
 from services.executor.settings import Settings
-from services.key_files import KeyFolder
-from services.keys import Signer, create, kid_of, verify
+from services.keys.files import KeyFolder
+from services.keys.permits import Signer, create, kid_of, verify
 from services.log.memory import MemoryLog
 from services.log.port import LogUnavailable
 from services.process.ids import new_id
 from services.process.run import Fatal
 from tests.support import facts as some
-from tests.unit.executor.test_keys import CLAIMS
 from tests.unit.executor.world import moment
+from tests.unit.keys.test_permits import CLAIMS
 
 QUICK: dict[str, Any] = {"permit_algorithm": "EdDSA", "permit_overlap_s": 0.0}
 SLOW: dict[str, Any] = {"permit_algorithm": "EdDSA", "permit_overlap_s": 3600.0}

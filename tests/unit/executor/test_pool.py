@@ -15,8 +15,8 @@ from contracts.host import Limits
 from services.executor.hosts.base import Call, HostError, Opening
 from services.executor.hosts.pool import Pool
 from services.executor.plan import Known
+from services.keys.secrets import Secrets
 from services.mcp_child import TAIL_BYTES, Lines, Tail
-from services.secrets import Secrets
 from tests.unit.executor.sessions import NOOP, STDIO, Bench, alive, closing
 
 NO_SECRETS = Secrets(Path("nowhere"), {})

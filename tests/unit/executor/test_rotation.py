@@ -22,7 +22,7 @@ from services.executor.rotation import (
     Wait,
     decide,
 )
-from services.jwk import Algorithm
+from services.keys.jwk import Algorithm
 
 A, B = Key("a", "RS256"), Key("b", "RS256")
 RULES = Rules("RS256", 0, 120.0)

@@ -17,9 +17,9 @@ from services.executor.hosts.pool import Pool
 from services.executor.plan import Known
 from services.executor.projection import Hosts
 from services.executor.warm import Warmer, wanted
+from services.keys.secrets import Secrets
 from services.log.memory import MemoryLog
 from services.process.ids import new_id
-from services.secrets import Secrets
 from tests.unit.executor.sessions import STDIO, Bench, closing
 from tests.unit.executor.world import host
 

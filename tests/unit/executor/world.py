@@ -22,7 +22,6 @@ from contracts.facts import (
 from contracts.host import Host, Limits, Noop, Tool
 from contracts.route import Policy, Route
 from contracts.task import TaskSpec, input_sha256
-from services import keys
 from services.executor import domain
 from services.executor.actor import Executor
 from services.executor.hosts.base import Answer, Call, HostError
@@ -32,7 +31,8 @@ from services.executor.projection import Hosts
 from services.executor.runner import Ports
 from services.executor.service import open_pool
 from services.executor.settings import Settings
-from services.keys import SigningKey
+from services.keys import permits
+from services.keys.permits import SigningKey
 from services.log.memory import MemoryLog
 from services.process.ids import new_id
 from services.process.settings import Common
@@ -205,7 +205,7 @@ async def world(
 
 
 def fresh_key(folder: Path) -> SigningKey:
-    return keys.load_or_create(keys.key_path(folder))
+    return permits.load_or_create(permits.key_path(folder))
 
 
 def refusal(error: HostError) -> Script:

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from contracts.wire import Discovered, DiscoverRequest, HttpError
-from services.accounts import Accounts
 from services.hub import Patience
-from services.vault import KeyFile, key_path
+from services.keys.accounts import Accounts
+from services.keys.vault import KeyFile, key_path
 from tests.support.hub import HubServer, hub_server
 from tests.support.nats import NatsServer
 from tests.unit.gateway import world as worlds

@@ -13,10 +13,10 @@ import structlog
 
 from contracts.account import Provider
 from contracts.subjects import CREDENTIAL_BUCKETS
-from services.accounts import LONGEST_TOKEN, Accounts
 from services.gateway.http_accounts import Token
+from services.keys.accounts import LONGEST_TOKEN, Accounts
+from services.keys.vault import KeyFile
 from services.store.kv import Bucket
-from services.vault import KeyFile
 from tests.support.http_host import answer, cut, serving
 from tests.support.nats import NatsServer
 from tests.unit.gateway.hub_world import Linked, error_of, linked_world, registry_of

@@ -13,7 +13,7 @@ import pytest
 from contracts.facts import LogKey, McpRegistered
 from contracts.host import SPACE, Execute, Host, Placement
 from services.gateway.linking import KIT
-from services.keys import load_or_create
+from services.keys.permits import load_or_create
 from services.process.ids import new_id
 from tests.support.nats import NatsServer
 from tests.unit.gateway.hub_world import Linked, error_of, linked_world

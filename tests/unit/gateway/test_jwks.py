@@ -20,12 +20,12 @@ from services.executor.settings import Settings as ExecutorSettings
 from services.gateway import projection as tables
 from services.gateway.http_misc import KEYS_AGE_S
 from services.gateway.projection import KEPT_S, LATE_S
-from services.keys import SigningKey, load_or_create
+from services.keys.permits import SigningKey, load_or_create
 from services.log.projection import Projection, merge
 from services.process.ids import new_id
 from tests.support import facts as some
-from tests.unit.executor.test_keys import CLAIMS
 from tests.unit.gateway.world import World
+from tests.unit.keys.test_permits import CLAIMS
 
 DAY_S = 86_400.0
 NAMES = ("a", "b", "c")

@@ -17,19 +17,19 @@ from websockets.exceptions import ConnectionClosed
 from contracts.facts import AnyFact
 from contracts.subjects import TICKETS_BUCKET
 from contracts.wire import HttpError
-from services.accounts import Accounts
 from services.bus.bus import Bus
 from services.gateway import projection as tables
 from services.gateway.identity import FileIdentity, digest, tokens_file
 from services.gateway.listener import Listener
 from services.gateway.service import Site
 from services.gateway.settings import Settings
+from services.keys.accounts import Accounts
+from services.keys.vault import KeyFile, key_path
 from services.log.memory import MemoryLog
 from services.log.port import Log
 from services.log.projection import Projection
 from services.store.blobs import Blobs
 from services.store.kv import Bucket
-from services.vault import KeyFile, key_path
 
 TOKENS = {
     "alice-token": {"user": "alice"},

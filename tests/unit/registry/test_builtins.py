@@ -18,10 +18,10 @@ from services.executor.hosts.base import Call, HostError, Opening
 from services.executor.hosts.pool import Pool
 from services.executor.plan import Known, prepare
 from services.executor.workspace import Workspace
+from services.keys.secrets import Secrets
 from services.registry import manifest, pinned, probe
 from services.registry.manifest import BUILTIN, Places
 from services.registry.probe import Reach
-from services.secrets import Secrets
 from tests.support.github_mcp import GitHub, github
 from tests.support.real_servers import always, no_progress
 from tests.unit.executor.world import routed, spec

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from contracts.host import Execute, Host, Limits, Probe, StreamableHttp
+from services.keys.secrets import Secrets
 from services.outbound_site import Page
 from services.registry import probe
 from services.registry.probe import Answer, Reach
 from services.registry.probe_http import judged
-from services.secrets import Secrets
 from tests.support.http_host import answer, hang, parts, serving
 from tests.support.http_mcp import HttpServer, http_server
 

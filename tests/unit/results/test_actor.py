@@ -22,10 +22,11 @@ from contracts.result import (
     inline,
     sha256_hex,
 )
-from services.accounts import Accounts
 from services.bus.bus import Bus
 from services.hub import Hub
 from services.hub_datasets import Datasets
+from services.keys.accounts import Accounts
+from services.keys.vault import KeyFile
 from services.log.memory import MemoryLog
 from services.log.projection import Projection
 from services.process.ids import new_id
@@ -38,7 +39,6 @@ from services.results.settings import Settings
 from services.results.sources import InDataset, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
 from services.store.blobs import Blobs
-from services.vault import KeyFile
 from tests.support.facts import done, name
 from tests.support.nats import NatsServer
 

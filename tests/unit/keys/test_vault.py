@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.account import Account, Credential, Provider
-from services.vault import KeyFile, Vault, VaultError, key_path
+from services.keys.vault import KeyFile, Vault, VaultError, key_path
 
 ACCOUNT = Account(Provider.HUGGINGFACE, "ann", 1.0, ("write",))
 KEY = bytes(range(32))

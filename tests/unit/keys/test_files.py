@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from services.key_files import KeyFolder
-from services.keys import BadKey, SigningKey, load
+from services.keys.files import KeyFolder
+from services.keys.permits import BadKey, SigningKey, load
 
 FOREVER = """
 import sys

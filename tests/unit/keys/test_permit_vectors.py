@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from contracts.wire import PermitClaims
-from services import jwk, keys
+from services.keys import jwk, permits
 from tests.support import permit_vectors
 
 VECTORS: dict[str, Any] = json.loads(permit_vectors.FILE.read_bytes())
@@ -30,10 +30,10 @@ def digest(permit: dict[str, Any]) -> str:
 def verifies(permit: dict[str, Any], key: dict[str, Any]) -> bool:
     """Whether ours accepts it with this key, whatever key the token asks for."""
     try:
-        claims = keys.verify(
+        claims = permits.verify(
             permit["token"], key, audience=permit["audience"], at=float(permit["at"])
         )
-    except keys.BadPermit:
+    except permits.BadPermit:
         return False
     return claims.input_sha256 == digest(permit)
 
@@ -86,7 +86,7 @@ def test_every_key_is_named_by_its_thumbprint() -> None:
 
 def test_the_executors_own_permits_are_like_those_in_the_file() -> None:
     for key in VECTORS["private"][:2]:
-        own = keys.SigningKey(permit_vectors.Key(key).private)
+        own = permits.SigningKey(permit_vectors.Key(key).private)
         token = own.sign(msgspec.convert(permit_vectors.claims(), PermitClaims))
         (same,) = (p for p in PERMITS if p["name"] == f"valid {key['alg']}")
         for part in (0, 1):

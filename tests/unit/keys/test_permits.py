@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 
 from contracts.ids import is_token
 from contracts.wire import PermitClaims
-from services import jwk, keys
-from services.jwk import Algorithm
+from services.keys import jwk, permits
+from services.keys.jwk import Algorithm
 
 CLAIMS = PermitClaims(
     iss="metamcp",
@@ -36,8 +36,8 @@ CLAIMS = PermitClaims(
 @pytest.fixture(scope="module", params=["RS256", "EdDSA"])
 def key(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> keys.SigningKey:
-    return keys.load_or_create(keys.key_path(tmp_path_factory.mktemp("data")), request.param)
+) -> permits.SigningKey:
+    return permits.load_or_create(permits.key_path(tmp_path_factory.mktemp("data")), request.param)
 
 
 def stored(path: Path, private: rsa.RSAPrivateKey | ed448.Ed448PrivateKey) -> None:
@@ -54,44 +54,44 @@ def stored(path: Path, private: rsa.RSAPrivateKey | ed448.Ed448PrivateKey) -> No
 
 @pytest.mark.parametrize("algorithm", ["RS256", "EdDSA"])
 def test_the_key_is_made_once_and_private(tmp_path: Path, algorithm: Algorithm) -> None:
-    path = keys.key_path(tmp_path)
-    first = keys.load_or_create(path, algorithm)
+    path = permits.key_path(tmp_path)
+    first = permits.load_or_create(path, algorithm)
     assert first.algorithm == algorithm
     for later in ("RS256", "EdDSA"):
-        assert keys.load_or_create(path, later).kid == first.kid
+        assert permits.load_or_create(path, later).kid == first.kid
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert [entry.name for entry in path.parent.iterdir()] == ["permit.pem"]
 
 
 def _kid(path: Path) -> str:
-    return keys.load_or_create(path).kid
+    return permits.load_or_create(path).kid
 
 
 def test_executors_that_start_at_once_share_one_key(tmp_path: Path) -> None:
     spawning = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(4, mp_context=spawning) as pool:
-        kids = set(pool.map(_kid, [keys.key_path(tmp_path)] * 4))
+        kids = set(pool.map(_kid, [permits.key_path(tmp_path)] * 4))
     assert len(kids) == 1
 
 
 @pytest.mark.parametrize("place", ["file", "folder"])
 def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, place: str) -> None:
-    path = keys.key_path(tmp_path)
-    keys.load_or_create(path)
+    path = permits.key_path(tmp_path)
+    permits.load_or_create(path)
     reachable = path if place == "file" else path.parent
     reachable.chmod(0o755)
-    with pytest.raises(keys.BadKey, match=f"chmod [67]00 {reachable}"):
-        keys.load_or_create(path)
+    with pytest.raises(permits.BadKey, match=f"chmod [67]00 {reachable}"):
+        permits.load_or_create(path)
 
 
 def test_a_broken_key_file_says_what_to_do(tmp_path: Path) -> None:
-    path = keys.key_path(tmp_path)
+    path = permits.key_path(tmp_path)
     path.parent.mkdir(mode=0o700)
     path.touch(mode=0o600)
     path.write_text("not a key")
-    with pytest.raises(keys.BadKey, match="a new one is made"):
-        keys.load_or_create(path)
+    with pytest.raises(permits.BadKey, match="a new one is made"):
+        permits.load_or_create(path)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_a_broken_key_file_says_what_to_do(tmp_path: Path) -> None:
 def test_a_key_that_hosts_would_not_take_is_refused(
     tmp_path: Path, private: rsa.RSAPrivateKey | ed448.Ed448PrivateKey, why: str
 ) -> None:
-    path = keys.key_path(tmp_path)
+    path = permits.key_path(tmp_path)
     stored(path, private)
-    with pytest.raises(keys.BadKey, match=why):
-        keys.load_or_create(path)
+    with pytest.raises(permits.BadKey, match=why):
+        permits.load_or_create(path)
 
 
 def test_the_thumbprint_of_an_rsa_key_is_that_of_the_rfc() -> None:
@@ -126,7 +126,7 @@ def test_the_thumbprint_of_an_rsa_key_is_that_of_the_rfc() -> None:
 def test_an_ed25519_key_is_written_as_in_the_rfc() -> None:
     # RFC 8037, appendix A.
     seed = base64.urlsafe_b64decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
-    own = keys.SigningKey(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+    own = permits.SigningKey(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
     assert own.jwk == {
         "kty": "OKP",
         "crv": "Ed25519",
@@ -137,23 +137,23 @@ def test_an_ed25519_key_is_written_as_in_the_rfc() -> None:
     }
 
 
-def test_a_signed_permit_verifies_with_the_public_key_alone(key: keys.SigningKey) -> None:
+def test_a_signed_permit_verifies_with_the_public_key_alone(key: permits.SigningKey) -> None:
     token = key.sign(CLAIMS)
     public = msgspec.json.decode(msgspec.json.encode(key.jwk))
     of_its_kind = {"n", "e"} if key.algorithm == "RS256" else {"crv", "x"}
     assert set(public) == {"kty", "kid", "use", "alg"} | of_its_kind
-    assert keys.verify(token, public, audience="h1", at=1050.0) == CLAIMS
-    assert keys.verify(token, public) == CLAIMS
+    assert permits.verify(token, public, audience="h1", at=1050.0) == CLAIMS
+    assert permits.verify(token, public) == CLAIMS
     assert jwt.get_unverified_header(token)["alg"] == key.algorithm == public["alg"]
-    assert keys.kid_of(token) == key.kid
+    assert permits.kid_of(token) == key.kid
     assert is_token(key.kid)
 
 
-def test_the_key_behind_a_signer_can_change(key: keys.SigningKey) -> None:
-    signer = keys.Signer(keys.SigningKey(ed25519.Ed25519PrivateKey.generate()))
+def test_the_key_behind_a_signer_can_change(key: permits.SigningKey) -> None:
+    signer = permits.Signer(permits.SigningKey(ed25519.Ed25519PrivateKey.generate()))
     sign = signer.sign
     signer.key = key
-    assert keys.verify(sign(CLAIMS), key.jwk) == CLAIMS
+    assert permits.verify(sign(CLAIMS), key.jwk) == CLAIMS
 
 
 @pytest.mark.parametrize(
@@ -169,60 +169,62 @@ def test_the_key_behind_a_signer_can_change(key: keys.SigningKey) -> None:
     ],
 )
 def test_a_public_key_of_another_kind_or_algorithm_verifies_nothing(
-    key: keys.SigningKey, changed: dict[str, object]
+    key: permits.SigningKey, changed: dict[str, object]
 ) -> None:
     token = key.sign(CLAIMS)
-    with pytest.raises(keys.BadPermit):
-        keys.verify(token, key.jwk | changed)
+    with pytest.raises(permits.BadPermit):
+        permits.verify(token, key.jwk | changed)
 
 
 @pytest.mark.parametrize("value", [None, 5, "", "!", "AQAB", "A" * 100_000, ["x"]])
 @pytest.mark.parametrize("name", ["n", "e", "x", "crv"])
 def test_a_broken_public_key_verifies_nothing(
-    key: keys.SigningKey, name: str, value: object
+    key: permits.SigningKey, name: str, value: object
 ) -> None:
     broken = key.jwk | {name: value}
     if name in key.jwk and value != key.jwk[name]:
-        with pytest.raises(keys.BadPermit):
-            keys.verify(key.sign(CLAIMS), broken)
+        with pytest.raises(permits.BadPermit):
+            permits.verify(key.sign(CLAIMS), broken)
     else:
-        assert keys.verify(key.sign(CLAIMS), broken) == CLAIMS
+        assert permits.verify(key.sign(CLAIMS), broken) == CLAIMS
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_a_permit_nested_deeper_than_the_stack_is_refused(key: keys.SigningKey, part: int) -> None:
+def test_a_permit_nested_deeper_than_the_stack_is_refused(
+    key: permits.SigningKey, part: int
+) -> None:
     parts = key.sign(CLAIMS).split(".")
     deep = b'{"kid":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     parts[part] = base64.urlsafe_b64encode(deep).rstrip(b"=").decode()
-    with pytest.raises(keys.BadPermit):
-        keys.verify(".".join(parts), key.jwk)
+    with pytest.raises(permits.BadPermit):
+        permits.verify(".".join(parts), key.jwk)
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "\udcff.a.b", "{}.{}.{}", "e30.e30.e30"])
 def test_what_is_no_permit_names_no_key(token: str) -> None:
-    with pytest.raises(keys.BadPermit, match="names no key"):
-        keys.kid_of(token)
+    with pytest.raises(permits.BadPermit, match="names no key"):
+        permits.kid_of(token)
 
 
-def test_a_permit_of_another_key_audience_or_time_is_refused(key: keys.SigningKey) -> None:
+def test_a_permit_of_another_key_audience_or_time_is_refused(key: permits.SigningKey) -> None:
     token = key.sign(CLAIMS)
-    other = keys.SigningKey(ed25519.Ed25519PrivateKey.generate())
-    with pytest.raises(keys.BadPermit, match="signed with key"):
-        keys.verify(token, other.jwk)
-    with pytest.raises(keys.BadPermit, match="udience"):
-        keys.verify(token, key.jwk, audience="h2")
+    other = permits.SigningKey(ed25519.Ed25519PrivateKey.generate())
+    with pytest.raises(permits.BadPermit, match="signed with key"):
+        permits.verify(token, other.jwk)
+    with pytest.raises(permits.BadPermit, match="udience"):
+        permits.verify(token, key.jwk, audience="h2")
     for moment in (999.9, 1100.0):
-        with pytest.raises(keys.BadPermit, match="from 1000 to 1100"):
-            keys.verify(token, key.jwk, at=moment)
+        with pytest.raises(permits.BadPermit, match="from 1000 to 1100"):
+            permits.verify(token, key.jwk, at=moment)
 
 
-def test_a_forged_permit_is_refused(key: keys.SigningKey) -> None:
+def test_a_forged_permit_is_refused(key: permits.SigningKey) -> None:
     head, _, signature = key.sign(CLAIMS).split(".")
     other = key.sign(msgspec.structs.replace(CLAIMS, sub="mallory")).split(".")[1]
-    with pytest.raises(keys.BadPermit):
-        keys.verify(f"{head}.{other}.{signature}", key.jwk)
+    with pytest.raises(permits.BadPermit):
+        permits.verify(f"{head}.{other}.{signature}", key.jwk)
     unsigned = jwt.encode(msgspec.to_builtins(CLAIMS), "", "none", headers={"kid": key.kid})
-    with pytest.raises(keys.BadPermit):
-        keys.verify(unsigned, key.jwk)
-    with pytest.raises(keys.BadPermit):
-        keys.verify("nonsense", key.jwk)
+    with pytest.raises(permits.BadPermit):
+        permits.verify(unsigned, key.jwk)
+    with pytest.raises(permits.BadPermit):
+        permits.verify("nonsense", key.jwk)

@@ -12,8 +12,8 @@ import msgspec
 from contracts.account import Account, Credential, Provider
 from contracts.subjects import CREDENTIAL_BUCKETS
 from services.bus.bus import Bus
+from services.keys.vault import KeyFile, VaultError
 from services.store.kv import Bucket, Entry
-from services.vault import KeyFile, VaultError
 
 LONGEST_TOKEN = 4096
 

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from contracts.wire import ISSUER, PermitClaims
-from services import jwk as jwks
-from services.jwk import Algorithm
+from services.keys import jwk as jwks
+from services.keys.jwk import Algorithm
 
 Private: TypeAlias = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 

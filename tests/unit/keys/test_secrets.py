@@ -8,7 +8,7 @@ import pytest
 
 from contracts.account import Provider
 from contracts.errors import Rejected
-from services.secrets import MissingSecret, Secrets
+from services.keys.secrets import MissingSecret, Secrets
 
 
 def put(path: Path, text: str, mode: int = 0o600) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from services.jwk import Algorithm
-from services.keys import BadKey, SigningKey, create, key_path, load, sync
+from services.keys.jwk import Algorithm
+from services.keys.permits import BadKey, SigningKey, create, key_path, load, sync
 
 
 class Found(NamedTuple):

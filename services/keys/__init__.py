@@ -1,0 +1,1 @@
+"""What must not leak: permit keys, the vault, linked accounts and secrets."""
