@@ -1,4 +1,4 @@
-"""What hosts have written on stderr, as `services/mcp_child.py` keeps it: the end of two files.
+"""What hosts have written on stderr, as `outside/mcp_child.py` keeps it: the end of two files.
 
 It is for the operator alone: one process of a host works for all users.
 """

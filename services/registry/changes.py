@@ -14,7 +14,7 @@ import msgspec
 from contracts.errors import Reason, Rejected
 from contracts.facts import HostFact
 from contracts.host import COMMAND, MANIFEST, SPACE, Execute, Host, Stdio, StreamableHttp
-from services import outbound
+from services.outside import addresses
 from services.registry.domain import NOTHING, Known, State, removed, renewed, undiscovered
 from services.registry.host_schema import Entry, Problem
 
@@ -91,8 +91,8 @@ def check_entry(entry: Entry, acting: Acting, *, allow_private: bool) -> None:
         raise Rejected(Reason.FORBIDDEN, "a host that you register is yours: leave `owner` out")
     if not allow_private and not endpoint.url.lower().startswith("hf://"):
         try:
-            outbound.check_foreign(endpoint.url)
-        except outbound.Refused as refused:
+            addresses.check_foreign(endpoint.url)
+        except addresses.Refused as refused:
             raise Problem("endpoint.url", str(refused)) from None
 
 

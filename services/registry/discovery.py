@@ -17,12 +17,12 @@ from contracts.account import Account, Provider
 from contracts.errors import Reason, Rejected
 from contracts.host import SPACE, HealthStatus, Host
 from contracts.wire import Discovered, SpaceSeen
-from services import outbound
 from services.hub import HubDenied, HubError
 from services.hub_spaces import Space, Spaces
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
-from services.outbound_site import Site
+from services.outside import addresses
+from services.outside.site import Site
 from services.registry import changes, domain, spaces
 from services.registry.actor import Registry
 from services.registry.changes import Offered
@@ -224,7 +224,7 @@ class Discovery:
         return data, where
 
     async def _from_app(self, token: str, space: Space) -> tuple[bytes, str] | None:
-        url = outbound.resolve(f"hf://{space.repo}", spaces=self._reach.spaces)
+        url = addresses.resolve(f"hf://{space.repo}", spaces=self._reach.spaces)
         site = Site(
             url,
             guarded=not self._reach.allow_private,

@@ -28,8 +28,8 @@ from contracts.host import (
 )
 from contracts.ids import check_token
 from contracts.task import MCP_CALL
-from services import outbound
 from services.keys import secrets
+from services.outside import addresses
 
 _TASK_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}")
@@ -152,12 +152,12 @@ def _check_web(entry: Entry) -> None:
     if not isinstance(endpoint, StreamableHttp | Execute):
         return
     try:
-        outbound.resolve(endpoint.url, mcp=isinstance(endpoint, StreamableHttp))
-    except outbound.Refused as refused:
+        addresses.resolve(endpoint.url, mcp=isinstance(endpoint, StreamableHttp))
+    except addresses.Refused as refused:
         raise Problem("endpoint.url", str(refused)) from None
     try:
-        outbound.check_headers(endpoint.headers)
-    except outbound.Refused as refused:
+        addresses.check_headers(endpoint.headers)
+    except addresses.Refused as refused:
         raise Problem("endpoint.headers", str(refused)) from None
     if endpoint.bearer_from is not None and not secrets.is_name(endpoint.bearer_from):
         raise Problem("endpoint.bearer_from", f"expected the name of a secret: {secrets.NAME_RULE}")

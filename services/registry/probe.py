@@ -20,7 +20,7 @@ from mcp_types import Tool as McpTool
 
 from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, Tool
 from contracts.nesting import too_deep
-from services.mcp_child import STOP_S, Child, Tail, first
+from services.outside.mcp_child import STOP_S, Child, Tail, first
 from services.registry.domain import Discovery
 from services.registry.probe_base import UNEQUIPPED, Answer, Prober, Reach, Sick, personal, short
 from services.registry.probe_http import ExecuteProber, PersonalProber, WebLine

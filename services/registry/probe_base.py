@@ -12,7 +12,7 @@ import structlog
 
 from contracts.host import Execute, Host, StreamableHttp, operated
 from services.keys.secrets import MissingSecret, Secrets
-from services.outbound import SPACES
+from services.outside.addresses import SPACES
 from services.registry.domain import Discovery
 
 _MAX_TEXT = 300

@@ -16,9 +16,10 @@ import msgspec
 from mcp import MCPError
 
 from contracts.host import Execute, Host, StreamableHttp
-from services import mcp_http, outbound, outbound_site
 from services.keys.secrets import advice
-from services.outbound_site import BUSY, Page, Site
+from services.outside import addresses, mcp_http
+from services.outside import site as outbound_site
+from services.outside.site import BUSY, Page, Site
 from services.registry.probe_base import Answer, Prober, Reach, Sick, short
 
 HEALTH = "/health"
@@ -39,7 +40,7 @@ class ExecuteProber:
         """Ask until the host is no longer busy, or its start budget is spent."""
         try:
             site = await self._site()
-        except outbound.Refused as refused:
+        except addresses.Refused as refused:
             return Answer(f"refused: {refused}")
         except Sick as sick:
             return Answer(str(sick))
@@ -61,7 +62,7 @@ class ExecuteProber:
         endpoint = self._host.endpoint
         assert isinstance(endpoint, Execute)
         return Site(
-            outbound.resolve(endpoint.url, spaces=self._reach.spaces),
+            addresses.resolve(endpoint.url, spaces=self._reach.spaces),
             guarded=self._reach.guarded(self._host),
             connections=1,
             headers=endpoint.headers,
@@ -164,13 +165,13 @@ class WebLine:
         endpoint = host.endpoint
         assert isinstance(endpoint, StreamableHttp)
         self._budget_s = host.limits.start_s
-        self._transport = _Remembering(outbound.transport(guarded=reach.guarded(host)))
+        self._transport = _Remembering(addresses.transport(guarded=reach.guarded(host)))
         headers = dict(endpoint.headers)
         if bearer is not None:
             headers["authorization"] = f"Bearer {bearer}"
         try:
-            url = outbound.resolve(endpoint.url, spaces=reach.spaces, mcp=True)
-        except outbound.Refused as refused:
+            url = addresses.resolve(endpoint.url, spaces=reach.spaces, mcp=True)
+        except addresses.Refused as refused:
             raise Sick(f"refused: {refused}") from None
         self._web = mcp_http.Web(
             url, headers, self._transport, limit=limit, patience_s=self._budget_s

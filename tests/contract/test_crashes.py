@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.host import Stdio
-from services.mcp_child import Child, Tail
+from services.outside.mcp_child import Child, Tail
 from tests.support.system import until
 
 CRASHES = 1000

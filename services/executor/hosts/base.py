@@ -16,7 +16,7 @@ from contracts.facts import FailureKind
 from contracts.host import Host
 from services.executor.plan import Plan
 from services.executor.workspace import Workspace
-from services.outbound import SPACES
+from services.outside.addresses import SPACES
 
 OnProgress = Callable[[float, float | None, str], Awaitable[None]]
 """Called with progress, total and message."""

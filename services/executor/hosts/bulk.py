@@ -20,7 +20,7 @@ import msgspec
 from contracts.facts import FailureKind
 from services.executor.hosts.base import Answer, HostError, Spooled
 from services.executor.spool import IN_MEMORY, Sink
-from services.mcp_message import Overflow
+from services.outside.mcp_message import Overflow
 
 T = TypeVar("T")
 

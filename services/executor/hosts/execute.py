@@ -16,13 +16,13 @@ import aiohttp
 
 from contracts.facts import FailureKind
 from contracts.host import Execute, operated
-from services import outbound, outbound_site
 from services.executor.hosts import execute_wire
 from services.executor.hosts.base import Call, HostError, Opening, Spooled
 from services.executor.hosts.bulk import in_thread
 from services.executor.hosts.execute_wire import Refusal
 from services.executor.spool import Sink
-from services.outbound_site import BUSY, Site
+from services.outside import addresses, site
+from services.outside.site import BUSY, Site
 from services.process import telemetry
 
 PATH = "/execute"
@@ -57,13 +57,13 @@ class ExecuteSession:
         assert isinstance(endpoint, Execute)
         try:
             self._site = Site(
-                outbound.resolve(endpoint.url, spaces=opening.spaces),
+                addresses.resolve(endpoint.url, spaces=opening.spaces),
                 guarded=not operated(host) and not opening.allow_private,
                 connections=host.limits.max_concurrency,
                 headers=endpoint.headers,
                 bearer=opening.bearer,
             )
-        except outbound.Refused as refused:
+        except addresses.Refused as refused:
             raise HostError(FailureKind.UNREACHABLE, f"host {host.id}: {refused}") from None
         self._host = host
         self._spool = opening.spool
@@ -92,8 +92,8 @@ class ExecuteSession:
     async def _call(self, call: Call) -> dict[str, Any] | Spooled:
         body = execute_wire.body(call.plan, datetime.now(UTC))
         until = time.monotonic() + self._host.limits.start_s
-        waits = outbound_site.pauses()
-        agains = outbound_site.pauses(AGAIN_FIRST_S, AGAIN_LAST_S)
+        waits = site.pauses()
+        agains = site.pauses(AGAIN_FIRST_S, AGAIN_LAST_S)
         lost = False
         while True:
             self._check_open(call)
@@ -101,7 +101,7 @@ class ExecuteSession:
             try:
                 return await self._once(call, body)
             except _Busy as busy:
-                wait = outbound_site.wait_s(busy.wait_s, next(waits))
+                wait = site.wait_s(busy.wait_s, next(waits))
                 if not lost and time.monotonic() + wait > until:
                     raise self._unreachable(call, busy) from None
                 problem: Exception = busy
@@ -137,33 +137,33 @@ class ExecuteSession:
             finally:
                 # An answer that was not read to its end takes the connection with it.
                 response.close()
-        except outbound_site.NOT_SENT as error:
-            raise _NotSent(outbound_site.why(error)) from error
+        except site.NOT_SENT as error:
+            raise _NotSent(site.why(error)) from error
         except aiohttp.ClientResponseError as error:
-            message = f"the answer is not HTTP: {outbound_site.plain(error.message)}"
+            message = f"the answer is not HTTP: {site.plain(error.message)}"
             raise self._error(FailureKind.PROTOCOL, message, called=True) from error
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise _Lost(f"the connection was lost: {outbound_site.why(error)}") from error
+            raise _Lost(f"the connection was lost: {site.why(error)}") from error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
         status = response.status
         if 300 <= status < 400:
-            where = outbound_site.location(response)
+            where = site.location(response)
             message = f"redirects calls to {where}, which is not followed: correct its URL"
             return self._error(FailureKind.PROTOCOL, message, called=True)
-        refusal = Refusal.read(status, await outbound_site.beginning(response, REFUSAL_BYTES))
+        refusal = Refusal.read(status, await site.beginning(response, REFUSAL_BYTES))
         if status in BUSY:
-            return _Busy(f"{status}: {refusal}", outbound_site.retry_after_s(response))
+            return _Busy(f"{status}: {refusal}", site.retry_after_s(response))
         if status == 502:
             return _Lost(f"502: {refusal}")
         kind, called = execute_wire.meaning(status, refusal.reason)
         return self._error(kind, f"{status}: {refusal}", called=called)
 
     async def _result(self, response: aiohttp.ClientResponse) -> dict[str, Any] | Spooled:
-        media = outbound_site.media_type(response)
-        if not outbound_site.is_json(media):
-            text = await outbound_site.beginning(response, outbound_site.MESSAGE_CHARS * 4)
-            said = outbound_site.plain(text.decode("utf-8", "replace"))
+        media = site.media_type(response)
+        if not site.is_json(media):
+            text = await site.beginning(response, site.MESSAGE_CHARS * 4)
+            said = site.plain(text.decode("utf-8", "replace"))
             message = f"answered with {media or 'no type'} instead of JSON: {said}"
             raise self._error(FailureKind.PROTOCOL, message, called=True)
         sink = Sink(self._spool, self._host.limits.max_output_bytes)

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contracts.facts import FailureKind
-from services import outbound_site
 from services.executor import domain
 from services.executor.hosts.base import Spooled
 from services.executor.hosts.bulk import check_text
 from services.executor.plan import Plan
+from services.outside import site
 
 _CHUNK = 1024 * 1024
 _TEXT = 64 * 1024
@@ -63,7 +63,7 @@ class Refusal(NamedTuple):
     @classmethod
     def read(cls, status: int, data: bytes) -> Refusal:
         """Take `error.reason` and `error.message`, or `detail`, or the beginning of the text."""
-        plain = outbound_site.plain
+        plain = site.plain
         try:
             fields = msgspec.json.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -11,11 +11,11 @@ from mcp import MCPError
 
 from contracts.facts import FailureKind
 from contracts.host import StreamableHttp, operated
-from services import outbound
 from services.executor.hosts.base import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpSession, SessionGone
-from services.mcp_http import GONE, LOST, NOT_SENT, STATUS, Web
+from services.outside import addresses
+from services.outside.mcp_http import GONE, LOST, NOT_SENT, STATUS, Web
 
 
 class HttpSession(McpSession):
@@ -43,9 +43,9 @@ class HttpLine:
             headers["authorization"] = f"Bearer {opening.bearer}"
         self._name = f"host {host.id}"
         self._web = Web(
-            outbound.resolve(endpoint.url, spaces=opening.spaces, mcp=True),
+            addresses.resolve(endpoint.url, spaces=opening.spaces, mcp=True),
             headers,
-            outbound.transport(guarded=guarded),
+            addresses.transport(guarded=guarded),
             limit=host.limits.max_output_bytes + MESSAGE_EXTRA,
             patience_s=host.limits.start_s,
             big=bulk,

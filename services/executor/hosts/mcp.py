@@ -23,8 +23,8 @@ from contracts.host import Host
 from services.executor.hosts import steps
 from services.executor.hosts.base import Answer, Call, HostError, Opening, Spooled
 from services.executor.hosts.bulk import Bulk
-from services.mcp_child import first
-from services.mcp_message import TOO_LARGE
+from services.outside.mcp_child import first
+from services.outside.mcp_message import TOO_LARGE
 from services.process import telemetry
 
 PROBE_S = 10.0

@@ -11,7 +11,7 @@ from contracts.host import Stdio
 from services.executor.hosts.base import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpSession
-from services.mcp_child import STOP_S, Child, Tail
+from services.outside.mcp_child import STOP_S, Child, Tail
 
 
 class StdioSession(McpSession):

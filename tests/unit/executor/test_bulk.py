@@ -23,7 +23,7 @@ from services.executor.hosts import bulk
 from services.executor.hosts.base import Answer, HostError, Spooled
 from services.executor.hosts.bulk import Bulk
 from services.executor.spool import IN_MEMORY
-from services.mcp_message import TOO_LARGE, Incoming
+from services.outside.mcp_message import TOO_LARGE, Incoming
 from services.store.blobs import Blobs
 from tests.support.nats import NatsServer
 from tests.unit.executor.sessions import HTTP, STDIO, Bench, closing, failure

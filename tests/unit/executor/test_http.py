@@ -214,9 +214,9 @@ async def test_a_users_host_gets_no_secret_of_the_operator(http: Bench) -> None:
 
 
 def test_a_gradio_space_is_found_by_its_name() -> None:
-    from services import outbound
+    from services.outside import addresses
 
-    url = outbound.resolve(StreamableHttp("hf://Owner/My_Space").url, mcp=True)
+    url = addresses.resolve(StreamableHttp("hf://Owner/My_Space").url, mcp=True)
     assert url == "https://owner-my-space.hf.space/gradio_api/mcp/"
 
 

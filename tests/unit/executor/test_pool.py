@@ -16,7 +16,7 @@ from services.executor.hosts.base import Call, HostError, Opening
 from services.executor.hosts.pool import Pool
 from services.executor.plan import Known
 from services.keys.secrets import Secrets
-from services.mcp_child import TAIL_BYTES, Lines, Tail
+from services.outside.mcp_child import TAIL_BYTES, Lines, Tail
 from tests.unit.executor.sessions import NOOP, STDIO, Bench, alive, closing
 
 NO_SECRETS = Secrets(Path("nowhere"), {})

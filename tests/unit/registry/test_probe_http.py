@@ -10,7 +10,7 @@ import pytest
 
 from contracts.host import Execute, Host, Limits, Probe, StreamableHttp
 from services.keys.secrets import Secrets
-from services.outbound_site import Page
+from services.outside.site import Page
 from services.registry import probe
 from services.registry.probe import Answer, Reach
 from services.registry.probe_http import judged

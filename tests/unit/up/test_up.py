@@ -151,7 +151,7 @@ async def test_children_do_not_outlive_a_killed_parent() -> None:
         "                     echo=lambda chunk: os.write(1, chunk))\n"
         "asyncio.run(child.run())\n"
     )
-    root = str(Path(up.__file__).parents[1])
+    root = str(Path(up.__file__).parents[2])
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code), stdout=asyncio.subprocess.PIPE, cwd=root
     )

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services import outbound
-from services.outbound import Refused, public, resolve
+from services.outside import addresses
+from services.outside.addresses import Refused, public, resolve
 
 # URLs.
 
@@ -195,4 +195,4 @@ def test_what_is_no_address_is_not_public(text: str) -> None:
 )
 def test_headers_that_are_not_the_hosts_to_choose(name: str, value: str, words: str) -> None:
     with pytest.raises(Refused, match=words):
-        outbound.check_headers({"X-Fine": "yes", name: value})
+        addresses.check_headers({"X-Fine": "yes", name: value})

@@ -23,7 +23,7 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
 from contracts.host import Stdio
-from services.mcp_message import BigMessages, Incoming
+from services.outside.mcp_message import BigMessages, Incoming
 
 TAIL_BYTES = 64 * 1024
 LOG_BYTES = 1024 * 1024

@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.outbound import Refused
-from services.outbound_site import Page, Site
+from services.outside.addresses import Refused
+from services.outside.site import Page, Site
 from tests.support.http_host import answer, cut, parts, serving
 
 

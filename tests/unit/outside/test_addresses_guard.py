@@ -17,9 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services import outbound
-from services.outbound import Refused, public
-from services.outbound_site import Site, why
+from services.outside import addresses as outbound
+from services.outside.addresses import Refused, public
+from services.outside.site import Site, why
 from tests.support.http_host import HttpHost, Reply, answer, serving
 
 

@@ -17,8 +17,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from services import outbound
-from services.outbound import Lookup, Refused, Rule, look_up
+from services.outside import addresses
+from services.outside.addresses import Lookup, Refused, Rule, look_up
 from services.process import tracing
 
 AGENT = "metamcp"
@@ -69,15 +69,15 @@ class Site:
         lookup: Lookup = look_up,
     ) -> None:
         """`url` as `outbound.resolve` gives it. Raises Refused for http where it is guarded."""
-        outbound.check_scheme(url, guarded=guarded)
+        addresses.check_scheme(url, guarded=guarded)
         self._url = url
-        self._may = outbound.public if guarded else outbound.anywhere
+        self._may = addresses.public if guarded else addresses.anywhere
         self._connections = connections
         self._headers = {"User-Agent": AGENT, **(headers or {})}
         if bearer is not None:
             self._headers["Authorization"] = f"Bearer {bearer}"
         self._lookup = lookup
-        self._proxy = None if guarded else outbound.proxy_for(url)
+        self._proxy = None if guarded else addresses.proxy_for(url)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -130,14 +130,14 @@ class Site:
                 connector=aiohttp.TCPConnector(
                     limit=self._connections,
                     resolver=_Resolver(self._lookup, self._may),
-                    ssl=outbound.tls(),
+                    ssl=addresses.tls(),
                     keepalive_timeout=IDLE_S,
                     socket_factory=self._socket,
                 ),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Each call has a limit of its own; a connection has this one.
-                timeout=aiohttp.ClientTimeout(total=None, connect=outbound.CONNECT_S),
+                timeout=aiohttp.ClientTimeout(total=None, connect=addresses.CONNECT_S),
                 trust_env=False,
                 max_headers=MOST_HEADERS,
                 max_line_size=LONGEST_HEADER,
@@ -149,7 +149,7 @@ class Site:
         """Make the socket of one connection. Addresses that stand in a URL pass no resolver."""
         family, kind, protocol, _, address = info
         if not self._may(str(address[0])):
-            raise Refused(f"{address[0]} is not a public address. {outbound.ADVICE}")
+            raise Refused(f"{address[0]} is not a public address. {addresses.ADVICE}")
         return socket.socket(family, kind, protocol)
 
 
@@ -163,7 +163,7 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await outbound.addresses(host, port, self._lookup, self._may)
+        found = await addresses.addresses(host, port, self._lookup, self._may)
         return [_result(host, port, address) for address in found]
 
     async def close(self) -> None:
@@ -244,7 +244,7 @@ def wait_s(asked_s: float | None, own_s: float) -> float:
 def why(error: BaseException) -> str:
     """Say in one bounded line what went wrong with a connection."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"no connection within {outbound.CONNECT_S:g} s"
+        return f"no connection within {addresses.CONNECT_S:g} s"
     if not isinstance(error, aiohttp.ClientConnectorError):
         return plain(str(error)) or type(error).__name__
     inner = error.os_error

@@ -17,8 +17,8 @@ import httpx2
 import msgspec
 from mcp.client.streamable_http import streamable_http_client
 
-from services import outbound_site
-from services.mcp_message import BigMessages, Incoming, error
+from services.outside import site
+from services.outside.mcp_message import BigMessages, Incoming, error
 
 NOT_SENT = -32070
 """JSON-RPC code of a request that has not reached the server."""
@@ -118,11 +118,11 @@ class Wire(httpx2.AsyncBaseTransport):
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
         """Send; while the server says that it is busy, again, for a limited time."""
         until = time.monotonic() + self._patience_s
-        waits = outbound_site.pauses()
+        waits = site.pauses()
         while True:
             response = await self._inner.handle_async_request(request)
-            wait = outbound_site.wait_s(_retry_after(response), next(waits))
-            if response.status_code not in outbound_site.BUSY or time.monotonic() + wait > until:
+            wait = site.wait_s(_retry_after(response), next(waits))
+            if response.status_code not in site.BUSY or time.monotonic() + wait > until:
                 return response
             await response.aclose()
             await asyncio.sleep(wait)

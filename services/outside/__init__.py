@@ -1,0 +1,1 @@
+"""Calls to strangers: addresses that may be called, MCP children, MCP over HTTP."""
