@@ -16,7 +16,7 @@ from services.gateway.domain import UNREADABLE
 from services.gateway.http_parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.linking import Linking
 from services.gateway.openapi import described
-from services.hub_spaces import Space
+from services.huggingface.spaces import Space
 
 TABLES_WAIT_S = 2.0
 

@@ -16,8 +16,8 @@ from contracts.wire import Discovered, DiscoverRequest
 from services import github
 from services.gateway.others import Others
 from services.github import GitHubDenied, GitHubError
-from services.hub import Hub, HubDenied, HubError, HubMissing, HubRefused
-from services.hub_spaces import Space, Spaces
+from services.huggingface.hub import Hub, HubDenied, HubError, HubMissing, HubRefused
+from services.huggingface.spaces import Space, Spaces
 from services.keys.accounts import LONGEST_TOKEN, Accounts
 from services.keys.vault import VaultError
 from services.process import telemetry

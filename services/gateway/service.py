@@ -28,7 +28,7 @@ from services.gateway.listener import Listener, announce, fitting, withdraw
 from services.gateway.mcp_door import Door
 from services.gateway.settings import Settings
 from services.gateway.streams import RESET, Streams
-from services.hub import Hub as HuggingFace
+from services.huggingface.hub import Hub as HuggingFace
 from services.join import join
 from services.keys.accounts import Accounts
 from services.keys.vault import KeyFile, VaultError, key_path

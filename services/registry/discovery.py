@@ -17,8 +17,8 @@ from contracts.account import Account, Provider
 from contracts.errors import Reason, Rejected
 from contracts.host import SPACE, HealthStatus, Host
 from contracts.wire import Discovered, SpaceSeen
-from services.hub import HubDenied, HubError
-from services.hub_spaces import Space, Spaces
+from services.huggingface.hub import HubDenied, HubError
+from services.huggingface.spaces import Space, Spaces
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
 from services.outside import addresses

@@ -8,8 +8,8 @@ from contracts import subjects
 from contracts.host import Host
 from services.bus import health
 from services.bus.bus import Handler
-from services.hub import Hub
-from services.hub_spaces import Spaces
+from services.huggingface.hub import Hub
+from services.huggingface.spaces import Spaces
 from services.join import join
 from services.keys.accounts import Accounts
 from services.keys.secrets import Secrets

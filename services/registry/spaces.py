@@ -6,7 +6,7 @@ Pure. A Space that sleeps, starts or is being built has not failed; a probe woul
 from __future__ import annotations
 
 from contracts.host import HealthStatus
-from services.hub_spaces import Space
+from services.huggingface.spaces import Space
 from services.registry.domain import Held
 
 MANIFEST_FILE = "mcp.json"

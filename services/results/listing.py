@@ -8,8 +8,8 @@ from contracts.account import Provider
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.result import DatasetTask, DatasetTasks, DatasetTasksRequest
-from services.hub import HubDenied, HubError, HubMissing
-from services.hub_datasets import Datasets
+from services.huggingface.datasets import Datasets
+from services.huggingface.hub import HubDenied, HubError, HubMissing
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
 from services.results.settings import Settings

@@ -21,8 +21,8 @@ from contracts.account import Account, Provider
 from contracts.errors import Rejected
 from contracts.facts import ResultStored
 from contracts.result import Pointer, sha256_hex
-from services.hub import HubBusy, HubDenied, HubError, HubMissing
-from services.hub_datasets import Datasets
+from services.huggingface.datasets import Datasets
+from services.huggingface.hub import HubBusy, HubDenied, HubError, HubMissing
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
 from services.log.port import AlreadyRecorded, Log, LogUnavailable

@@ -6,8 +6,8 @@ import asyncio
 
 from services.bus import health
 from services.bus.bus import Bus
-from services.hub import Hub
-from services.hub_datasets import Datasets
+from services.huggingface.datasets import Datasets
+from services.huggingface.hub import Hub
 from services.join import join
 from services.keys.accounts import Accounts
 from services.keys.vault import KeyFile, key_path

@@ -15,8 +15,8 @@ from contracts.account import Provider
 from contracts.errors import Reason, Rejected
 from contracts.facts import JobDone
 from contracts.result import Inline, Kept, Pointer
-from services.hub import HubDenied, HubError, HubMissing
-from services.hub_datasets import Datasets
+from services.huggingface.datasets import Datasets
+from services.huggingface.hub import HubDenied, HubError, HubMissing
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
 from services.log.port import Log

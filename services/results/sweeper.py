@@ -16,8 +16,8 @@ from prometheus_client import Counter
 from contracts.account import Provider
 from contracts.facts import ResultDeleted
 from contracts.result import Kept
-from services.hub import HubError
-from services.hub_datasets import Datasets
+from services.huggingface.datasets import Datasets
+from services.huggingface.hub import HubError
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
 from services.log.port import AlreadyRecorded, Log, LogUnavailable

@@ -18,8 +18,8 @@ from contracts.errors import Reason, Rejected
 from contracts.host import Execute, HealthStatus, StreamableHttp
 from contracts.wire import SpaceSeen
 from services.bus.bus import Bus
-from services.hub import Hub, Patience
-from services.hub_spaces import Space, Spaces
+from services.huggingface.hub import Hub, Patience
+from services.huggingface.spaces import Space, Spaces
 from services.keys.accounts import Accounts
 from services.keys.secrets import Secrets
 from services.keys.vault import KeyFile

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.hub import (
+from services.huggingface.datasets import Datasets, same
+from services.huggingface.hub import (
     Hub,
     HubBusy,
     HubConflict,
@@ -19,8 +20,7 @@ from services.hub import (
     HubRefused,
     Patience,
 )
-from services.hub_datasets import Datasets, same
-from services.hub_spaces import Space, Spaces
+from services.huggingface.spaces import Space, Spaces
 from tests.support.hub import HubServer, hub_server
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")

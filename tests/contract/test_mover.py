@@ -20,8 +20,8 @@ from contracts.host import Flags, Host, Stdio
 from contracts.result import DatasetTasks, Kept, ResultFound, sha256_hex
 from contracts.task import TaskSpec
 from services.bus.bus import Bus
-from services.hub import Hub, Patience
-from services.hub_datasets import Datasets
+from services.huggingface.datasets import Datasets
+from services.huggingface.hub import Hub, Patience
 from services.keys.accounts import Accounts
 from services.keys.vault import KeyFile
 from services.log.memory import MemoryLog

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from contracts.wire import Discovered, DiscoverRequest, HttpError
-from services.hub import Patience
+from services.huggingface.hub import Patience
 from services.keys.accounts import Accounts
 from services.keys.vault import KeyFile, key_path
 from tests.support.hub import HubServer, hub_server

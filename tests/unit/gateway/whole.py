@@ -11,8 +11,8 @@ import pytest
 
 from contracts import subjects
 from contracts.wire import Discovered
-from services.hub import Hub
-from services.hub_datasets import Datasets
+from services.huggingface.datasets import Datasets
+from services.huggingface.hub import Hub
 from services.registry.settings import Settings as RegistrySettings
 from services.results.actor import Keeper
 from services.results.listing import Listing

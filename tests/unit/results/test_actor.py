@@ -23,8 +23,8 @@ from contracts.result import (
     sha256_hex,
 )
 from services.bus.bus import Bus
-from services.hub import Hub
-from services.hub_datasets import Datasets
+from services.huggingface.datasets import Datasets
+from services.huggingface.hub import Hub
 from services.keys.accounts import Accounts
 from services.keys.vault import KeyFile
 from services.log.memory import MemoryLog

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from services.hub import Hub, HubConflict, HubMissing, HubRefused
+from services.huggingface.hub import Hub, HubConflict, HubMissing, HubRefused
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

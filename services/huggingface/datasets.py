@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from services.hub import Hub, HubBusy, HubConflict
-from services.hub_spaces import blob_id
+from services.huggingface.hub import Hub, HubBusy, HubConflict
+from services.huggingface.spaces import blob_id
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub, asynchronously: repositories, Datasets and Spaces."""
