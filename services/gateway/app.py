@@ -19,15 +19,15 @@ from contracts.errors import Reason
 from contracts.ids import is_token
 from contracts.wire import HttpError
 from services.bus import metrics
-from services.gateway import cors
+from services.gateway.access import cors
+from services.gateway.access.identity import Principal, bearer
+from services.gateway.access.limits import RateLimit
+from services.gateway.access.tickets import PREFIX as TICKET
 from services.gateway.domain import shortened
-from services.gateway.http_errors import RETRY_AFTER_S, challenge, failure_body, mcp_failure_body
-from services.gateway.http_parts import unauthorized
-from services.gateway.identity import Principal, bearer
-from services.gateway.limits import RateLimit
-from services.gateway.socket import StreamSocket
-from services.gateway.streams import Streams
-from services.gateway.tickets import PREFIX as TICKET
+from services.gateway.errors import RETRY_AFTER_S, challenge, failure_body, mcp_failure_body
+from services.gateway.http.parts import unauthorized
+from services.gateway.stream.connection import Streams
+from services.gateway.stream.socket import StreamSocket
 from services.process import telemetry, tracing
 from services.process.ids import new_id
 from services.store.blobs import StoreError

@@ -14,9 +14,9 @@ import msgspec
 import uvicorn
 
 from services.gateway.settings import Settings
-from services.gateway.socket import StreamSocket
-from services.gateway.socket_tls import TlsSocket
-from services.gateway.streams import FRAME_LIMIT, PING_S
+from services.gateway.stream.connection import FRAME_LIMIT, PING_S
+from services.gateway.stream.socket import StreamSocket
+from services.gateway.stream.socket_tls import TlsSocket
 from services.process import telemetry, tls
 from services.process.run import Fatal
 

@@ -12,22 +12,24 @@ from contracts import subjects
 from services.bus import health, metrics
 from services.bus.all import ask_all
 from services.bus.bus import Bus
-from services.gateway import http_misc, identity, metrics_page
 from services.gateway import projection as tables
+from services.gateway.access import identity
+from services.gateway.access.identity import FileIdentity, Identities, Identity, Principal
+from services.gateway.access.limits import Exchange, RateLimit
 from services.gateway.actor import Desk
 from services.gateway.app import Gateway
-from services.gateway.history import History
-from services.gateway.http_events import Feeds
-from services.gateway.http_parts import Parts
-from services.gateway.hub import Hub
-from services.gateway.identity import FileIdentity, Identities, Identity, Principal
+from services.gateway.http import misc
+from services.gateway.http.events import Feeds
+from services.gateway.http.linking import Linking
+from services.gateway.http.parts import Parts
 from services.gateway.intake import SUBMIT_SUBJECTS, Intake
-from services.gateway.limits import Exchange, RateLimit
-from services.gateway.linking import Linking
 from services.gateway.listener import Listener, announce, fitting, withdraw
-from services.gateway.mcp_door import Door
+from services.gateway.mcp.door import Door
+from services.gateway.peers import metrics as metrics_page
 from services.gateway.settings import Settings
-from services.gateway.streams import RESET, Streams
+from services.gateway.stream.connection import RESET, Streams
+from services.gateway.stream.feed import Hub
+from services.gateway.stream.history import History
 from services.huggingface.hub import Hub as HuggingFace
 from services.join import join
 from services.keys.accounts import Accounts
@@ -74,7 +76,7 @@ class Site:
         self.streams.epoch = log_.epoch
         self.feeds = Feeds(history)
         self.parts.tokens.on_gone += [self.streams.revoke, self.feeds.revoke]
-        self.door = Door(self.parts, http_misc.version())
+        self.door = Door(self.parts, misc.version())
         self.linking = Linking(
             accounts,
             HuggingFace(),
@@ -83,9 +85,7 @@ class Site:
             kit=settings.space_kit,
         )
         self.app = Gateway(
-            http_misc.build(
-                self.parts, lambda: len(self.streams.connections), self.feeds, self.linking
-            ),
+            misc.build(self.parts, lambda: len(self.streams.connections), self.feeds, self.linking),
             self.door,
             self.streams,
             self.authenticate,

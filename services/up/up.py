@@ -319,7 +319,7 @@ def _check_gateway(plan: Plan) -> None:
 
 def _local_token(data: Path) -> str:
     # The only place outside the gateway that needs its code: the token must exist before it runs.
-    identity = importlib.import_module("services.gateway.identity")
+    identity = importlib.import_module("services.gateway.access.identity")
     return str(identity.ensure_local_token(data))
 
 

@@ -21,7 +21,7 @@ import pytest
 import pytest_asyncio
 
 from contracts.facts import JobDone, Outcome, TaskCreated
-from services.gateway import mcp_tools
+from services.gateway.mcp import tools
 from tests.support.foreign import install, many_mcp
 from tests.support.system import System, system, until
 
@@ -45,7 +45,7 @@ endpoint.command = "{python}"
 endpoint.args = ["-m", "tests.support.foreign.many_mcp"]
 endpoint.cwd = "{root}"
 """
-OWN = {tool.name for tool in mcp_tools.OWN}
+OWN = {tool.name for tool in tools.OWN}
 ZOO = {f"zoo__{name}" for name in many_mcp.NAMES}
 marks = itertools.count(100_000)
 

@@ -23,7 +23,7 @@ from mcp import MCPError
 from tests.support.steady import WORK, Site, request, rest, submission
 from tests.support.system import until
 from tests.support.two_gateways import Scene, scene
-from tests.unit.gateway.test_mcp_door import (
+from tests.unit.gateway.mcp.test_door import (
     TASK_KEY,
     Detailed,
     GetTask,

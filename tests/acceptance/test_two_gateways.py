@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from contracts.subjects import LIMITS_BUCKET
-from services.gateway.identity import ensure_local_token
+from services.gateway.access.identity import ensure_local_token
 from services.gateway.listener import announce_file
 from services.gateway.service import serve
 from services.gateway.settings import Settings

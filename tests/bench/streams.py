@@ -19,7 +19,7 @@ import msgspec
 import websockets
 
 from contracts.task import TaskSpec
-from services.gateway import identity
+from services.gateway.access import identity
 from services.log.jetstream import NatsLog
 from services.log.port import Append
 from services.up import up

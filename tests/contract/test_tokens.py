@@ -15,12 +15,12 @@ from contracts.errors import Reason, Rejected
 from contracts.subjects import LIMITS_BUCKET, TICKETS_BUCKET, TOKENS_BUCKET
 from services.bus.bus import Bus
 from services.bus.errors import PermissionDenied
-from services.gateway import tickets as tickets_module
-from services.gateway import tokens as module
-from services.gateway.identity import Principal, digest
-from services.gateway.limits import Exchange, RateLimit, Report, short
-from services.gateway.tickets import Tickets
-from services.gateway.tokens import Issued, Tokens
+from services.gateway.access import tickets as tickets_module
+from services.gateway.access import tokens as module
+from services.gateway.access.identity import Principal, digest
+from services.gateway.access.limits import Exchange, RateLimit, Report, short
+from services.gateway.access.tickets import Tickets
+from services.gateway.access.tokens import Issued, Tokens
 from services.store.kv import Bucket, Change
 from services.store.stream import StoreError
 from services.up.nats_config import AUDITOR, OPERATOR, ROLES

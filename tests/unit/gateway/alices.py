@@ -20,7 +20,7 @@ from contracts.host import Host, Noop
 from contracts.result import inline
 from services.bus.all import answer_all, ask_all
 from services.executor import host_log
-from services.gateway.host_logs import SUBJECT
+from services.gateway.peers.host_logs import SUBJECT
 from services.process.ids import new_id
 from services.store.blobs import Blobs
 from tests.support import facts

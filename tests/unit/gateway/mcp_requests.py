@@ -13,8 +13,8 @@ from mcp.shared.inbound import encode_header_value
 from mcp_types import methods
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from services.gateway.mcp_door import TASK_KEY
-from services.gateway.mcp_tasks import TASKS
+from services.gateway.mcp.door import TASK_KEY
+from services.gateway.mcp.tasks import TASKS
 from tests.unit.gateway.fuzzing import HER_HOST, IDS, PUBLIC, SECRET, odd
 
 MODERN, LEGACY = MODERN_PROTOCOL_VERSIONS[-1], HANDSHAKE_PROTOCOL_VERSIONS[-1]

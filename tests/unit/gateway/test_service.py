@@ -17,7 +17,7 @@ import pytest
 from contracts import subjects
 from contracts.wire import Accepted, Beat, Progress, Refused
 from services.bus.bus import Bus
-from services.gateway.identity import ensure_local_token
+from services.gateway.access.identity import ensure_local_token
 from services.gateway.listener import announce_file
 from services.gateway.service import serve
 from services.gateway.settings import Settings

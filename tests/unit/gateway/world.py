@@ -19,7 +19,7 @@ from contracts.subjects import TICKETS_BUCKET
 from contracts.wire import HttpError
 from services.bus.bus import Bus
 from services.gateway import projection as tables
-from services.gateway.identity import FileIdentity, digest, tokens_file
+from services.gateway.access.identity import FileIdentity, digest, tokens_file
 from services.gateway.listener import Listener
 from services.gateway.service import Site
 from services.gateway.settings import Settings

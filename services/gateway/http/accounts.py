@@ -1,0 +1,236 @@
+"""Routes of linked accounts and of the Spaces of the one at Hugging Face: each user's own only."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from litestar import Response, Router, delete, get, post, put
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter, RawBody
+
+from contracts.account import Account, Provider
+from contracts.errors import Reason, Rejected
+from services.gateway import projection as tables
+from services.gateway.domain import UNREADABLE
+from services.gateway.http.linking import Linking
+from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok
+from services.gateway.openapi.document import described
+from services.huggingface.spaces import Space
+
+TABLES_WAIT_S = 2.0
+
+Links = NamedDependency[Linking]
+Check = Annotated[bool, QueryParameter(description="Ask the provider whose the token is.")]
+B = TypeVar("B", bound=msgspec.Struct)
+
+
+class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A token to link; it is never shown again."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "Token(token=…)"
+
+
+class Unlinked(msgspec.Struct, frozen=True):
+    """An account is linked no more."""
+
+    provider: Provider
+    linked: bool
+    """Whether it was."""
+
+
+class NewSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Space to make."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=96)]
+    sdk: str = "docker"
+    template: str | None = None
+    hardware: str | None = None
+    private: bool = True
+
+
+class Restart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a Space is started anew."""
+
+    factory: bool = False
+    """Build it anew as well."""
+
+
+class SpaceView(Space, frozen=True, kw_only=True):
+    """A Space, where people look at it, and the host that it is."""
+
+    page: str
+    host: str = ""
+    """Empty: it is none of the hosts you may use."""
+
+
+@get("/api/accounts", opt=described(errors=(503,)))
+async def list_accounts(principal: Asking, linking: Links) -> Envelope[list[Account]]:
+    """List the accounts one has linked; tokens are never shown."""
+    return ok(await linking.accounts(principal.user))
+
+
+@get("/api/accounts/{provider:str}", opt=described(errors=(403, 503)))
+async def get_account(
+    provider: FromPath[str], principal: Asking, linking: Links, check: Check = False
+) -> Envelope[Account]:
+    """Return one of them; with `check` the provider is asked whose the token is now."""
+    which = _provider(provider)
+    if check:
+        return ok(await linking.check(principal.user, which))
+    found = await linking.account(principal.user, which)
+    if found is None:
+        text = f"no account at {which.value} is linked: `metamcp link {which.value}`"
+        raise Rejected(Reason.NOT_FOUND, text)
+    return ok(found)
+
+
+@put("/api/accounts/{provider:str}", opt=described(body=Token, errors=(503,)))
+async def link_account(
+    provider: FromPath[str], body: RawBody, principal: Asking, linking: Links
+) -> Envelope[Account]:
+    """Link an account by a token, in the place of an earlier one."""
+    token = _read(body, Token).token
+    return ok(await linking.link(principal.user, _provider(provider), token), "linked")
+
+
+@delete("/api/accounts/{provider:str}", status_code=200, opt=described(errors=(503,)))
+async def unlink_account(
+    provider: FromPath[str], principal: Asking, linking: Links
+) -> Envelope[Unlinked]:
+    """Forget the token of an account."""
+    which = _provider(provider)
+    gone = await linking.unlink(principal.user, which)
+    return ok(Unlinked(which, gone), "unlinked" if gone else "it was not linked")
+
+
+@get("/api/spaces", opt=described(errors=(400, 403, 404, 503)))
+async def list_spaces(parts: Wired, principal: Asking, linking: Links) -> Envelope[list[SpaceView]]:
+    """List the Spaces of the linked account."""
+    found = await linking.spaces(principal.user)
+    known = await _hosts(parts, principal.user)
+    return ok([_view(space, linking, known) for space in found])
+
+
+@post("/api/spaces", opt=described(body=NewSpace, errors=(403, 404, 503)))
+async def create_space(
+    body: RawBody, parts: Wired, principal: Asking, linking: Links
+) -> Response[Envelope[SpaceView]]:
+    """Make a Space; one of this name that is there is returned."""
+    wanted = _read(body, NewSpace)
+    space = await linking.create(
+        principal.user,
+        wanted.name,
+        sdk=wanted.sdk,
+        template=wanted.template,
+        hardware=wanted.hardware,
+        private=wanted.private,
+    )
+    view = _view(space, linking, await _hosts(parts, principal.user))
+    return Response(ok(view), status_code=201)
+
+
+@get("/api/spaces/{owner:str}/{name:str}", opt=described(errors=(403, 503)))
+async def get_space(
+    owner: FromPath[str], name: FromPath[str], parts: Wired, principal: Asking, linking: Links
+) -> Envelope[SpaceView]:
+    """Return one Space as it is now."""
+    space = await linking.space(principal.user, f"{owner}/{name}")
+    return ok(_view(space, linking, await _hosts(parts, principal.user)))
+
+
+@post(
+    "/api/spaces/{owner:str}/{name:str}/deploy",
+    status_code=200,
+    opt=described(errors=(403, 503)),
+)
+async def deploy_space(
+    owner: FromPath[str], name: FromPath[str], parts: Wired, principal: Asking, linking: Links
+) -> Envelope[SpaceView]:
+    """Put the Space kit into a Space; it is built and started then."""
+    variables = await _trust(parts)
+    space = await linking.deploy(principal.user, f"{owner}/{name}", variables)
+    view = _view(space, linking, await _hosts(parts, principal.user))
+    return ok(view, "deployed; it is built now")
+
+
+@post(
+    "/api/spaces/{owner:str}/{name:str}/restart",
+    status_code=200,
+    opt=described(body=Restart, body_needed=False, errors=(403, 503)),
+)
+async def restart_space(
+    owner: FromPath[str],
+    name: FromPath[str],
+    body: RawBody,
+    parts: Wired,
+    principal: Asking,
+    linking: Links,
+) -> Envelope[SpaceView]:
+    """Start a Space anew, also one that is paused."""
+    wanted = _read(body or b"{}", Restart)
+    repo = f"{owner}/{name}"
+    space = await linking.restart(principal.user, repo, factory=wanted.factory)
+    return ok(_view(space, linking, await _hosts(parts, principal.user)), "restarted")
+
+
+async def _trust(parts: Parts) -> dict[str, str | None]:
+    """Variables by which a Space knows this orchestrator's permits: where its keys are, if others
+    reach this gateway, else the keys themselves."""
+    if parts.settings.public_url:
+        base = parts.settings.public_url.rstrip("/")
+        return {"METAMCP_JWKS_URL": f"{base}/.well-known/jwks.json", "METAMCP_JWKS": None}
+    await parts.projection.reached(parts.hub.position, TABLES_WAIT_S)
+    keys = await tables.jwks(parts.projection)
+    if not keys:
+        text = "no executor has made a permit key yet: start one and try again"
+        raise Rejected(Reason.UNAVAILABLE, text)
+    text = msgspec.json.encode({"keys": keys}).decode()
+    return {"METAMCP_JWKS": text, "METAMCP_JWKS_URL": None}
+
+
+async def _hosts(parts: Parts, user: str) -> dict[str, str]:
+    """Hosts that are Spaces, by `hf://owner/name`."""
+    await parts.projection.reached(parts.hub.position, TABLES_WAIT_S)
+    found = await tables.list_hosts(parts.projection, user, every=False)
+    return {getattr(host.endpoint, "url", ""): host.id for host in found}
+
+
+def _view(space: Space, linking: Linking, known: dict[str, str]) -> SpaceView:
+    host = known.get(f"hf://{space.repo}", "")
+    fields = msgspec.structs.asdict(space)
+    return SpaceView(**fields, page=linking.page(space.repo), host=host)
+
+
+def _provider(text: str) -> Provider:
+    try:
+        return Provider(text)
+    except ValueError:
+        names = ", ".join(Provider)
+        raise Rejected(Reason.NOT_FOUND, f"there is no provider {text[:40]!r}: {names}") from None
+
+
+def _read(body: bytes, type_: type[B]) -> B:
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except UNREADABLE as error:
+        raise Rejected(Reason.BAD_REQUEST, f"the body does not fit: {error}") from None
+
+
+def router(linking: Linking) -> Router:
+    """The routes of this module; `linking` is what they use."""
+
+    async def provide_linking() -> Linking:
+        return linking
+
+    return Router(
+        "/",
+        route_handlers=[
+            *(list_accounts, get_account, link_account, unlink_account),
+            *(list_spaces, create_space, get_space, deploy_space, restart_space),
+        ],
+        dependencies={"linking": Provide(provide_linking)},
+    )

@@ -1,0 +1,241 @@
+"""`GET /api/events`: the same facts as the websocket's, as server-sent events for simple clients.
+
+One event a fact; its id is the place to resume from, which browsers send as `Last-Event-ID`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import HeaderParameter, QueryParameter
+from litestar.response import Stream
+
+from contracts import wire
+from contracts.errors import Reason, Rejected
+from services.gateway.access.identity import Principal
+from services.gateway.http.parts import Asking, Parts, Wired
+from services.gateway.openapi.document import described
+from services.gateway.stream import frames
+from services.gateway.stream.connection import check_subscription
+from services.gateway.stream.feed import Subscription
+from services.gateway.stream.history import History, Start
+
+PING_S = 15.0
+RETRY_MS = 1000
+"""How long browsers wait before they connect again."""
+
+To = Annotated[
+    Literal["tasks", "task", "hosts", "all"],
+    QueryParameter(description="One's own tasks, one task, the hosts, or, for auditors, all."),
+]
+Types = Annotated[
+    list[str] | None, QueryParameter(description="Only facts of these types.", max_items=32)
+]
+After = Annotated[
+    str | None,
+    QueryParameter(description="A sequence, or `start`; without one, only what is new."),
+]
+LastId = Annotated[
+    str | None,
+    HeaderParameter(name="Last-Event-ID", description="Goes before `after`.", required=False),
+]
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_op: msgspec.json.Decoder[wire.Events | wire.CaughtUp | wire.ProgressFrame] = msgspec.json.Decoder(
+    wire.Events | wire.CaughtUp | wire.ProgressFrame
+)
+_type = msgspec.json.Decoder(_Typed)
+
+
+class Feed:
+    """One client's events, as a reader of the hub: what waits is bounded."""
+
+    def __init__(self, epoch: str, limit: int, token: str | None = None) -> None:
+        """`limit`: bytes that may wait; more ends the stream, and the client resumes.
+
+        `token`: id of the token that was shown, if it can be revoked.
+        """
+        self.token = token
+        self._epoch = epoch
+        self._limit = limit
+        self._waiting: deque[bytes] = deque()
+        self._queued = 0
+        self._some = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.over = False
+
+    def offer(self, frame: bytes) -> None:
+        """Take a websocket frame; see `frames.text_frame`."""
+        text = self._events(frame)
+        self._waiting.append(text)
+        self._queued += len(text)
+        self._empty.clear()
+        if self._queued > self._limit:
+            self.end()
+        self._some.set()
+
+    def offer_if_idle(self, frame: bytes) -> None:
+        """Take a frame that may as well be lost: only if nothing waits."""
+        if not self._waiting:
+            self.offer(frame)
+
+    async def room(self) -> bool:
+        """Wait until nothing waits; False if the client has gone."""
+        await self._empty.wait()
+        return not self.over
+
+    def end(self) -> None:
+        """Send nothing more."""
+        self.over = True
+        self._waiting.clear()
+        self._some.set()
+        self._empty.set()
+
+    async def take(self, within_s: float) -> bytes:
+        """Wait for what is next; a comment that keeps the connection open if that takes long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._some.wait()
+        text = b"".join(self._waiting)
+        self._waiting.clear()
+        self._queued = 0
+        self._some.clear()
+        self._empty.set()
+        return text or b": still here\n\n"
+
+    def _events(self, frame: bytes) -> bytes:
+        match _op.decode(frames.payload(frame)):
+            case wire.Events(events=events):
+                return b"".join(self._event(event) for event in events)
+            case wire.CaughtUp(seq=seq):
+                return self._text("caught_up", seq, b'{"seq":%d}' % seq)
+            case wire.ProgressFrame() as progress:
+                return b"event: progress\ndata: %b\n\n" % msgspec.json.encode(progress)
+
+    def _event(self, event: wire.Event) -> bytes:
+        return self._text(_type.decode(event.event).type, event.seq, msgspec.json.encode(event))
+
+    def _text(self, kind: str, seq: int, data: bytes) -> bytes:
+        # JSON in one line: what is stored has no line break outside of strings, and there it is \n.
+        head = f"id: {seq}@{self._epoch}\nevent: {kind}\ndata: "
+        return head.encode() + data.replace(b"\n", b" ") + b"\n\n"
+
+
+class Feeds:
+    """Every open stream of events, and what they need."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self._open: set[Feed] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def end_all(self) -> None:
+        """Let every client come back elsewhere."""
+        for feed in list(self._open):
+            feed.end()
+
+    def revoke(self, tokens: frozenset[str]) -> None:
+        """End every stream that was opened with one of these tokens."""
+        for feed in list(self._open):
+            if feed.token in tokens:
+                feed.end()
+
+    async def events(
+        self, parts: Parts, principal: Principal, request: wire.Subscribe, start: Start
+    ) -> AsyncIterator[bytes]:
+        """Yield the stream's text until the client goes, is too slow, or its token ends."""
+        feed = Feed(parts.log.epoch, parts.settings.queue_bytes, principal.token)
+        subscription = Subscription(feed, request, principal.user)
+        subscription.cursor = start.after
+        self._open.add(feed)
+        parts.hub.want_progress(subscription, 1)
+        catching_up = asyncio.create_task(self.history.run(subscription, feed))
+        catching_up.add_done_callback(lambda done: _ended(feed, done))
+        try:
+            yield b"retry: %d\n\n" % RETRY_MS
+            if not parts.tokens.holds(principal):
+                # Revoked before this stream was one of those that `revoke` ends.
+                return
+            if not start.recovered:
+                yield b'event: reset\ndata: {"after":%d}\n\n' % start.after
+            while not feed.over and (left := _left(principal)) > 0:
+                yield await feed.take(min(left, PING_S))
+        finally:
+            feed.end()
+            catching_up.cancel()
+            parts.hub.detach(subscription)
+            parts.hub.want_progress(subscription, -1)
+            self._open.discard(feed)
+
+
+def _ended(feed: Feed, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        feed.end()
+
+
+def _left(principal: Principal) -> float:
+    return PING_S if principal.expires is None else principal.expires - time.time()
+
+
+def place(text: str | None) -> tuple[int | Literal["start"] | None, str | None]:
+    """Read a place to resume from: `SEQ`, `SEQ@EPOCH` or `start`. Raises Rejected."""
+    if text is None or text == "start":
+        return text, None  # type: ignore[return-value]
+    seq, _, epoch = text.partition("@")
+    if not (seq.isascii() and seq.isdigit() and len(seq) < 19):
+        raise Rejected(Reason.BAD_REQUEST, f"{text[:40]!r} is no sequence of the log")
+    return int(seq), epoch or None
+
+
+@get(
+    "/api/events",
+    media_type="text/event-stream",
+    opt={"no_compression": True} | described(errors=(403, 503), ticket=True),
+)
+async def stream_events(
+    parts: Wired,
+    principal: Asking,
+    feeds: NamedDependency[Feeds],
+    to: To = "tasks",
+    task: Annotated[str | None, QueryParameter(description="With `to=task`.")] = None,
+    types: Types = None,
+    after: After = None,
+    last_event_id: LastId = None,
+) -> Stream:
+    """Follow facts as server-sent events: `id`, `event` (the type) and `data` (seq, at, event)."""
+    if len(feeds) >= parts.settings.max_connections:
+        raise Rejected(Reason.UNAVAILABLE, "too many streams are open: try again")
+    begin, epoch = place(last_event_id if last_event_id is not None else after)
+    request = wire.Subscribe(0, "sse", to, task, tuple(types or ()), begin, epoch)
+    check_subscription(request, principal)
+    start = await feeds.history.start(request)
+    events = feeds.events(parts, principal, request, start)
+    # Proxies would keep events until they have many.
+    headers = {"X-Accel-Buffering": "no"}
+    return Stream(events, media_type="text/event-stream", headers=headers)
+
+
+def router(feeds: Feeds) -> Router:
+    """The routes of this module; `feeds` is what they open."""
+
+    async def provide_feeds() -> Feeds:
+        return feeds
+
+    return Router(
+        "/", route_handlers=[stream_events], dependencies={"feeds": Provide(provide_feeds)}
+    )

@@ -1,0 +1,158 @@
+"""The other routes: blobs, tickets, keys; and the Litestar application itself."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Response, get, post, put
+from litestar.config.compression import CompressionConfig
+from litestar.di import Provide
+
+from contracts.result import Pointer
+from services.gateway import errors
+from services.gateway import projection as tables
+from services.gateway.access.tickets import TICKET_S
+from services.gateway.http import (
+    accounts,
+    events,
+    health,
+    hosts,
+    preferences,
+    queries,
+    results,
+    tasks,
+    tokens,
+)
+from services.gateway.http import parts as http_parts
+from services.gateway.http.examples import EXAMPLES
+from services.gateway.http.linking import Linking
+from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok
+from services.gateway.openapi import document, page
+from services.gateway.openapi.document import described
+
+NAME = "metamcp-orchestrator"
+KEYS_WAIT_S = 1.0
+KEYS_AGE_S = 60
+"""How long others may keep the public keys; a new key signs later than that after it is known."""
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}")
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """A one-time ticket for `/api/stream?ticket=`."""
+
+    ticket: str
+    expires_in_s: float
+
+
+_EXAMPLES = (Ticket("ticket_…", TICKET_S), *health.EXAMPLES)
+
+
+@get("/", sync_to_thread=False)
+def index() -> Envelope[dict[str, Any]]:
+    """Say what this is."""
+    links = {
+        "health": "/api/health",
+        "tasks": "/api/tasks",
+        "hosts": "/api/mcps",
+        "results": "/api/results",
+        "accounts": "/api/accounts",
+        "spaces": "/api/spaces",
+        "tokens": "/api/tokens",
+        "stream": "/api/stream",
+        "events": "/api/events",
+        "mcp": "/mcp",
+        "keys": "/.well-known/jwks.json",
+        "schema": "/api/schema/openapi.json",
+        "docs": "/api/docs",
+    }
+    return ok({"name": NAME, "version": version(), "links": links}, "MetaMCP Orchestrator")
+
+
+@put("/api/blobs", status_code=201, opt=described(body=bytes, errors=(503,)))
+async def put_blob(
+    request: Request[Any, Any, Any], parts: Wired, principal: Asking
+) -> Envelope[Pointer]:
+    """Store the body's bytes; the answer is what a task names as `input_pointer`."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip()
+    media_type = given if _MEDIA_TYPE.fullmatch(given) else "application/octet-stream"
+    pointer = await parts.desk.upload(principal.user, request.stream(), media_type)
+    return ok(pointer, "stored")
+
+
+@post("/api/auth/ticket", status_code=201, opt=described(errors=(503,)))
+async def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
+    """Return a one-time ticket for a websocket at any gateway, good for 30 s."""
+    return ok(Ticket(await parts.tickets.issue(principal), TICKET_S))
+
+
+@get(
+    "/.well-known/jwks.json",
+    media_type="application/jwk-set+json",
+    opt=described(answer=dict[str, list[dict[str, Any]]]),
+)
+async def jwks(parts: Wired) -> Response[bytes]:
+    """Return the public keys that permits are signed with, as a JWK set (RFC 7517)."""
+    # Who asks because of a new permit must find its key.
+    await parts.projection.reached(parts.hub.position, KEYS_WAIT_S)
+    keys = await tables.jwks(parts.projection)
+    headers = {"Cache-Control": f"public, max-age={KEYS_AGE_S}" if keys else "no-store"}
+    return Response(
+        msgspec.json.encode({"keys": keys}),
+        media_type="application/jwk-set+json",
+        headers=headers,
+    )
+
+
+def version() -> str:
+    """The installed package's version."""
+    try:
+        return metadata.version(NAME)
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def build(parts: Parts, open_streams: Any, feeds: events.Feeds, linking: Linking) -> Litestar:
+    """Put the HTTP application together; `open_streams()` counts websockets."""
+
+    async def provide_parts() -> Parts:
+        return parts
+
+    async def provide_streams() -> int:
+        return int(open_streams())
+
+    settings = parts.settings
+    description = document.Description([*EXAMPLES, *_EXAMPLES])
+    put_blob.request_max_body_size = settings.blob_limit
+    return Litestar(
+        [
+            *tasks.ROUTES,
+            *results.ROUTES,
+            hosts.router(parts.host_logs),
+            events.router(feeds),
+            accounts.router(linking),
+            *(preferences.router(), tokens.router()),
+            page.router(description),
+            *health.ROUTES,
+            *(index, put_blob, make_ticket, jwks),
+        ],
+        dependencies={
+            "parts": Provide(provide_parts),
+            "principal": Provide(http_parts.principal),
+            "streams_open": Provide(provide_streams),
+        },
+        exception_handlers=errors.HANDLERS,
+        before_request=queries.checking(description),
+        request_max_body_size=settings.max_body,
+        compression_config=CompressionConfig(
+            backend="gzip",
+            gzip_compress_level=5,
+            minimum_size=1024,
+            exclude_opt_key="no_compression",
+        ),
+        openapi_config=document.config(NAME, version(), description),
+        plugins=[document.Structs()],
+        logging_config=None,
+    )

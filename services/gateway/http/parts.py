@@ -1,0 +1,104 @@
+"""What the HTTP routes share: what they work with, who is asking, the envelope of every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from litestar import Request
+from litestar.di import NamedDependency
+
+from contracts.errors import Reason, Rejected
+from contracts.ids import check_token
+from services.gateway.access.identity import Principal
+from services.gateway.access.tickets import Tickets
+from services.gateway.access.tokens import Tokens
+from services.gateway.actor import Desk
+from services.gateway.domain import AUDITOR
+from services.gateway.peers.asked import Others
+from services.gateway.peers.checks import Checks
+from services.gateway.peers.host_logs import HostLogs
+from services.gateway.settings import Settings
+from services.gateway.stream.feed import Hub
+from services.log.port import Log
+from services.log.projection import Projection
+
+T = TypeVar("T")
+
+
+class Envelope(msgspec.Struct, Generic[T], frozen=True):
+    """Every successful JSON answer."""
+
+    success: bool
+    data: T
+    message: str = ""
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A successful answer that is part of a list."""
+
+    success: bool
+    data: list[T]
+    message: str = ""
+    next_cursor: int | None = None
+    """Ask with `?cursor=` this value for what follows; none: this was the last page."""
+
+
+class Parts:
+    """What the routes work with; one per process."""
+
+    def __init__(
+        self, log: Log, desk: Desk, hub: Hub, projection: Projection, settings: Settings
+    ) -> None:
+        self.log = log
+        self.desk = desk
+        self.hub = hub
+        self.projection = projection
+        self.settings = settings
+        self.tickets = Tickets()
+        self.tokens = Tokens()
+        self.host_logs = HostLogs()
+        self.others = Others()
+        self.checks = Checks(log)
+        self.connected: Callable[[], bool] = lambda: True
+        """Whether NATS is connected."""
+        self.executors: Callable[[], int | None] = lambda: None
+        """Executors heard of lately; None: not known."""
+
+
+Wired = NamedDependency[Parts]
+Asking = NamedDependency[Principal]
+
+
+async def principal(request: Request[Any, Any, Any]) -> Principal:
+    """Return who is asking. Raises Rejected(UNAUTHORIZED)."""
+    found: Principal | None = request.scope["state"].get("principal")
+    if found is None:
+        raise Rejected(Reason.UNAUTHORIZED, unauthorized(request.scope["state"]))
+    return found
+
+
+def unauthorized(state: Mapping[str, Any]) -> str:
+    """What to tell somebody who may not come in; `state` is that of the request."""
+    if state.get("refused"):
+        return "unknown or expired token"
+    return "send `Authorization: Bearer <token>`; see docs"
+
+
+def whose(asking: Principal, user: str | None) -> str:
+    """Return whose tasks are meant: one's own, or for auditors anybody's.
+
+    Raises Rejected(NOT_FOUND) for everybody else, as if that user did not exist, and
+    Rejected(BAD_ID) if an auditor names what can't be a user.
+    """
+    if user is None or user == asking.user:
+        return asking.user
+    if AUDITOR not in asking.roles:
+        raise Rejected(Reason.NOT_FOUND, "there is no such task")
+    return check_token(user, "user")
+
+
+def ok(data: T, message: str = "") -> Envelope[T]:
+    """Wrap a success."""
+    return Envelope(True, data, message)

@@ -1,0 +1,181 @@
+"""Routes under `/api/tasks`. Other users' tasks do not exist: 404."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, QueryParameter, RawBody
+
+from contracts.errors import Reason, Rejected
+from contracts.facts import Record, TaskRouted
+from contracts.route import Route
+from contracts.status import Status, TaskView
+from contracts.wire import Accepted, Event
+from services.gateway import projection as tables
+from services.gateway.access.identity import Principal
+from services.gateway.domain import TaskBody, parse_task
+from services.gateway.http.parts import Asking, Envelope, Page, Parts, Wired, ok, whose
+from services.gateway.openapi.document import described
+from services.gateway.projection import TaskRow
+from services.process import tracing
+
+MOST_WAIT_S = 60.0
+MOST_LISTED = 500
+MOST_SEQ = 2**63 - 1
+"""SQLite's greatest whole number."""
+LIST_WAIT_S = 2.0
+"""How long a list waits to contain what its user has just submitted."""
+
+Wait = Annotated[
+    float | None,
+    QueryParameter(
+        ge=0,
+        le=MOST_WAIT_S,
+        description="Answer when the task is over, or after so many seconds.",
+    ),
+]
+User = Annotated[str | None, QueryParameter(description="Another user; for auditors.")]
+OfStatus = Annotated[Status | None, QueryParameter(description="Only tasks that are so.")]
+OfType = Annotated[str | None, QueryParameter(description="Only tasks of this type.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="At most so many.")]
+Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Leave out so many.")]
+Cursor = Annotated[
+    int | None,
+    QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
+]
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """A cancellation was asked for; the task is over when its status says so."""
+
+    task: str
+    seq: int
+
+
+class Why(msgspec.Struct, frozen=True):
+    """A decision of the router. `metamcp audit` recomputes it from the log."""
+
+    seq: int
+    """Of its `task.routed`."""
+    at: float
+    attempt: int
+    route: Route
+
+
+@post(
+    "/api/tasks",
+    opt=described(
+        body=TaskBody, errors=(409, 503), also={200: "The same task was sent before: this is it."}
+    ),
+)
+async def create_task(
+    body: RawBody, parts: Wired, principal: Asking, wait: Wait = None
+) -> Response[Envelope[TaskView]]:
+    """Create a task. 201, or 200 when the same task was sent before."""
+    trace = tracing.current()
+    data = parse_task(body)
+    if not wait:
+        accepted = await parts.desk.submit(principal.user, data, "api", trace)
+        view = await _existing(parts, principal.user, accepted.task)
+        return _created(view, accepted)
+    task = data.id if data.id is not None else _fresh_id(parts, principal)
+    named = msgspec.structs.replace(data, id=task)
+    waiter = parts.hub.wait_for_end(principal.user, task)
+    try:
+        accepted = await parts.desk.submit(principal.user, named, "api", trace)
+        view = await _existing(parts, principal.user, task)
+        if not view.over:
+            await asyncio.wait([waiter.future], timeout=wait)
+            view = await _existing(parts, principal.user, task)
+    finally:
+        parts.hub.forget(waiter)
+    return _created(view, accepted)
+
+
+@get("/api/tasks", opt=described(errors=(404,)))
+async def list_tasks(
+    parts: Wired,
+    principal: Asking,
+    limit: Limit = 50,
+    offset: Offset = 0,
+    cursor: Cursor = None,
+    status: OfStatus = None,
+    type: OfType = None,
+    user: User = None,
+) -> Page[TaskRow]:
+    """List tasks, newest first."""
+    owner = whose(principal, user)
+    await parts.projection.reached(parts.desk.newest(owner), LIST_WAIT_S)
+    query = tables.Query(owner, limit + 1, offset, cursor, status, type)
+    rows = await tables.list_tasks(parts.projection, query)
+    more = rows[limit - 1].created_seq if len(rows) > limit else None
+    return Page(True, rows[:limit], next_cursor=more)
+
+
+@get("/api/tasks/{task:str}", opt=described(errors=(503,)))
+async def get_task(
+    task: FromPath[str], parts: Wired, principal: Asking, user: User = None
+) -> Envelope[TaskView]:
+    """Return one task with its result, as the log has it now."""
+    return ok(await _existing(parts, whose(principal, user), task))
+
+
+@get("/api/tasks/{task:str}/events", opt=described(errors=(503,)))
+async def get_events(
+    task: FromPath[str], parts: Wired, principal: Asking, user: User = None
+) -> Envelope[list[Event]]:
+    """Return the task's timeline: all its facts, in order."""
+    records = await _facts(parts, whose(principal, user), task)
+    return ok([Event(r.seq, r.at, msgspec.Raw(r.data)) for r in records])
+
+
+@get("/api/tasks/{task:str}/why", opt=described(errors=(503,)))
+async def get_why(
+    task: FromPath[str], parts: Wired, principal: Asking, user: User = None
+) -> Envelope[list[Why]]:
+    """Return why each attempt went to its host: what the router weighed, in order of attempts."""
+    records = await _facts(parts, whose(principal, user), task)
+    routed = [(r, r.fact) for r in records if isinstance(r.fact, TaskRouted)]
+    return ok([Why(record.seq, record.at, fact.attempt, fact.route) for record, fact in routed])
+
+
+@post("/api/tasks/{task:str}/cancel", status_code=200, opt=described(errors=(503,)))
+async def cancel_task(task: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Cancelled]:
+    """Ask to end a task. 404 if it does not exist or is over."""
+    trace = tracing.current()
+    seq = await parts.desk.cancel(principal.user, task, trace)
+    return ok(Cancelled(task, seq), "cancellation requested")
+
+
+async def _existing(parts: Parts, user: str, task: str) -> TaskView:
+    view = await parts.desk.view(user, task)
+    if view is None:
+        raise _no_task(task)
+    return view
+
+
+async def _facts(parts: Parts, user: str, task: str) -> list[Record]:
+    records = await parts.desk.facts(user, task)
+    if not records:
+        raise _no_task(task)
+    return records
+
+
+def _no_task(task: str) -> Rejected:
+    return Rejected(Reason.NOT_FOUND, f"there is no task {task[:80]}")
+
+
+def _fresh_id(parts: Parts, principal: Principal) -> str:
+    return parts.desk.origin(principal.user, "api").fact_id
+
+
+def _created(view: TaskView, accepted: Accepted) -> Response[Envelope[TaskView]]:
+    status = 200 if accepted.duplicate else 201
+    text = "this task was created before" if accepted.duplicate else "task created"
+    return Response(ok(view, text), status_code=status)
+
+
+ROUTES = [create_task, list_tasks, get_task, get_events, get_why, cancel_task]

@@ -1,0 +1,376 @@
+"""The websocket protocol `metamcp.v1` (docs/protocol.md): one `Connection` per socket.
+
+A refused frame is answered and never closes the socket; what closes it has a code that says whether
+to come back (4000-4099) or not (4400-4499).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
+
+import msgspec
+
+from contracts import facts, wire
+from contracts.errors import Reason, Rejected
+from contracts.ids import check_token
+from contracts.nesting import MAX_DEPTH, too_deep
+from services.gateway import domain
+from services.gateway.access.identity import Principal
+from services.gateway.actor import Desk
+from services.gateway.domain import TaskBody
+from services.gateway.settings import Settings
+from services.gateway.stream import frames
+from services.gateway.stream.feed import Hub, Subscription
+from services.gateway.stream.history import History
+from services.gateway.stream.socket import StreamSocket
+from services.log.port import LogUnavailable
+from services.process import telemetry
+from services.store.blobs import StoreError
+
+PING_S = 25
+AUTH_S = 5.0
+FRAME_LIMIT = 1024 * 1024
+FRAME_NESTING = MAX_DEPTH + 1
+"""A task in a frame may be as deep as one alone."""
+MOST_MALFORMED = 10
+"""Malformed frames in a row; then the socket is closed."""
+IN_FLIGHT = 256
+"""Submissions and cancellations of one socket at once; more are read later."""
+RESTART, RESET, CROWDED = 4000, 4001, 4029
+MALFORMED, UNAUTHORIZED = 4400, 4401
+FACT_TYPES = frozenset(str(t.__struct_config__.tag) for t in facts.AnyFact.__args__)
+
+log = telemetry.get_logger()
+
+Receive = Callable[[], Awaitable[Any]]
+Authenticate = Callable[[str], Awaitable[Principal | None]]
+
+
+class SubmitFrame(
+    msgspec.Struct, frozen=True, tag_field="op", tag="submit", forbid_unknown_fields=True
+):
+    """`contracts.wire.Submit`, with the original specification's priorities."""
+
+    ref: int
+    task: TaskBody
+
+
+Frame: TypeAlias = wire.ClientAuth | wire.Subscribe | wire.Unsubscribe | SubmitFrame | wire.Cancel
+
+
+class _Ref(msgspec.Struct):
+    ref: int | None = None
+
+
+_frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+_ref: msgspec.json.Decoder[_Ref] = msgspec.json.Decoder(_Ref)
+
+
+class Streams:
+    """What all connections share, and the list of them."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        history: History,
+        desk: Desk,
+        authenticate: Authenticate,
+        holds: Callable[[Principal], bool],
+        settings: Settings,
+    ) -> None:
+        """`holds`: whether what a principal has shown is still good."""
+        self.hub = hub
+        self.history = history
+        self.desk = desk
+        self.authenticate = authenticate
+        self.holds = holds
+        self.settings = settings
+        self.epoch = ""
+        self.connections: set[Connection] = set()
+        self.users: Counter[str] = Counter()
+        """How many of them each user has."""
+
+    @property
+    def full(self) -> bool:
+        """Whether another connection would be one too many."""
+        return len(self.connections) >= self.settings.max_connections
+
+    async def serve(
+        self, socket: StreamSocket, receive: Receive, principal: Principal | None, *, refused: bool
+    ) -> None:
+        """Speak with one client until it or we close; `refused`: its request had a bad token."""
+        socket.limit = self.settings.queue_bytes
+        connection = Connection(self, socket)
+        self.connections.add(connection)
+        try:
+            await connection.run(receive, principal, refused=refused)
+        finally:
+            self.connections.discard(connection)
+            connection.close()
+            if connection.user is not None:
+                self._leave(connection.user)
+            socket.let_go()
+
+    def _leave(self, user: str) -> None:
+        self.users[user] -= 1
+        if not self.users[user]:
+            del self.users[user]
+
+    def crowded(self, principal: Principal) -> bool:
+        """Whether another connection of this user would be one too many; the operator has room."""
+        if domain.ADMIN in principal.roles:
+            return False
+        return self.users[principal.user] >= self.settings.max_user_connections
+
+    async def drain(self, within_s: float) -> None:
+        """Let running submissions be answered, then ask every client to come back elsewhere."""
+        work = [task for connection in self.connections for task in connection.answering]
+        if work:
+            await asyncio.wait(work, timeout=within_s)
+        self.shut_all(RESTART, "the gateway is stopping: reconnect and resume")
+
+    def revoke(self, tokens: frozenset[str]) -> None:
+        """Close every connection that has shown one of these tokens last."""
+        for connection in list(self.connections):
+            if connection.token in tokens:
+                connection.socket.shut(UNAUTHORIZED, "the token was revoked")
+
+    def shut_all(self, code: int, reason: str) -> None:
+        """Close every connection."""
+        for connection in list(self.connections):
+            connection.socket.shut(code, reason)
+
+
+class Connection:
+    """One client: who it is, and what it follows."""
+
+    def __init__(self, streams: Streams, socket: StreamSocket) -> None:
+        self.socket = socket
+        self.answering: set[asyncio.Task[None]] = set()
+        self._streams = streams
+        self._principal: Principal | None = None
+        self._subscriptions: dict[str, Subscription] = {}
+        self._catching_up: dict[str, asyncio.Task[None]] = {}
+        self._places = asyncio.Semaphore(IN_FLIGHT)
+        self._malformed = 0
+
+    @property
+    def user(self) -> str | None:
+        """Whose it is, once that is known."""
+        return None if self._principal is None else self._principal.user
+
+    @property
+    def token(self) -> str | None:
+        """Id of the token it goes by, if that can be revoked."""
+        return None if self._principal is None else self._principal.token
+
+    async def run(self, receive: Receive, principal: Principal | None, *, refused: bool) -> None:
+        """Greet, then answer frames until the connection ends."""
+        self._send(self._hello())
+        if refused:
+            self.socket.shut(UNAUTHORIZED, "unknown or expired token")
+            return
+        if principal is not None and not self._enter(principal):
+            return
+        patience = asyncio.get_running_loop().time() + AUTH_S
+        while self.socket.open:
+            try:
+                async with asyncio.timeout_at(self._until(patience)):
+                    event = await receive()
+            except TimeoutError:
+                late = "the token has expired" if self._principal else "no authentication in 5 s"
+                self.socket.shut(UNAUTHORIZED, late)
+                return
+            if event["type"] == "websocket.disconnect":
+                return
+            await self._take(event["bytes"])
+
+    def close(self) -> None:
+        """Forget everything the client followed; its submissions go on."""
+        for name in list(self._subscriptions):
+            self._drop(name)
+
+    def _until(self, patience: float) -> float | None:
+        """When to lose patience, in loop time."""
+        if self._principal is None:
+            return patience
+        if self._principal.expires is None:
+            return None
+        return asyncio.get_running_loop().time() + self._principal.expires - time.time()
+
+    def _hello(self) -> wire.Hello:
+        streams = self._streams
+        limits = {
+            "frame_bytes": FRAME_LIMIT,
+            "queue_bytes": streams.settings.queue_bytes,
+            "subscriptions": streams.settings.max_subscriptions,
+            "in_flight": IN_FLIGHT,
+        }
+        return wire.Hello(wire.PROTOCOL, streams.epoch, streams.hub.position, PING_S, limits)
+
+    async def _take(self, data: bytes) -> None:
+        try:
+            domain.check_depth(data, "it", FRAME_NESTING)
+            frame = _frames.decode(data)
+        except (Rejected, *domain.UNREADABLE) as error:
+            self._refuse(_peek_ref(data), Reason.BAD_REQUEST, f"not a frame: {error}")
+            self._malformed += 1
+            if self._malformed >= MOST_MALFORMED:
+                self.socket.shut(MALFORMED, f"{MOST_MALFORMED} malformed frames in a row")
+            return
+        self._malformed = 0
+        try:
+            await self._handle(frame)
+        except Rejected as refusal:
+            self._refuse(frame.ref, refusal.reason, refusal.message)
+        except LogUnavailable:
+            self._refuse(frame.ref, Reason.UNAVAILABLE, "the log does not answer: try again")
+
+    async def _handle(self, frame: Frame) -> None:
+        if isinstance(frame, wire.ClientAuth):
+            await self._authenticate(frame)
+            return
+        principal = self._principal
+        if principal is None:
+            raise Rejected(Reason.UNAUTHORIZED, "send an auth frame first")
+        match frame:
+            case wire.Subscribe():
+                await self._subscribe(frame, principal)
+            case wire.Unsubscribe():
+                if frame.sub not in self._subscriptions:
+                    raise Rejected(Reason.NOT_FOUND, f"there is no subscription {frame.sub!r}")
+                self._drop(frame.sub)
+                self._send(wire.Ack(frame.ref))
+            case SubmitFrame():
+                await self._answer(frame.ref, self._submit(frame, principal.user))
+            case wire.Cancel():
+                await self._answer(frame.ref, self._cancel(frame, principal.user))
+
+    def _enter(self, principal: Principal) -> bool:
+        """Take a place among the user's connections; closes if there is none."""
+        if not self._streams.holds(principal):
+            # Revoked before this was one of the connections that `revoke` closes.
+            self.socket.shut(UNAUTHORIZED, "the token was revoked")
+            return False
+        if self._streams.crowded(principal):
+            self.socket.shut(CROWDED, "this user has too many connections: close some")
+            return False
+        self._principal = principal
+        self._streams.users[principal.user] += 1
+        return True
+
+    async def _authenticate(self, frame: wire.ClientAuth) -> None:
+        try:
+            principal = await self._streams.authenticate(frame.token)
+        except StoreError:
+            raise Rejected(Reason.UNAVAILABLE, "tokens can't be looked up now: try again") from None
+        if principal is None:
+            if self._principal is None:
+                self._refuse(frame.ref, Reason.UNAUTHORIZED, "unknown or expired token")
+                self.socket.shut(UNAUTHORIZED, "unknown or expired token")
+                return
+            raise Rejected(Reason.UNAUTHORIZED, "unknown or expired token; the old one counts")
+        if self._principal is not None and principal.user != self._principal.user:
+            raise Rejected(Reason.FORBIDDEN, "this socket belongs to another user: open a new one")
+        if self._principal is None and not self._enter(principal):
+            return
+        self._principal = principal
+        self._send(wire.Ack(frame.ref, user=principal.user, expires=principal.expires))
+        if domain.AUDITOR not in principal.roles:
+            for name in [n for n, s in self._subscriptions.items() if s.to == "all"]:
+                self._drop(name)
+
+    async def _subscribe(self, frame: wire.Subscribe, principal: Principal) -> None:
+        self._check(frame, principal)
+        start = await self._streams.history.start(frame)
+        subscription = Subscription(self.socket, frame, principal.user)
+        subscription.cursor = start.after
+        self._subscriptions[frame.sub] = subscription
+        self._streams.hub.want_progress(subscription, 1)
+        self._send(wire.Ack(frame.ref, recovered=start.recovered, seq=start.after))
+        task = asyncio.create_task(self._streams.history.run(subscription, self.socket))
+        self._catching_up[frame.sub] = task
+        task.add_done_callback(lambda done: self._caught_up(frame.sub, done))
+
+    def _check(self, frame: wire.Subscribe, principal: Principal) -> None:
+        most = self._streams.settings.max_subscriptions
+        if frame.sub in self._subscriptions:
+            raise Rejected(Reason.CONFLICT, f"subscription {frame.sub!r} exists")
+        if not 0 < len(frame.sub) <= 64:
+            raise Rejected(Reason.BAD_REQUEST, "`sub` is a name of 1 to 64 characters")
+        if len(self._subscriptions) >= most:
+            raise Rejected(Reason.RATE_LIMITED, f"at most {most} subscriptions per connection")
+        check_subscription(frame, principal)
+
+    def _caught_up(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._catching_up.get(name) is task:
+            del self._catching_up[name]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("stream_history_failed", exc_info=error)
+            self.socket.shut(RESTART, "history could not be read: reconnect and resume")
+
+    def _drop(self, name: str) -> None:
+        subscription = self._subscriptions.pop(name)
+        if task := self._catching_up.pop(name, None):
+            task.cancel()
+        self._streams.hub.detach(subscription)
+        self._streams.hub.want_progress(subscription, -1)
+
+    async def _answer(self, ref: int, work: Coroutine[Any, Any, wire.Ack]) -> None:
+        """Carry out a frame beside the others; waits while too many are under way."""
+        await self._places.acquire()
+        task = asyncio.create_task(self._carry_out(ref, work))
+        self.answering.add(task)
+        task.add_done_callback(self.answering.discard)
+
+    async def _carry_out(self, ref: int, work: Coroutine[Any, Any, wire.Ack]) -> None:
+        try:
+            self._send(await work)
+        except Rejected as refusal:
+            self._refuse(ref, refusal.reason, refusal.message)
+        except Exception:
+            log.exception("stream_frame_failed")
+            self._refuse(ref, Reason.INTERNAL, "the gateway failed; its log has the reason")
+        finally:
+            self._places.release()
+
+    async def _submit(self, frame: SubmitFrame, user: str) -> wire.Ack:
+        accepted = await self._streams.desk.submit(user, frame.task, "websocket")
+        return wire.Ack(frame.ref, task=accepted.task, seq=accepted.seq)
+
+    async def _cancel(self, frame: wire.Cancel, user: str) -> wire.Ack:
+        seq = await self._streams.desk.cancel(user, frame.task)
+        return wire.Ack(frame.ref, task=frame.task, seq=seq)
+
+    def _send(self, frame: wire.ServerFrame) -> None:
+        self.socket.offer(frames.message(frame))
+
+    def _refuse(self, ref: int | None, reason: Reason, message: str) -> None:
+        self._send(wire.ErrorFrame(reason.value, domain.shortened(message), ref))
+
+
+def check_subscription(request: wire.Subscribe, principal: Principal) -> None:
+    """Refuse what this user may not follow, or what does not exist. Raises Rejected."""
+    if request.to == "all" and domain.AUDITOR not in principal.roles:
+        raise Rejected(Reason.FORBIDDEN, "`all` is for the role auditor")
+    if request.to == "task":
+        check_token(request.task, "task")
+    if unknown := [name for name in request.types if name not in FACT_TYPES]:
+        raise Rejected(
+            Reason.BAD_REQUEST,
+            f"unknown fact type {unknown[0][:80]!r}; there are {', '.join(sorted(FACT_TYPES))}",
+        )
+
+
+def _peek_ref(data: bytes) -> int | None:
+    """The `ref` of a frame that is otherwise not understood."""
+    if too_deep(data, FRAME_NESTING):
+        return None
+    try:
+        return _ref.decode(data).ref
+    except domain.UNREADABLE:
+        return None

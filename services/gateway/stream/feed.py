@@ -1,0 +1,314 @@
+"""The live feed: the last facts in memory, and who wants which.
+
+The cost of a fact is that of its interested readers; a frame is built once for all readers of the
+same subscription. Everything here is synchronous: between two facts nothing is half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+from contracts import wire
+from contracts.facts import Record
+from services.gateway import domain
+from services.gateway.stream import frames
+from services.gateway.stream.frames import Entry
+from services.log.port import Batch
+
+TICK_S = 0.003
+"""Facts may wait this long to share frames, when handing them out is much work."""
+REST = 4
+"""A hand-out is followed by a rest of this many times its length, at most a tick."""
+
+Key = tuple[str, ...]
+EVERYTHING: Key = ("all",)
+PUBLIC: Key = ("host",)
+
+
+class Reader(Protocol):
+    """The hub's view of a connection."""
+
+    def offer(self, frame: bytes) -> None:
+        """Take a frame without waiting."""
+
+    def offer_if_idle(self, frame: bytes) -> None:
+        """Take a frame if nothing waits."""
+
+
+class Subscription:
+    """What one client follows under one name, and how far it has got."""
+
+    __slots__ = ("cursor", "keys", "name", "reader", "task", "to", "types", "user")
+
+    def __init__(self, reader: Reader, request: wire.Subscribe, user: str) -> None:
+        self.reader = reader
+        self.name = request.sub
+        self.user = user
+        self.to: Literal["tasks", "task", "hosts", "all"] = request.to
+        self.task = request.task or ""
+        self.types = frozenset(request.types)
+        self.keys = _keys(self)
+        self.cursor = 0
+
+    def wants(self, item: Entry) -> bool:
+        """Whether this fact belongs to the subscription."""
+        return _within(self, item.audience) and (not self.types or item.type in self.types)
+
+
+class Waiter(NamedTuple):
+    """Somebody who waits for the end of a task."""
+
+    key: Key
+    future: asyncio.Future[int]
+
+
+class Hub:
+    """One per process. Readers attach when they have caught up with `position`."""
+
+    def __init__(self, *, facts: int, size: int, tick_s: float = TICK_S) -> None:
+        self._most, self._most_bytes, self._tick_s = facts, size, tick_s
+        self._ring: deque[Entry] = deque()
+        self._bytes = 0
+        self._ring_start = 0
+        self._users: dict[str, deque[Entry]] = {}
+        self._pending: list[Entry] = []
+        self._through = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._rest_until = 0.0
+        self._index: dict[Key, set[Subscription]] = {}
+        self._progress: dict[Key, dict[Reader, int]] = {}
+        self._waiters: dict[Key, set[asyncio.Future[int]]] = {}
+        self._moved = asyncio.Event()
+        self.owners: dict[str, str | None] = {}
+        """Whose each registered host is, as of the last fact."""
+        self.position = 0
+        """Sequence through which everything has been handed out."""
+        self.live = False
+        """Whether the feed has reached the head of the log once."""
+
+    def begin(self, after: int) -> None:
+        """Facts come from sequence `after` on; those up to it are in the log alone."""
+        self._ring_start = self._through = self.position = after
+
+    def publish(self, batch: Batch) -> None:
+        """Take facts from the log; they go out at once, or with the next tick in busy times."""
+        self._through = max(self._through, batch.through)
+        if self.live or batch.live:
+            self._pending += self._entries(batch.records)
+        else:
+            for record in batch.records:
+                domain.remember_owner(self.owners, record.fact)
+            self._ring_start = batch.through
+        self.live = self.live or batch.live
+        if self._timer is not None:
+            return
+        wait = self._rest_until - time.monotonic()
+        if wait <= 0:
+            self._flush()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._flush)
+
+    def reset(self) -> None:
+        """The log is another one: forget what was seen."""
+        self._ring.clear()
+        self._users.clear()
+        self._pending.clear()
+        self.owners.clear()
+        self._bytes = self._ring_start = self._through = self.position = 0
+        self.live = False
+
+    def attach(self, subscription: Subscription) -> None:
+        """Deliver live from now on; the subscription has everything through `position`."""
+        subscription.cursor = self.position
+        for key in subscription.keys:
+            self._index.setdefault(key, set()).add(subscription)
+
+    def detach(self, subscription: Subscription) -> None:
+        """Deliver no more."""
+        for key in subscription.keys:
+            if members := self._index.get(key):
+                members.discard(subscription)
+                if not members:
+                    del self._index[key]
+
+    def covers(self, cursor: int) -> bool:
+        """Whether memory holds every fact after `cursor`."""
+        return cursor >= self._ring_start
+
+    def recent(self, subscription: Subscription) -> list[Entry]:
+        """Return what memory holds for a subscription after its cursor, in order."""
+        after = subscription.cursor
+        if subscription.to in ("tasks", "task"):
+            source: Iterable[Entry] = reversed(self._users.get(subscription.user, ()))
+        else:
+            source = reversed(self._ring)
+        found = [item for item in takewhile(lambda e: e.seq > after, source)]
+        return [item for item in reversed(found) if subscription.wants(item)]
+
+    async def moved(self) -> None:
+        """Wait for the next facts."""
+        await self._moved.wait()
+
+    def wait_for_end(self, user: str, task: str) -> Waiter:
+        """Begin to wait for a task's `job.done`; give the waiter back with `forget`."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        key = ("task", user, task)
+        self._waiters.setdefault(key, set()).add(future)
+        return Waiter(key, future)
+
+    def forget(self, waiter: Waiter) -> None:
+        """Stop waiting."""
+        if waiting := self._waiters.get(waiter.key):
+            waiting.discard(waiter.future)
+            if not waiting:
+                del self._waiters[waiter.key]
+
+    def release_waiters(self) -> None:
+        """Let everybody who waits for a task's end go on without it."""
+        for futures in self._waiters.values():
+            for future in futures:
+                if not future.done():
+                    future.set_result(0)
+
+    def want_progress(self, subscription: Subscription, more: int) -> None:
+        """Count a reader in (1) or out (-1) for live progress of what it follows."""
+        for key in subscription.keys:
+            readers = self._progress.setdefault(key, {})
+            count = readers.get(subscription.reader, 0) + more
+            if count > 0:
+                readers[subscription.reader] = count
+            else:
+                readers.pop(subscription.reader, None)
+            if not readers:
+                del self._progress[key]
+
+    def progress(self, user: str, task: str, data: bytes) -> None:
+        """Pass live progress on to whoever follows the task; it may be lost."""
+        keys = (("user", user), ("task", user, task), EVERYTHING)
+        readers = {reader for key in keys for reader in self._progress.get(key, ())}
+        if not readers:
+            return
+        news = msgspec.json.decode(data, type=wire.Progress)
+        frame = frames.message(
+            wire.ProgressFrame(task, news.attempt, news.progress, news.total, news.message)
+        )
+        for reader in readers:
+            reader.offer_if_idle(frame)
+
+    def _entries(self, records: Iterable[Record]) -> Iterator[Entry]:
+        for record in records:
+            domain.remember_owner(self.owners, record.fact)
+            yield frames.entry(record, domain.audience(record.fact, self.owners))
+
+    def _flush(self) -> None:
+        self._timer = None
+        began = time.monotonic()
+        pending, self._pending = self._pending, []
+        self.position = self._through
+        for item in pending:
+            self._keep(item)
+        self._deliver(pending)
+        ended = time.monotonic()
+        self._rest_until = ended + min(self._tick_s, REST * (ended - began))
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def _keep(self, item: Entry) -> None:
+        self._ring.append(item)
+        self._bytes += len(item.text)
+        if item.audience.kind == "task" and item.audience.user:
+            self._users.setdefault(item.audience.user, deque()).append(item)
+            if item.type == "job.done":
+                self._ended(item)
+        while len(self._ring) > self._most or self._bytes > self._most_bytes:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        old = self._ring.popleft()
+        self._bytes -= len(old.text)
+        self._ring_start = old.seq
+        if old.audience.kind == "task" and old.audience.user:
+            mine = self._users[old.audience.user]
+            mine.popleft()
+            if not mine:
+                del self._users[old.audience.user]
+
+    def _ended(self, item: Entry) -> None:
+        key = ("task", item.audience.user or "", item.audience.task)
+        for future in self._waiters.pop(key, ()):
+            if not future.done():
+                future.set_result(item.seq)
+
+    def _deliver(self, pending: list[Entry]) -> None:
+        if not self._index:
+            return
+        by_key: dict[Key, list[Entry]] = {}
+        for item in pending:
+            for key in keys_of(item.audience):
+                if key in self._index:
+                    by_key.setdefault(key, []).append(item)
+        several: dict[Subscription, list[Entry]] = {}
+        for key, items in by_key.items():
+            built: dict[tuple[str, frozenset[str]], list[bytes]] = {}
+            for subscription in self._index[key]:
+                if len(subscription.keys) > 1:
+                    several.setdefault(subscription, []).extend(items)
+                    continue
+                group = (subscription.name, subscription.types)
+                ready = built.get(group)
+                if ready is None:
+                    ready = built[group] = _build(subscription, items)
+                for frame in ready:
+                    subscription.reader.offer(frame)
+        for subscription, items in several.items():
+            items.sort(key=lambda item: item.seq)
+            for frame in _build(subscription, items):
+                subscription.reader.offer(frame)
+
+
+def keys_of(audience: domain.Audience) -> tuple[Key, ...]:
+    """Return the keys under which a fact's readers are found."""
+    user = audience.user
+    if audience.kind == "task" and user is not None:
+        return (("user", user), ("task", user, audience.task), EVERYTHING)
+    if audience.kind == "host":
+        return (PUBLIC if user is None else ("host", user), EVERYTHING)
+    return (EVERYTHING,)
+
+
+def _build(subscription: Subscription, items: list[Entry]) -> list[bytes]:
+    types = subscription.types
+    texts = [item.text for item in items if not types or item.type in types]
+    return frames.event_frames(subscription.name, texts)
+
+
+def _keys(subscription: Subscription) -> tuple[Key, ...]:
+    match subscription.to:
+        case "tasks":
+            return (("user", subscription.user),)
+        case "task":
+            return (("task", subscription.user, subscription.task),)
+        case "hosts":
+            return (PUBLIC, ("host", subscription.user))
+        case "all":
+            return (EVERYTHING,)
+
+
+def _within(subscription: Subscription, whose: domain.Audience) -> bool:
+    match subscription.to:
+        case "tasks":
+            return whose.kind == "task" and whose.user == subscription.user
+        case "task":
+            mine = whose.kind == "task" and whose.user == subscription.user
+            return mine and whose.task == subscription.task
+        case "hosts":
+            return whose.kind == "host" and whose.user in (None, subscription.user)
+        case "all":
+            return True
