@@ -17,7 +17,7 @@ from contracts import facts, subjects
 from contracts.facts import FailureKind, TaskRouted
 from contracts.wire import Beat
 from services.executor import domain
-from services.executor.attempt import Attempt
+from services.executor.attempt.attempt import Attempt
 from services.executor.projection import Hosts
 from services.executor.runner import Ports, Runner
 from services.executor.settings import Settings

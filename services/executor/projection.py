@@ -14,9 +14,9 @@ import msgspec
 from contracts.facts import McpRegistered, McpRemoved, Record, TaskCancelled
 from contracts.host import Host
 from contracts.subjects import CANCELLED, REGISTERED, REMOVED
+from services.executor.attempt.plan import Known
 from services.executor.clock import LogClock
 from services.executor.domain import View
-from services.executor.plan import Known
 from services.log.port import Batch, Log
 from services.log.projection import Change, Projection, project
 

@@ -22,9 +22,10 @@ from contracts.facts import (
 )
 from contracts.result import Pointer, Result
 from contracts.wire import PermitClaims, Progress
-from services.executor import domain, output, plan, workspace
-from services.executor.attempt import Asked, Attempt, Ending, is_success
-from services.executor.hosts.base import Call, HostError
+from services.executor import domain
+from services.executor.attempt import output, plan, workspace
+from services.executor.attempt.attempt import Asked, Attempt, Ending, is_success
+from services.executor.attempt.call import Call, HostError
 from services.executor.hosts.pool import Pool
 from services.executor.settings import Settings
 from services.log.port import AlreadyRecorded, Log, LogUnavailable

@@ -9,16 +9,17 @@ from contracts import subjects
 from contracts.host import Host, Noop
 from services.bus import health, metrics
 from services.bus.all import answer_all
-from services.executor import domain, workspace
+from services.executor import domain
 from services.executor.actor import Executor
-from services.executor.host_log import HostLogs
-from services.executor.hosts.base import Opening
+from services.executor.attempt import workspace
+from services.executor.attempt.call import Opening
+from services.executor.hosts.host_log import HostLogs
 from services.executor.hosts.pool import Pool
-from services.executor.keyring import Keyring
+from services.executor.hosts.warm import Warmer
+from services.executor.permits.keyring import Keyring
 from services.executor.projection import Hosts
 from services.executor.runner import Ports
 from services.executor.settings import Settings
-from services.executor.warm import Warmer
 from services.join import join
 from services.keys.accounts import Accounts
 from services.keys.secrets import Linked, Secrets

@@ -16,9 +16,9 @@ import pytest
 
 from contracts.facts import FailureKind
 from contracts.host import Host
-from services.executor.hosts.base import HostError
-from services.executor.plan import BadInput
-from services.executor.workspace import ForbiddenPath
+from services.executor.attempt.call import HostError
+from services.executor.attempt.plan import BadInput
+from services.executor.attempt.workspace import ForbiddenPath
 from services.registry import manifest, pinned
 from services.registry.manifest import Places
 from tests.support.real_servers import Bench, bench

@@ -16,8 +16,8 @@ import pytest
 
 from contracts.facts import FailureKind
 from contracts.host import Host, Stdio
-from services.executor.hosts.base import HostError
-from services.executor.plan import BadInput
+from services.executor.attempt.call import HostError
+from services.executor.attempt.plan import BadInput
 from services.registry import manifest, pinned
 from services.registry.manifest import Places
 from tests.support.real_servers import Bench, bench

@@ -15,7 +15,7 @@ from contracts.subjects import command
 from contracts.wire import HostLog, HostLogRequest
 from services.bus.all import answer_all, ask_all
 from services.bus.bus import Bus, BusTimeout, NoResponders, PermissionDenied
-from services.executor.host_log import HostLogs
+from services.executor.hosts.host_log import HostLogs
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 

@@ -11,7 +11,7 @@ import pytest
 
 from contracts.facts import FailureKind
 from contracts.host import Execute, Host, TaskBinding
-from services.executor.hosts.base import Call, HostError, Spooled
+from services.executor.attempt.call import Call, HostError, Spooled
 from services.registry import probe
 from tests.support import space
 from tests.unit.executor.execute_bench import Bench, at

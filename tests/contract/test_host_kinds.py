@@ -13,7 +13,7 @@ import pytest
 
 from contracts.facts import FailureKind
 from contracts.host import Host, Limits, Noop, Stdio
-from services.executor.hosts.base import HostError, Opening
+from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.kinds import open_session
 from tests.unit.executor.sessions import (
     EXECUTE,

@@ -14,10 +14,10 @@ from contracts.facts import TaskRouted
 from contracts.host import Host
 from contracts.route import Policy, Route
 from contracts.task import TaskSpec, canonical
-from services.executor.hosts.base import Call, HostSession, Opening
+from services.executor.attempt.call import Call, HostSession, Opening
+from services.executor.attempt.plan import Known, prepare
+from services.executor.attempt.workspace import Limits, Workspace
 from services.executor.hosts.kinds import open_session
-from services.executor.plan import Known, prepare
-from services.executor.workspace import Limits, Workspace
 from services.registry import probe
 from services.registry.domain import discovered
 

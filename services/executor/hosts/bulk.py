@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import msgspec
 
 from contracts.facts import FailureKind
-from services.executor.hosts.base import Answer, HostError, Spooled
-from services.executor.spool import IN_MEMORY, Sink
+from services.executor.attempt.call import Answer, HostError, Spooled
+from services.executor.attempt.spool import IN_MEMORY, Sink
 from services.outside.mcp_message import Overflow
 
 T = TypeVar("T")

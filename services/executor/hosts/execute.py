@@ -16,11 +16,11 @@ import aiohttp
 
 from contracts.facts import FailureKind
 from contracts.host import Execute, operated
+from services.executor.attempt.call import Call, HostError, Opening, Spooled
+from services.executor.attempt.spool import Sink
 from services.executor.hosts import execute_wire
-from services.executor.hosts.base import Call, HostError, Opening, Spooled
 from services.executor.hosts.bulk import in_thread
 from services.executor.hosts.execute_wire import Refusal
-from services.executor.spool import Sink
 from services.outside import addresses, site
 from services.outside.site import BUSY, Site
 from services.process import telemetry

@@ -14,9 +14,9 @@ import msgspec
 
 from contracts.facts import FailureKind
 from services.executor import domain
-from services.executor.hosts.base import Spooled
+from services.executor.attempt.call import Spooled
+from services.executor.attempt.plan import Plan
 from services.executor.hosts.bulk import check_text
-from services.executor.plan import Plan
 from services.outside import site
 
 _CHUNK = 1024 * 1024

@@ -11,7 +11,7 @@ from mcp import MCPError
 
 from contracts.facts import FailureKind
 from contracts.host import StreamableHttp, operated
-from services.executor.hosts.base import HostError, Opening
+from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpSession, SessionGone
 from services.outside import addresses

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from contracts.facts import FailureKind
 from contracts.host import Execute, Noop, Stdio, StreamableHttp
-from services.executor.hosts.base import HostError, HostSession, Opening
+from services.executor.attempt.call import HostError, HostSession, Opening
 from services.executor.hosts.execute import ExecuteSession
 from services.executor.hosts.http import HttpSession
 from services.executor.hosts.noop import NoopSession

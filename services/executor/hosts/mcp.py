@@ -20,8 +20,8 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 
 from contracts.facts import FailureKind
 from contracts.host import Host
+from services.executor.attempt.call import Answer, Call, HostError, Opening, Spooled
 from services.executor.hosts import steps
-from services.executor.hosts.base import Answer, Call, HostError, Opening, Spooled
 from services.executor.hosts.bulk import Bulk
 from services.outside.mcp_child import first
 from services.outside.mcp_message import TOO_LARGE

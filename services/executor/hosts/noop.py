@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.facts import FailureKind
 from contracts.host import Noop
-from services.executor.hosts.base import Answer, Call, HostError, Opening
+from services.executor.attempt.call import Answer, Call, HostError, Opening
 
 
 class NoopSession:

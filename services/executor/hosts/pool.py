@@ -11,10 +11,10 @@ from typing import Any
 
 from contracts.facts import FailureKind
 from contracts.host import Execute, Host, StreamableHttp, operated
-from services.executor.breakers import Breakers, Guard
-from services.executor.hosts.base import Call, HostError, HostSession, Opening, Spooled
+from services.executor.attempt.call import Call, HostError, HostSession, Opening, Spooled
+from services.executor.attempt.plan import Known
+from services.executor.hosts.breakers import Breakers, Guard
 from services.executor.hosts.kinds import open_session
-from services.executor.plan import Known
 from services.keys.secrets import MissingSecret, Secrets, advice
 from services.process import telemetry
 

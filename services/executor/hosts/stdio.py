@@ -8,7 +8,7 @@ from typing import Any
 from mcp import MCPError
 
 from contracts.host import Stdio
-from services.executor.hosts.base import HostError, Opening
+from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpSession
 from services.outside.mcp_child import STOP_S, Child, Tail

@@ -9,10 +9,10 @@ from typing import Any
 
 from contracts.facts import FailureKind
 from contracts.host import Step
-from services.executor import grammar
-from services.executor.hosts.base import Answer, Call, HostError, Spooled
+from services.executor.attempt import grammar
+from services.executor.attempt.call import Answer, Call, HostError, Spooled
+from services.executor.attempt.workspace import Bounds, ForbiddenPath, confine
 from services.executor.hosts.bulk import together, too_big_to_use
-from services.executor.workspace import Bounds, ForbiddenPath, confine
 from services.process import telemetry
 
 ANY_TOOL = "*"

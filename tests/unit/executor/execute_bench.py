@@ -13,10 +13,10 @@ import pytest
 
 from contracts.host import Execute, Host, Limits, TaskBinding
 from contracts.task import TaskSpec
-from services.executor.hosts.base import Call, HostError, Opening
+from services.executor.attempt.call import Call, HostError, Opening
+from services.executor.attempt.plan import Known, prepare
+from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.execute import ExecuteSession
-from services.executor.plan import Known, prepare
-from services.executor.workspace import Workspace
 from tests.support.http_host import HttpHost, Reply, serving
 from tests.unit.executor.world import routed, spec
 

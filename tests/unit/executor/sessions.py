@@ -16,10 +16,10 @@ import pytest
 
 from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, TaskBinding
 from contracts.task import TaskSpec
-from services.executor.hosts.base import Call, HostError, HostSession, Opening
+from services.executor.attempt.call import Call, HostError, HostSession, Opening
+from services.executor.attempt.plan import Known, prepare
+from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.kinds import open_session
-from services.executor.plan import Known, prepare
-from services.executor.workspace import Workspace
 from tests.support import space
 from tests.support.http_mcp import HttpServer
 from tests.unit.executor.world import moment, routed, spec

@@ -21,7 +21,7 @@ from contracts.facts import (
     encode,
 )
 from contracts.result import Inline
-from services.executor.hosts.base import Answer, Call, HostError
+from services.executor.attempt.call import Answer, Call, HostError
 from services.executor.runner import RECHECK_S
 from services.keys import permits
 from services.keys.permits import SigningKey

@@ -24,9 +24,9 @@ from contracts.route import Policy, Route
 from contracts.task import TaskSpec, input_sha256
 from services.executor import domain
 from services.executor.actor import Executor
-from services.executor.hosts.base import Answer, Call, HostError
+from services.executor.attempt.call import Answer, Call, HostError
+from services.executor.attempt.plan import Known
 from services.executor.hosts.pool import Pool
-from services.executor.plan import Known
 from services.executor.projection import Hosts
 from services.executor.runner import Ports
 from services.executor.service import open_pool

@@ -19,7 +19,7 @@ from contracts.facts import McpHealth, McpRegistered
 from contracts.host import Host, Noop
 from contracts.result import inline
 from services.bus.all import answer_all, ask_all
-from services.executor import host_log
+from services.executor.hosts import host_log
 from services.gateway.peers.host_logs import SUBJECT
 from services.process.ids import new_id
 from services.store.blobs import Blobs

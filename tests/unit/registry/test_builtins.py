@@ -14,10 +14,10 @@ from contracts.account import Provider
 from contracts.facts import FailureKind
 from contracts.host import Capability, Flags, Host, Stdio, StreamableHttp, Tool
 from contracts.task import TaskSpec
-from services.executor.hosts.base import Call, HostError, Opening
+from services.executor.attempt.call import Call, HostError, Opening
+from services.executor.attempt.plan import Known, prepare
+from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.pool import Pool
-from services.executor.plan import Known, prepare
-from services.executor.workspace import Workspace
 from services.keys.secrets import Secrets
 from services.registry import manifest, pinned, probe
 from services.registry.manifest import BUILTIN, Places

@@ -14,7 +14,7 @@ from litestar.di import Provide
 from contracts.facts import McpRegistered
 from contracts.host import Endpoint, Host, Noop, Stdio
 from services.bus.all import answer_all, ask_all
-from services.executor import host_log
+from services.executor.hosts import host_log
 from services.gateway import errors
 from services.gateway.http import hosts
 from services.gateway.http import parts as http_parts

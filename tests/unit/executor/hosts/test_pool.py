@@ -12,9 +12,9 @@ import pytest
 
 from contracts.facts import FailureKind
 from contracts.host import Limits
-from services.executor.hosts.base import Call, HostError, Opening
+from services.executor.attempt.call import Call, HostError, Opening
+from services.executor.attempt.plan import Known
 from services.executor.hosts.pool import Pool
-from services.executor.plan import Known
 from services.keys.secrets import Secrets
 from services.outside.mcp_child import TAIL_BYTES, Lines, Tail
 from tests.unit.executor.sessions import NOOP, STDIO, Bench, alive, closing

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import Reason, Rejected
 from contracts.wire import HostLog
-from services.executor.host_log import MOST_BYTES, MOST_LINES, HostLogs, lines_of, read
+from services.executor.hosts.host_log import MOST_BYTES, MOST_LINES, HostLogs, lines_of, read
 from services.outside.mcp_child import LOG_BYTES, Tail
 from tests.unit.executor.sessions import STDIO, Bench, closing, failure
 

@@ -10,8 +10,8 @@ from prometheus_client import Histogram
 from contracts.facts import JobDone, JobFailed, Outcome, TaskCreated, TaskRouted
 from contracts.task import TaskSpec
 from services.bus import metrics
-from services.executor.hosts.base import Call
-from services.executor.plan import Known
+from services.executor.attempt.call import Call
+from services.executor.attempt.plan import Known
 from services.log.port import Delivery
 from services.process import tracing
 

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.host import Capability, Execute, Noop, Stdio, Step, StreamableHttp, TaskBinding, Tool
 from contracts.task import TaskSpec
-from services.executor.plan import BadInput, Known, Plan, prepare
+from services.executor.attempt.plan import BadInput, Known, Plan, prepare
 from tests.unit.executor.world import host, routed, spec
 
 TOOLS = (Tool("get_symbols", read_only=True), Tool("get_ast"))

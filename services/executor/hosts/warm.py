@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from contracts.host import Host, Placement, Stdio
-from services.executor.hosts.base import HostError
+from services.executor.attempt.call import HostError
+from services.executor.attempt.plan import Known
 from services.executor.hosts.pool import Pool
-from services.executor.plan import Known
 from services.process import telemetry
 
 log = telemetry.get_logger()

@@ -14,8 +14,8 @@ import msgspec
 
 from contracts.facts import FailureKind
 from contracts.host import Host
-from services.executor.plan import Plan
-from services.executor.workspace import Workspace
+from services.executor.attempt.plan import Plan
+from services.executor.attempt.workspace import Workspace
 from services.outside.addresses import SPACES
 
 OnProgress = Callable[[float, float | None, str], Awaitable[None]]

@@ -12,11 +12,11 @@ import pytest
 
 from contracts.facts import McpRegistered
 from contracts.host import Host, Limits, Noop, Placement, Stdio, Tool
-from services.executor.hosts.base import Opening
+from services.executor.attempt.call import Opening
+from services.executor.attempt.plan import Known
 from services.executor.hosts.pool import Pool
-from services.executor.plan import Known
+from services.executor.hosts.warm import Warmer, wanted
 from services.executor.projection import Hosts
-from services.executor.warm import Warmer, wanted
 from services.keys.secrets import Secrets
 from services.log.memory import MemoryLog
 from services.process.ids import new_id

@@ -13,7 +13,7 @@ import pytest
 from contracts.facts import FailureKind
 from contracts.host import Capability, Limits
 from contracts.result import sha256_hex
-from services.executor.hosts.base import HostError, Spooled
+from services.executor.attempt.call import HostError, Spooled
 from tests.support.http_host import Reply, answer, cut, parts, serving
 from tests.unit.executor.execute_bench import (
     BEARER,

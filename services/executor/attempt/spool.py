@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contracts.facts import FailureKind
-from services.executor.hosts.base import HostError, Spooled
+from services.executor.attempt.call import HostError, Spooled
 
 IN_MEMORY = 1024 * 1024
 """Bytes of one answer that may be held in memory."""

@@ -15,8 +15,8 @@ import msgspec
 
 from contracts import subjects, wire
 from contracts.facts import FailureKind
-from services.executor.breaker import RULES, Breaker, Recent, Rules, State, Verdict, verdict
-from services.executor.hosts.base import Call, HostError
+from services.executor.attempt.call import Call, HostError
+from services.executor.hosts.breaker import RULES, Breaker, Recent, Rules, State, Verdict, verdict
 from services.process import telemetry
 
 EARLY_S = 0.05

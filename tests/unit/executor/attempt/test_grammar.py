@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.executor import grammar
-from services.executor.grammar import GrammarError, Scope
+from services.executor.attempt import grammar
+from services.executor.attempt.grammar import GrammarError, Scope
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

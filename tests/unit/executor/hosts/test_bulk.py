@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from contracts.facts import FailureKind
 from contracts.host import Limits, Step, TaskBinding
 from contracts.result import Pointer
-from services.executor import output
+from services.executor.attempt import output
+from services.executor.attempt.call import Answer, HostError, Spooled
+from services.executor.attempt.spool import IN_MEMORY
 from services.executor.hosts import bulk
-from services.executor.hosts.base import Answer, HostError, Spooled
 from services.executor.hosts.bulk import Bulk
-from services.executor.spool import IN_MEMORY
 from services.outside.mcp_message import TOO_LARGE, Incoming
 from services.store.blobs import Blobs
 from tests.support.nats import NatsServer

@@ -16,9 +16,9 @@ import pytest
 from contracts.facts import FailureKind
 from contracts.host import Stdio
 from contracts.wire import Breaker
-from services.executor.breaker import Rules, State, Verdict
-from services.executor.breakers import Breakers, Guard
-from services.executor.hosts.base import Call, HostError, HostSession
+from services.executor.attempt.call import Call, HostError, HostSession
+from services.executor.hosts.breaker import Rules, State, Verdict
+from services.executor.hosts.breakers import Breakers, Guard
 from tests.unit.executor.sessions import NOOP, ROOT, STDIO, Bench, closing
 
 ERRING = ("-m", "tests.unit.executor.erring_server")

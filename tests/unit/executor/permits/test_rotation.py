@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.executor import rotation
-from services.executor.rotation import (
+from services.executor.permits import rotation
+from services.executor.permits.rotation import (
     DAY_S,
     Announce,
     Create,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from contracts.facts import FailureKind
-from services.executor.breaker import RULES, Breaker, Recent, State, Ticket, Verdict, verdict
+from services.executor.hosts.breaker import RULES, Breaker, Recent, State, Ticket, Verdict, verdict
 
 CUT = FailureKind.CUT
 

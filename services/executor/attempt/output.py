@@ -13,8 +13,8 @@ from contracts.errors import Rejected
 from contracts.facts import FailureKind
 from contracts.nesting import too_deep
 from contracts.result import INLINE_LIMIT, Pointer, Result, inline
-from services.executor.hosts.base import HostError, Spooled
-from services.executor.workspace import BlobReader
+from services.executor.attempt.call import HostError, Spooled
+from services.executor.attempt.workspace import BlobReader
 from services.process import telemetry
 
 MEDIA_TYPE = "application/json"

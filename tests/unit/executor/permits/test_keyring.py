@@ -12,7 +12,7 @@ import pytest
 
 from contracts.facts import LogKey, Record
 from services.cli.audit import key_subjects
-from services.executor.keyring import Keyring
+from services.executor.permits.keyring import Keyring
 from services.executor.settings import Settings
 from services.keys.files import KeyFolder
 from services.keys.permits import Signer, create, kid_of, verify

@@ -8,9 +8,9 @@ import pytest
 
 from contracts.nesting import MAX_DEPTH
 from contracts.result import INLINE_LIMIT, Inline, Pointer
-from services.executor import output, workspace
-from services.executor.hosts.base import HostError
-from services.executor.plan import BadInput, _decode
+from services.executor.attempt import output, workspace
+from services.executor.attempt.call import HostError
+from services.executor.attempt.plan import BadInput, _decode
 
 
 class Store:

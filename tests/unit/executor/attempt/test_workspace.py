@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
-from services.executor import workspace
-from services.executor.workspace import (
+from services.executor.attempt import workspace
+from services.executor.attempt.workspace import (
     BadFiles,
     Bounds,
     ForbiddenPath,

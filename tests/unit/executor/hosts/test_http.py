@@ -11,11 +11,11 @@ import pytest
 
 from contracts.facts import FailureKind
 from contracts.host import Limits, StreamableHttp
-from services.executor.hosts.base import Opening, Spooled
+from services.executor.attempt.call import Opening, Spooled
+from services.executor.attempt.plan import Known
+from services.executor.attempt.spool import IN_MEMORY
 from services.executor.hosts.kinds import open_session
 from services.executor.hosts.pool import Pool
-from services.executor.plan import Known
-from services.executor.spool import IN_MEMORY
 from services.keys.secrets import Secrets
 from tests.unit.executor.sessions import HTTP, HTTP_LEGACY, Bench, closing, failure
 from tests.unit.executor.world import moment

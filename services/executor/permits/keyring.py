@@ -12,9 +12,9 @@ import msgspec
 
 from contracts import subjects
 from contracts.facts import LogKey
-from services.executor import rotation
 from services.executor.clock import LogClock
-from services.executor.rotation import Key, Rules, Seen
+from services.executor.permits import rotation
+from services.executor.permits.rotation import Key, Rules, Seen
 from services.executor.settings import Settings
 from services.keys.files import Found, KeyFolder
 from services.keys.permits import BadKey, Signer, SigningKey

@@ -1,0 +1,1 @@
+"""What one attempt is: its plan, its workspace, its call and its outcome."""

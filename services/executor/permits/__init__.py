@@ -1,0 +1,1 @@
+"""The key that signs permits, and its rotation."""
