@@ -58,7 +58,7 @@ bench: $(READY) ## measure throughput, latency, hosts, streams and replay
 schema: $(READY) ## write contracts/schema.json, docs/asyncapi.json and the manifest schemas
 	@$(BIN)/python -m contracts.schema
 	@$(BIN)/python -m contracts.asyncapi
-	@$(BIN)/python -m services.registry.schema
+	@$(BIN)/python -m services.registry.manifests.schema
 
 docs: $(READY) ## write docs/settings.md
 	@$(BIN)/python -m services.cli.settings_page

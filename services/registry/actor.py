@@ -23,9 +23,10 @@ from services.log.port import AlreadyRecorded, Batch, Log
 from services.log.projection import Projection, project
 from services.process.ids import new_id
 from services.process.supervisor import Supervisor
-from services.registry import changes, domain, probe
+from services.registry import changes, domain
 from services.registry.changes import Change
 from services.registry.domain import Command, Held, Known, Listed, Probed
+from services.registry.probes import child
 from services.registry.projection import View
 from services.registry.settings import Settings
 from services.registry.watcher import Watcher
@@ -46,7 +47,7 @@ class Registry:
         projection: Projection,
         by: str,
         settings: Settings,
-        reach: probe.Reach = probe.UNEQUIPPED,
+        reach: child.Reach = child.UNEQUIPPED,
     ) -> None:
         self._log = log_
         self._projection = projection
@@ -175,9 +176,9 @@ class Registry:
         """A place among the probes that go on at once; programs of this machine have their own."""
         return contextlib.nullcontext() if isinstance(host.endpoint, Stdio) else self._probes
 
-    def prober(self, host: Host) -> probe.Prober:
+    def prober(self, host: Host) -> child.Prober:
         """A prober for the host under this registry's limits."""
-        return probe.prober(host, self._starts, self._limit_s, self._reach)
+        return child.prober(host, self._starts, self._limit_s, self._reach)
 
     async def _judge_calls(self) -> None:
         """Take up, for ever, that the calls of hosts have begun to fail."""

@@ -16,7 +16,7 @@ from contracts.facts import HostFact
 from contracts.host import COMMAND, MANIFEST, SPACE, Execute, Host, Stdio, StreamableHttp
 from services.outside import addresses
 from services.registry.domain import NOTHING, Known, State, removed, renewed, undiscovered
-from services.registry.host_schema import Entry, Problem
+from services.registry.manifests.entries import Entry, Problem
 
 _SECRET = re.compile(
     r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|PRIVATE_?KEY|CREDENTIAL", re.IGNORECASE

@@ -20,11 +20,12 @@ from contracts.wire import (
     HostSwitch,
     HostWrite,
 )
-from services.registry import changes, host_schema
+from services.registry import changes
 from services.registry.actor import Registry
 from services.registry.changes import Acting, Change
 from services.registry.domain import Known
-from services.registry.host_schema import Problem
+from services.registry.manifests import entries
+from services.registry.manifests.entries import Problem
 from services.registry.settings import Settings
 
 PROBE_WAIT_S = 100.0
@@ -174,15 +175,15 @@ def described(
     if too_deep(data):
         raise Rejected(Reason.BAD_REQUEST, "the host's description is nested too deep")
     try:
-        entry = host_schema.entry_of(msgspec.json.decode(data))
-        host_schema.check(entry, allow_noop=allow_noop)
+        entry = entries.entry_of(msgspec.json.decode(data))
+        entries.check(entry, allow_noop=allow_noop)
         changes.check_entry(entry, acting, allow_private=allow_private)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected(Reason.BAD_REQUEST, f"the host's description is no JSON: {error}") from None
     except Problem as problem:
         path = f"{problem.path}: " if problem.path else ""
         raise Rejected(Reason.BAD_REQUEST, f"{path}{problem.message}") from None
-    return changes.owned(host_schema.host_of(entry, name, COMMAND), acting)
+    return changes.owned(entries.host_of(entry, name, COMMAND), acting)
 
 
 def _decode(payload: bytes, type_: type[R]) -> R:

@@ -27,18 +27,11 @@ from services.registry import changes, domain, spaces
 from services.registry.actor import Registry
 from services.registry.changes import Offered
 from services.registry.domain import Held
-from services.registry.manifest import ManifestError
-from services.registry.probe_base import Reach
+from services.registry.manifests.manifest import ManifestError
+from services.registry.manifests.space import MOST_BYTES, gradio_host, space_host, space_id
+from services.registry.manifests.space import Space as Found
+from services.registry.probes.base import Reach
 from services.registry.settings import Settings
-from services.registry.space_manifest import (
-    MOST_BYTES,
-    gradio_host,
-    space_host,
-    space_id,
-)
-from services.registry.space_manifest import (
-    Space as Found,
-)
 from services.store.blobs import StoreError
 
 TICK_S = 30.0

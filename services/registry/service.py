@@ -17,12 +17,12 @@ from services.keys.vault import KeyFile, key_path
 from services.log.projection import Projection, view_path
 from services.process.run import Fatal, Process
 from services.process.settings import Common
-from services.registry import manifest
 from services.registry.actor import Registry
 from services.registry.commands import Commands
 from services.registry.discovery import Discovery
-from services.registry.manifest import ManifestError, Places
-from services.registry.probe import Reach
+from services.registry.manifests import manifest
+from services.registry.manifests.manifest import ManifestError, Places
+from services.registry.probes.child import Reach
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
 

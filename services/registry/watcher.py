@@ -9,8 +9,9 @@ from typing import Protocol
 import structlog
 
 from contracts.host import Host
-from services.registry import domain, probe
+from services.registry import domain
 from services.registry.domain import Command, Known, Probed, Staged
+from services.registry.probes import child
 
 log = structlog.get_logger()
 
@@ -34,7 +35,7 @@ class Home(Protocol):
     def flapping(self, host: str) -> str:
         """Why the host is not well although it answers."""
 
-    def prober(self, host: Host) -> probe.Prober:
+    def prober(self, host: Host) -> child.Prober:
         """A prober for the host."""
 
     def turn(self, host: Host) -> contextlib.AbstractAsyncContextManager[object]:
@@ -52,7 +53,7 @@ class Watcher:
         self._begun = 0
         self._ended = 0
         self._spec: Host | None = None
-        self._prober: probe.Prober | None = None
+        self._prober: child.Prober | None = None
 
     async def run(self, *, spread: bool = False) -> None:
         """Probe until the host is removed or disabled.
@@ -135,7 +136,7 @@ class Watcher:
         )
         return reason
 
-    async def _prober_of(self, spec: Host) -> probe.Prober:
+    async def _prober_of(self, spec: Host) -> child.Prober:
         """The one at hand, unless the host has changed so that another must be started."""
         same = self._spec is not None and domain.probed_alike(self._spec, spec)
         if self._prober is None or not same:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.manifest import BUILTIN
+from services.registry.manifests.manifest import BUILTIN
 from tests.support.github_mcp import Repo, github
 from tests.support.system import System, system, until
 

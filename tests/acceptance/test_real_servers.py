@@ -19,8 +19,9 @@ from contracts.host import Host
 from services.executor.attempt.call import HostError
 from services.executor.attempt.plan import BadInput
 from services.executor.attempt.workspace import ForbiddenPath
-from services.registry import manifest, pinned
-from services.registry.manifest import Places
+from services.registry.builtin import pinned
+from services.registry.manifests import manifest
+from services.registry.manifests.manifest import Places
 from tests.support.real_servers import Bench, bench
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]

@@ -18,8 +18,9 @@ from contracts.facts import FailureKind
 from contracts.host import Host, Stdio
 from services.executor.attempt.call import HostError
 from services.executor.attempt.plan import BadInput
-from services.registry import manifest, pinned
-from services.registry.manifest import Places
+from services.registry.builtin import pinned
+from services.registry.manifests import manifest
+from services.registry.manifests.manifest import Places
 from tests.support.real_servers import Bench, bench
 from tests.support.semgrep_snippets import PYTHON, SNIPPETS
 

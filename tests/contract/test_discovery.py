@@ -29,7 +29,7 @@ from services.registry import spaces
 from services.registry.actor import Registry
 from services.registry.discovery import Discovery
 from services.registry.domain import Known
-from services.registry.probe_base import Reach
+from services.registry.probes.base import Reach
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
 from tests.support.facts import name

@@ -12,7 +12,7 @@ import pytest
 from contracts.facts import FailureKind
 from contracts.host import Execute, Host, TaskBinding
 from services.executor.attempt.call import Call, HostError, Spooled
-from services.registry import probe
+from services.registry.probes import child
 from tests.support import space
 from tests.unit.executor.execute_bench import Bench, at
 
@@ -103,5 +103,5 @@ async def test_a_cancelled_call_is_cancelled_in_the_space(pair: Pair) -> None:
 async def test_a_probe_finds_a_space_as_soon_as_it_works(tmp_path: Path) -> None:
     async with space.start(tmp_path, space.Issuer().jwks, ready=False) as one:
         host = Host(id="s", name="s", endpoint=Execute(one.url))
-        prober = probe.prober(host, asyncio.Semaphore(1), 10.0)
+        prober = child.prober(host, asyncio.Semaphore(1), 10.0)
         assert (await prober.probe()).reason == ""

@@ -306,7 +306,7 @@ async def test_a_folder_in_use_stops_the_start(tmp_path: Path) -> None:
 @pytest.mark.acceptance
 @pytest.mark.timeout(300)
 async def test_the_shipped_space_does_its_examples(tmp_path: Path) -> None:
-    pinned = ROOT / "services" / "registry"
+    pinned = ROOT / "services" / "registry" / "builtin"
     program = tmp_path / "bin" / "mcp-server-tree-sitter"
     program.parent.mkdir()
     program.write_text(

@@ -18,8 +18,8 @@ from services.executor.attempt.call import Call, HostSession, Opening
 from services.executor.attempt.plan import Known, prepare
 from services.executor.attempt.workspace import Limits, Workspace
 from services.executor.hosts.kinds import open_session
-from services.registry import probe
 from services.registry.domain import discovered
+from services.registry.probes import child
 
 
 class Bench:
@@ -73,10 +73,10 @@ async def always() -> bool:
 
 @contextlib.asynccontextmanager
 async def bench(
-    host: Host, folder: Path, reach: probe.Reach = probe.UNEQUIPPED, bearer: str | None = None
+    host: Host, folder: Path, reach: child.Reach = child.UNEQUIPPED, bearer: str | None = None
 ) -> AsyncIterator[Bench]:
     """Probe the host, which has to be well, and open a session; `bearer` is the user's secret."""
-    prober = probe.prober(host, asyncio.Semaphore(1), 30.0, reach)
+    prober = child.prober(host, asyncio.Semaphore(1), 30.0, reach)
     answer = await prober.probe()
     await prober.close()
     assert answer.reason == ""

@@ -14,8 +14,9 @@ from services.cli.common import environ
 from services.cli.show.hosts import Finding
 from services.keys.secrets import MissingSecret, Secrets
 from services.process.settings import load
-from services.registry import manifest, pinned
-from services.registry.manifest import ManifestError, Places
+from services.registry.builtin import pinned
+from services.registry.manifests import manifest
+from services.registry.manifests.manifest import ManifestError, Places
 from services.registry.settings import Settings
 
 REACH_S = 5.0

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services.registry import pinned
+from services.registry.builtin import pinned
 
 HERE = Path(__file__).parent
 HOME = Path(sys.prefix) / "foreign"

@@ -17,7 +17,8 @@ from services.cli.commands.doctor_builtins import builtins, installed, linked, r
 from services.cli.common import Exit
 from services.cli.show.hosts import Finding
 from services.keys.secrets import Secrets
-from services.registry import manifest, pinned
+from services.registry.builtin import pinned
+from services.registry.manifests import manifest
 from tests.support.github_mcp import github
 from tests.unit.cli.gateway import Gateway, gateway
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cli.host_entry import BadEntry, described, imported, shown
-from services.registry import host_schema
+from services.registry.manifests import entries
 
 
 def test_a_url_is_an_mcp_server() -> None:
@@ -109,7 +109,7 @@ def test_servers_of_other_clients() -> None:
         assert found[name].entry == {}
     for one in found.values():
         if one.entry:
-            host_schema.check(host_schema.entry_of(one.entry))
+            entries.check(entries.entry_of(one.entry))
     assert "Bearer s" not in json.dumps([msgspec.to_builtins(one) for one in found.values()])
 
 

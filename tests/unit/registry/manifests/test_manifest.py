@@ -22,8 +22,8 @@ from contracts.host import (
     StreamableHttp,
     TaskBinding,
 )
-from services.registry import host_schema, manifest
-from services.registry.manifest import ManifestError, Places
+from services.registry.manifests import entries, manifest
+from services.registry.manifests.manifest import ManifestError, Places
 
 PLACES = Places(Path("data"))
 SMALLEST = """
@@ -312,7 +312,7 @@ def test_references_of_every_kind_are_accepted(tmp_path: Path) -> None:
 
 
 def test_the_examples_of_the_documentation_are_manifests(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "manifest.md").read_text()
     blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     hosts = {one.id: one for one in manifest.read(written(tmp_path, "".join(blocks)), PLACES)}
     assert hosts.keys() == {"notes", "clock", "docs", "heavy"}
@@ -325,9 +325,9 @@ def test_the_examples_of_the_documentation_are_manifests(tmp_path: Path) -> None
 
 
 def test_the_documentation_names_every_field() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "manifest.md").read_text()
     endpoints = (Stdio, StreamableHttp, Execute, Noop)
-    structs = (host_schema.Entry, *endpoints, TaskBinding, Step, Flags, Limits, Probe)
+    structs = (entries.Entry, *endpoints, TaskBinding, Step, Flags, Limits, Probe)
     for struct in structs:
         for field in struct.__struct_fields__:
             assert f"`{field}`" in page or f"`{field} = " in page or f"`{field}.NAME`" in page, (

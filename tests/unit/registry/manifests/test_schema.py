@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from services.registry import manifest, schema
-from tests.unit.registry.test_space_manifest import KIT, SPECIFIED
+from services.registry.manifests import manifest, schema
+from tests.unit.registry.manifests.test_space import KIT, SPECIFIED
 
 
 def validator(name: str) -> Any:

@@ -13,16 +13,16 @@ import msgspec
 import pytest
 
 from contracts.host import Host, Noop, Probe, Stdio
-from services.registry import probe
-from services.registry.probe import Answer
+from services.registry.probes import child
+from services.registry.probes.child import Answer
 from tests.unit.executor.sessions import gone
 from tests.unit.executor.world import moment
 from tests.unit.registry.servers import Mood, little, program
 
 
 @contextlib.asynccontextmanager
-async def probing(host: Host, limit_s: float = 10.0) -> AsyncIterator[probe.Prober]:
-    prober = probe.prober(host, asyncio.Semaphore(1), limit_s)
+async def probing(host: Host, limit_s: float = 10.0) -> AsyncIterator[child.Prober]:
+    prober = child.prober(host, asyncio.Semaphore(1), limit_s)
     try:
         yield prober
     finally:
@@ -160,7 +160,7 @@ async def test_nothing_is_left_of_any_of_them(mood: Mood) -> None:
 
 async def test_a_prober_can_be_closed_while_the_host_is_starting() -> None:
     before = children()
-    prober = probe.prober(program("import sys; sys.stdin.read()"), asyncio.Semaphore(1), 10.0)
+    prober = child.prober(program("import sys; sys.stdin.read()"), asyncio.Semaphore(1), 10.0)
     task = asyncio.create_task(prober.probe())
     async with asyncio.timeout(10):
         while children() == before:
@@ -173,8 +173,8 @@ async def test_a_prober_can_be_closed_while_the_host_is_starting() -> None:
 
 async def test_starts_are_staggered(mood: Mood) -> None:
     starts = asyncio.Semaphore(1)
-    mute = probe.prober(program("import sys; sys.stdin.read()", start_s=1.0), starts, 10.0)
-    other = probe.prober(little(mood), starts, 10.0)
+    mute = child.prober(program("import sys; sys.stdin.read()", start_s=1.0), starts, 10.0)
+    other = child.prober(little(mood), starts, 10.0)
     first = asyncio.create_task(mute.probe())
     async with asyncio.timeout(10):
         while not starts.locked():
@@ -209,7 +209,7 @@ async def test_a_deaf_server_dies_with_a_killed_registry() -> None:
     registry = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", ORPHAN),
         stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
     )
     assert registry.stdout is not None
     async with asyncio.timeout(20):

@@ -21,8 +21,8 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
-from services.registry import pinned, semgrep_report
-from services.registry.semgrep_engine import MOST_FILES, Engine, ScanFailed
+from services.registry.builtin import pinned, semgrep_report
+from services.registry.builtin.semgrep_engine import MOST_FILES, Engine, ScanFailed
 
 MOST_RULE = 256 * 1024
 PLANTED = "import os\n\n\ndef run(name):\n    os.system('ls ' + name)\n"

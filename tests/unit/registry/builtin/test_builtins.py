@@ -19,9 +19,11 @@ from services.executor.attempt.plan import Known, prepare
 from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.pool import Pool
 from services.keys.secrets import Secrets
-from services.registry import manifest, pinned, probe
-from services.registry.manifest import BUILTIN, Places
-from services.registry.probe import Reach
+from services.registry.builtin import pinned
+from services.registry.manifests import manifest
+from services.registry.manifests.manifest import BUILTIN, Places
+from services.registry.probes import child
+from services.registry.probes.child import Reach
 from tests.support.github_mcp import GitHub, github
 from tests.support.real_servers import always, no_progress
 from tests.unit.executor.world import routed, spec
@@ -96,7 +98,7 @@ def test_everything_that_changes_something_is_done_once() -> None:
 
 
 def test_the_page_about_them_names_every_type_and_every_rule() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "builtins.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "builtins.md").read_text()
     for host in builtins().values():
         assert {name for name in host.task_types if f"`{name}`" not in page} == set(), host.id
     for rules in BUILTIN.parent.glob("rules/*.yaml"):
@@ -171,7 +173,7 @@ async def desk(host: Host, tmp_path: Path) -> AsyncIterator[Desk]:
 
 async def listed(host: Host, hub: GitHub) -> tuple[Tool, ...]:
     reach = Reach(Secrets(Path("nowhere"), {"GITHUB_TOKEN": BOB}))
-    prober = probe.prober(host, asyncio.Semaphore(1), 30.0, reach)
+    prober = child.prober(host, asyncio.Semaphore(1), 30.0, reach)
     answer = await prober.probe()
     await prober.close()
     assert answer.reason == ""

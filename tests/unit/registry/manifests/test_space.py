@@ -19,8 +19,8 @@ from contracts.host import (
     StreamableHttp,
     TaskBinding,
 )
-from services.registry.manifest import ManifestError
-from services.registry.space_manifest import Space, gradio_host, space_host, space_id
+from services.registry.manifests.manifest import ManifestError
+from services.registry.manifests.space import Space, gradio_host, space_host, space_id
 
 ANN = Space("Ann/my.space", "alice")
 # As section 3 of the original specification reads it.
@@ -39,7 +39,7 @@ SPECIFIED = {
     "fallback_to_oracle": False,
     "author": "somebody",
 }
-KIT = Path(__file__).parents[3] / "deploy" / "space" / "mcp.json"
+KIT = Path(__file__).parents[4] / "deploy" / "space" / "mcp.json"
 
 
 def read(raw: Any, space: Space = ANN) -> Any:

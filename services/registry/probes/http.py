@@ -20,7 +20,7 @@ from services.keys.secrets import advice
 from services.outside import addresses, mcp_http
 from services.outside import site as outbound_site
 from services.outside.site import BUSY, Page, Site
-from services.registry.probe_base import Answer, Prober, Reach, Sick, short
+from services.registry.probes.base import Answer, Prober, Reach, Sick, short
 
 HEALTH = "/health"
 HEALTH_BYTES = 64 * 1024

@@ -11,9 +11,9 @@ import pytest
 from contracts.host import Execute, Host, Limits, Probe, StreamableHttp
 from services.keys.secrets import Secrets
 from services.outside.site import Page
-from services.registry import probe
-from services.registry.probe import Answer, Reach
-from services.registry.probe_http import judged
+from services.registry.probes import child
+from services.registry.probes.child import Answer, Reach
+from services.registry.probes.http import judged
 from tests.support.http_host import answer, hang, parts, serving
 from tests.support.http_mcp import HttpServer, http_server
 
@@ -27,7 +27,7 @@ def space(url: str, bearer_from: str | None = None, start_s: float = 1.0, **fiel
 
 
 async def once(host: Host, limit_s: float = 10.0, reach: Reach = REACH) -> Answer:
-    prober = probe.prober(host, asyncio.Semaphore(1), limit_s, reach)
+    prober = child.prober(host, asyncio.Semaphore(1), limit_s, reach)
     try:
         return await prober.probe()
     finally:
@@ -206,7 +206,7 @@ async def test_a_server_that_stays_busy_is_starting(tmp_path: Path) -> None:
 async def test_a_server_that_went_away_is_found_again_when_it_is_back(tmp_path: Path) -> None:
     server = HttpServer(tmp_path / "record", {})
     await server.start()
-    prober = probe.prober(web(server.url), asyncio.Semaphore(1), 10.0, REACH)
+    prober = child.prober(web(server.url), asyncio.Semaphore(1), 10.0, REACH)
     try:
         assert (await prober.probe()).reason == ""
         await server.kill()
@@ -267,7 +267,7 @@ async def test_a_users_server_is_guarded(url: str, reason: str) -> None:
 async def test_a_mute_server_costs_its_budget_and_holds_up_no_other() -> None:
     starts = asyncio.Semaphore(1)
     async with serving(hang) as mute, serving(HEALTHY) as well:
-        slow = probe.prober(web(mute.url, start_s=1.0), starts, 10.0, REACH)
+        slow = child.prober(web(mute.url, start_s=1.0), starts, 10.0, REACH)
         probing = asyncio.create_task(slow.probe())
         await mute.until(1)
         assert not starts.locked(), "no process of this machine is starting"
@@ -278,7 +278,7 @@ async def test_a_mute_server_costs_its_budget_and_holds_up_no_other() -> None:
 
 async def test_a_prober_can_be_closed_while_it_connects() -> None:
     async with serving(hang) as mute:
-        prober = probe.prober(web(mute.url), asyncio.Semaphore(1), 10.0, REACH)
+        prober = child.prober(web(mute.url), asyncio.Semaphore(1), 10.0, REACH)
         probing = asyncio.create_task(prober.probe())
         await mute.until(1)
         probing.cancel()

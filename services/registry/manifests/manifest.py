@@ -17,10 +17,10 @@ import msgspec
 from contracts.errors import Rejected
 from contracts.host import Host
 from contracts.ids import check_token
-from services.registry import host_schema
-from services.registry.host_schema import Problem
+from services.registry.manifests import entries
+from services.registry.manifests.entries import Problem
 
-BUILTIN = Path(__file__).with_name("builtin.toml")
+BUILTIN = Path(__file__).parents[1] / "builtin" / "builtin.toml"
 NO_ROOT = "/path/to/a/repository"
 """Stands for `{root}` while the operator has named no root."""
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
@@ -74,14 +74,14 @@ def read(path: Path, places: Places) -> tuple[Host, ...]:
 def _host(path: Path, name: str, raw: Any, places: Places) -> Host:
     try:
         check_token(name, "the host id")
-        entry = host_schema.entry_of(_filled(raw, path.resolve().parent, places))
-        host_schema.check(entry, allow_noop=places.allow_noop)
+        entry = entries.entry_of(_filled(raw, path.resolve().parent, places))
+        entries.check(entry, allow_noop=places.allow_noop)
     except Rejected as refusal:
         raise ManifestError(f"{path}: hosts.{name}: {refusal.message}") from None
     except Problem as problem:
         where = f"hosts.{name}.{problem.path}".rstrip(".")
         raise ManifestError(f"{path}: {where}: {problem.message}") from None
-    return host_schema.host_of(entry, name)
+    return entries.host_of(entry, name)
 
 
 def _filled(raw: Any, package: Path, places: Places) -> Any:

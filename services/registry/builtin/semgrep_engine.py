@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from services.registry import semgrep_report
+from services.registry.builtin import semgrep_report
 
 SCAN_S = 300.0
 """The longest scan."""

@@ -22,8 +22,8 @@ from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, Tool
 from contracts.nesting import too_deep
 from services.outside.mcp_child import STOP_S, Child, Tail, first
 from services.registry.domain import Discovery
-from services.registry.probe_base import UNEQUIPPED, Answer, Prober, Reach, Sick, personal, short
-from services.registry.probe_http import ExecuteProber, PersonalProber, WebLine
+from services.registry.probes.base import UNEQUIPPED, Answer, Prober, Reach, Sick, personal, short
+from services.registry.probes.http import ExecuteProber, PersonalProber, WebLine
 
 __all__ = ["UNEQUIPPED", "Answer", "Prober", "Reach", "Sick", "prober"]
 

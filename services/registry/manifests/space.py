@@ -27,9 +27,9 @@ from contracts.host import (
 )
 from contracts.ids import MAX_TOKEN, check_token
 from contracts.nesting import too_deep
-from services.registry import host_schema
-from services.registry.host_schema import Problem
-from services.registry.manifest import ManifestError
+from services.registry.manifests import entries as host_schema
+from services.registry.manifests.entries import Problem
+from services.registry.manifests.manifest import ManifestError
 
 MOST_BYTES = 256 * 1024
 """Of a file: what is registered has to fit into one fact."""

@@ -12,11 +12,11 @@ import msgspec
 
 from contracts.host import Host
 from contracts.schema import field_texts
-from services.registry import host_schema, space_manifest
-from services.registry.host_schema import Entry
-from services.registry.space_manifest import SpaceManifest
+from services.registry.manifests import entries, space
+from services.registry.manifests.entries import Entry
+from services.registry.manifests.space import SpaceManifest
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schemas"
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -39,7 +39,7 @@ def _render(type_: type, title: str) -> str:
     (schema,), defs = msgspec.json.schema_components([type_], ref_template="#/$defs/{name}")
     classes = {
         name: class_
-        for module in (host_schema, space_manifest)
+        for module in (entries, space)
         for name, class_ in vars(module).items()
         if isinstance(class_, type) and issubclass(class_, msgspec.Struct)
     }

@@ -1,0 +1,1 @@
+"""The hosts we ship and how they are installed."""

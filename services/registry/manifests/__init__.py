@@ -1,0 +1,1 @@
+"""How hosts are declared: manifests, commands and the mcp.json of Spaces."""

@@ -1,0 +1,1 @@
+"""How a host is asked whether it lives and what it can do."""
