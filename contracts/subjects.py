@@ -5,6 +5,8 @@ One subject is one fact. The server lets a misspelt guard pass, so nobody writes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from contracts import facts
@@ -27,23 +29,16 @@ CREDENTIAL_BUCKETS = {
 EXECUTOR_DURABLE = "executor"
 INTAKE_DURABLE = "intake"
 
-LOG_SUBJECTS: tuple[str, ...] = (
-    "task.created.*.*",
-    "task.cancelled.*.*",
-    "task.routed.*.*.*",
-    "job.signed.*.*.*",
-    "job.failed.*.*.*",
-    "job.done.*.*.end",
-    "result.stored.*.*",
-    "result.deleted.*.*",
-    "mcp.registered.*.*",
-    "mcp.removed.*.*",
-    "mcp.health.*.*",
-    "mcp.preferred.*.*.*",
-    "log.router.*",
-    "log.key.*",
-    "log.sealed.*",
-)
+WRITES: Mapping[str, tuple[str, ...]] = {
+    "router": ("task.routed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.router.*"),
+    "registry": ("mcp.registered.*.*", "mcp.removed.*.*", "mcp.health.*.*"),
+    "executor": ("job.signed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.key.*"),
+    "results": ("result.stored.*.*", "result.deleted.*.*", "log.sealed.*"),
+    "gateway": ("task.created.*.*", "task.cancelled.*.*", "mcp.preferred.*.*.*"),
+}
+"""The five services, and the facts each may append."""
+SERVICES: tuple[str, ...] = tuple(WRITES)
+LOG_SUBJECTS: tuple[str, ...] = tuple(dict.fromkeys(chain.from_iterable(WRITES.values())))
 INTAKE_SUBJECTS: tuple[str, ...] = ("intake.>",)
 
 ROUTES = "task.routed.>"

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from services.bus import health, metrics
 from services.bus.bus import Bus, read_credentials
+from services.bus.names import inbox_prefix
 from services.log.jetstream import NatsLog
 from services.process.run import Process
 from services.process.settings import Common
-from services.up.nats_config import inbox_prefix
 
 
 class Joined(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -22,8 +23,30 @@ PURE = frozenset(
     " functools hashlib heapq itertools json math msgspec operator re statistics string textwrap"
     " types typing unicodedata".split()
 )
-NATS_USERS = re.compile(r"services/(log|store|bus)[\w/]*\.py")
-COMPOSITION = re.compile(r"services/(cli|up)[\w/]*\.py")
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("process", "huggingface"),
+    ("bus", "outside"),
+    ("log", "store"),
+    ("keys", "join"),
+    SERVICES,
+    ("up",),
+    ("cli",),
+)
+"""The rooms of `services/`, from the ground up: each imports only rooms on floors below its own."""
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+NATS_USERS = ("bus", "log", "store")
+FAMILIES = {
+    "services/outside/mcp_": "three ways to one protocol: message, child, HTTP",
+    "services/registry/builtin/semgrep_": "one built-in host: its engine, report and server",
+}
+"""Families of files with one prefix that are no rooms, and why."""
+SAME_NAME = {
+    "Settings": "each service has its own, by rule",
+    "LogClock": "to become one",
+    "Failure": "the word of the log, and the body of an HTTP answer by its published name",
+}
+"""Public classes that may have one name, and why."""
+IMPORTERS = ("importlib.import_module", "import_module", "__import__")
 SLEEPS = {f"{module}.sleep" for module in ("asyncio", "time", "anyio", "trio")}
 LEFTOVERS = re.compile(r"\b(TO[D]O|FIX[M]E|X[X]X|NotImplemented[E]rror)\b")
 # The brackets keep these patterns from matching themselves.
@@ -45,7 +68,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            # `from services import log` imports services.log.port.
+            # `from services import log` imports services.log.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -53,9 +76,9 @@ def is_product(path: str) -> bool:
     return path.startswith(("contracts/", "services/"))
 
 
-def service_of(dotted: str) -> str | None:
+def room_of(dotted: str) -> str | None:
     parts = dotted.split(".")
-    return parts[1] if parts[0] == "services" and len(parts) > 1 and parts[1] in SERVICES else None
+    return parts[1] if parts[0] == "services" and len(parts) > 1 else None
 
 
 def starts_with_the_future(path: str, tree: ast.Module) -> Iterator[str]:
@@ -91,20 +114,43 @@ def has_short_functions(path: str, tree: ast.Module) -> Iterator[str]:
                 yield f"{node.name} has {length} lines, more than {FUNCTION_LINES}"
 
 
+def keeps_the_floors(path: str, tree: ast.Module) -> Iterator[str]:
+    if not path.startswith("services/") or path == "services/__init__.py":
+        return
+    own = room_of(path.removesuffix(".py").replace("/", "."))
+    if own not in FLOOR:
+        yield f"the room {own} is on no floor: see FLOORS"
+        return
+    for name in imports(tree):
+        room = room_of(name)
+        if name.split(".")[0] == "services" and room != own:
+            if room not in FLOOR:
+                yield f"{name} is in no room"
+            elif FLOOR[room] >= FLOOR[own]:
+                yield f"{name} is not on a floor below {own}"
+
+
 def keeps_the_borders(path: str, tree: ast.Module) -> Iterator[str]:
     if not is_product(path):
         return
-    own = service_of(path.removesuffix(".py").replace("/", "."))
+    own = room_of(path.removesuffix(".py").replace("/", "."))
     for name in imports(tree):
-        top, service = name.split(".")[0], service_of(name)
+        top = name.split(".")[0]
         if path.startswith("contracts/") and top in {"services", "tests"}:
             yield f"contracts import {name}"
-        if service and service != own and not COMPOSITION.fullmatch(path):
-            yield f"{name} belongs to another service"
-        if top == "nats" and not NATS_USERS.fullmatch(path):
-            yield "nats is for the log, store and bus modules only"
+        if top == "nats" and own not in NATS_USERS:
+            yield "nats is for the log, store and bus rooms only"
         if top == "tests":
             yield "the product imports its tests"
+
+
+def imports_by_statement(path: str, tree: ast.Module) -> Iterator[str]:
+    """What is imported by a string is seen by no tool: not by this test, mypy or a reader."""
+    if not is_product(path):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTERS:
+            yield f"line {node.lineno} imports by a string"
 
 
 def contracts_are_words_only(path: str, tree: ast.Module) -> Iterator[str]:
@@ -157,7 +203,9 @@ RULES: tuple[Rule, ...] = (
     has_a_short_module_docstring,
     documents_what_is_public,
     has_short_functions,
+    keeps_the_floors,
     keeps_the_borders,
+    imports_by_statement,
     contracts_are_words_only,
     domains_are_pure,
     never_sleeps_in_tests,
@@ -183,9 +231,15 @@ BAD = [
     (documents_what_is_public, "contracts/a.py", "class A: pass"),
     (has_short_functions, "tests/a.py", "def f():\n" + "    pass\n" * FUNCTION_LINES),
     (keeps_the_borders, "contracts/a.py", "from services import log"),
-    (keeps_the_borders, "services/router/actor.py", "from services.gateway import domain"),
-    (keeps_the_borders, "services/router/actor.py", "import services.gateway.domain"),
-    (keeps_the_borders, "services/process/run.py", "from services import router"),
+    (keeps_the_floors, "services/router/actor.py", "from services.gateway import domain"),
+    (keeps_the_floors, "services/router/actor.py", "import services.gateway.domain"),
+    (keeps_the_floors, "services/process/run.py", "from services import router"),
+    (keeps_the_floors, "services/bus/bus.py", "from services.log import port"),
+    (keeps_the_floors, "services/bus/bus.py", "from services.outside import site"),
+    (keeps_the_floors, "services/bus/bus.py", "from services.nowhere import site"),
+    (keeps_the_floors, "services/cli_more.py", "import os"),
+    (imports_by_statement, "services/up/up.py", "importlib.import_module('services.router')"),
+    (imports_by_statement, "services/up/up.py", "module = __import__(name)"),
     (keeps_the_borders, "services/router/actor.py", "import nats.js"),
     (keeps_the_borders, "services/log/port.py", "from tests.support import given"),
     (contracts_are_words_only, "contracts/a.py", "import httpx"),
@@ -234,6 +288,65 @@ def test_the_five_services_have_the_same_files() -> None:
         if f"services/{service}/{name}" not in files
     ]
     assert missing == []
+
+
+def product() -> dict[str, ast.Module]:
+    """Every module of the product by its dotted name."""
+    return {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): ast.parse(
+            (ROOT / path).read_text()
+        )
+        for path in tracked()
+        if is_product(path) and path.endswith(".py")
+    }
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """One way round, if there is any: the first name comes again at the end."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_circle_of_imports() -> None:
+    modules = product()
+    graph = {
+        name: {
+            known
+            for imported in imports(tree)
+            for known in (imported, imported.rpartition(".")[0])
+            if known in modules and known != name
+        }
+        for name, tree in modules.items()
+    }
+    assert circle(graph) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}})
+
+
+def families(paths: list[str]) -> set[str]:
+    """Prefixes up to an underscore that three or more files of one folder share."""
+    prefixes = [path[: path.index("_", path.rindex("/"))] + "_" for path in paths]
+    return {prefix for prefix in prefixes if prefixes.count(prefix) >= 3}
+
+
+def test_no_family_of_files_is_a_room_in_hiding() -> None:
+    files = [path for path in tracked() if is_product(path) and path.endswith(".py")]
+    named = [path for path in files if "_" in path.rpartition("/")[2].strip("_")]
+    found = families([path for path in named if not path.rpartition("/")[2].startswith("_")])
+    assert found - FAMILIES.keys() == set()
+    assert families(["a/b_c.py", "a/b_d.py", "a/b_e.py", "a/c_d.py"]) == {"a/b_"}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    found: dict[str, list[str]] = {}
+    for module, tree in product().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(module)
+    twice = {name: modules for name, modules in found.items() if len(modules) > 1}
+    assert {name: twice[name] for name in twice.keys() - SAME_NAME.keys()} == {}
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from nats.aio.subscription import Subscription
 from nats.micro.service import Service
 
 from contracts.subjects import command
-from services.bus import connect as bus_connect
+from services.bus import connect
 from services.bus import tls as bus_tls
 from services.bus.client import DirectClient
-from services.bus.connect import put_down, read_credentials, shown
+from services.bus.connect import Troubles, put_down, read_credentials, shown
 from services.bus.errors import (
     BusError,
     BusTimeout,
@@ -34,11 +34,10 @@ from services.bus.errors import (
     RequestFailed,
     translated,
 )
+from services.bus.names import JS_API, Credentials
 from services.bus.serve import MAX_IN_FLIGHT, Handler, endpoint, payload_of
-from services.bus.trouble import Troubles
 from services.process import telemetry
 from services.process.tls import NOTHING, ClientFiles
-from services.up.nats_config import JS_API, Credentials
 
 __all__ = [
     "MAX_IN_FLIGHT",
@@ -76,7 +75,7 @@ class Bus:
     ) -> None:
         """Use `Bus.connect`."""
         self.nc = DirectClient(tls)
-        """For `services/log*.py` only."""
+        """For `services/log` only."""
         self.api = credentials.api if credentials is not None else JS_API
         """Prefix of the JetStream API's subjects for this user."""
         self.on_reconnected: list[Hook] = []
@@ -112,7 +111,7 @@ class Bus:
         after `wait` if nobody answers. `url` may name several servers, joined by commas.
         """
         bus = cls(url, credentials, tls)
-        options = bus_connect.options(url, name, inbox_prefix, credentials, tls)
+        options = connect.options(url, name, inbox_prefix, credentials, tls)
         options |= {
             "error_cb": bus._on_error,
             "reconnected_cb": bus._on_reconnected,

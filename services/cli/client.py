@@ -37,7 +37,7 @@ from services.cli.common import CliError, Exit
 from services.cli.target import Target, find_target
 from services.process import tls
 
-__all__ = ["Api", "Item", "Note", "Scope", "Stream", "Target", "find_target", "record"]
+__all__ = ["Api", "FactStream", "Item", "Note", "Scope", "Target", "find_target", "record"]
 
 REQUEST_S = 60.0
 _FRAME_BYTES = 16 * 1024 * 1024
@@ -217,7 +217,7 @@ def _hint(status: int, reason: str) -> str:
     return hints.get(status, f"(reason: {reason})" if reason else "")
 
 
-class Stream:
+class FactStream:
     """Facts from the gateway's websocket, resumed after a cut at the last one seen."""
 
     def __init__(self, target: Target, note: Note) -> None:

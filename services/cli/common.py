@@ -19,7 +19,7 @@ import uvloop
 from cyclopts import Parameter
 from rich.console import Console, RenderableType
 
-from services.cli.commands.settings import Settings
+from services.cli.settings import Settings
 from services.process.settings import Common, load
 from services.process.settings_sources import env_name
 

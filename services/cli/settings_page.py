@@ -5,8 +5,6 @@ Run `python -m services.cli.settings_page` (`make docs`) after changing a settin
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 import types
 from collections.abc import Mapping
@@ -15,8 +13,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from services.cli.settings import Settings
 from services.process.settings import SECTION_NAMES, Common, Field, fields
 from services.process.settings_sources import TOML, env_name
+from services.up.services import FIVE
+from services.up.settings import Settings as UpSettings
 
 PAGE = Path("docs/settings.md")
 
@@ -100,19 +101,9 @@ def render(sections: Mapping[str, type[msgspec.Struct]]) -> str:
 
 def installed_sections() -> dict[str, type[msgspec.Struct]]:
     """The settings of every section that exists in this installation."""
-    found: dict[str, type[msgspec.Struct]] = {"common": Common}
-    for name in SECTION_NAMES:
-        for module in (f"services.{name}.settings", f"services.{name}_settings"):
-            if _exists(module):
-                found[name] = importlib.import_module(module).Settings
-    return found
-
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+    found: dict[str, type[msgspec.Struct]] = {"common": Common, "up": UpSettings, "cli": Settings}
+    found |= {name: service.settings for name, service in FIVE.items()}
+    return {name: found[name] for name in SECTION_NAMES}
 
 
 def _section(name: str, cls: type[msgspec.Struct]) -> str:

@@ -178,7 +178,7 @@ class Executor:
                 attempt.budget_s = budget_s
                 attempt.deadline = time.monotonic() + budget_s
                 return True
-            case domain.Wait():
+            case domain.WaitForView():
                 await self._give_back(attempt)
             case domain.Drop(reason):
                 log.info("route_dropped", task=routed.task, reason=reason)

@@ -37,7 +37,7 @@ class Me(NamedTuple):
     incarnation: str
 
 
-class View(NamedTuple):
+class LogView(NamedTuple):
     """What the executor's own view of the log says."""
 
     position: int
@@ -62,7 +62,7 @@ class Drop(NamedTuple):
     reason: str
 
 
-class Wait(NamedTuple):
+class WaitForView(NamedTuple):
     """The own view has not reached this sequence yet."""
 
     seq: int
@@ -75,10 +75,10 @@ class Fail(NamedTuple):
     message: str
 
 
-Decision: TypeAlias = Claim | Drop | Wait | Fail
+Decision: TypeAlias = Claim | Drop | WaitForView | Fail
 
 
-def decide(routed: TaskRouted, cancelled: bool, view: View, now: float) -> Decision:
+def decide(routed: TaskRouted, cancelled: bool, view: LogView, now: float) -> Decision:
     """Say what to do with a route; `now` is log time, or a moment before it."""
     route = routed.route
     if cancelled:
@@ -86,7 +86,7 @@ def decide(routed: TaskRouted, cancelled: bool, view: View, now: float) -> Decis
     if route.expires and now >= route.expires:
         return Drop("the task's deadline has passed")
     if view.position < route.host_seq:
-        return Wait(route.host_seq)
+        return WaitForView(route.host_seq)
     if view.host is None:
         return Fail(FailureKind.HOST_GONE, f"host {route.host} was removed after the route")
     if view.host_seq != route.host_seq:

@@ -14,9 +14,9 @@ import msgspec
 from contracts.facts import McpRegistered, McpRemoved, Record, TaskCancelled
 from contracts.host import Host
 from contracts.subjects import CANCELLED, REGISTERED, REMOVED
-from services.executor.attempt.plan import Known
+from services.executor.attempt.plan import KnownHost
 from services.executor.clock import LogClock
-from services.executor.domain import View
+from services.executor.domain import LogView
 from services.log.port import Batch, Log
 from services.log.projection import Change, Projection, project
 
@@ -50,7 +50,7 @@ class Hosts:
 
     def __init__(self, projection: Projection) -> None:
         self._projection = projection
-        self._hosts: dict[str, Known] = {}
+        self._hosts: dict[str, KnownHost] = {}
         self._position = projection.position
         self._moved = asyncio.Event()
         self.clock = LogClock()
@@ -66,7 +66,7 @@ class Hosts:
         """Load what was known at the last stop."""
         self = cls(await Projection.open(path, SCHEMA, VERSION))
         for host, seq, spec in await self._projection.query("SELECT host, seq, spec FROM hosts"):
-            self._hosts[host] = Known(seq, msgspec.json.decode(spec, type=Host))
+            self._hosts[host] = KnownHost(seq, msgspec.json.decode(spec, type=Host))
         self._news = dict.fromkeys(self._hosts)
         return self
 
@@ -85,16 +85,16 @@ class Hosts:
         """Close the file."""
         await self._projection.close()
 
-    def get(self, host: str) -> Known | None:
+    def get(self, host: str) -> KnownHost | None:
         """The host as it is now."""
         return self._hosts.get(host)
 
-    def view(self, host: str) -> View:
+    def view(self, host: str) -> LogView:
         """What a decision about this host needs."""
         known = self._hosts.get(host)
         if known is None:
-            return View(self._position, None, 0)
-        return View(self._position, known.host, known.seq)
+            return LogView(self._position, None, 0)
+        return LogView(self._position, known.host, known.seq)
 
     async def reached(self, seq: int, timeout_s: float) -> bool:
         """Wait until the view is complete through `seq`; False if that takes too long."""
@@ -114,7 +114,7 @@ class Hosts:
                 self.clock.observe(record.seq, record.at)
             match record.fact:
                 case McpRegistered() as fact:
-                    self._hosts[fact.host] = Known(record.seq, fact.spec)
+                    self._hosts[fact.host] = KnownHost(record.seq, fact.spec)
                     self._news[fact.host] = None
                     self.on_changed(fact.host)
                 case McpRemoved() as fact:

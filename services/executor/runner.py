@@ -74,7 +74,7 @@ class Runner:
         self._ports = ports
         self._settings = settings
         self._by = instance
-        self._limits = workspace.Limits(settings.max_files, settings.max_files_bytes)
+        self._limits = workspace.WorkspaceLimits(settings.max_files, settings.max_files_bytes)
         # Not the loop's time: that stands still within one turn of the loop, also in a long pause.
         self._now = time.monotonic
 

@@ -13,7 +13,7 @@ from services.executor import domain
 from services.executor.actor import Executor
 from services.executor.attempt import workspace
 from services.executor.attempt.call import Opening
-from services.executor.hosts.host_log import HostLogs
+from services.executor.hosts.host_log import HostLogServer
 from services.executor.hosts.pool import Pool
 from services.executor.hosts.warm import Warmer
 from services.executor.permits.keyring import Keyring
@@ -69,7 +69,7 @@ async def serve(process_: run.Process, common: Common, settings: Settings) -> No
         "metamcp_executor_busy", "Attempts that are here now.", process_, lambda: executor.busy
     )
     process_.spawn("executor-breakers", ports.pool.breakers.run(process_.instance, bus.publish))
-    logs = HostLogs(data / "hosts", process_.instance)
+    logs = HostLogServer(data / "hosts", process_.instance)
     await answer_all(bus, subjects.command(SERVICE, "host_log"), logs.answer)
     process_.spawn("executor-intake", executor.run())
     process_.on_drain(lambda: _stop(following))

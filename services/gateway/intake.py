@@ -17,12 +17,12 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import TaskCreated
 from contracts.ids import intake_task_id, is_token
 from contracts.wire import Refused
+from services.bus.names import intake_error_subject
 from services.gateway import domain
 from services.gateway.actor import Desk
 from services.log.port import AlreadyRecorded, Append, Delivery, Log, LogUnavailable
 from services.process import telemetry, tracing
 from services.store.blobs import StoreError
-from services.up.nats_config import intake_error_subject
 
 ROOM = 2048
 """Messages taken from the queue and not yet acknowledged."""

@@ -8,20 +8,17 @@ import os
 import resource
 import socket as sockets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import uvicorn
 
 from services.gateway.settings import Settings
+from services.gateway.site import Site
 from services.gateway.stream.connection import FRAME_LIMIT, PING_S
-from services.gateway.stream.socket import StreamSocket
-from services.gateway.stream.socket_tls import TlsSocket
+from services.gateway.stream.socket import StreamSocket, TlsSocket
 from services.process import telemetry, tls
 from services.process.run import Fatal
-
-if TYPE_CHECKING:
-    from services.gateway.service import Site
 
 DRAIN_S = 3.0
 GOODBYE_S = 0.5

@@ -27,7 +27,7 @@ _Change: TypeAlias = "tuple[Mapping[str, Path | bytes], Sequence[str]]"
 """Files to add, and paths to take away."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class DatasetFile(msgspec.Struct, frozen=True):
     """A file of the repository."""
 
     path: str
@@ -58,11 +58,11 @@ class Datasets:
 
     async def existing(
         self, token: str, repo: str, paths: Sequence[str], revision: str
-    ) -> dict[str, Entry]:
+    ) -> dict[str, DatasetFile]:
         """Which of these files there are, by path."""
 
-        def work(api: HfApi) -> dict[str, Entry]:
-            found: dict[str, Entry] = {}
+        def work(api: HfApi) -> dict[str, DatasetFile]:
+            found: dict[str, DatasetFile] = {}
             for n in range(0, len(paths), _PATHS):
                 part = list(paths[n : n + _PATHS])
                 for info in api.get_paths_info(
@@ -83,7 +83,7 @@ class Datasets:
         trouble: what has arrived is not sent again.
         """
 
-        def missing(known: Mapping[str, Entry]) -> _Change:
+        def missing(known: Mapping[str, DatasetFile]) -> _Change:
             adds = {path: what for path, what in files.items() if not same(known.get(path), what)}
             return adds, ()
 
@@ -92,7 +92,7 @@ class Datasets:
     async def delete(self, token: str, repo: str, paths: Sequence[str], message: str) -> str:
         """Take files away, and return a revision without them."""
 
-        def there(known: Mapping[str, Entry]) -> _Change:
+        def there(known: Mapping[str, DatasetFile]) -> _Change:
             return {}, tuple(known)
 
         return await self._change(token, repo, paths, there, message)
@@ -102,7 +102,7 @@ class Datasets:
         token: str,
         repo: str,
         paths: Sequence[str],
-        plan: Callable[[Mapping[str, Entry]], _Change],
+        plan: Callable[[Mapping[str, DatasetFile]], _Change],
         message: str,
     ) -> str:
         attempt = 0
@@ -140,11 +140,11 @@ class Datasets:
 
     async def list(
         self, token: str, repo: str, folder: str, revision: str, *, limit: int
-    ) -> list[Entry]:
+    ) -> list[DatasetFile]:
         """Files below a folder, at most so many."""
 
-        def work(api: HfApi) -> list[Entry]:
-            found: list[Entry] = []
+        def work(api: HfApi) -> list[DatasetFile]:
+            found: list[DatasetFile] = []
             for info in api.list_repo_tree(
                 repo, folder, repo_type="dataset", revision=revision, token=token
             ):
@@ -165,7 +165,7 @@ class Datasets:
         return await asyncio.to_thread(_trim, cache, limit)
 
 
-def same(entry: Entry | None, content: Path | bytes) -> bool:
+def same(entry: DatasetFile | None, content: Path | bytes) -> bool:
     """Whether the repository has this content there already."""
     if entry is None:
         return False
@@ -207,11 +207,11 @@ def _commit(
     return str(done.oid)
 
 
-def _entry(info: Any) -> Entry | None:
+def _entry(info: Any) -> DatasetFile | None:
     if not hasattr(info, "size"):
         return None
     lfs = info.lfs
-    return Entry(info.path, int(info.size), str(info.blob_id), lfs.sha256 if lfs else None)
+    return DatasetFile(info.path, int(info.size), str(info.blob_id), lfs.sha256 if lfs else None)
 
 
 def _trim(cache: Path, limit: int) -> int:

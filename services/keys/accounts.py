@@ -13,7 +13,7 @@ from contracts.account import Account, Credential, Provider
 from contracts.subjects import CREDENTIAL_BUCKETS
 from services.bus.bus import Bus
 from services.keys.vault import KeyFile, VaultError
-from services.store.kv import Bucket, Entry
+from services.store.kv import Bucket, KvEntry
 
 LONGEST_TOKEN = 4096
 
@@ -67,7 +67,7 @@ class Accounts:
         return {user: _credential(entry).account for user, entry in every.items()}
 
 
-def _credential(entry: Entry) -> Credential:
+def _credential(entry: KvEntry) -> Credential:
     try:
         return msgspec.json.decode(entry.value, type=Credential)
     except msgspec.DecodeError:

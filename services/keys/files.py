@@ -16,7 +16,7 @@ from services.keys.jwk import Algorithm
 from services.keys.permits import BadKey, SigningKey, create, key_path, load, sync
 
 
-class Found(NamedTuple):
+class StoredKeys(NamedTuple):
     """What the files hold."""
 
     signing: SigningKey | None
@@ -34,13 +34,13 @@ class KeyFolder:
         self.next = self.signing.with_name("permit.next.pem")
         self._known: dict[Path, tuple[tuple[int, int, int], SigningKey]] = {}
 
-    def look(self) -> Found:
+    def look(self) -> StoredKeys:
         """Read what is there. Raises BadKey for the key that signs, OSError."""
         signing = self._read(self.signing)
         try:
-            return Found(signing, self._read(self.next))
+            return StoredKeys(signing, self._read(self.next))
         except BadKey as error:
-            return Found(signing, None, f"The next permit key is not used: {error}")
+            return StoredKeys(signing, None, f"The next permit key is not used: {error}")
 
     def create(self, algorithm: Algorithm) -> None:
         """Make the first key, unless there is one. Raises OSError."""

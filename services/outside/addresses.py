@@ -62,7 +62,7 @@ Rule = Callable[[str], bool]
 """Tells whether an address may be connected to."""
 
 
-class Refused(OSError):
+class AddressRefused(OSError):
     """This is not called, or not taken from whom we called; the message says why."""
 
 
@@ -79,37 +79,39 @@ def resolve(url: str, *, spaces: str = SPACES, mcp: bool = False) -> str:
     if mcp:
         return known
     if "?" in known:
-        raise Refused("the URL has a query: leave it out, because a path is added to the URL")
+        raise AddressRefused(
+            "the URL has a query: leave it out, because a path is added to the URL"
+        )
     return known.rstrip("/")
 
 
 def _subdomain(url: str) -> str:
     match = _SPACE.fullmatch(url)
     if match is None:
-        raise Refused("the URL names no Space: expected hf://OWNER/SPACE and nothing more")
+        raise AddressRefused("the URL names no Space: expected hf://OWNER/SPACE and nothing more")
     name = re.sub(r"[^a-z0-9-]", "-", f"{match[1]}-{match[2]}".lower())
     if len(name) > _LABEL:
-        raise Refused("the Space's name is too long for a subdomain: give its https:// URL")
+        raise AddressRefused("the Space's name is too long for a subdomain: give its https:// URL")
     return name
 
 
 def _checked(url: str) -> str:
     if not 0 < len(url) <= _LONGEST or not url.isascii() or not url.isprintable() or " " in url:
         text = f"expected a URL of at most {_LONGEST} visible ASCII characters"
-        raise Refused(f"{text}; write other characters as xn--… or %…")
+        raise AddressRefused(f"{text}; write other characters as xn--… or %…")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise Refused(f"this is no URL: {error}") from None
+        raise AddressRefused(f"this is no URL: {error}") from None
     if parts.scheme not in ("https", "http"):
-        raise Refused("expected a URL that begins with https://, http:// or hf://")
+        raise AddressRefused("expected a URL that begins with https://, http:// or hf://")
     if "@" in parts.netloc or "\\" in url:
-        raise Refused("the URL has a user or password in it: use bearer_from for secrets")
+        raise AddressRefused("the URL has a user or password in it: use bearer_from for secrets")
     if "#" in url:
-        raise Refused("the URL has a fragment (#…): leave it out")
+        raise AddressRefused("the URL has a fragment (#…): leave it out")
     if port == 0 or parts.netloc.endswith(":"):
-        raise Refused("the URL has no usable port: leave the colon out, or give 1 to 65535")
+        raise AddressRefused("the URL has no usable port: leave the colon out, or give 1 to 65535")
     _check_host(parts.hostname or "", bracketed="[" in parts.netloc)
     # Lower case for good: a client that compares `HTTPS` with `https` would send in the clear.
     origin = f"{parts.scheme}://{parts.netloc}"
@@ -119,12 +121,16 @@ def _checked(url: str) -> str:
 def _check_host(host: str, *, bracketed: bool) -> None:
     if _address(host) is not None:
         if bracketed and "%" in host:
-            raise Refused("the URL has an address with a zone: such an address is of no use here")
+            raise AddressRefused(
+                "the URL has an address with a zone: such an address is of no use here"
+            )
     elif _NUMBER.fullmatch(host):
         # What some programs take for an address and others for a name is neither for us.
-        raise Refused("the URL's host is an oddly written address: expected one like 192.0.2.1")
+        raise AddressRefused(
+            "the URL's host is an oddly written address: expected one like 192.0.2.1"
+        )
     elif bracketed or not _HOST.fullmatch(host):
-        raise Refused("the URL names no host, or has characters in it that no name has")
+        raise AddressRefused("the URL names no host, or has characters in it that no name has")
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -165,7 +171,7 @@ def anywhere(address: str) -> bool:
 def check_scheme(url: str, *, guarded: bool) -> None:
     """Refuse plain http for guarded calls. Raises Refused."""
     if guarded and not url.startswith("https://"):
-        raise Refused(f"hosts that users have registered are called by https only. {ADVICE}")
+        raise AddressRefused(f"hosts that users have registered are called by https only. {ADVICE}")
 
 
 def check_foreign(url: str) -> None:
@@ -176,20 +182,22 @@ def check_foreign(url: str) -> None:
     check_scheme(url, guarded=True)
     host = urlsplit(url).hostname or ""
     if _address(host) is not None and not public(host):
-        raise Refused(f"{host} is a private address. {ADVICE}")
+        raise AddressRefused(f"{host} is a private address. {ADVICE}")
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
     """Check the headers that a host's endpoint wants to be sent. Raises Refused."""
     for name, value in headers.items():
         if name.lower() in _CREDENTIALS:
-            raise Refused(f"{name}: credentials don't stand in the log: use bearer_from")
+            raise AddressRefused(f"{name}: credentials don't stand in the log: use bearer_from")
         if name.lower() in _OWN_HEADERS:
-            raise Refused(f"{name}: this header is set by the client: leave it out")
+            raise AddressRefused(f"{name}: this header is set by the client: leave it out")
         if not _TOKEN.fullmatch(name):
-            raise Refused(f"{name[:40]!r} is no name of a header")
+            raise AddressRefused(f"{name[:40]!r} is no name of a header")
         if not _VALUE.fullmatch(value):
-            raise Refused(f"{name}: expected at most 4096 characters, none of them a line break")
+            raise AddressRefused(
+                f"{name}: expected at most 4096 characters, none of them a line break"
+            )
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
@@ -204,11 +212,11 @@ async def addresses(host: str, port: int, lookup: Lookup, may: Rule) -> Sequence
     """Return those addresses of a host that may be connected to. Raises Refused, OSError."""
     found = [host] if _address(host) is not None else await lookup(host, port)
     if not found:
-        raise Refused(f"{host} has no address")
+        raise AddressRefused(f"{host} has no address")
     allowed = [address for address in found if may(address)]
     if not allowed:
         # Which address it is stays with us: users could read the internal names of the network.
-        raise Refused(f"{host} is not at a public address. {ADVICE}")
+        raise AddressRefused(f"{host} is not at a public address. {ADVICE}")
     return allowed[:_MOST_ADDRESSES]
 
 
@@ -285,7 +293,7 @@ class _Guarded(httpx2.AsyncBaseTransport):
         # Connections are told apart by address alone: two names at one address must not share one.
         origin = (url.host, url.port)
         if self._origin not in (None, origin):
-            raise Refused("this connection is for another host")
+            raise AddressRefused("this connection is for another host")
         self._origin = origin
         return await addresses(url.host, url.port or 443, self._lookup, self._may)
 

@@ -100,7 +100,7 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
         self.exited.set()
 
 
-class Child:
+class McpChild:
     """One run of the server. Hand `streams` to the SDK's client."""
 
     def __init__(
@@ -122,7 +122,7 @@ class Child:
     @classmethod
     async def start(
         cls, endpoint: Stdio, tail: Tail, max_line: int, big: BigMessages | None = None
-    ) -> Child:
+    ) -> McpChild:
         """Start the server. Raises OSError, with words for people, if it can't be.
 
         `max_line`: bytes of its longest message; without `big` they are held in memory.

@@ -63,7 +63,7 @@ class Web:
         """`limit`: bytes of an answer. `patience_s`: how long a server may say that it is busy."""
         self._url = url
         self._headers = {"accept-encoding": "identity", **headers}
-        self._wire = Wire(transport, limit, patience_s, big)
+        self._wire = HttpWire(transport, limit, patience_s, big)
 
     @contextlib.asynccontextmanager
     async def streams(self) -> AsyncIterator[tuple[Any, Any]]:
@@ -81,7 +81,7 @@ class Web:
             yield streams
 
 
-class Wire(httpx2.AsyncBaseTransport):
+class HttpWire(httpx2.AsyncBaseTransport):
     """Sends what the SDK's client sends; what goes wrong comes back as an answer."""
 
     def __init__(

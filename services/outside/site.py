@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from services.outside import addresses
-from services.outside.addresses import Lookup, Refused, Rule, look_up
+from services.outside.addresses import AddressRefused, Lookup, Rule, look_up
 from services.process import tracing
 
 AGENT = "metamcp"
@@ -40,12 +40,12 @@ NOT_SENT = (
     aiohttp.ClientHttpProxyError,
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
-    Refused,
+    AddressRefused,
 )
 """Errors after which it is certain that the request has not left."""
 
 
-class Page(NamedTuple):
+class SitePage(NamedTuple):
     """An answer to a GET, whole."""
 
     status: int
@@ -55,7 +55,7 @@ class Page(NamedTuple):
     body: bytes
 
 
-class Site:
+class HttpSite:
     """Calls paths below one URL. No cookies, no redirects to elsewhere, bounded headers."""
 
     def __init__(
@@ -94,7 +94,7 @@ class Site:
             proxy=self._proxy,
         )
 
-    async def get(self, path: str, limit: int) -> Page:
+    async def get(self, path: str, limit: int) -> SitePage:
         """Fetch a page of at most `limit` bytes, at most three redirects within its origin away.
 
         Raises Refused for anything else; aiohttp.ClientError and OSError.
@@ -106,14 +106,14 @@ class Site:
                 if response.status not in _MOVED:
                     body = await beginning(response, limit + 1)
                     if len(body) > limit:
-                        raise Refused(f"{path} has more than {limit} bytes")
-                    return Page(
+                        raise AddressRefused(f"{path} has more than {limit} bytes")
+                    return SitePage(
                         response.status, media_type(response), retry_after_s(response), body
                     )
                 url = _target(url, response)
             finally:
                 response.close()
-        raise Refused(f"{path} is redirected more than {MOST_REDIRECTS} times")
+        raise AddressRefused(f"{path} is redirected more than {MOST_REDIRECTS} times")
 
     async def close(self) -> None:
         """Close all connections; calls under way fail, and so do later ones."""
@@ -124,7 +124,7 @@ class Site:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
-            raise Refused("the connection was closed")
+            raise AddressRefused("the connection was closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -149,7 +149,7 @@ class Site:
         """Make the socket of one connection. Addresses that stand in a URL pass no resolver."""
         family, kind, protocol, _, address = info
         if not self._may(str(address[0])):
-            raise Refused(f"{address[0]} is not a public address. {addresses.ADVICE}")
+            raise AddressRefused(f"{address[0]} is not a public address. {addresses.ADVICE}")
         return socket.socket(family, kind, protocol)
 
 
@@ -189,7 +189,7 @@ def _target(url: URL, response: aiohttp.ClientResponse) -> URL:
     except ValueError:
         same = False
     if not same:
-        raise Refused(f"redirected with status {response.status} to {location(response)}")
+        raise AddressRefused(f"redirected with status {response.status} to {location(response)}")
     return target
 
 
@@ -248,7 +248,7 @@ def why(error: BaseException) -> str:
     if not isinstance(error, aiohttp.ClientConnectorError):
         return plain(str(error)) or type(error).__name__
     inner = error.os_error
-    if isinstance(error, aiohttp.ClientConnectorDNSError) and not isinstance(inner, Refused):
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and not isinstance(inner, AddressRefused):
         return plain(f"{error.host} has no address: {inner.strerror or inner}")
     return plain(str(inner)) or type(inner).__name__
 

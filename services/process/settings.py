@@ -13,15 +13,15 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from services.process.settings_sources import Found, SettingsError, env_name, gather
+from contracts.subjects import SERVICES
+from services.process.settings_sources import RawValue, SettingsError, env_name, gather
 from services.process.tls import ClientFiles
 
 __all__ = ["SECTION_NAMES", "Common", "Field", "SettingsError", "fields", "load", "load_all"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-SERVICE_NAMES = ("router", "registry", "executor", "results", "gateway")
-SECTION_NAMES = ("common", *SERVICE_NAMES, "up", "cli")
+SECTION_NAMES = ("common", *SERVICES, "up", "cli")
 
 
 class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -185,7 +185,7 @@ def _names(sections: Mapping[str, type[msgspec.Struct]]) -> dict[str, tuple[str,
     return {name: cls.__struct_fields__ for name, cls in sections.items()}
 
 
-def _build(cls: type[S], section: str, found: Mapping[str, Found]) -> S:
+def _build(cls: type[S], section: str, found: Mapping[str, RawValue]) -> S:
     values: dict[str, Any] = {}
     for field in fields(cls):
         if field.name in found:
@@ -201,7 +201,7 @@ def _build(cls: type[S], section: str, found: Mapping[str, Found]) -> S:
         raise SettingsError(f"section [{section}]: {error}") from None
 
 
-def _convert(field: Field, found: Found) -> Any:
+def _convert(field: Field, found: RawValue) -> Any:
     value = found.value
     if isinstance(value, str) and found.text:
         value = _from_text(field.type, value)
@@ -215,7 +215,7 @@ def _convert(field: Field, found: Found) -> Any:
         ) from None
 
 
-def _near_choice(field: Field, found: Found) -> str:
+def _near_choice(field: Field, found: RawValue) -> str:
     base, _ = _split(field.type)
     if get_origin(base) is not Literal or field.secret:
         return ""

@@ -26,7 +26,7 @@ class SettingsError(Exception):
     """A setting is unknown, malformed or missing; the text says which and what is expected."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class RawValue(msgspec.Struct, frozen=True):
     """A raw value, where it stands, and whether it is text to be converted."""
 
     value: Any
@@ -35,7 +35,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 Names = Mapping[str, tuple[str, ...]]
-Values = dict[str, dict[str, Found]]
+Values = dict[str, dict[str, RawValue]]
 
 
 def env_name(section: str, name: str) -> str:
@@ -58,15 +58,15 @@ def gather(names: Names, known: Collection[str], environ: Mapping[str, str], cwd
     return found
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, Found]:
+def _environment(environ: Mapping[str, str]) -> dict[str, RawValue]:
     return {
-        name: Found(value, name, text=True)
+        name: RawValue(value, name, text=True)
         for name, value in environ.items()
         if name.startswith(PREFIX)
     }
 
 
-def _dotenv(path: Path) -> dict[str, Found]:
+def _dotenv(path: Path) -> dict[str, RawValue]:
     found = {}
     for number, line in enumerate(_read(path).splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -77,7 +77,7 @@ def _dotenv(path: Path) -> dict[str, Found]:
         name, raw = match.groups()
         # The file may serve other programs too: their names are none of our business.
         if name.startswith(PREFIX):
-            found[name] = Found(_unquote(raw), f"{path.name} line {number}: {name}", text=True)
+            found[name] = RawValue(_unquote(raw), f"{path.name} line {number}: {name}", text=True)
     return found
 
 
@@ -87,8 +87,8 @@ def _unquote(raw: str) -> str:
 
 
 def _from_variables(
-    names: Names, known: Collection[str], variables: Mapping[str, Found]
-) -> Iterator[tuple[str, str, Found]]:
+    names: Names, known: Collection[str], variables: Mapping[str, RawValue]
+) -> Iterator[tuple[str, str, RawValue]]:
     declared = {
         env_name(section, name): (section, name)
         for section, its_names in names.items()
@@ -109,7 +109,7 @@ def _belongs_elsewhere(variable: str, names: Names, known: Collection[str]) -> b
 
 def _from_toml(
     names: Names, known: Collection[str], path: Path
-) -> Iterator[tuple[str, str, Found]]:
+) -> Iterator[tuple[str, str, RawValue]]:
     try:
         document = tomllib.loads(_read(path))
     except tomllib.TOMLDecodeError as error:
@@ -125,7 +125,7 @@ def _from_toml(
             where = f"{path.name} [{section}] {name}"
             if name not in names[section]:
                 raise SettingsError(f"{where} is not a setting{_near(name, names[section])}")
-            yield section, name, Found(value, where, text=False)
+            yield section, name, RawValue(value, where, text=False)
 
 
 def _read(path: Path) -> str:

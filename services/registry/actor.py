@@ -25,7 +25,7 @@ from services.process.ids import new_id
 from services.process.supervisor import Supervisor
 from services.registry import changes, domain
 from services.registry.changes import Change
-from services.registry.domain import Command, Held, Known, Listed, Probed
+from services.registry.domain import Command, Held, Known, Listed, ProbeEnded
 from services.registry.probes import child
 from services.registry.projection import View
 from services.registry.settings import Settings
@@ -191,7 +191,7 @@ class Registry:
                 known = self.hosts.get(host, domain.NOTHING)
                 if reason := self.failing(host):
                     log.warning("host_sick", host=host, reason=reason)
-                    await self.record(Probed(host, known.seq, reason, known.latency_ms))
+                    await self.record(ProbeEnded(host, known.seq, reason, known.latency_ms))
 
     def _stamped(self, fact: Any) -> Any:
         assert isinstance(fact, Fact)

@@ -48,7 +48,7 @@ class Switched(msgspec.Struct, frozen=True):
     enabled: bool
 
 
-class Removed(msgspec.Struct, frozen=True):
+class Removal(msgspec.Struct, frozen=True):
     """Somebody takes a host away."""
 
     acting: Acting
@@ -64,7 +64,7 @@ class Offered(msgspec.Struct, frozen=True):
     why_gone: str = "its Space is gone, or no longer an MCP server"
 
 
-Change: TypeAlias = Written | Switched | Removed | Offered
+Change: TypeAlias = Written | Switched | Removal | Offered
 
 
 def check_entry(entry: Entry, acting: Acting, *, allow_private: bool) -> None:
@@ -92,7 +92,7 @@ def check_entry(entry: Entry, acting: Acting, *, allow_private: bool) -> None:
     if not allow_private and not endpoint.url.lower().startswith("hf://"):
         try:
             addresses.check_foreign(endpoint.url)
-        except addresses.Refused as refused:
+        except addresses.AddressRefused as refused:
             raise Problem("endpoint.url", str(refused)) from None
 
 
@@ -109,7 +109,7 @@ def decide(state: State, change: Change) -> list[HostFact]:
             return _write(state, change)
         case Switched():
             return _switch(state, change)
-        case Removed():
+        case Removal():
             return _remove(state, change)
         case Offered():
             return _offer(state, change)
@@ -171,7 +171,7 @@ def _switch(state: State, change: Switched) -> list[HostFact]:
     return renewed(known, wanted)
 
 
-def _remove(state: State, change: Removed) -> list[HostFact]:
+def _remove(state: State, change: Removal) -> list[HostFact]:
     known = _changeable(state, change.host, change.acting)
     assert known.spec is not None
     _check_source(known.spec, f"take it out there, or `metamcp hosts disable {change.host}`")

@@ -38,7 +38,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 Discover = Callable[[str], Awaitable[Discovered]]
 
 
-class HostView(msgspec.Struct, frozen=True, omit_defaults=True):
+class ListedHost(msgspec.Struct, frozen=True, omit_defaults=True):
     """A host as `cmd.registry.list` and `cmd.registry.probe` show it."""
 
     host: Host
@@ -52,7 +52,7 @@ class HostView(msgspec.Struct, frozen=True, omit_defaults=True):
 class HostList(msgspec.Struct, frozen=True):
     """Answer of `cmd.registry.list`."""
 
-    hosts: tuple[HostView, ...]
+    hosts: tuple[ListedHost, ...]
 
 
 class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,7 +138,7 @@ class Commands:
         """Handle `cmd.registry.remove`."""
         request = _decode(payload, HostRemoval)
         acting = Acting(request.user, request.operator)
-        return await self._change(request.host, changes.Removed(acting, request.host))
+        return await self._change(request.host, changes.Removal(acting, request.host))
 
     async def discover(self, payload: bytes) -> bytes:
         """Handle `cmd.registry.discover`."""
@@ -193,5 +193,5 @@ def _decode(payload: bytes, type_: type[R]) -> R:
         raise Rejected(Reason.BAD_REQUEST, f"this is no {type_.__name__}: {error}") from None
 
 
-def _view(spec: Host, known: Known) -> HostView:
-    return HostView(spec, known.status, known.reason, known.latency_ms, known.since)
+def _view(spec: Host, known: Known) -> ListedHost:
+    return ListedHost(spec, known.status, known.reason, known.latency_ms, known.since)

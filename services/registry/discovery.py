@@ -22,14 +22,14 @@ from services.huggingface.spaces import Space, Spaces
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
 from services.outside import addresses
-from services.outside.site import Site
+from services.outside.site import HttpSite
 from services.registry import changes, domain, spaces
 from services.registry.actor import Registry
 from services.registry.changes import Offered
 from services.registry.domain import Held
 from services.registry.manifests.manifest import ManifestError
 from services.registry.manifests.space import MOST_BYTES, gradio_host, space_host, space_id
-from services.registry.manifests.space import Space as Found
+from services.registry.manifests.space import SpaceOrigin as Found
 from services.registry.probes.base import Reach
 from services.registry.settings import Settings
 from services.store.blobs import StoreError
@@ -55,7 +55,7 @@ class _Read(NamedTuple):
     problem: str
 
 
-class Discovery:
+class SpaceDiscovery:
     """`run` it; `discover` is for users who ask."""
 
     def __init__(
@@ -218,7 +218,7 @@ class Discovery:
 
     async def _from_app(self, token: str, space: Space) -> tuple[bytes, str] | None:
         url = addresses.resolve(f"hf://{space.repo}", spaces=self._reach.spaces)
-        site = Site(
+        site = HttpSite(
             url,
             guarded=not self._reach.allow_private,
             connections=1,

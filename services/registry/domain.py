@@ -78,7 +78,7 @@ class Staged(msgspec.Struct, frozen=True):
     held: Held
 
 
-class Probed(msgspec.Struct, frozen=True):
+class ProbeEnded(msgspec.Struct, frozen=True):
     """A probe of `host` as it stood at sequence `seq` ended.
 
     Calls that fail are a probe that failed, see `failing`.
@@ -99,7 +99,7 @@ class Probed(msgspec.Struct, frozen=True):
         return not self.reason
 
 
-Command: TypeAlias = Listed | Probed | Staged
+Command: TypeAlias = Listed | ProbeEnded | Staged
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -133,7 +133,7 @@ def decide(state: State, command: Command) -> list[HostFact]:
     match command:
         case Listed():
             return _reconcile(state, command.hosts)
-        case Probed():
+        case ProbeEnded():
             return _observe(state, command)
         case Staged():
             return _stage(state, command)
@@ -343,7 +343,7 @@ def _as_registered(host: Host, before: Host | None) -> Host:
     return discovered(host, Discovery(before.tools, before.server, before.protocol))
 
 
-def _observe(state: State, probed: Probed) -> list[HostFact]:
+def _observe(state: State, probed: ProbeEnded) -> list[HostFact]:
     known = state.get(probed.host, NOTHING)
     if known.spec is None or not known.spec.enabled or known.seq != probed.seq:
         return []  # It has changed since the probe began; the next one will tell.

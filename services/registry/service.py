@@ -19,7 +19,7 @@ from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.registry.actor import Registry
 from services.registry.commands import Commands
-from services.registry.discovery import Discovery
+from services.registry.discovery import SpaceDiscovery
 from services.registry.manifests import manifest
 from services.registry.manifests.manifest import ManifestError, Places
 from services.registry.probes.child import Reach
@@ -47,7 +47,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     await bus.subscribe(subjects.breaker("*"), lambda message: registry.hear(message.data))
     hub = Hub(cache=data / "hub-cache")
     process.on_drain(hub.close)
-    discovery = Discovery(registry, accounts, Spaces(hub), reach, settings)
+    discovery = SpaceDiscovery(registry, accounts, Spaces(hub), reach, settings)
     process.background("registry/discover", discovery.run())
     process.on_drain(discovery.close)
     health.show(process, lambda: projection.position)

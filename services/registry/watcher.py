@@ -10,7 +10,7 @@ import structlog
 
 from contracts.host import Host
 from services.registry import domain
-from services.registry.domain import Command, Known, Probed, Staged
+from services.registry.domain import Command, Known, ProbeEnded, Staged
 from services.registry.probes import child
 
 log = structlog.get_logger()
@@ -132,7 +132,7 @@ class Watcher:
             log.warning("host_sick", host=self._host, reason=reason)
         flapping = self._home.flapping(self._host) or answer.note
         await self._home.record(
-            Probed(self._host, seq, reason, answer.latency_ms, answer.discovery, flapping)
+            ProbeEnded(self._host, seq, reason, answer.latency_ms, answer.discovery, flapping)
         )
         return reason
 

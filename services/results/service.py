@@ -20,7 +20,7 @@ from services.results.listing import Listing
 from services.results.mover import Mover
 from services.results.projection import SCHEMA, VERSION
 from services.results.settings import Settings
-from services.results.sources import InDataset, InLog, InStore, Sources
+from services.results.sources import DatasetSource, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
 from services.store.blobs import Blobs
 
@@ -38,7 +38,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     datasets, blobs = Datasets(hub), Blobs(bus)
     accounts = _accounts(bus, common)
     store = InStore(blobs)
-    sources = Sources(InLog(log), store, InDataset(datasets, accounts))
+    sources = Sources(InLog(log), store, DatasetSource(datasets, accounts))
     copies = Copies(data / "results-cache" / process.instance, settings.cache_bytes, sources.fetch)
     process.on_drain(lambda: asyncio.to_thread(copies.close))
     sweeper = Sweeper(log, projection, blobs, datasets, accounts, settings, process.instance)

@@ -82,7 +82,7 @@ class InStore:
             raise Rejected(Reason.UNAVAILABLE, str(error)) from error
 
 
-class InDataset:
+class DatasetSource:
     """Big results in the Dataset of a user's linked account."""
 
     def __init__(self, datasets: Datasets, accounts: Accounts) -> None:
@@ -122,7 +122,7 @@ class InDataset:
 class Sources:
     """The right source for each result."""
 
-    def __init__(self, in_log: InLog, in_store: InStore, in_dataset: InDataset) -> None:
+    def __init__(self, in_log: InLog, in_store: InStore, in_dataset: DatasetSource) -> None:
         self._by_place: Mapping[Place, Source] = {
             "inline": in_log,
             "object_store": in_store,

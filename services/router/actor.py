@@ -25,7 +25,7 @@ from services.process.supervisor import Supervisor
 from services.router.beats import LOOK_S, Beats
 from services.router.clock import LogClock, Moment
 from services.router.domain import State, evolve, initial
-from services.router.plan import Decision, Plan
+from services.router.plan import Decision, TermPlan
 from services.router.projection import load, rows
 from services.router.settings import Settings
 from services.router.spans import append_of
@@ -57,7 +57,7 @@ class LeaseHolder(Protocol):
         """Give it up at once. Raises StoreError."""
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Writer(msgspec.Struct, frozen=True):
     """Who writes: the instance stands in the facts, the incarnation holds the lease."""
 
     instance: str
@@ -73,7 +73,7 @@ class Router:
         projection: Projection,
         leases: LeaseHolder,
         settings: Settings,
-        who: Identity,
+        who: Writer,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log_
@@ -88,7 +88,7 @@ class Router:
         self._clock: LogClock | None = None
         """Kept over terms, because it remembers jumps."""
         self._steady = False  # Caught up and not cut off since: what comes is new.
-        self._plan: Plan | None = None
+        self._plan: TermPlan | None = None
         self._lease_until = 0.0
         self._wake = asyncio.Event()
         self._folded = asyncio.Event()
@@ -304,7 +304,7 @@ class Router:
         if record is None or self._state.term_seq != seq or self._deposed.is_set():
             raise LeaseLost(f"term {term} was over before it began")
         self._clock = self._clock or LogClock(record.at, mono)
-        self._plan = Plan(self._state, self._settings, self._clock, self._who.instance, new_id)
+        self._plan = TermPlan(self._state, self._settings, self._clock, self._who.instance, new_id)
         self._plan.begin(self._moment())
         log.info("router_active", term=term, open_tasks=len(self._state.tasks))
         self._wake.set()
@@ -344,7 +344,7 @@ class Router:
         seconds = self._plan.sleep_s(self._moment(), self._beats)
         return LOOK_S if seconds is None else min(seconds, LOOK_S)
 
-    async def _append(self, plan: Plan, decisions: list[Decision]) -> None:
+    async def _append(self, plan: TermPlan, decisions: list[Decision]) -> None:
         items = [append_of(decision) for decision in decisions]
         try:
             outcomes = await self._outcomes(plan, decisions, items)
@@ -358,7 +358,7 @@ class Router:
                 self._depose()
 
     async def _outcomes(
-        self, plan: Plan, decisions: list[Decision], items: list[Append]
+        self, plan: TermPlan, decisions: list[Decision], items: list[Append]
     ) -> list[int | AlreadyRecorded | None]:
         try:
             return list(await self._log.append_all(items))
@@ -367,7 +367,7 @@ class Router:
             return [await self._append_one(plan, *p) for p in zip(decisions, items, strict=True)]
 
     async def _append_one(
-        self, plan: Plan, decision: Decision, item: Append
+        self, plan: TermPlan, decision: Decision, item: Append
     ) -> int | AlreadyRecorded | None:
         """Append what is not folded yet; a fact that the log won't take is decided anew later."""
         if self._plan is not plan or not plan.awaits(decision.key):
@@ -383,7 +383,7 @@ class Router:
                 self._wake.set()
             return None
 
-    def _refused(self, plan: Plan, decision: Decision, refusal: AlreadyRecorded) -> None:
+    def _refused(self, plan: TermPlan, decision: Decision, refusal: AlreadyRecorded) -> None:
         record = refusal.record
         log.debug("router_overtaken", subject=refusal.subject, by=record and record.subject)
         if record is None:

@@ -19,7 +19,7 @@ from services.router.state import SICK, OpenTask, Phase, State, evolve, initial,
 __all__ = [
     "End",
     "Lose",
-    "Ready",
+    "NeedsHost",
     "State",
     "Step",
     "Wait",
@@ -62,7 +62,7 @@ class Wait(NamedTuple):
     until: float
 
 
-class Ready(NamedTuple):
+class NeedsHost(NamedTuple):
     """It wants a host now, and looks again at `until`."""
 
     until: float
@@ -70,7 +70,7 @@ class Ready(NamedTuple):
     """Before this, no host that looked sick gets it again."""
 
 
-Step: TypeAlias = End | Lose | Wait | Ready
+Step: TypeAlias = End | Lose | Wait | NeedsHost
 
 
 def decide(task: OpenTask, now: float, rules: Settings, clock: LogClock) -> Step:
@@ -96,7 +96,7 @@ def decide(task: OpenTask, now: float, rules: Settings, clock: LogClock) -> Step
     start = clock.moved(task.at, task.seq) + task.delay_s if task.delay_s else 0.0
     if task.failure is not None and task.failure.kind not in SICK:
         start = max(start, again)
-    return Wait(min(start, expires)) if now < start else Ready(expires, again)
+    return Wait(min(start, expires)) if now < start else NeedsHost(expires, again)
 
 
 def expires_at(task: OpenTask, rules: Settings, clock: LogClock) -> float:

@@ -18,7 +18,7 @@ from contracts.task import Priority
 from services.router import domain
 from services.router.beats import Beats, Claimant
 from services.router.clock import LogClock, Moment
-from services.router.domain import End, Lose, Ready, Wait
+from services.router.domain import End, Lose, NeedsHost, Wait
 from services.router.queue import Next, Queue, Waiting
 from services.router.select import Demand, Screen, Selection, choose, policy, screen, why_nobody
 from services.router.settings import Settings
@@ -54,7 +54,7 @@ class _Pending(NamedTuple):
     """Empty unless it is a route."""
 
 
-class Plan:
+class TermPlan:
     """The to-do list of one term: the one the state is in when the plan is made.
 
     `by` names the writer, `mint` makes fact ids.
@@ -185,7 +185,7 @@ class Plan:
             return
         self._aside.pop(key, None)
         step = domain.decide(task, moment.now, self._rules, self._clock)
-        if isinstance(step, Ready):
+        if isinstance(step, NeedsHost):
             self._ready(key, task, step, moment.now)
         elif isinstance(step, Wait):
             self._timers.set(key, step.until)
@@ -194,7 +194,7 @@ class Plan:
         else:
             self._due[key] = step
 
-    def _ready(self, key: str, task: OpenTask, step: Ready, now: float) -> None:
+    def _ready(self, key: str, task: OpenTask, step: NeedsHost, now: float) -> None:
         wanted = domain.demand(self._state, task)
         at = self._clock.moved(task.at, task.seq)
         if self._screen(wanted).possible:
@@ -262,7 +262,7 @@ class Plan:
     def _spares(self, first: Next, task: OpenTask, now: float) -> bool:
         """Let a task whose every host looked sick wait out its backoff."""
         step = domain.decide(task, now, self._rules, self._clock)
-        if not isinstance(step, Ready) or step.spare_until <= now:
+        if not isinstance(step, NeedsHost) or step.spare_until <= now:
             return False
         self._queue.leave(first.key)
         self._timers.set(first.key, min(step.spare_until, step.until))

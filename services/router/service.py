@@ -17,7 +17,7 @@ from services.log.projection import Projection, view_path
 from services.process import telemetry
 from services.process.run import Process
 from services.process.settings import Common
-from services.router.actor import Identity, Router
+from services.router.actor import Router, Writer
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings
 from services.store.blobs import Leases
@@ -33,7 +33,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     path = view_path(common.data.expanduser().absolute(), process.instance)
     projection = await Projection.open(path, SCHEMA, VERSION)
     process.on_drain(projection.close)
-    who = Identity(process.instance, process.incarnation)
+    who = Writer(process.instance, process.incarnation)
     router = Router(log_, projection, Leases(bus), settings, who)
     bus.on_disconnected.append(router.deafen)
     bus.on_reconnected.append(router.listen)

@@ -67,7 +67,7 @@ class ObjectInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     options: dict[str, int] = {}
 
 
-class Listed(NamedTuple):
+class ListedBlob(NamedTuple):
     """A blob among all of them."""
 
     seq: int
@@ -151,15 +151,15 @@ class Blobs:
         await self._drop_chunks(meta.nuid)
         return True
 
-    async def page(self, after: int, count: int = 256) -> list[Listed]:
+    async def page(self, after: int, count: int = 256) -> list[ListedBlob]:
         """Some of all blobs, in an order of their own; `after`: the `seq` of the last one seen."""
         found = await self._stream.read(f"$O.{BLOBS_BUCKET}.M.>", after + 1, count)
-        page: list[Listed] = []
+        page: list[ListedBlob] = []
         for stored in found:
             meta = msgspec.json.decode(stored.data, type=ObjectInfo)
             user, _, digest = meta.name.partition("/")
             uri = "" if meta.deleted else _uri(user, digest)
-            page.append(Listed(stored.seq, uri, meta.size, _seconds(meta.mtime)))
+            page.append(ListedBlob(stored.seq, uri, meta.size, _seconds(meta.mtime)))
         return page
 
     async def _freshen(self, meta: ObjectInfo, seq: int) -> None:

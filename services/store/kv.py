@@ -23,14 +23,14 @@ MARKER_S = 86_400
 away for longer has to read it from its start."""
 
 
-class Entry(NamedTuple):
+class KvEntry(NamedTuple):
     """A value and its revision."""
 
     value: bytes
     revision: int
 
 
-class Change(NamedTuple):
+class KvChange(NamedTuple):
     """What has become of a key."""
 
     key: str
@@ -46,7 +46,7 @@ class Bucket:
         self._stream = Stream(bus, f"KV_{name}")
         self._prefix = f"$KV.{name}."
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str) -> KvEntry | None:
         """The value of a key, None if it has none. Raises Rejected(BAD_ID), StoreError."""
         found = await self._stream.last(self._subject(key))
         return None if found is None else _entry(found)
@@ -78,7 +78,7 @@ class Bucket:
         await self._stream.publish(self._subject(key), b"", headers=headers)
         return True
 
-    async def changes(self, after: int) -> list[Change]:
+    async def changes(self, after: int) -> list[KvChange]:
         """What has happened after revision `after`, oldest first: the newest of each key alone.
 
         There may be more; when it is empty that was all. Asking again and again is how to follow a
@@ -88,9 +88,9 @@ class Bucket:
         page = await self._stream.read(f"{self._prefix}>", after + 1, _PAGE)
         return [self._change(stored) for stored in page]
 
-    async def all(self) -> dict[str, Entry]:
+    async def all(self) -> dict[str, KvEntry]:
         """Every key with its value. Raises StoreError, also for more than MOST_KEYS."""
-        every: dict[str, Entry] = {}
+        every: dict[str, KvEntry] = {}
         seq = 1
         while page := await self._stream.read(f"{self._prefix}>", seq, _PAGE):
             for stored in page:
@@ -101,10 +101,10 @@ class Bucket:
             seq = page[-1].seq + 1
         return every
 
-    def _change(self, stored: Stored) -> Change:
+    def _change(self, stored: Stored) -> KvChange:
         key = stored.headers["Nats-Subject"].removeprefix(self._prefix)
         entry = _entry(stored)
-        return Change(key, None if entry is None else entry.value, stored.seq)
+        return KvChange(key, None if entry is None else entry.value, stored.seq)
 
     def _subject(self, key: str) -> str:
         return self._prefix + check_token(key, "the key")
@@ -148,5 +148,5 @@ def _ttl(seconds: int | None) -> dict[str, str]:
     return {} if seconds is None else {"Nats-TTL": f"{seconds}s"}
 
 
-def _entry(stored: Stored) -> Entry | None:
-    return None if _OPERATION in stored.headers else Entry(stored.data, stored.seq)
+def _entry(stored: Stored) -> KvEntry | None:
+    return None if _OPERATION in stored.headers else KvEntry(stored.data, stored.seq)

@@ -16,30 +16,27 @@ import msgspec
 from contracts import subjects
 from contracts.account import Provider
 from contracts.ids import check_token
+from services.bus.names import (
+    JS_API,
+    Credentials,
+    inbox_prefix,
+    intake_error_subject,
+    intake_subject,
+    submit_subject,
+)
 
 SYSTEM = "sys"
 OPERATOR = "operator"
 AUDITOR = "auditor"
-SERVICES = ("gateway", "router", "executor", "registry", "results")
-ROLES = (OPERATOR, *SERVICES, AUDITOR)
+ROLES = (OPERATOR, *subjects.SERVICES, AUDITOR)
 ACCOUNT = "METAMCP"
 """The account of the operator and the services. Who may request anything here may also name a log
 subject as its reply and so have the answer stored there: outsiders get accounts of their own."""
-JS_API = "$JS.API"
 AUDIT_API = "METAMCP.API"
 """The auditor's name for the part of `$JS.API` it may use; an account without streams of its own
 can't import that under the same name."""
 MAX_PAYLOAD = 1024 * 1024 + 64 * 1024
 """Bytes: the log's largest message and room for its headers."""
-
-FACTS: Mapping[str, tuple[str, ...]] = {
-    "gateway": ("task.created.*.*", "task.cancelled.*.*", "mcp.preferred.*.*.*"),
-    "router": ("task.routed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.router.*"),
-    "executor": ("job.signed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.key.*"),
-    "registry": ("mcp.registered.*.*", "mcp.removed.*.*", "mcp.health.*.*"),
-    "results": ("result.stored.*.*", "result.deleted.*.*", "log.sealed.*"),
-}
-"""Which facts each service may append."""
 
 PUBLISHER_FACTS = (
     *("task.created", "task.cancelled", "task.routed", "job.signed", "job.failed", "job.done"),
@@ -55,18 +52,6 @@ _GATEWAY_BUCKETS = (
     *(subjects.TOKENS_BUCKET, subjects.LIMITS_BUCKET, subjects.TICKETS_BUCKET),
 )
 _BLOBS = f"OBJ_{subjects.BLOBS_BUCKET}"
-
-
-class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
-    """User name and password of one NATS user."""
-
-    user: str
-    password: str
-    api: str = JS_API
-    """Prefix of the JetStream API's subjects for this user."""
-
-    def __repr__(self) -> str:
-        return f"Credentials(user={self.user!r}, password=…)"
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -104,26 +89,6 @@ def users(publishers: Iterable[str] = ("publisher",)) -> tuple[str, ...]:
     return (SYSTEM, *ROLES, *names)
 
 
-def inbox_prefix(user: str) -> str:
-    """The only subjects under which this user of ours may receive answers."""
-    return f"_INBOX_{user}"
-
-
-def submit_subject(user: str) -> str:
-    """Where requests of an outside publisher on `metamcp.tasks.submit` reach the gateway."""
-    return f"submit.{user}"
-
-
-def intake_subject(user: str) -> str:
-    """Where an outside publisher's plain `task.created` is captured."""
-    return f"intake.{user}.created"
-
-
-def intake_error_subject(user: str) -> str:
-    """Where the gateway tells a publisher what it could not accept; it sees `intake.error`."""
-    return f"live.intake.error.{user}"
-
-
 def permissions(role: str) -> Permissions:
     """What one of our users may do. Raises KeyError for a role that doesn't exist."""
     return _PERMISSIONS[role]
@@ -159,7 +124,7 @@ def _service(
     role: str, publish: tuple[str, ...] = (), subscribe: tuple[str, ...] = ()
 ) -> Permissions:
     return Permissions(
-        publish=(*FACTS[role], *_read(subjects.STREAM), *publish),
+        publish=(*subjects.WRITES[role], *_read(subjects.STREAM), *publish),
         subscribe=(
             "live.>",
             f"{inbox_prefix(role)}.>",
@@ -252,7 +217,7 @@ def _accounts(plan: ServerPlan) -> Iterable[str]:
     yield f"  {_text(ACCOUNT)} {{"
     yield "    jetstream: enabled"
     yield "    users: ["
-    for role in (OPERATOR, *SERVICES):
+    for role in (OPERATOR, *subjects.SERVICES):
         yield from _user(plan, role)
     yield "    ]"
     yield "    exports: ["

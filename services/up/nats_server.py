@@ -24,8 +24,9 @@ from types import TracebackType
 
 import msgspec
 
+from services.bus.names import JS_API, Credentials
 from services.up import nats_config
-from services.up.nats_config import Credentials, ServerPlan
+from services.up.nats_config import ServerPlan
 
 MIN_FREE = 200 * 1024 * 1024
 """Bytes that must be free on the disk before a server is started, half of them kept free after."""
@@ -237,7 +238,7 @@ class Embedded:
         found = {}
         for user in nats_config.users(self._publishers):
             if not self.credentials_file(user).exists():
-                api = nats_config.AUDIT_API if user == nats_config.AUDITOR else nats_config.JS_API
+                api = nats_config.AUDIT_API if user == nats_config.AUDITOR else JS_API
                 fresh = Credentials(user, secrets.token_urlsafe(32), api)
                 _write_private(self.credentials_file(user), msgspec.json.encode(fresh).decode())
             found[user] = self.credentials(user)

@@ -41,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Gets what the service processes write."""
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class UpState(msgspec.Struct, frozen=True, kw_only=True):
     """What `<data>/up.json` says while something runs in that folder."""
 
     pid: int
@@ -62,10 +62,10 @@ def environment(plan: Plan) -> dict[str, str]:
     return environ
 
 
-def read_state(data: Path) -> State | None:
+def read_state(data: Path) -> UpState | None:
     """What runs in this data folder; None if nothing does."""
     try:
-        state = msgspec.json.decode((data / STATE_FILE).read_bytes(), type=State)
+        state = msgspec.json.decode((data / STATE_FILE).read_bytes(), type=UpState)
         os.kill(state.pid, 0)
     except PermissionError:
         return state

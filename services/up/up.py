@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import os
 import signal
 import ssl
@@ -19,20 +18,26 @@ import httpx
 import msgspec
 
 from services.bus.bus import Bus, read_credentials
+from services.bus.names import inbox_prefix
+from services.gateway.access.identity import ensure_local_token
+from services.gateway.listener import shown_certificate
+from services.gateway.settings import Settings as GatewaySettings
 from services.log import jetstream
 from services.process.run import Fatal, Main, Process
-from services.process.settings import SERVICE_NAMES, Common, SettingsError, load
+from services.process.settings import Common, SettingsError, load
 from services.process.supervisor import Escalated, Supervisor
 from services.process.tls import NOTHING, ClientFiles, pinned
+from services.registry import service as registry
+from services.registry.settings import Settings as RegistrySettings
 from services.store import blobs
 from services.up.children import Child, ChildProcess, InProcess, Server
-from services.up.nats_config import OPERATOR, inbox_prefix
+from services.up.nats_config import OPERATOR
 from services.up.nats_server import Embedded
 from services.up.plan import (
     GATEWAY_FILE,
     STATE_FILE,
     Plan,
-    State,
+    UpState,
     environment,
     folder_lock,
     log_folder,
@@ -42,6 +47,7 @@ from services.up.plan import (
     read_gateway_url,
     read_state,
 )
+from services.up.services import FIVE
 from services.up.settings import Settings
 
 __all__ = [
@@ -49,7 +55,7 @@ __all__ = [
     "Report",
     "Running",
     "Settings",
-    "State",
+    "UpState",
     "connect",
     "provision",
     "read_gateway_url",
@@ -60,7 +66,6 @@ __all__ = [
 TOKEN_FILE = Path("credentials/token")
 NATS = "nats"
 _POLL_S = 0.1
-_START_ORDER = ("registry", "router", "executor", "results", "gateway")
 
 Report = Callable[[str], object]
 """Told what is going on, one short sentence at a time."""
@@ -279,7 +284,7 @@ async def _nats(
 def _state_file(running: Running) -> Iterator[None]:
     path = running.data / STATE_FILE
     folder = None if running.credentials is None else str(running.credentials)
-    state = State(pid=os.getpid(), nats_url=running.nats_url, credentials=folder)
+    state = UpState(pid=os.getpid(), nats_url=running.nats_url, credentials=folder)
     path.write_bytes(msgspec.json.encode(state))
     try:
         yield
@@ -290,11 +295,9 @@ def _state_file(running: Running) -> Iterator[None]:
 
 def _check_hosts(plan: Plan, data: Path) -> None:
     """Read the manifests before anything runs; a registry that can't would only crash again."""
-    service = importlib.import_module("services.registry.service")
-    settings = importlib.import_module("services.registry.settings").Settings
-    own = load(settings, "registry", environment(plan), cwd=Path.cwd())
+    own = load(RegistrySettings, "registry", environment(plan), cwd=Path.cwd())
     try:
-        service.listed(_common(plan, data), own)
+        registry.listed(_common(plan, data), own)
     except Fatal as error:
         raise SettingsError(error.message) from None
 
@@ -306,10 +309,9 @@ def _common(plan: Plan, data: Path) -> Common:
 
 def _check_gateway(plan: Plan) -> None:
     """Say at once what the gateway would only say by crashing."""
-    settings = importlib.import_module("services.gateway.settings").Settings
-    gateway = load(settings, "gateway", environment(plan), cwd=Path.cwd())
+    gateway = load(GatewaySettings, "gateway", environment(plan), cwd=Path.cwd())
     if gateway.tls_cert is not None:
-        importlib.import_module("services.gateway.listener").shown_certificate(gateway)
+        shown_certificate(gateway)
     if gateway.port and not port_is_free(gateway.host, gateway.port):
         raise Fatal(
             f"Port {gateway.port} on {gateway.host} is in use by another program.",
@@ -318,13 +320,11 @@ def _check_gateway(plan: Plan) -> None:
 
 
 def _local_token(data: Path) -> str:
-    # The only place outside the gateway that needs its code: the token must exist before it runs.
-    identity = importlib.import_module("services.gateway.access.identity")
-    return str(identity.ensure_local_token(data))
+    return ensure_local_token(data)
 
 
 def _instances(settings: Settings) -> Iterator[tuple[str, str]]:
-    for name in _START_ORDER:
+    for name in FIVE:
         for k in range(settings.executors if name == "executor" else 1):
             yield name, f"{name}-{k + 1}"
 
@@ -347,15 +347,11 @@ def _child(running: Running, name: str, instance: str) -> Child:
 
 def _main(name: str, environ: Mapping[str, str]) -> Main:
     """The service's own `serve` with its settings filled from `environ`."""
-    settings = importlib.import_module(f"services.{name}.settings").Settings
-    serve = importlib.import_module(f"services.{name}.service").serve
+    service = FIVE[name]
     common = load(Common, "common", environ, cwd=Path.cwd())
-    own = load(settings, name, environ, cwd=Path.cwd())
+    own = load(service.settings, name, environ, cwd=Path.cwd())
 
     async def main(process: Process) -> None:
-        await serve(process, common, own)
+        await service.serve(process, common, own)
 
     return main
-
-
-assert set(_START_ORDER) == set(SERVICE_NAMES)

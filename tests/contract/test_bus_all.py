@@ -15,7 +15,7 @@ from contracts.subjects import command
 from contracts.wire import HostLog, HostLogRequest
 from services.bus.all import answer_all, ask_all
 from services.bus.bus import Bus, BusTimeout, NoResponders, PermissionDenied
-from services.executor.hosts.host_log import HostLogs
+from services.executor.hosts.host_log import HostLogServer
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 
@@ -154,7 +154,7 @@ async def test_the_logs_of_all_executors_that_have_one_are_found(
             if n:
                 folder.mkdir()
                 (folder / "h1.log").write_text(f"line of {n}\n")
-            await answer_all(bus, subject, HostLogs(folder, f"executor-{n}").answer)
+            await answer_all(bus, subject, HostLogServer(folder, f"executor-{n}").answer)
         request = msgspec.json.encode(HostLogRequest("h1", 10))
         answers = await ask_all(gateway, subject, request)
     found = [msgspec.json.decode(answer, type=HostLog) for answer in answers]

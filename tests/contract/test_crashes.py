@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.host import Stdio
-from services.outside.mcp_child import Child, Tail
+from services.outside.mcp_child import McpChild, Tail
 from tests.support.system import until
 
 CRASHES = 1000
@@ -53,7 +53,7 @@ async def none_running() -> bool:
 
 
 async def crash(tail: Tail) -> None:
-    child = await Child.start(DIES, tail, 10_000)
+    child = await McpChild.start(DIES, tail, 10_000)
     async with child.streams():
         await child.exited.wait()
     assert child.ended() in ("", "exited with code 3")
@@ -74,7 +74,7 @@ async def crashes(count: int, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_a_thousand_crashes_leave_nothing_behind(tmp_path: Path) -> None:
-    child = await Child.start(LIVES, Tail(), 10_000)
+    child = await McpChild.start(LIVES, Tail(), 10_000)
     assert running(), "the processes are told by their mark"
     await child.stop()
     await crashes(CRASHES // 10, tmp_path)

@@ -27,7 +27,7 @@ from services.log.memory import MemoryLog
 from services.log.projection import Projection
 from services.registry import spaces
 from services.registry.actor import Registry
-from services.registry.discovery import Discovery
+from services.registry.discovery import SpaceDiscovery
 from services.registry.domain import Known
 from services.registry.probes.base import Reach
 from services.registry.projection import SCHEMA, VERSION
@@ -63,7 +63,7 @@ class World:
         )
         self.spaces = Spaces(self.hub_client)
         self.registry: Registry
-        self.discovery: Discovery
+        self.discovery: SpaceDiscovery
 
     async def link(self) -> None:
         await self.accounts.link(self.user, HF, "ann", self.token)
@@ -96,7 +96,7 @@ class World:
         secrets = Secrets(self.folder / "secrets", {}, self.accounts.token)
         reach = Reach(secrets, self.hub.space_url, allow_private=True)
         self.registry = Registry(self.log, projection, "registry-1", settings, reach)
-        self.discovery = Discovery(self.registry, self.accounts, self.spaces, reach, settings)
+        self.discovery = SpaceDiscovery(self.registry, self.accounts, self.spaces, reach, settings)
         tasks = [
             asyncio.create_task(self.registry.follow()),
             asyncio.create_task(self.registry.run(())),

@@ -232,7 +232,7 @@ ORPHAN = """
 import asyncio, sys
 from pathlib import Path
 from contracts.host import Stdio
-from services.mcp_child import Child, Tail
+from services.outside.mcp_child import Child, Tail
 
 async def main():
     deaf = Stdio("sleep", ("1000",))

@@ -35,7 +35,7 @@ from services.results.listing import Listing
 from services.results.mover import Mover
 from services.results.projection import SCHEMA, VERSION, count_waiting
 from services.results.settings import Settings
-from services.results.sources import InDataset, InLog, InStore, Sources
+from services.results.sources import DatasetSource, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
 from services.store.blobs import Blobs
 from tests.support import facts
@@ -116,7 +116,7 @@ class World:
         )
         datasets, blobs = Datasets(hub), Blobs(self.bus)
         store = InStore(blobs)
-        sources = Sources(InLog(log), store, InDataset(datasets, self.accounts))
+        sources = Sources(InLog(log), store, DatasetSource(datasets, self.accounts))
         copies = Copies(folder / "copies", settings.cache_bytes, sources.fetch)
         sweeper = Sweeper(log, self.projection, blobs, datasets, self.accounts, settings, "r")
         self.sweeper = sweeper

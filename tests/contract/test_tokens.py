@@ -21,7 +21,7 @@ from services.gateway.access.identity import Principal, digest
 from services.gateway.access.limits import Exchange, RateLimit, Report, short
 from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Issued, Tokens
-from services.store.kv import Bucket, Change
+from services.store.kv import Bucket, KvChange
 from services.store.stream import StoreError
 from services.up.nats_config import AUDITOR, OPERATOR, ROLES
 from tests.support.facts import name
@@ -91,9 +91,9 @@ async def test_changes_are_heard_in_order_and_the_newest_of_a_key_alone(
         await bucket.put("a", b"1")
         await bucket.put("b", b"1")
         await bucket.put("a", b"2")
-        assert await bucket.changes(0) == [Change("b", b"1", 2), Change("a", b"2", 3)]
+        assert await bucket.changes(0) == [KvChange("b", b"1", 2), KvChange("a", b"2", 3)]
         assert await bucket.delete("b", marker_s=60)
-        assert await bucket.changes(3) == [Change("b", None, 4)]
+        assert await bucket.changes(3) == [KvChange("b", None, 4)]
         assert await bucket.changes(4) == []
         for number in range(300):
             await bucket.put(f"k{number}", b"x")

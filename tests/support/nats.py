@@ -14,10 +14,11 @@ from types import TracebackType
 import pytest
 
 from services.bus.bus import Bus
+from services.bus.names import inbox_prefix
 from services.log import jetstream
 from services.process.tls import NOTHING, ClientFiles
 from services.store import blobs
-from services.up.nats_config import OPERATOR, inbox_prefix
+from services.up.nats_config import OPERATOR
 from services.up.nats_server import Embedded
 
 

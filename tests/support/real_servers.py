@@ -15,8 +15,8 @@ from contracts.host import Host
 from contracts.route import Policy, Route
 from contracts.task import TaskSpec, canonical
 from services.executor.attempt.call import Call, HostSession, Opening
-from services.executor.attempt.plan import Known, prepare
-from services.executor.attempt.workspace import Limits, Workspace
+from services.executor.attempt.plan import KnownHost, prepare
+from services.executor.attempt.workspace import Workspace, WorkspaceLimits
 from services.executor.hosts.kinds import open_session
 from services.registry.domain import discovered
 from services.registry.probes import child
@@ -52,10 +52,10 @@ class Bench:
             id="r", by="t", user="ann", task="t1", attempt=self._attempts, route=route
         )
         spec = TaskSpec(type=type_, input=msgspec.Raw(raw))
-        plan = prepare(Known(1, self.host), routed, spec, raw, "permit")
+        plan = prepare(KnownHost(1, self.host), routed, spec, raw, "permit")
         workspace = Workspace(self._folder, "ann", "t1", self._attempts)
         try:
-            await workspace.fill("ann", input_.get("files"), None, Limits(100, 1 << 20))
+            await workspace.fill("ann", input_.get("files"), None, WorkspaceLimits(100, 1 << 20))
             answer = await self._session.call(Call(plan, workspace, no_progress, always))
             assert isinstance(answer, dict), "bigger than these tests need it"
             return answer

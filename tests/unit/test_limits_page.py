@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from contracts.subjects import SERVICES
 from services.cli import settings_page
-from services.process.settings import SERVICE_NAMES, fields
+from services.process.settings import fields
 from services.process.settings_sources import env_name
 
 PAGE = (Path(__file__).parents[2] / "docs/limits.md").read_text()
@@ -22,7 +23,7 @@ NO_LIMITS = {"METAMCP_GATEWAY_PORT"}
 SETTINGS = {
     env_name(section, field.name): field.default
     for section, cls in settings_page.installed_sections().items()
-    if section in SERVICE_NAMES
+    if section in SERVICES
     for field in fields(cls)
     if type(field.default) in (int, float)
 }

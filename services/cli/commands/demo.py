@@ -18,7 +18,7 @@ from contracts.facts import JobDone, McpHealth, McpRegistered, Outcome, Record
 from contracts.host import HealthStatus
 from contracts.wire import CaughtUp
 from services.cli import audit as audits
-from services.cli.client import Api, Stream, Target
+from services.cli.client import Api, FactStream, Target
 from services.cli.commands.log import audit_task
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.cli.follow import create, task_value
@@ -109,7 +109,7 @@ async def _work(
 ) -> tuple[list[Record], dict[str, Any]]:
     async with Api(target) as api:
         step(f"waiting for the MCP server {HOST}; the first time its packages are downloaded")
-        await _healthy(Stream(target, step), step)
+        await _healthy(FactStream(target, step), step)
         step(f"submitting {TYPE} of {file.name}")
         facts = await _run_task(api, file, out)
         done = facts[-1].fact
@@ -127,7 +127,7 @@ async def _work(
     return facts, {"ok": ok, "task": done.task, "result": value, "audit": checks}
 
 
-async def _healthy(stream: Stream, step: up.Report) -> None:
+async def _healthy(stream: FactStream, step: up.Report) -> None:
     """Wait until the host can work. Raises CliError that says why it can't."""
     reason = "it was never registered"
     try:
@@ -159,7 +159,7 @@ async def _run_task(api: Api, file: Path, out: Out) -> list[Record]:
     facts: list[Record] = []
     task = ""
     async with asyncio.timeout(TASK_S):
-        async for item in Stream(api.target, out.note).follow("tasks", after="start"):
+        async for item in FactStream(api.target, out.note).follow("tasks", after="start"):
             if isinstance(item, CaughtUp) and not task:
                 task = await create(api, {"type": TYPE, "host": HOST}, content)
             elif isinstance(item, Record):

@@ -44,7 +44,7 @@ class Cut(Exception):
     """The answer broke off."""
 
 
-class Sink(Protocol):
+class DownloadSink(Protocol):
     """Where the bytes go; `at` of them are there, of what has the entity tag `tag`."""
 
     at: int
@@ -88,7 +88,7 @@ def head_of(status: int, headers: Mapping[str, str]) -> Head:
     return msgspec.structs.replace(head, start=start, size=size_of_all, nothing=status == 416)
 
 
-async def download(api: Api, path: str, sink: Sink, moved: Moved) -> Head:
+async def download(api: Api, path: str, sink: DownloadSink, moved: Moved) -> Head:
     """Bring all bytes of `path` into the sink, the digest checked. Raises CliError."""
     best, failures, answered = sink.at, 0, False
     while True:
@@ -116,7 +116,7 @@ async def download(api: Api, path: str, sink: Sink, moved: Moved) -> Head:
     return head
 
 
-async def _once(api: Api, path: str, sink: Sink, moved: Moved) -> Head:
+async def _once(api: Api, path: str, sink: DownloadSink, moved: Moved) -> Head:
     headers = {"Accept-Encoding": "identity"}
     if sink.at and sink.tag:
         headers |= {"Range": f"bytes={sink.at}-", "If-Range": sink.tag}

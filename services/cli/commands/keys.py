@@ -20,7 +20,7 @@ from services.cli.commands.log import Nats, open_log
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.cli.show.tasks import plain
 from services.executor.settings import Settings
-from services.keys.files import Found, KeyFolder
+from services.keys.files import KeyFolder, StoredKeys
 from services.keys.jwk import Algorithm
 from services.keys.permits import BadKey, SigningKey
 from services.process.settings import load
@@ -28,7 +28,7 @@ from services.up import up
 
 State: TypeAlias = Literal["next", "signing", "replaced"]
 
-NOTHING = Found(None, None)
+NOTHING = StoredKeys(None, None)
 _STYLE = {"signing": "green", "next": "yellow", "replaced": "dim"}
 
 
@@ -66,7 +66,7 @@ async def _keys(options: Options, nats: str | None) -> int:
     return Exit.OK
 
 
-def rows(known: Sequence[Record], own: Found, now: float, overlap_s: float) -> list[Row]:
+def rows(known: Sequence[Record], own: StoredKeys, now: float, overlap_s: float) -> list[Row]:
     """Say what each key is for, newest first.
 
     Of the own data folder the files say it. Of others the log does: a key that replaces another one
@@ -90,7 +90,7 @@ def rows(known: Sequence[Record], own: Found, now: float, overlap_s: float) -> l
     return [Row(key.kid, key.algorithm, _in_file(key.kid, own) or "next") for key in fresh] + found
 
 
-def _in_file(kid: str, own: Found) -> State | None:
+def _in_file(kid: str, own: StoredKeys) -> State | None:
     if own.signing is not None and own.signing.kid == kid:
         return "signing"
     return "next" if own.next is not None and own.next.kid == kid else None
@@ -103,7 +103,7 @@ def _in_log(at: float, fact: LogKey, replaced_at: float | None, before: float) -
     return "next" if fact.replaces and at > before else "signing"
 
 
-def _own(data: Path, out: Out) -> Found:
+def _own(data: Path, out: Out) -> StoredKeys:
     """The keys in the data folder, if it is one and we may read them."""
     try:
         found = KeyFolder(data).look()

@@ -226,7 +226,7 @@ async def _result(options: Options, task: str, output: Path | None) -> int:
     out, path = options.out, f"/api/tasks/{task}/result"
     async with Api(find_target(options), within_s=READ_S) as api:
         if output is None:
-            screen = Screen(out, terminal=sys.stdout.isatty())
+            screen = ToScreen(out, terminal=sys.stdout.isatty())
             _check(out, await download(api, path, screen, _unseen))
             screen.finish()
         elif str(output) == STDIN:
@@ -275,7 +275,7 @@ def _check(out: Out, head: Head) -> None:
         out.note("The answer named no digest: the bytes were not checked.")
 
 
-class Screen(ToStream):
+class ToScreen(ToStream):
     """Prints a result: small JSON laid out when it is complete, anything else as it comes."""
 
     def __init__(self, out: Out, *, terminal: bool) -> None:

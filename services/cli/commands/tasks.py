@@ -15,7 +15,7 @@ from rich.text import Text
 from contracts.facts import JobDone, Record
 from contracts.task import Priority
 from contracts.wire import ProgressFrame
-from services.cli.client import Api, Stream, find_target
+from services.cli.client import Api, FactStream, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.follow import (
     as_event,
@@ -180,7 +180,7 @@ async def _watch(
     history: bool,
 ) -> int:
     out = options.out
-    stream = Stream(find_target(options), out.note)
+    stream = FactStream(find_target(options), out.note)
     after: Literal["start"] | None = "start" if history else None
     last: dict[str, float] = {}
     async for item in stream.follow(scope, task=task, types=types, after=after):

@@ -11,7 +11,7 @@ from contracts.facts import JobDone, JobFailed, Outcome, TaskCreated, TaskRouted
 from contracts.task import TaskSpec
 from services.bus import metrics
 from services.executor.attempt.call import Call
-from services.executor.attempt.plan import Known
+from services.executor.attempt.plan import KnownHost
 from services.log.port import Delivery
 from services.process import tracing
 
@@ -61,7 +61,7 @@ class Attempt:
         self.reading: asyncio.Task[Asked]
         """What was asked for, on its way."""
         self.created: TaskCreated | None = None
-        self.known: Known
+        self.known: KnownHost
         self.permit = ""
         self.budget_s = 0.0
         self.deadline = 0.0

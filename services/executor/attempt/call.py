@@ -14,7 +14,7 @@ import msgspec
 
 from contracts.facts import FailureKind
 from contracts.host import Host
-from services.executor.attempt.plan import Plan
+from services.executor.attempt.plan import AttemptPlan
 from services.executor.attempt.workspace import Workspace
 from services.outside.addresses import SPACES
 
@@ -101,7 +101,7 @@ class Call:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: AttemptPlan,
         workspace: Workspace,
         on_progress: OnProgress,
         still_ours: Callable[[], Awaitable[bool]],

@@ -25,7 +25,7 @@ class BadInput(Exception):
     """The task's input does not fit the task type or the host; the message says where."""
 
 
-class Known:
+class KnownHost:
     """A host as the executor knows it, with what is derived from it once."""
 
     __slots__ = ("_validators", "host", "seq", "tools")
@@ -46,7 +46,7 @@ class Known:
         return self._validators[task_type]
 
 
-class Plan(NamedTuple):
+class AttemptPlan(NamedTuple):
     """What one attempt is to do on its host."""
 
     user: str
@@ -69,13 +69,13 @@ class Plan(NamedTuple):
 
 
 def prepare(
-    known: Known,
+    known: KnownHost,
     routed: TaskRouted,
     spec: TaskSpec,
     raw: bytes,
     permit: str,
     timeout_s: float | None = None,
-) -> Plan:
+) -> AttemptPlan:
     """Check the input and choose the steps. Raises BadInput.
 
     `timeout_s`: seconds that are left; without it, the limit of the whole attempt.
@@ -96,7 +96,7 @@ def prepare(
         raise BadInput(f"host {known.host.id} does not serve task type {spec.type}")
     _check_tools(known, steps)
     tools = [known.tools.get(step.tool) for step in steps]
-    return Plan(
+    return AttemptPlan(
         user=routed.user,
         task=routed.task,
         attempt=routed.attempt,
@@ -113,7 +113,7 @@ def prepare(
     )
 
 
-def replayable(known: Known, spec: TaskSpec) -> bool:
+def replayable(known: KnownHost, spec: TaskSpec) -> bool:
     """Judge a task whose plan could not be made."""
     binding = known.host.task_types.get(spec.type)
     tools = [known.tools.get(step.tool) for step in binding.steps] if binding else []
@@ -132,7 +132,7 @@ def _decode(raw: bytes) -> dict[str, Any]:
     return data
 
 
-def _validate(known: Known, task_type: str, binding: TaskBinding, data: Any) -> None:
+def _validate(known: KnownHost, task_type: str, binding: TaskBinding, data: Any) -> None:
     if not binding.input_schema:
         return
     try:
@@ -167,7 +167,7 @@ def _direct(host: Host, data: dict[str, Any]) -> Step:
     return Step(tool, arguments)
 
 
-def _check_tools(known: Known, steps: tuple[Step, ...]) -> None:
+def _check_tools(known: KnownHost, steps: tuple[Step, ...]) -> None:
     if not known.tools:
         return
     for step in steps:

@@ -39,7 +39,7 @@ class BlobReader(Protocol):
         """Yield the bytes of a blob, verified."""
 
 
-class Limits(NamedTuple):
+class WorkspaceLimits(NamedTuple):
     """What one task may bring along."""
 
     files: int
@@ -79,7 +79,9 @@ class Workspace:
             self._made = True
         return str(self.path)
 
-    async def fill(self, user: str, files: Any, blobs: BlobReader | None, limits: Limits) -> None:
+    async def fill(
+        self, user: str, files: Any, blobs: BlobReader | None, limits: WorkspaceLimits
+    ) -> None:
         """Write the input's files. Raises ForbiddenPath, BadFiles, and what reading a blob does."""
         if not isinstance(files, Mapping) or not files:
             return

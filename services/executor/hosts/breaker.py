@@ -18,7 +18,7 @@ _ITS_OWN = frozenset({FailureKind.UNREACHABLE, FailureKind.CUT, FailureKind.TIME
 _SILENT = frozenset({FailureKind.LOST, FailureKind.HOST_GONE})
 
 
-class Rules(NamedTuple):
+class BreakerRules(NamedTuple):
     """When a breaker opens, and for how long."""
 
     failures: int = 5
@@ -41,10 +41,10 @@ class Rules(NamedTuple):
     """… and fewer than these say nothing about how they go on the whole."""
 
 
-RULES = Rules()
+RULES = BreakerRules()
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """What a breaker does with calls."""
 
     CLOSED = "closed"
@@ -82,7 +82,7 @@ class Recent:
     """The last calls of one registration of a host: a breaker sees failures in a row, this half of
     them failing."""
 
-    def __init__(self, rules: Rules = RULES) -> None:
+    def __init__(self, rules: BreakerRules = RULES) -> None:
         self._rules = rules
         self._ends: deque[tuple[float, bool]] = deque()
         self._faults = 0
@@ -104,13 +104,13 @@ class Recent:
         return self._faults, count
 
 
-class Breaker:
+class Circuit:
     """The breaker of one registration of a host.
 
     What `admit` has let through must end in exactly one of `succeeded`, `failed` and `dropped`.
     """
 
-    def __init__(self, rules: Rules = RULES) -> None:
+    def __init__(self, rules: BreakerRules = RULES) -> None:
         self._rules = rules
         self.failures = 0
         """Calls that failed in a row."""
@@ -124,15 +124,15 @@ class Breaker:
         self._trials = 0
         self._era: Ticket = 0
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> BreakerState:
         """Say what it does with calls now."""
         if self.until is None:
-            return State.CLOSED
-        return State.OPEN if now < self.until else State.HALF_OPEN
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self.until else BreakerState.HALF_OPEN
 
     def tried(self, now: float) -> bool:
         """Whether a trial is under way, whose end a call has to wait for."""
-        return self.state(now) is State.HALF_OPEN and self._trials > 0
+        return self.state(now) is BreakerState.HALF_OPEN and self._trials > 0
 
     def admit(self, now: float, *, waited: bool = False) -> Ticket | None:
         """Let a call through; None: it may not. While half open, the first one is the trial.
@@ -140,9 +140,9 @@ class Breaker:
         `waited`: it has waited `trial_s` for the end of a trial.
         """
         state = self.state(now)
-        if state is State.OPEN or (self.tried(now) and not waited):
+        if state is BreakerState.OPEN or (self.tried(now) and not waited):
             return None
-        self._trials += state is State.HALF_OPEN
+        self._trials += state is BreakerState.HALF_OPEN
         return self._era
 
     def succeeded(self, ticket: Ticket, now: float) -> None:

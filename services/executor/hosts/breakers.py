@@ -16,7 +16,15 @@ import msgspec
 from contracts import subjects, wire
 from contracts.facts import FailureKind
 from services.executor.attempt.call import Call, HostError
-from services.executor.hosts.breaker import RULES, Breaker, Recent, Rules, State, Verdict, verdict
+from services.executor.hosts.breaker import (
+    RULES,
+    BreakerRules,
+    BreakerState,
+    Circuit,
+    Recent,
+    Verdict,
+    verdict,
+)
 from services.process import telemetry
 
 EARLY_S = 0.05
@@ -37,16 +45,16 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 log = telemetry.get_logger()
 
 
-class Guard:
+class CallGuard:
     """The breaker of one registration of a host, for whoever makes calls there."""
 
     def __init__(
-        self, host: str, seq: int, rules: Rules, clock: Clock, changed: Callable[[], None]
+        self, host: str, seq: int, rules: BreakerRules, clock: Clock, changed: Callable[[], None]
     ) -> None:
         """Use `Breakers.of`."""
         self.host = host
         self.seq = seq
-        self.breaker = Breaker(rules)
+        self.breaker = Circuit(rules)
         self.recent = Recent(rules)
         self._patience_s = rules.patience_s
         self._trial_s = rules.trial_s
@@ -54,14 +62,14 @@ class Guard:
         """Set, and replaced, when a call ends."""
         self._clock = clock
         self._changed = changed
-        self._told = (State.CLOSED, 0, False)
+        self._told = (BreakerState.CLOSED, 0, False)
         self._told_at = 0.0
         self._told_well = True
 
     def check(self) -> None:
         """Raise HostError(UNREACHABLE) while the breaker is open."""
         now = self._clock()
-        if self.breaker.state(now) is State.OPEN:
+        if self.breaker.state(now) is BreakerState.OPEN:
             raise self._refusal(now)
 
     async def turn(self) -> bool:
@@ -120,9 +128,9 @@ class Guard:
             instance,
             self.host,
             self.seq,
-            open=state is State.OPEN,
+            open=state is BreakerState.OPEN,
             failures=failures,
-            reason="" if state is State.CLOSED else self._reason(),
+            reason="" if state is BreakerState.CLOSED else self._reason(),
             recent_calls=calls,
             recent_faults=faults,
         )
@@ -153,14 +161,14 @@ class Guard:
         elif self._well(now) is not self._told_well:
             self._changed()
 
-    def _state(self, now: float) -> tuple[State, int, bool]:
+    def _state(self, now: float) -> tuple[BreakerState, int, bool]:
         """What is worth telling when it changes."""
         state = self.breaker.state(now)
-        failures = 0 if state is State.CLOSED else self.breaker.failures
+        failures = 0 if state is BreakerState.CLOSED else self.breaker.failures
         return state, failures, self.recent.faults(now)[0] > 0
 
     def _well(self, now: float) -> bool:
-        return self.breaker.state(now) is State.CLOSED and not self.recent.faults(now)[0]
+        return self.breaker.state(now) is BreakerState.CLOSED and not self.recent.faults(now)[0]
 
     def _log(self, now: float) -> None:
         if self.breaker.until is None:
@@ -189,19 +197,19 @@ class Breakers:
     """The breakers of all hosts in use, one for each."""
 
     def __init__(
-        self, rules: Rules = RULES, clock: Clock = time.monotonic, repeat_s: float = REPEAT_S
+        self, rules: BreakerRules = RULES, clock: Clock = time.monotonic, repeat_s: float = REPEAT_S
     ) -> None:
         self._rules = rules
         self._clock = clock
         self._repeat_s = repeat_s
-        self._guards: dict[str, Guard] = {}
+        self._guards: dict[str, CallGuard] = {}
         self._changed = asyncio.Event()
 
-    def of(self, host: str, seq: int) -> Guard:
+    def of(self, host: str, seq: int) -> CallGuard:
         """Return the guard of a registration; the one of an earlier registration is forgotten."""
         guard = self._guards.get(host)
         if guard is None or guard.seq != seq:
-            guard = Guard(host, seq, self._rules, self._clock, self._changed.set)
+            guard = CallGuard(host, seq, self._rules, self._clock, self._changed.set)
             self._guards[host] = guard
         return guard
 

@@ -20,9 +20,9 @@ from services.executor.attempt.call import Call, HostError, Opening, Spooled
 from services.executor.attempt.spool import Sink
 from services.executor.hosts import execute_wire
 from services.executor.hosts.bulk import in_thread
-from services.executor.hosts.execute_wire import Refusal
+from services.executor.hosts.execute_wire import HostRefusal
 from services.outside import addresses, site
-from services.outside.site import BUSY, Site
+from services.outside.site import BUSY, HttpSite
 from services.process import telemetry
 
 PATH = "/execute"
@@ -56,14 +56,14 @@ class ExecuteSession:
         host, endpoint = opening.host, opening.host.endpoint
         assert isinstance(endpoint, Execute)
         try:
-            self._site = Site(
+            self._site = HttpSite(
                 addresses.resolve(endpoint.url, spaces=opening.spaces),
                 guarded=not operated(host) and not opening.allow_private,
                 connections=host.limits.max_concurrency,
                 headers=endpoint.headers,
                 bearer=opening.bearer,
             )
-        except addresses.Refused as refused:
+        except addresses.AddressRefused as refused:
             raise HostError(FailureKind.UNREACHABLE, f"host {host.id}: {refused}") from None
         self._host = host
         self._spool = opening.spool
@@ -151,7 +151,7 @@ class ExecuteSession:
             where = site.location(response)
             message = f"redirects calls to {where}, which is not followed: correct its URL"
             return self._error(FailureKind.PROTOCOL, message, called=True)
-        refusal = Refusal.read(status, await site.beginning(response, REFUSAL_BYTES))
+        refusal = HostRefusal.read(status, await site.beginning(response, REFUSAL_BYTES))
         if status in BUSY:
             return _Busy(f"{status}: {refusal}", site.retry_after_s(response))
         if status == 502:

@@ -15,7 +15,7 @@ import msgspec
 from contracts.facts import FailureKind
 from services.executor import domain
 from services.executor.attempt.call import Spooled
-from services.executor.attempt.plan import Plan
+from services.executor.attempt.plan import AttemptPlan
 from services.executor.hosts.bulk import check_text
 from services.outside import site
 
@@ -32,7 +32,7 @@ class ToolFailed(Exception):
     """The host carried out the call, and the tool failed; the text is the tool's."""
 
 
-def body(plan: Plan, now: datetime) -> bytes:
+def body(plan: AttemptPlan, now: datetime) -> bytes:
     """Return the request of the original specification, the input in it byte for byte.
 
     No whitespace stands around the input, so whoever cuts it out gets what the permit names.
@@ -51,7 +51,7 @@ def body(plan: Plan, now: datetime) -> bytes:
     return b'%s,"input":%s,%s' % parts
 
 
-class Refusal(NamedTuple):
+class HostRefusal(NamedTuple):
     """What a host says with a status that is no success."""
 
     reason: str
@@ -61,7 +61,7 @@ class Refusal(NamedTuple):
         return ": ".join(part for part in self if part) or "without a word"
 
     @classmethod
-    def read(cls, status: int, data: bytes) -> Refusal:
+    def read(cls, status: int, data: bytes) -> HostRefusal:
         """Take `error.reason` and `error.message`, or `detail`, or the beginning of the text."""
         plain = site.plain
         try:

@@ -25,7 +25,7 @@ _CONTROL = re.compile(
 )
 
 
-class HostLogs:
+class HostLogServer:
     """Serves `cmd.executor.host_log` from the folder of one executor."""
 
     def __init__(self, folder: Path, instance: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from contracts.facts import FailureKind
 from contracts.host import Execute, Host, StreamableHttp, operated
 from services.executor.attempt.call import Call, HostError, HostSession, Opening, Spooled
-from services.executor.attempt.plan import Known
-from services.executor.hosts.breakers import Breakers, Guard
+from services.executor.attempt.plan import KnownHost
+from services.executor.hosts.breakers import Breakers, CallGuard
 from services.executor.hosts.kinds import open_session
 from services.keys.secrets import MissingSecret, Secrets, advice
 from services.process import telemetry
@@ -37,7 +37,7 @@ class _Room:
 class Door:
     """The way to one registration of a host."""
 
-    def __init__(self, guard: Guard, opening: Opening, most_waiting: int, close: Close) -> None:
+    def __init__(self, guard: CallGuard, opening: Opening, most_waiting: int, close: Close) -> None:
         """`most_waiting`: calls that may wait for a place; `close` ends a session."""
         places = opening.host.limits.max_concurrency
         self.seq = guard.seq
@@ -104,7 +104,7 @@ class Pool:
         self._retired: set[Door] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def call(self, known: Known, call: Call) -> dict[str, Any] | Spooled:
+    async def call(self, known: KnownHost, call: Call) -> dict[str, Any] | Spooled:
         """Carry out a call on this host. Raises HostError."""
         bearer = await self._bearer(known.host, call.plan.user)
         door = self._door(known)
@@ -116,7 +116,7 @@ class Pool:
                 self._retired.discard(door)
                 door.close()
 
-    async def warm(self, known: Known) -> None:
+    async def warm(self, known: KnownHost) -> None:
         """Open the host's session, if it is not open. Raises HostError."""
         bearer = await self._bearer(known.host, known.host.owner)
         await self._door(known).warm(bearer)
@@ -142,7 +142,7 @@ class Pool:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _door(self, known: Known) -> Door:
+    def _door(self, known: KnownHost) -> Door:
         door = self._doors.get(known.host.id)
         if door is not None and door.seq == known.seq:
             return door

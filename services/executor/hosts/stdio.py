@@ -11,7 +11,7 @@ from contracts.host import Stdio
 from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpSession
-from services.outside.mcp_child import STOP_S, Child, Tail
+from services.outside.mcp_child import STOP_S, McpChild, Tail
 
 
 class StdioSession(McpSession):
@@ -25,7 +25,7 @@ class StdioSession(McpSession):
         longest = opening.host.limits.max_output_bytes + MESSAGE_EXTRA
 
         async def connect(bulk: Bulk) -> StdioLine:
-            return StdioLine(await Child.start(endpoint, tail, longest, bulk), tail)
+            return StdioLine(await McpChild.start(endpoint, tail, longest, bulk), tail)
 
         super().__init__(opening, connect)
 
@@ -33,7 +33,7 @@ class StdioSession(McpSession):
 class StdioLine:
     """One process; see `mcp.Line`."""
 
-    def __init__(self, child: Child, tail: Tail) -> None:
+    def __init__(self, child: McpChild, tail: Tail) -> None:
         self._child = child
         self._tail = tail
         self.closed = child.exited

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from contracts.host import Host, Placement, Stdio
 from services.executor.attempt.call import HostError
-from services.executor.attempt.plan import Known
+from services.executor.attempt.plan import KnownHost
 from services.executor.hosts.pool import Pool
 from services.process import telemetry
 
@@ -30,7 +30,7 @@ def wanted(host: Host) -> bool:
 class Warmer:
     """Goes through the hosts that are new or have changed."""
 
-    def __init__(self, pool: Pool, get: Callable[[str], Known | None]) -> None:
+    def __init__(self, pool: Pool, get: Callable[[str], KnownHost | None]) -> None:
         """`get` returns a host as it is now."""
         self._pool = pool
         self._get = get

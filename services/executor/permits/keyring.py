@@ -14,9 +14,9 @@ from contracts import subjects
 from contracts.facts import LogKey
 from services.executor.clock import LogClock
 from services.executor.permits import rotation
-from services.executor.permits.rotation import Key, Rules, Seen
+from services.executor.permits.rotation import Key, RotationRules, Seen
 from services.executor.settings import Settings
-from services.keys.files import Found, KeyFolder
+from services.keys.files import KeyFolder, StoredKeys
 from services.keys.permits import BadKey, Signer, SigningKey
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.process import telemetry
@@ -38,7 +38,7 @@ class Keyring:
         self._folder = KeyFolder(data)
         self._log = log_
         self._by = by
-        self._rules = Rules(
+        self._rules = RotationRules(
             settings.permit_algorithm,
             settings.permit_key_days,
             settings.permit_overlap_s,
@@ -82,13 +82,13 @@ class Keyring:
             found = await asyncio.to_thread(self._folder.look)
             step = rotation.decide(await self._seen(found), self._rules)
             # A step that changed nothing is somebody else's to do.
-            if step in (rotation.Wait(), done):
+            if step in (rotation.NothingDue(), done):
                 break
             await self._do(step, found)
             done = step
         self._complain(found.problem)
 
-    async def _seen(self, found: Found) -> Seen:
+    async def _seen(self, found: StoredKeys) -> Seen:
         own = [key for key in (found.signing, found.next) if key is not None]
         announced = await self._log.read_last([subjects.of(self._fact(key)) for key in own])
         newest = await self._log.last(">")
@@ -103,7 +103,7 @@ class Keyring:
             blocked=bool(found.problem),
         )
 
-    async def _do(self, step: rotation.Step, found: Found) -> None:
+    async def _do(self, step: rotation.Step, found: StoredKeys) -> None:
         log.info("permit_key_step", step=type(step).__name__, **msgspec.structs.asdict(step))
         match step:
             case rotation.Create(algorithm):
@@ -119,7 +119,7 @@ class Keyring:
             case rotation.Use():
                 assert found.signing is not None
                 self._use(found.signing)
-            case rotation.Wait():
+            case rotation.NothingDue():
                 pass
 
     def _use(self, key: SigningKey) -> None:

@@ -23,7 +23,7 @@ class Key(NamedTuple):
     algorithm: Algorithm
 
 
-class Rules(NamedTuple):
+class RotationRules(NamedTuple):
     """What the settings want."""
 
     algorithm: Algorithm
@@ -86,14 +86,14 @@ class Promote(msgspec.Struct, frozen=True):
     kid: str
 
 
-class Wait(msgspec.Struct, frozen=True):
+class NothingDue(msgspec.Struct, frozen=True):
     """There is nothing to do now."""
 
 
-Step: TypeAlias = Create | Announce | Use | Make | Promote | Wait
+Step: TypeAlias = Create | Announce | Use | Make | Promote | NothingDue
 
 
-def decide(seen: Seen, rules: Rules) -> Step:
+def decide(seen: Seen, rules: RotationRules) -> Step:
     """Say what to do next; each step is safe to repeat, and to leave to another executor."""
     signing, following = seen.signing, seen.next
     if signing is None:
@@ -108,14 +108,14 @@ def decide(seen: Seen, rules: Rules) -> Step:
         return _followed(signing, following, seen, rules)
     if not seen.blocked and _due(signing, seen, rules):
         return Make(rules.algorithm, signing.kid)
-    return Wait()
+    return NothingDue()
 
 
-def _followed(signing: Key, following: Key, seen: Seen, rules: Rules) -> Step:
+def _followed(signing: Key, following: Key, seen: Seen, rules: RotationRules) -> Step:
     if following.kid not in seen.announced:
         return _announce(following, signing.kid)
     known_s = seen.now - seen.announced[following.kid]
-    return Promote(following.kid) if known_s >= rules.overlap_s else Wait()
+    return Promote(following.kid) if known_s >= rules.overlap_s else NothingDue()
 
 
 def _announce(key: Key, replaced: str) -> Announce:
@@ -123,7 +123,7 @@ def _announce(key: Key, replaced: str) -> Announce:
     return Announce(key.kid, "" if replaced == key.kid else replaced)
 
 
-def _due(signing: Key, seen: Seen, rules: Rules) -> bool:
+def _due(signing: Key, seen: Seen, rules: RotationRules) -> bool:
     if rules.insist and signing.algorithm != rules.algorithm:
         return True
     return rules.days > 0 and seen.now - seen.announced[signing.kid] > rules.days * DAY_S

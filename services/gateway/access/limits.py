@@ -22,7 +22,7 @@ from services.gateway.domain import ADMIN
 from services.process import telemetry
 from services.process.ids import new_id
 from services.store.blobs import StoreError
-from services.store.kv import Bucket, Change
+from services.store.kv import Bucket, KvChange
 
 MOST_KEYS = 100_000
 MOST_GATEWAYS = 64
@@ -179,7 +179,7 @@ class Exchange:
             self._waiting.popleft()
             self._told += 1
 
-    def _hear(self, change: Change) -> None:
+    def _hear(self, change: KvChange) -> None:
         if change.value is None:
             return
         try:

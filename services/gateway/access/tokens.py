@@ -20,7 +20,7 @@ from services.gateway.access.identity import Principal, digest
 from services.process import telemetry
 from services.process.ids import new_id
 from services.store.blobs import StoreError
-from services.store.kv import MARKER_S, Bucket, Change
+from services.store.kv import MARKER_S, Bucket, KvChange
 
 PREFIX = "mtm_"
 POLL_S = 0.25
@@ -51,7 +51,7 @@ class Issued(msgspec.Struct, frozen=True):
         return self.expires is None or now < self.expires
 
 
-class Held(NamedTuple):
+class HeldToken(NamedTuple):
     """A token and its revision in the bucket, by which a list goes on."""
 
     revision: int
@@ -69,7 +69,7 @@ class Tokens:
         """Set once NATS is connected."""
         self.on_gone: list[Callable[[frozenset[str]], object]] = []
         """Called with the ids of tokens that were revoked."""
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, HeldToken] = {}
         self._ids: dict[str, str] = {}
         self._after = 0
         self._refreshing = asyncio.Lock()
@@ -95,7 +95,7 @@ class Tokens:
     def page(self, user: str | None, after: int, count: int) -> tuple[list[Issued], int | None]:
         """Some tokens, of one user or all, oldest first, and where the rest begins."""
         self._forget_expired()
-        found: list[Held] = []
+        found: list[HeldToken] = []
         for held in self._held.values():
             if held.revision > after and user in (None, held.issued.user):
                 if len(found) == count:
@@ -195,7 +195,7 @@ class Tokens:
         self._held, self._ids, self._after = fresh._held, fresh._ids, after
         self._tell(gone)
 
-    def _apply(self, change: Change) -> set[str]:
+    def _apply(self, change: KvChange) -> set[str]:
         """Take a change in; the ids it has ended."""
         if change.value is None:
             return self._drop(change.key)
@@ -209,7 +209,7 @@ class Tokens:
         if len(self._held) >= MOST_TOKENS:
             log.warning("too_many_tokens", id=issued.id)
             return set()
-        self._held[change.key] = Held(change.revision, issued)
+        self._held[change.key] = HeldToken(change.revision, issued)
         self._ids[issued.id] = change.key
         return set()
 

@@ -59,7 +59,7 @@ _op: msgspec.json.Decoder[wire.Events | wire.CaughtUp | wire.ProgressFrame] = ms
 _type = msgspec.json.Decoder(_Typed)
 
 
-class Feed:
+class EventFeed:
     """One client's events, as a reader of the hub: what waits is bounded."""
 
     def __init__(self, epoch: str, limit: int, token: str | None = None) -> None:
@@ -139,7 +139,7 @@ class Feeds:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self._open: set[Feed] = set()
+        self._open: set[EventFeed] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -159,7 +159,7 @@ class Feeds:
         self, parts: Parts, principal: Principal, request: wire.Subscribe, start: Start
     ) -> AsyncIterator[bytes]:
         """Yield the stream's text until the client goes, is too slow, or its token ends."""
-        feed = Feed(parts.log.epoch, parts.settings.queue_bytes, principal.token)
+        feed = EventFeed(parts.log.epoch, parts.settings.queue_bytes, principal.token)
         subscription = Subscription(feed, request, principal.user)
         subscription.cursor = start.after
         self._open.add(feed)
@@ -183,7 +183,7 @@ class Feeds:
             self._open.discard(feed)
 
 
-def _ended(feed: Feed, task: asyncio.Task[None]) -> None:
+def _ended(feed: EventFeed, task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         feed.end()
 

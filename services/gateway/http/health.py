@@ -15,7 +15,7 @@ from contracts.wire import HttpError
 from services.gateway import errors
 from services.gateway.http.parts import Envelope, Parts, Wired, ok
 from services.gateway.openapi.document import described
-from services.gateway.peers.checks import Found
+from services.gateway.peers.checks import ServiceAnswer
 
 UNAVAILABLE = 503
 
@@ -179,7 +179,7 @@ def _unready(parts: Parts, head: int | None) -> list[str]:
     return missing if parts.hub.live else [*missing, "the gateway is still reading the log"]
 
 
-def _absent(found: Sequence[Found]) -> list[str]:
+def _absent(found: Sequence[ServiceAnswer]) -> list[str]:
     """Which services are missing. Pure."""
     if not any(one.there for one in found):
         return ["no service answers"]
@@ -188,7 +188,7 @@ def _absent(found: Sequence[Found]) -> list[str]:
     return [*absent, *(f"no {one.noun} is active" for one in idle)]
 
 
-def _instances(found: Sequence[Found], head: int | None) -> Iterator[Instance]:
+def _instances(found: Sequence[ServiceAnswer], head: int | None) -> Iterator[Instance]:
     for service, there, _ in found:
         if not there:
             yield Instance(service, None, up=False)

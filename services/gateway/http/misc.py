@@ -124,7 +124,7 @@ def build(parts: Parts, open_streams: Any, feeds: events.Feeds, linking: Linking
         return int(open_streams())
 
     settings = parts.settings
-    description = document.Description([*EXAMPLES, *_EXAMPLES])
+    description = document.OpenApiDocument([*EXAMPLES, *_EXAMPLES])
     put_blob.request_max_body_size = settings.blob_limit
     return Litestar(
         [

@@ -20,7 +20,7 @@ from services.gateway.peers.asked import Others
 from services.gateway.peers.checks import Checks
 from services.gateway.peers.host_logs import HostLogs
 from services.gateway.settings import Settings
-from services.gateway.stream.feed import Hub
+from services.gateway.stream.feed import Feed
 from services.log.port import Log
 from services.log.projection import Projection
 
@@ -49,7 +49,7 @@ class Parts:
     """What the routes work with; one per process."""
 
     def __init__(
-        self, log: Log, desk: Desk, hub: Hub, projection: Projection, settings: Settings
+        self, log: Log, desk: Desk, hub: Feed, projection: Projection, settings: Settings
     ) -> None:
         self.log = log
         self.desk = desk

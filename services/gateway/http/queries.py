@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request
 
 from contracts.errors import Reason, Rejected
-from services.gateway.openapi.document import Description
+from services.gateway.openapi.document import OpenApiDocument
 from services.gateway.openapi.types import REF
 
 SHOWN = 80
@@ -18,7 +18,7 @@ TICKET = "ticket"
 AnyRequest = Request[Any, Any, Any]
 
 
-def checking(description: Description) -> Callable[[AnyRequest], Awaitable[None]]:
+def checking(description: OpenApiDocument) -> Callable[[AnyRequest], Awaitable[None]]:
     """What to do before each request: compare its query with the API's description.
 
     It raises Rejected(BAD_REQUEST). What is not described is not checked.

@@ -12,14 +12,14 @@ class Unsatisfiable(Exception):
     """None of the bytes that are asked for are there: 416."""
 
 
-class Span(NamedTuple):
+class ByteRange(NamedTuple):
     """The bytes from `start` on, up to and without `stop`."""
 
     start: int
     stop: int
 
 
-def asked_for(header: str | None, size: int, *, matches: bool = True) -> Span | None:
+def asked_for(header: str | None, size: int, *, matches: bool = True) -> ByteRange | None:
     """The part that is asked for; None: the whole.
 
     `matches`: what `If-Range` names is what is there; else the whole is answered. A header that
@@ -35,12 +35,12 @@ def asked_for(header: str | None, size: int, *, matches: bool = True) -> Span | 
             return None
         if int(last) == 0 or size == 0:
             raise Unsatisfiable
-        return Span(max(0, size - int(last)), size)
+        return ByteRange(max(0, size - int(last)), size)
     if last and int(last) < int(first):
         return None
     if int(first) >= size:
         raise Unsatisfiable
-    return Span(int(first), min(size, int(last) + 1) if last else size)
+    return ByteRange(int(first), min(size, int(last) + 1) if last else size)
 
 
 def names(header: str | None, tag: str) -> bool:

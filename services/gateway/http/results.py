@@ -33,7 +33,7 @@ from contracts.result import (
 from contracts.status import TaskView
 from services.gateway.http import ranges
 from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok, whose
-from services.gateway.http.ranges import Span
+from services.gateway.http.ranges import ByteRange
 from services.gateway.openapi.document import described
 
 FIRST_S = 120.0
@@ -167,7 +167,7 @@ async def get_content(
         text = f"the result has {kept.size} bytes: there are none of that range"
         raise HTTPException(text, status_code=416, headers=headers) from None
     status = 200 if span is None else 206
-    chosen = span or Span(0, kept.size)
+    chosen = span or ByteRange(0, kept.size)
     if span is not None:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{kept.size}"
     headers["Content-Length"] = str(chosen.stop - chosen.start)
@@ -276,7 +276,7 @@ async def _found(parts: Parts, user: str, task: str) -> ResultFound:
 
 
 async def _content(
-    parts: Parts, wanted: ResultRequest, span: Span, first: bytes
+    parts: Parts, wanted: ResultRequest, span: ByteRange, first: bytes
 ) -> AsyncIterator[bytes]:
     """The bytes in order, a few parts ahead of the client. An error cuts the connection."""
     waiting: deque[asyncio.Task[bytes]] = deque()
@@ -294,7 +294,9 @@ async def _content(
             task_.cancel()
 
 
-async def _part(parts: Parts, wanted: ResultRequest, span: Span, at: int, within_s: float) -> bytes:
+async def _part(
+    parts: Parts, wanted: ResultRequest, span: ByteRange, at: int, within_s: float
+) -> bytes:
     length = min(READ_BYTES, span.stop - at)
     if length <= 0:
         return b""

@@ -69,7 +69,7 @@ _progress = msgspec.json.Decoder(wire.ProgressFrame)
 Context = ServerRequestContext[Any, Any]
 
 
-class Door:
+class McpDoor:
     """The MCP server. `run` for as long as the gateway listens; then call it with connections."""
 
     def __init__(self, parts: Parts, version: str) -> None:

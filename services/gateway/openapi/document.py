@@ -109,7 +109,7 @@ class Structs(OpenAPISchemaPlugin):
         return Schema(type=OpenAPIType.OBJECT)
 
 
-class Description(JsonRenderPlugin):
+class OpenApiDocument(JsonRenderPlugin):
     """The document, made once; serves it as `/api/schema/openapi.json`."""
 
     def __init__(self, examples: Iterable[Any]) -> None:
@@ -130,7 +130,7 @@ class Description(JsonRenderPlugin):
         return msgspec.json.encode(self.document(request.app))
 
 
-def config(title: str, version: str, description: Description) -> OpenAPIConfig:
+def config(title: str, version: str, description: OpenApiDocument) -> OpenAPIConfig:
     """Litestar's part of it."""
     return OpenAPIConfig(title=title, version=version, path=PATH, render_plugins=[description])
 

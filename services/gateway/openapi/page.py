@@ -12,7 +12,7 @@ from typing import Any
 from litestar import MediaType, Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 
-from services.gateway.openapi.document import PATH, Description
+from services.gateway.openapi.document import PATH, OpenApiDocument
 from services.gateway.openapi.types import REF
 
 STYLE = """
@@ -39,7 +39,7 @@ POLICY = (
 
 @get("/api/docs", media_type=MediaType.HTML, sync_to_thread=False)
 def show_docs(
-    request: Request[Any, Any, Any], description: NamedDependency[Description]
+    request: Request[Any, Any, Any], description: NamedDependency[OpenApiDocument]
 ) -> Response[str]:
     """Show this description as a page."""
     text = page(description.document(request.app))
@@ -63,10 +63,10 @@ def page(document: Mapping[str, Any]) -> str:
     )
 
 
-def router(description: Description) -> Router:
+def router(description: OpenApiDocument) -> Router:
     """The route of this module; `description` is what it shows."""
 
-    async def provide_description() -> Description:
+    async def provide_description() -> OpenApiDocument:
         return description
 
     dependencies = {"description": Provide(provide_description)}

@@ -18,7 +18,6 @@ from services.bus.bus import Bus
 from services.bus.errors import BusError, NoResponders
 from services.bus.health import VERB
 from services.log.port import Log, LogUnavailable
-from services.process.settings import SERVICE_NAMES
 
 FRESH_S = 1.0
 """Nobody is asked again sooner, however many want to know."""
@@ -29,7 +28,7 @@ _NOUNS = {"results": "results service"}
 T = TypeVar("T")
 
 
-class Found(NamedTuple):
+class ServiceAnswer(NamedTuple):
     """A service, as far as it answers."""
 
     service: str
@@ -91,14 +90,14 @@ class Checks:
         except (TimeoutError, LogUnavailable):
             return None
 
-    async def _services(self) -> list[Found]:
+    async def _services(self) -> list[ServiceAnswer]:
         if self._ask_all is None:
-            return [Found(service) for service in SERVICE_NAMES]
-        asked = (self._service(service, self._ask_all) for service in SERVICE_NAMES)
+            return [ServiceAnswer(service) for service in subjects.SERVICES]
+        asked = (self._service(service, self._ask_all) for service in subjects.SERVICES)
         return await asyncio.gather(*asked)
 
-    async def _service(self, service: str, ask: AskAll) -> Found:
-        nobody = Found(service)
+    async def _service(self, service: str, ask: AskAll) -> ServiceAnswer:
+        nobody = ServiceAnswer(service)
         try:
             answers = await ask(subjects.command(service, VERB), b"")
             there = [msgspec.json.decode(answer, type=ServiceHealth) for answer in answers]
@@ -106,4 +105,4 @@ class Checks:
             return nobody._replace(trouble=f"no {nobody.noun} is running")
         except (BusError, Rejected, msgspec.MsgspecError):
             return nobody._replace(trouble=f"the {nobody.noun} does not answer")
-        return Found(service, tuple(sorted(there, key=lambda one: one.instance)))
+        return ServiceAnswer(service, tuple(sorted(there, key=lambda one: one.instance)))

@@ -23,7 +23,6 @@ from services.bus.errors import BusError
 from services.bus.metrics import VERB
 from services.process import telemetry
 
-SERVICES = ("gateway", "router", "executor", "registry", "results")
 FRESH_S = 1.0
 """A page is made at most so often, however many ask."""
 SHARED = "several"
@@ -45,7 +44,7 @@ class Collection:
         """Return the page in Prometheus's exposition format, not older than a second."""
         async with self._lock:
             if time.monotonic() - self._made_at >= FRESH_S:
-                answers = await asyncio.gather(*(self._ask(name) for name in SERVICES))
+                answers = await asyncio.gather(*(self._ask(name) for name in subjects.SERVICES))
                 self._page = join(page for pages in answers for page in pages)
                 self._made_at = time.monotonic()
             return self._page
@@ -96,7 +95,7 @@ def _up(instances: dict[str, str]) -> Metric:
     )
     for instance, service in sorted(instances.items()):
         family.add_metric([service, instance], 1)
-    for service in SERVICES:
+    for service in subjects.SERVICES:
         if service not in instances.values():
             family.add_metric([service, ""], 0)
     return family
@@ -114,7 +113,7 @@ class _Fixed(CollectorRegistry):
         yield from self._families
 
 
-class Listener:
+class MetricsListener:
     """Serves `GET /metrics`."""
 
     def __init__(self, collection: Collection, host: str, port: int) -> None:

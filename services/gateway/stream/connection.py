@@ -24,7 +24,7 @@ from services.gateway.actor import Desk
 from services.gateway.domain import TaskBody
 from services.gateway.settings import Settings
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Hub, Subscription
+from services.gateway.stream.feed import Feed, Subscription
 from services.gateway.stream.history import History
 from services.gateway.stream.socket import StreamSocket
 from services.log.port import LogUnavailable
@@ -75,7 +75,7 @@ class Streams:
 
     def __init__(
         self,
-        hub: Hub,
+        hub: Feed,
         history: History,
         desk: Desk,
         authenticate: Authenticate,

@@ -19,7 +19,7 @@ from contracts import wire
 from contracts.facts import Record
 from services.gateway import domain
 from services.gateway.stream import frames
-from services.gateway.stream.frames import Entry
+from services.gateway.stream.frames import FeedEntry
 from services.log.port import Batch
 
 TICK_S = 0.003
@@ -32,7 +32,7 @@ EVERYTHING: Key = ("all",)
 PUBLIC: Key = ("host",)
 
 
-class Reader(Protocol):
+class FeedReader(Protocol):
     """The hub's view of a connection."""
 
     def offer(self, frame: bytes) -> None:
@@ -47,7 +47,7 @@ class Subscription:
 
     __slots__ = ("cursor", "keys", "name", "reader", "task", "to", "types", "user")
 
-    def __init__(self, reader: Reader, request: wire.Subscribe, user: str) -> None:
+    def __init__(self, reader: FeedReader, request: wire.Subscribe, user: str) -> None:
         self.reader = reader
         self.name = request.sub
         self.user = user
@@ -57,7 +57,7 @@ class Subscription:
         self.keys = _keys(self)
         self.cursor = 0
 
-    def wants(self, item: Entry) -> bool:
+    def wants(self, item: FeedEntry) -> bool:
         """Whether this fact belongs to the subscription."""
         return _within(self, item.audience) and (not self.types or item.type in self.types)
 
@@ -69,21 +69,21 @@ class Waiter(NamedTuple):
     future: asyncio.Future[int]
 
 
-class Hub:
+class Feed:
     """One per process. Readers attach when they have caught up with `position`."""
 
     def __init__(self, *, facts: int, size: int, tick_s: float = TICK_S) -> None:
         self._most, self._most_bytes, self._tick_s = facts, size, tick_s
-        self._ring: deque[Entry] = deque()
+        self._ring: deque[FeedEntry] = deque()
         self._bytes = 0
         self._ring_start = 0
-        self._users: dict[str, deque[Entry]] = {}
-        self._pending: list[Entry] = []
+        self._users: dict[str, deque[FeedEntry]] = {}
+        self._pending: list[FeedEntry] = []
         self._through = 0
         self._timer: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
         self._index: dict[Key, set[Subscription]] = {}
-        self._progress: dict[Key, dict[Reader, int]] = {}
+        self._progress: dict[Key, dict[FeedReader, int]] = {}
         self._waiters: dict[Key, set[asyncio.Future[int]]] = {}
         self._moved = asyncio.Event()
         self.owners: dict[str, str | None] = {}
@@ -142,11 +142,11 @@ class Hub:
         """Whether memory holds every fact after `cursor`."""
         return cursor >= self._ring_start
 
-    def recent(self, subscription: Subscription) -> list[Entry]:
+    def recent(self, subscription: Subscription) -> list[FeedEntry]:
         """Return what memory holds for a subscription after its cursor, in order."""
         after = subscription.cursor
         if subscription.to in ("tasks", "task"):
-            source: Iterable[Entry] = reversed(self._users.get(subscription.user, ()))
+            source: Iterable[FeedEntry] = reversed(self._users.get(subscription.user, ()))
         else:
             source = reversed(self._ring)
         found = [item for item in takewhile(lambda e: e.seq > after, source)]
@@ -202,7 +202,7 @@ class Hub:
         for reader in readers:
             reader.offer_if_idle(frame)
 
-    def _entries(self, records: Iterable[Record]) -> Iterator[Entry]:
+    def _entries(self, records: Iterable[Record]) -> Iterator[FeedEntry]:
         for record in records:
             domain.remember_owner(self.owners, record.fact)
             yield frames.entry(record, domain.audience(record.fact, self.owners))
@@ -220,7 +220,7 @@ class Hub:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    def _keep(self, item: Entry) -> None:
+    def _keep(self, item: FeedEntry) -> None:
         self._ring.append(item)
         self._bytes += len(item.text)
         if item.audience.kind == "task" and item.audience.user:
@@ -240,21 +240,21 @@ class Hub:
             if not mine:
                 del self._users[old.audience.user]
 
-    def _ended(self, item: Entry) -> None:
+    def _ended(self, item: FeedEntry) -> None:
         key = ("task", item.audience.user or "", item.audience.task)
         for future in self._waiters.pop(key, ()):
             if not future.done():
                 future.set_result(item.seq)
 
-    def _deliver(self, pending: list[Entry]) -> None:
+    def _deliver(self, pending: list[FeedEntry]) -> None:
         if not self._index:
             return
-        by_key: dict[Key, list[Entry]] = {}
+        by_key: dict[Key, list[FeedEntry]] = {}
         for item in pending:
             for key in keys_of(item.audience):
                 if key in self._index:
                     by_key.setdefault(key, []).append(item)
-        several: dict[Subscription, list[Entry]] = {}
+        several: dict[Subscription, list[FeedEntry]] = {}
         for key, items in by_key.items():
             built: dict[tuple[str, frozenset[str]], list[bytes]] = {}
             for subscription in self._index[key]:
@@ -283,7 +283,7 @@ def keys_of(audience: domain.Audience) -> tuple[Key, ...]:
     return (EVERYTHING,)
 
 
-def _build(subscription: Subscription, items: list[Entry]) -> list[bytes]:
+def _build(subscription: Subscription, items: list[FeedEntry]) -> list[bytes]:
     types = subscription.types
     texts = [item.text for item in items if not types or item.type in types]
     return frames.event_frames(subscription.name, texts)

@@ -17,7 +17,7 @@ FRAME_BYTES = 128 * 1024
 """Facts are packed into frames up to about this size; a bigger fact has a frame of its own."""
 
 
-class Entry(NamedTuple):
+class FeedEntry(NamedTuple):
     """A fact ready to be sent."""
 
     seq: int
@@ -27,11 +27,11 @@ class Entry(NamedTuple):
     """`{"seq":…,"at":…,"event":…}`; the event is the stored JSON, byte for byte."""
 
 
-def entry(record: Record, audience: Audience) -> Entry:
+def entry(record: Record, audience: Audience) -> FeedEntry:
     """Encode one fact for all its readers."""
     tag = ".".join(record.subject.split(".", 2)[:2])
     head = b'{"seq":%d,"at":%r,"event":' % (record.seq, record.at)
-    return Entry(record.seq, tag, audience, head + record.data + b"}")
+    return FeedEntry(record.seq, tag, audience, head + record.data + b"}")
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -12,8 +12,8 @@ from typing import Protocol
 from contracts import subjects, wire
 from services.gateway import domain
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Hub, Reader, Subscription
-from services.gateway.stream.frames import Entry
+from services.gateway.stream.feed import Feed, FeedReader, Subscription
+from services.gateway.stream.frames import FeedEntry
 from services.log.port import Batch, Log, LogUnavailable
 from services.process import telemetry
 
@@ -24,7 +24,7 @@ RETRY_S = 0.5
 log = telemetry.get_logger()
 
 
-class PacedReader(Reader, Protocol):
+class PacedReader(FeedReader, Protocol):
     """A connection that says when it can take more."""
 
     async def room(self) -> bool:
@@ -44,7 +44,7 @@ class Start:
 class History:
     """Brings subscriptions up to date and attaches them to the hub."""
 
-    def __init__(self, log_: Log, hub: Hub, readers: int, queue_bytes: int) -> None:
+    def __init__(self, log_: Log, hub: Feed, readers: int, queue_bytes: int) -> None:
         self._log = log_
         self._hub = hub
         self._slots = asyncio.Semaphore(readers)
@@ -108,7 +108,7 @@ class History:
             log.warning("history_read_retried", error=str(error))
             await asyncio.sleep(RETRY_S)
             return
-        items: list[Entry] = []
+        items: list[FeedEntry] = []
         for record in batch.records:
             domain.remember_owner(owners, record.fact)
             items.append(frames.entry(record, domain.audience(record.fact, owners)))
@@ -133,12 +133,12 @@ class History:
         return owners
 
 
-def _send(subscription: Subscription, items: list[Entry]) -> None:
+def _send(subscription: Subscription, items: list[FeedEntry]) -> None:
     for frame in frames.event_frames(subscription.name, [item.text for item in items]):
         subscription.reader.offer(frame)
 
 
-def _bounded(items: list[Entry], limit: int) -> list[Entry]:
+def _bounded(items: list[FeedEntry], limit: int) -> list[FeedEntry]:
     """The first of them, up to `limit` bytes and at least one."""
     size = 0
     for count, item in enumerate(items):

@@ -6,6 +6,7 @@ ASGI alone offers neither: its `send` waits for ever on a peer that doesn't read
 from __future__ import annotations
 
 from asyncio import TimerHandle
+from asyncio.transports import BaseTransport
 from collections import deque
 from http import HTTPStatus
 from typing import Any
@@ -145,3 +146,21 @@ class StreamSocket(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         self.writable.set()
         self.close_timer = self.loop.call_later(CLOSE_S, self.transport.abort)
+
+
+BUFFERED = 64 * 1024
+"""Bytes in the transport above which frames wait in the queue, as without TLS."""
+
+
+class TlsSocket(StreamSocket):
+    """What differs from a connection in the clear."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Keep little outside the queue, which is what is counted against a slow client."""
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=BUFFERED)
+
+    def shutdown(self) -> None:
+        """Say no second goodbye to a client whose end of TLS is all that is missing."""
+        if not self.transport.is_closing():
+            super().shutdown()

@@ -153,11 +153,11 @@ def _check_web(entry: Entry) -> None:
         return
     try:
         addresses.resolve(endpoint.url, mcp=isinstance(endpoint, StreamableHttp))
-    except addresses.Refused as refused:
+    except addresses.AddressRefused as refused:
         raise Problem("endpoint.url", str(refused)) from None
     try:
         addresses.check_headers(endpoint.headers)
-    except addresses.Refused as refused:
+    except addresses.AddressRefused as refused:
         raise Problem("endpoint.headers", str(refused)) from None
     if endpoint.bearer_from is not None and not secrets.is_name(endpoint.bearer_from):
         raise Problem("endpoint.bearer_from", f"expected the name of a secret: {secrets.NAME_RULE}")

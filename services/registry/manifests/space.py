@@ -91,7 +91,7 @@ class SpaceManifest(msgspec.Struct, frozen=True):
     probe: dict[str, Any] = {}
 
 
-class Space(msgspec.Struct, frozen=True):
+class SpaceOrigin(msgspec.Struct, frozen=True):
     """Whose Space it is, as the Hub says."""
 
     repo: str
@@ -115,7 +115,7 @@ def space_id(repo: str) -> str:
     return id_
 
 
-def space_host(data: bytes, where: str, space: Space) -> Host:
+def space_host(data: bytes, where: str, space: SpaceOrigin) -> Host:
     """The host that the `mcp.json` of a Space describes.
 
     `where` is shown in errors: the file's URL. Raises ManifestError.
@@ -129,7 +129,7 @@ def space_host(data: bytes, where: str, space: Space) -> Host:
         raise ManifestError(f"{where}: {refusal.message}") from None
 
 
-def gradio_host(space: Space, title: str = "") -> Host:
+def gradio_host(space: SpaceOrigin, title: str = "") -> Host:
     """The host that a Gradio Space tagged `mcp-server` is: its tools are listed by the probe."""
     name = (title or space.repo)[:_MAX_NAME]
     endpoint = StreamableHttp(f"hf://{space.repo}", bearer_from=_bearer(space))
@@ -159,7 +159,7 @@ def _read(data: bytes) -> SpaceManifest:
     return read
 
 
-def _host(read: SpaceManifest, space: Space) -> Host:
+def _host(read: SpaceManifest, space: SpaceOrigin) -> Host:
     endpoint: Execute | StreamableHttp
     if read.endpoint.kind == "execute":
         endpoint = Execute(f"hf://{space.repo}", bearer_from=_bearer(space))
@@ -191,7 +191,7 @@ def _host(read: SpaceManifest, space: Space) -> Host:
     return host
 
 
-def _owned(space: Space, **fields: Any) -> Host:
+def _owned(space: SpaceOrigin, **fields: Any) -> Host:
     return Host(
         id=check_token(space_id(space.repo), "the Space's id"),
         placement=Placement.USER_SPACE,
@@ -201,7 +201,7 @@ def _owned(space: Space, **fields: Any) -> Host:
     )
 
 
-def _bearer(space: Space) -> str | None:
+def _bearer(space: SpaceOrigin) -> str | None:
     """A private Space lets in who shows a token of the account that may read it."""
     return "HF_TOKEN" if space.private else None
 

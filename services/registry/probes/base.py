@@ -21,7 +21,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 log = structlog.get_logger()
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ProbeOutcome(msgspec.Struct, frozen=True):
     """What one probe found: `reason` is empty when all is well, else `<kind>: <explanation>`."""
 
     reason: str = ""
@@ -34,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
 class Prober(Protocol):
     """Asks one host how it is, again and again."""
 
-    async def probe(self) -> Answer:
+    async def probe(self) -> ProbeOutcome:
         """Ask once. What is wrong with the host stands in the answer, never in an exception."""
 
     async def close(self) -> None:

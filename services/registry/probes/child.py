@@ -20,12 +20,20 @@ from mcp_types import Tool as McpTool
 
 from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, Tool
 from contracts.nesting import too_deep
-from services.outside.mcp_child import STOP_S, Child, Tail, first
+from services.outside.mcp_child import STOP_S, McpChild, Tail, first
 from services.registry.domain import Discovery
-from services.registry.probes.base import UNEQUIPPED, Answer, Prober, Reach, Sick, personal, short
+from services.registry.probes.base import (
+    UNEQUIPPED,
+    ProbeOutcome,
+    Prober,
+    Reach,
+    Sick,
+    personal,
+    short,
+)
 from services.registry.probes.http import ExecuteProber, PersonalProber, WebLine
 
-__all__ = ["UNEQUIPPED", "Answer", "Prober", "Reach", "Sick", "prober"]
+__all__ = ["UNEQUIPPED", "ProbeOutcome", "Prober", "Reach", "Sick", "prober"]
 
 MAX_TOOLS = 2000
 MAX_TOOLS_BYTES = 512 * 1024
@@ -36,7 +44,7 @@ _STOP_S = 10.0
 log = structlog.get_logger()
 
 
-class Line(Protocol):
+class SessionLine(Protocol):
     """The connection of one session: a process with its pipes, or a URL."""
 
     gone: asyncio.Event
@@ -52,7 +60,7 @@ class Line(Protocol):
         """What an error of this kind of connection means, as a reason; None: it is only late."""
 
 
-Connect: TypeAlias = Callable[[Tail], Awaitable[Line]]
+Connect: TypeAlias = Callable[[Tail], Awaitable[SessionLine]]
 """Starts or finds the server; its stderr goes to the tail. Raises OSError, Sick."""
 
 
@@ -75,18 +83,18 @@ def prober(
             return PersonalProber(host, web, reach) if personal(host) else web
 
 
-async def _started(endpoint: Stdio, tail: Tail) -> Line:
-    return ProcessLine(await Child.start(endpoint, tail, _MAX_LINE))
+async def _started(endpoint: Stdio, tail: Tail) -> SessionLine:
+    return ProcessLine(await McpChild.start(endpoint, tail, _MAX_LINE))
 
 
-async def _found(host: Host, reach: Reach) -> Line:
+async def _found(host: Host, reach: Reach) -> SessionLine:
     return WebLine(host, reach, await reach.shared(host), _MAX_LINE)
 
 
 class ProcessLine:
     """A child process; see `Line`."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: McpChild) -> None:
         self._child = child
         self.gone = child.exited
 
@@ -106,9 +114,11 @@ class ProcessLine:
 class NoopProber:
     """The benchmark's host is part of the executor: it is there when the executor is."""
 
-    async def probe(self) -> Answer:
+    async def probe(self) -> ProbeOutcome:
         """Say that all is well."""
-        return Answer(discovery=Discovery(tools=(Tool("noop", read_only=True, idempotent=True),)))
+        return ProbeOutcome(
+            discovery=Discovery(tools=(Tool("noop", read_only=True, idempotent=True),))
+        )
 
     async def close(self) -> None:
         """Nothing was started."""
@@ -134,17 +144,17 @@ class McpProber:
         self._lasting = lasting
         self._session: Session | None = None
 
-    async def probe(self) -> Answer:
+    async def probe(self) -> ProbeOutcome:
         """List the tools past every cache and make the declared call; start the host if need be."""
         try:
             if self._session is None or not self._session.alive:
                 await self._start()
             started = time.perf_counter()
             discovery = await self._ask()
-            answer = Answer("", (time.perf_counter() - started) * 1000, discovery)
+            answer = ProbeOutcome("", (time.perf_counter() - started) * 1000, discovery)
         except Sick as sick:
             await self.close()
-            return Answer(str(sick))
+            return ProbeOutcome(str(sick))
         if not self._lasting:
             await self.close()
         return answer
@@ -190,7 +200,7 @@ class Session:
     def __init__(self, host: Host, connect: Connect) -> None:
         self._host = host
         self._connect = connect
-        self._line: Line | None = None
+        self._line: SessionLine | None = None
         self._closing = asyncio.Event()
         self._owner: asyncio.Task[None] | None = None
         self._client: Client | None = None

@@ -19,8 +19,8 @@ from contracts.host import Execute, Host, StreamableHttp
 from services.keys.secrets import advice
 from services.outside import addresses, mcp_http
 from services.outside import site as outbound_site
-from services.outside.site import BUSY, Page, Site
-from services.registry.probes.base import Answer, Prober, Reach, Sick, short
+from services.outside.site import BUSY, HttpSite, SitePage
+from services.registry.probes.base import ProbeOutcome, Prober, Reach, Sick, short
 
 HEALTH = "/health"
 HEALTH_BYTES = 64 * 1024
@@ -36,32 +36,32 @@ class ExecuteProber:
         self._limit_s = limit_s
         self._reach = reach
 
-    async def probe(self) -> Answer:
+    async def probe(self) -> ProbeOutcome:
         """Ask until the host is no longer busy, or its start budget is spent."""
         try:
             site = await self._site()
-        except addresses.Refused as refused:
-            return Answer(f"refused: {refused}")
+        except addresses.AddressRefused as refused:
+            return ProbeOutcome(f"refused: {refused}")
         except Sick as sick:
-            return Answer(str(sick))
+            return ProbeOutcome(str(sick))
         try:
             return await self._ask(site)
         except aiohttp.ClientError as error:
-            return Answer(f"no connection: {outbound_site.why(error)}")
+            return ProbeOutcome(f"no connection: {outbound_site.why(error)}")
         except TimeoutError:
-            return Answer(f"no answer: asked for {HEALTH} for {self._limit_s:g} s")
+            return ProbeOutcome(f"no answer: asked for {HEALTH} for {self._limit_s:g} s")
         except OSError as error:
-            return Answer(f"refused: {short(str(error))}")
+            return ProbeOutcome(f"refused: {short(str(error))}")
         finally:
             await site.close()
 
     async def close(self) -> None:
         """Nothing is held."""
 
-    async def _site(self) -> Site:
+    async def _site(self) -> HttpSite:
         endpoint = self._host.endpoint
         assert isinstance(endpoint, Execute)
-        return Site(
+        return HttpSite(
             addresses.resolve(endpoint.url, spaces=self._reach.spaces),
             guarded=self._reach.guarded(self._host),
             connections=1,
@@ -69,7 +69,7 @@ class ExecuteProber:
             bearer=await self._reach.bearer(self._host),
         )
 
-    async def _ask(self, site: Site) -> Answer:
+    async def _ask(self, site: HttpSite) -> ProbeOutcome:
         budget = self._host.limits.start_s
         until = time.monotonic() + budget
         waits = outbound_site.pauses()
@@ -80,11 +80,11 @@ class ExecuteProber:
             reason = judged(page, budget)
             wait = outbound_site.wait_s(page.retry_after_s, next(waits))
             if not reason.startswith("starting:") or time.monotonic() + wait > until:
-                return Answer(reason, (time.perf_counter() - started) * 1000)
+                return ProbeOutcome(reason, (time.perf_counter() - started) * 1000)
             await asyncio.sleep(wait)
 
 
-def judged(page: Page, budget_s: float) -> str:
+def judged(page: SitePage, budget_s: float) -> str:
     """Say what is wrong with a host that shows this page; empty if all is well.
 
     `warning` counts as well: such a host works. One that calls itself unhealthy is starting if it
@@ -115,7 +115,7 @@ _ADVICE = {
 }
 
 
-def _fields(page: Page) -> dict[str, Any]:
+def _fields(page: SitePage) -> dict[str, Any]:
     try:
         return msgspec.json.decode(page.body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -135,11 +135,11 @@ class PersonalProber:
         self._inner = inner
         self._reach = reach
 
-    async def probe(self) -> Answer:
+    async def probe(self) -> ProbeOutcome:
         """Ask once."""
         answer = await self._inner.probe()
         if answer.reason.startswith(_WHO_ARE_YOU) and await self._reach.shared(self._host) is None:
-            return Answer(note=self._note(), latency_ms=answer.latency_ms)
+            return ProbeOutcome(note=self._note(), latency_ms=answer.latency_ms)
         return answer
 
     async def close(self) -> None:
@@ -171,7 +171,7 @@ class WebLine:
             headers["authorization"] = f"Bearer {bearer}"
         try:
             url = addresses.resolve(endpoint.url, spaces=reach.spaces, mcp=True)
-        except addresses.Refused as refused:
+        except addresses.AddressRefused as refused:
             raise Sick(f"refused: {refused}") from None
         self._web = mcp_http.Web(
             url, headers, self._transport, limit=limit, patience_s=self._budget_s

@@ -17,7 +17,7 @@ from contracts.result import READ_BYTES, inline, sha256_hex
 from services.cli.app import execute
 from services.cli.commands import results
 from services.cli.commands.download import Head, ToFile, head_of
-from services.cli.commands.results import SHOWN, Screen
+from services.cli.commands.results import SHOWN, ToScreen
 from services.cli.common import CliError, Exit, Out
 from tests.support.nats import NatsServer
 from tests.unit.cli.gateway import Gateway
@@ -201,7 +201,7 @@ def test_a_link_to_a_file_stays_one(tmp_path: Path) -> None:
 
 
 def test_what_is_no_json_is_not_printed_on_a_terminal() -> None:
-    screen = Screen(Out(as_json=False), terminal=True)
+    screen = ToScreen(Out(as_json=False), terminal=True)
     with pytest.raises(CliError, match="image/png"):
         screen.begin(Head(0, 1, "", "", "image/png"))
     screen.begin(Head(0, 1, "", "", "application/json"))

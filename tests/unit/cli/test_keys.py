@@ -17,10 +17,10 @@ from contracts.subjects import of
 from services.cli.app import execute
 from services.cli.commands.keys import NOTHING, Row, rows
 from services.cli.common import Exit
-from services.keys.files import Found, KeyFolder
+from services.keys.files import KeyFolder, StoredKeys
 from services.keys.permits import SigningKey
 from services.log.jetstream import NatsLog
-from services.up.plan import STATE_FILE, State
+from services.up.plan import STATE_FILE, UpState
 from tests.support.nats import NatsServer
 
 OLD, NEW, OTHER = (SigningKey(ed25519.Ed25519PrivateKey.generate()) for _ in range(3))
@@ -50,12 +50,12 @@ ROTATING = [
         (NOTHING, 160.0, [("next", 60.0), ("signing", None), ("signing", None)]),
         (NOTHING, 221.0, [("signing", None), ("signing", None), ("replaced", None)]),
         # The files know better, in both directions.
-        (Found(NEW, None), 160.0, [("signing", None), ("signing", None), ("replaced", None)]),
-        (Found(OLD, NEW), 221.0, [("next", 0.0), ("signing", None), ("signing", None)]),
+        (StoredKeys(NEW, None), 160.0, [("signing", None), ("signing", None), ("replaced", None)]),
+        (StoredKeys(OLD, NEW), 221.0, [("next", 0.0), ("signing", None), ("signing", None)]),
     ],
 )
 def test_files_say_what_a_key_is_for_and_else_the_log(
-    own: Found, now: float, expected: list[tuple[str, float | None]]
+    own: StoredKeys, now: float, expected: list[tuple[str, float | None]]
 ) -> None:
     found = rows(ROTATING, own, now, OVERLAP_S)
     assert [row.kid for row in found] == [NEW.kid, OTHER.kid, OLD.kid]
@@ -65,7 +65,7 @@ def test_files_say_what_a_key_is_for_and_else_the_log(
 
 
 def test_keys_that_the_log_does_not_have_yet_come_first() -> None:
-    found = rows([], Found(OLD, NEW), 1.0, OVERLAP_S)
+    found = rows([], StoredKeys(OLD, NEW), 1.0, OVERLAP_S)
     assert found == [Row(NEW.kid, "EdDSA", "next"), Row(OLD.kid, "EdDSA", "signing")]
 
 
@@ -170,7 +170,7 @@ async def test_keys_are_listed_from_the_log_with_the_auditors_credentials(
     async with fresh_nats.connected("executor") as bus, await NatsLog.open(bus) as log:
         await log.append(log_key(OLD))
         await log.append(log_key(NEW, replaces=OLD))
-    state = State(pid=os.getpid(), nats_url=fresh_nats.url)
+    state = UpState(pid=os.getpid(), nats_url=fresh_nats.url)
     (fresh_nats.data / STATE_FILE).write_bytes(msgspec.json.encode(state))
     command = ["keys", "--data", str(fresh_nats.data)]
     assert await asyncio.to_thread(execute, [*command, "--json"]) == Exit.OK

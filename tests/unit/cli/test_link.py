@@ -26,7 +26,7 @@ TOKEN = "hf_secretsecretsecretsecretsecret"
 PROMPTED = """
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from services.cli import main
+from services.cli.app import main
 main(["link", "huggingface"])
 """
 

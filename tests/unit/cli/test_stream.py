@@ -13,7 +13,7 @@ from websockets.typing import Subprotocol
 
 from contracts.facts import JobDone, Outcome, Record, encode
 from contracts.wire import PROTOCOL, Ack, CaughtUp, ErrorFrame, Event, Events, Hello, Subscribe
-from services.cli.client import Stream, Target
+from services.cli.client import FactStream, Target
 from services.cli.common import CliError, Exit
 
 Conversation = Callable[[ServerConnection, Subscribe], Awaitable[None]]
@@ -33,7 +33,7 @@ async def fact(socket: ServerConnection, seq: int) -> None:
 @asynccontextmanager
 async def gateway(
     *conversations: Conversation, epochs: str = "aaaa"
-) -> AsyncIterator[tuple[Stream, list[Subscribe], list[str]]]:
+) -> AsyncIterator[tuple[FactStream, list[Subscribe], list[str]]]:
     """Each connection gets the next conversation; yields a client, what it asked for, its notes."""
     asked: list[Subscribe] = []
     notes: list[str] = []
@@ -49,10 +49,10 @@ async def gateway(
 
     async with serve(handle, "127.0.0.1", 0, subprotocols=[Subprotocol(PROTOCOL)]) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        yield Stream(Target(f"http://127.0.0.1:{port}", "t"), notes.append), asked, notes
+        yield FactStream(Target(f"http://127.0.0.1:{port}", "t"), notes.append), asked, notes
 
 
-async def take(stream: Stream, count: int, after: int | None = None) -> list[int]:
+async def take(stream: FactStream, count: int, after: int | None = None) -> list[int]:
     """The next sequences of a stream."""
     found: list[int] = []
     async with asyncio.timeout(10):
@@ -148,7 +148,7 @@ async def test_a_refused_subscription_is_usage_only_if_it_was_not_understood(
 
     async with serve(handle, "127.0.0.1", 0, subprotocols=[Subprotocol(PROTOCOL)]) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        stream = Stream(Target(f"http://127.0.0.1:{port}", "t"), [].append)
+        stream = FactStream(Target(f"http://127.0.0.1:{port}", "t"), [].append)
         with pytest.raises(CliError, match="it is not so") as caught:
             await take(stream, 1)
     assert caught.value.code is code

@@ -13,7 +13,7 @@ import pytest
 from contracts.facts import Record
 from services.bus.bus import Bus
 from services.cli.app import execute
-from services.cli.client import Api, Stream, find_target
+from services.cli.client import Api, FactStream, find_target
 from services.cli.common import CliError, Exit, Options
 from services.gateway.listener import announce
 from services.process.tls import first_certificate
@@ -58,7 +58,7 @@ async def asked(options: Options) -> list[int]:
     target = find_target(options)
     async with Api(target) as api:
         assert await api.get("/api/health/live") == {"live": True}
-    items = Stream(target, lambda note: None).follow("tasks", after="start")
+    items = FactStream(target, lambda note: None).follow("tasks", after="start")
     async for item in items:
         if isinstance(item, Record):
             await items.aclose()  # type: ignore[attr-defined]

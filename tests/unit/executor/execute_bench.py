@@ -14,7 +14,7 @@ import pytest
 from contracts.host import Execute, Host, Limits, TaskBinding
 from contracts.task import TaskSpec
 from services.executor.attempt.call import Call, HostError, Opening
-from services.executor.attempt.plan import Known, prepare
+from services.executor.attempt.plan import KnownHost, prepare
 from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.execute import ExecuteSession
 from tests.support.http_host import HttpHost, Reply, serving
@@ -64,7 +64,7 @@ class Bench:
     ) -> Call:
         wanted = TaskSpec(type=type, input=msgspec.Raw(raw), **fields)
         route = routed(task, spec(), timeout_s=12.5)
-        plan = prepare(Known(1, self.host), route, wanted, raw, permit)
+        plan = prepare(KnownHost(1, self.host), route, wanted, raw, permit)
 
         async def on_progress(progress: float, total: float | None, message: str) -> None:
             raise AssertionError

@@ -17,7 +17,7 @@ import pytest
 from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, TaskBinding
 from contracts.task import TaskSpec
 from services.executor.attempt.call import Call, HostError, HostSession, Opening
-from services.executor.attempt.plan import Known, prepare
+from services.executor.attempt.plan import KnownHost, prepare
 from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.kinds import open_session
 from tests.support import space
@@ -107,7 +107,9 @@ class Bench:
         permit: str = "permit",
     ) -> Call:
         wanted = TaskSpec(type=type_, input=msgspec.Raw(msgspec.json.encode(data)))
-        plan = prepare(Known(1, host), routed(task, spec()), wanted, bytes(wanted.input), permit)
+        plan = prepare(
+            KnownHost(1, host), routed(task, spec()), wanted, bytes(wanted.input), permit
+        )
 
         async def on_progress(progress: float, total: float | None, message: str) -> None:
             self.progress.append((progress, total, message))

@@ -15,7 +15,7 @@ from contracts.host import Step, TaskBinding, Tool
 from contracts.result import inline
 from contracts.task import TaskSpec
 from services.executor import domain
-from services.executor.domain import Claim, Drop, Ended, Fail, View, Wait
+from services.executor.domain import Claim, Drop, Ended, Fail, LogView, WaitForView
 from tests.unit.executor.world import host, routed, spec
 
 NOW = 1000.0
@@ -27,9 +27,9 @@ def task(**fields: Any) -> TaskCreated:
 
 
 def decide(
-    route: TaskRouted, *, view: View | None = None, cancelled: bool = False, now: float = NOW
+    route: TaskRouted, *, view: LogView | None = None, cancelled: bool = False, now: float = NOW
 ) -> domain.Decision:
-    return domain.decide(route, cancelled, view or View(9, host(), 1), now)
+    return domain.decide(route, cancelled, view or LogView(9, host(), 1), now)
 
 
 def test_a_route_whose_host_is_as_routed_is_claimed() -> None:
@@ -42,11 +42,11 @@ def test_a_claim_ends_with_the_task() -> None:
 
 
 def test_a_route_waits_for_the_own_view() -> None:
-    assert decide(routed("t1", spec(), host_seq=12), view=View(9, host(), 1)) == Wait(12)
+    assert decide(routed("t1", spec(), host_seq=12), view=LogView(9, host(), 1)) == WaitForView(12)
 
 
-@pytest.mark.parametrize("view", [View(9, None, 0), View(9, host(), 5)])
-def test_a_host_that_changed_since_the_route_is_gone(view: View) -> None:
+@pytest.mark.parametrize("view", [LogView(9, None, 0), LogView(9, host(), 5)])
+def test_a_host_that_changed_since_the_route_is_gone(view: LogView) -> None:
     decision = decide(routed("t1", spec()), view=view)
     assert isinstance(decision, Fail)
     assert decision.kind is FailureKind.HOST_GONE

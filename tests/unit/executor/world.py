@@ -25,7 +25,7 @@ from contracts.task import TaskSpec, input_sha256
 from services.executor import domain
 from services.executor.actor import Executor
 from services.executor.attempt.call import Answer, Call, HostError
-from services.executor.attempt.plan import Known
+from services.executor.attempt.plan import KnownHost
 from services.executor.hosts.pool import Pool
 from services.executor.projection import Hosts
 from services.executor.runner import Ports
@@ -85,7 +85,7 @@ class ScriptedPool(Pool):
         self.calls: list[Call] = []
         self.called = asyncio.Event()
 
-    async def call(self, known: Known, call: Call) -> dict[str, Any]:
+    async def call(self, known: KnownHost, call: Call) -> dict[str, Any]:
         self.calls.append(call)
         self.called.set()
         if self._script is None:

@@ -142,7 +142,7 @@ async def alices(server: NatsServer, folder: Path) -> AsyncIterator[Alices]:
         logs = folder / "host-logs"
         logs.mkdir()
         (logs / f"{HOST}.log").write_text(f"{MARK}\n")
-        await answer_all(executor, SUBJECT, host_log.HostLogs(logs, "e1").answer)
+        await answer_all(executor, SUBJECT, host_log.HostLogServer(logs, "e1").answer)
         gateway.site.parts.host_logs.ask_all = partial(ask_all, gateway.bus)
         one = Alices(gateway, hub)
         async with one.clients():

@@ -23,7 +23,7 @@ from services.keys.permits import BadKey, SigningKey, load
 FOREVER = """
 import sys
 from pathlib import Path
-from services.key_files import KeyFolder
+from services.keys.files import KeyFolder
 
 folder = KeyFolder(Path(sys.argv[1]))
 while True:

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.outside import addresses
-from services.outside.addresses import Refused, public, resolve
+from services.outside.addresses import AddressRefused, public, resolve
 
 # URLs.
 
@@ -41,7 +41,7 @@ def test_a_url_becomes_the_address_of_its_host(url: str, mcp: bool, expected: st
 def test_the_address_of_spaces_is_the_operators_to_say() -> None:
     assert resolve("hf://a/b", spaces="http://127.0.0.1:1/") == "http://127.0.0.1:1"
     assert resolve("hf://a/b", spaces="http://x/{subdomain}", mcp=True).startswith("http://x/a-b/")
-    with pytest.raises(Refused, match="begins with https"):
+    with pytest.raises(AddressRefused, match="begins with https"):
         resolve("hf://a/b", spaces="{subdomain}.example.com")
 
 
@@ -88,7 +88,7 @@ def test_the_address_of_spaces_is_the_operators_to_say() -> None:
     ],
 )
 def test_any_other_url_is_refused_and_not_repeated(url: str, words: str) -> None:
-    with pytest.raises(Refused, match=words) as refused:
+    with pytest.raises(AddressRefused, match=words) as refused:
         resolve(url)
     assert "word@" not in str(refused.value)
 
@@ -112,7 +112,7 @@ def test_every_space_has_an_address_that_resolves_to_itself(
 def test_what_comes_out_is_a_plain_url_and_comes_out_again(text: str) -> None:
     try:
         found = resolve(text)
-    except Refused:
+    except AddressRefused:
         return
     assert found.startswith(("http://", "https://"))
     assert found.lower() == text.rstrip("/").lower() or text.lower().startswith("hf://")
@@ -194,5 +194,5 @@ def test_what_is_no_address_is_not_public(text: str) -> None:
     ],
 )
 def test_headers_that_are_not_the_hosts_to_choose(name: str, value: str, words: str) -> None:
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(AddressRefused, match=words):
         addresses.check_headers({"X-Fine": "yes", name: value})

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.outside import addresses as outbound
-from services.outside.addresses import Refused, public
-from services.outside.site import Site, why
+from services.outside.addresses import AddressRefused, public
+from services.outside.site import HttpSite, why
 from tests.support.http_host import HttpHost, Reply, answer, serving
 
 
@@ -31,8 +31,8 @@ def answering(*addresses: str) -> outbound.Lookup:
 
 
 @contextlib.asynccontextmanager
-async def site(url: str, *, guarded: bool = False, **options: Any) -> AsyncIterator[Site]:
-    one = Site(url, guarded=guarded, connections=2, **options)
+async def site(url: str, *, guarded: bool = False, **options: Any) -> AsyncIterator[HttpSite]:
+    one = HttpSite(url, guarded=guarded, connections=2, **options)
     try:
         yield one
     finally:
@@ -76,8 +76,8 @@ async def test_an_oddly_written_address_leads_nowhere(host: str) -> None:
 
 
 async def test_plain_http_is_not_for_guarded_calls() -> None:
-    with pytest.raises(Refused, match="https only"):
-        Site("http://example.com", guarded=True, connections=1)
+    with pytest.raises(AddressRefused, match="https only"):
+        HttpSite("http://example.com", guarded=True, connections=1)
     with pytest.raises(httpx2.ConnectError, match="https only"):
         await fetch(outbound.transport(guarded=True), "http://example.com")
 
@@ -103,7 +103,7 @@ async def test_of_several_addresses_only_public_ones_are_connected_to() -> None:
     )
     assert found == ["1.1.1.1", "2606:4700::1"]
     assert len(await outbound.addresses("x", 1, answering(*["1.1.1.1"] * 50), public)) < 5
-    with pytest.raises(Refused, match="no address"):
+    with pytest.raises(AddressRefused, match="no address"):
         await outbound.addresses("x", 443, answering(), public)
 
 

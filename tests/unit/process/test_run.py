@@ -144,7 +144,7 @@ def test_every_start_is_a_new_incarnation() -> None:
 PROGRAM = """
     import asyncio, sys
     import msgspec
-    from services.process import Fatal, Process, start
+    from services.process.run import Fatal, Process, start
 
     class Settings(msgspec.Struct):
         mode: str = "plain"

@@ -132,7 +132,7 @@ def test_a_service_says_what_is_wrong_with_its_collector(
 def test_a_collector_that_is_away_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_SDK_DISABLED", raising=False)
     script = (
-        "from services import tracing\n"
+        "from services.process import tracing\n"
         "tracing.setup('router', 'router-1', 'http://127.0.0.1:1')\n"
         "print(tracing.passed('work', ''))\n"
         "tracing.close()\n"

@@ -13,7 +13,7 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import HostFact, McpHealth, McpRegistered, McpRemoved
 from contracts.host import COMMAND, SPACE, Execute, HealthStatus, Host, StreamableHttp
 from services.registry import changes, domain
-from services.registry.changes import Acting, Change, Offered, Removed, Switched, Written
+from services.registry.changes import Acting, Change, Offered, Removal, Switched, Written
 from services.registry.commands import described
 from services.registry.domain import Known, Listed
 
@@ -81,7 +81,7 @@ def test_what_discovery_found_is_no_other_content() -> None:
     book = Book()
     book.take(write(host()))
     tools = domain.Discovery((msgspec.convert({"name": "t"}, domain.Tool),))
-    (fact, _) = domain.decide(book.state, domain.Probed("h", 1, discovery=tools))
+    (fact, _) = domain.decide(book.state, domain.ProbeEnded("h", 1, discovery=tools))
     book.state["h"] = domain.evolve(book.state["h"], 9, 0.0, fact)
     assert book.take(write(host())) == []
     (fact,) = book.take(write(host(name="new"), replace=True))
@@ -97,7 +97,7 @@ def test_an_id_that_is_taken_says_not_by_whom() -> None:
     assert refusal.value.reason is Reason.CONFLICT
     assert "alice" not in refusal.value.message
     assert book.refuse(write(host(acting=BOB), BOB, replace=True)) is Reason.NOT_FOUND
-    assert book.refuse(Removed(BOB, "h")) is Reason.NOT_FOUND
+    assert book.refuse(Removal(BOB, "h")) is Reason.NOT_FOUND
     assert book.refuse(Switched(BOB, "h", False)) is Reason.NOT_FOUND
 
 
@@ -106,11 +106,11 @@ def test_hosts_for_everybody_are_the_operators() -> None:
     book.take(write(host(acting=OPERATOR), OPERATOR))
     assert book.state["h"].spec is not None
     assert book.state["h"].spec.owner is None
-    assert book.refuse(Removed(ALICE, "h")) is Reason.FORBIDDEN
+    assert book.refuse(Removal(ALICE, "h")) is Reason.FORBIDDEN
     assert book.refuse(Switched(ALICE, "h", False)) is Reason.FORBIDDEN
-    (fact,) = book.take(Removed(OPERATOR, "h"))
+    (fact,) = book.take(Removal(OPERATOR, "h"))
     assert isinstance(fact, McpRemoved)
-    assert book.refuse(Removed(OPERATOR, "h")) is Reason.NOT_FOUND
+    assert book.refuse(Removal(OPERATOR, "h")) is Reason.NOT_FOUND
 
 
 def test_users_have_so_many_hosts_at_most() -> None:
@@ -118,7 +118,7 @@ def test_users_have_so_many_hosts_at_most() -> None:
     book.take(write(host("a"), most=1))
     assert book.refuse(write(host("b"), most=1)) is Reason.RATE_LIMITED
     book.take(write(host("c", OPERATOR), OPERATOR, most=1))
-    book.take(Removed(ALICE, "a"))
+    book.take(Removal(ALICE, "a"))
     assert book.take(write(host("b"), most=1))
 
 
@@ -144,7 +144,7 @@ def test_manifest_hosts_are_changed_in_the_manifest() -> None:
     book = Book()
     book.take(Listed((Host(id="m", name="m", endpoint=StreamableHttp(URL)),)))
     assert book.refuse(write(host("m", OPERATOR), OPERATOR, replace=True)) is Reason.CONFLICT
-    assert book.refuse(Removed(OPERATOR, "m")) is Reason.CONFLICT
+    assert book.refuse(Removal(OPERATOR, "m")) is Reason.CONFLICT
     assert book.refuse(write(host("m"))) is Reason.CONFLICT
 
 
@@ -183,7 +183,7 @@ def test_a_space_takes_no_id_of_another_host() -> None:
 def test_a_space_is_disabled_and_not_removed() -> None:
     book = Book()
     book.take(Offered("alice", (space("a"),)))
-    assert book.refuse(Removed(ALICE, "a")) is Reason.CONFLICT
+    assert book.refuse(Removal(ALICE, "a")) is Reason.CONFLICT
     book.take(Switched(ALICE, "a", False))
     assert book.take(Offered("alice", (space("a"),))) == []
     assert book.state["a"].spec is not None
@@ -201,7 +201,7 @@ HOSTS = st.builds(
 CHANGES = st.one_of(
     st.builds(lambda one, replace: write(one[0], one[1], replace=replace), HOSTS, st.booleans()),
     st.builds(Switched, ACTING, IDS, st.booleans()),
-    st.builds(Removed, ACTING, IDS),
+    st.builds(Removal, ACTING, IDS),
     st.builds(
         lambda user, ids, keep: Offered(user, tuple(space(i, user) for i in ids), frozenset(keep)),
         st.sampled_from(["alice", "bob"]),
@@ -226,9 +226,9 @@ def test_no_user_ever_touches_anothers_host(commands: list[Change | Listed]) -> 
             assert book.state == before, "what is refused changes nothing"
             continue
         try:
-            assert book.take(command) == [] or isinstance(command, Removed)
+            assert book.take(command) == [] or isinstance(command, Removal)
         except Rejected:
-            assert isinstance(command, Removed), "said again it changes nothing"
+            assert isinstance(command, Removal), "said again it changes nothing"
         user = _user(command)
         for fact in facts:
             spec = before.get(fact.host, domain.NOTHING).spec

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contracts.facts import HostFact, LogRouter, McpHealth, McpRegistered, McpRemoved
 from contracts.host import Capability, HealthStatus, Host, Limits, Stdio, Tool
 from services.registry import domain
-from services.registry.domain import Discovery, Known, Listed, Probed
+from services.registry.domain import Discovery, Known, Listed, ProbeEnded
 
 HEALTHY, WARNING, UNHEALTHY, UNKNOWN = (
     HealthStatus.HEALTHY,
@@ -45,7 +45,7 @@ class Book:
         self, reason: str = "", tools: tuple[Tool, ...] | None = None, name: str = "h"
     ) -> list[HostFact]:
         found = None if tools is None else Discovery(tools, "server 1", "2026-07-28")
-        return self.take(Probed(name, self.state[name].seq, reason, 1.5, found))
+        return self.take(ProbeEnded(name, self.state[name].seq, reason, 1.5, found))
 
     def status(self, name: str = "h") -> HealthStatus:
         return self.state[name].status
@@ -156,9 +156,9 @@ def test_another_kind_of_trouble_is_news_and_other_words_are_not(book: Book) -> 
 def test_a_probe_of_what_a_host_was_before_says_nothing(book: Book) -> None:
     old = book.state["h"].seq
     book.take(Listed((host(endpoint=Stdio("y")),)))
-    assert book.take(Probed("h", old, "no answer: x")) == []
+    assert book.take(ProbeEnded("h", old, "no answer: x")) == []
     book.take(Listed(()))
-    assert book.take(Probed("h", old, "no answer: x")) == []
+    assert book.take(ProbeEnded("h", old, "no answer: x")) == []
 
 
 def test_a_disabled_host_is_unknown_until_it_is_enabled_and_probed(book: Book) -> None:
@@ -204,7 +204,7 @@ def test_facts_are_numbered_without_gaps_and_repeats_are_no_news(
             name, reason, tools = step
             known = book.state.get(name, domain.NOTHING)
             found = None if reason else Discovery(tools)
-            facts = book.take(Probed(name, known.seq, reason, 1.0, found))
+            facts = book.take(ProbeEnded(name, known.seq, reason, 1.0, found))
         for fact in facts:
             key = (fact.host, type(fact))
             numbers[key] = numbers.get(key, 0) + 1
@@ -285,9 +285,9 @@ def test_hundreds_of_healthy_hosts_are_no_herd(hosts: int, interval: float) -> N
 def test_a_flapping_host_is_no_healthy_one() -> None:
     book = Book()
     book.take(Listed((host(),)))
-    book.take(Probed("h", 1))
-    (fact,) = book.take(Probed("h", 1, flapping="calls: 7 of the last 12 calls failed"))
+    book.take(ProbeEnded("h", 1))
+    (fact,) = book.take(ProbeEnded("h", 1, flapping="calls: 7 of the last 12 calls failed"))
     assert (fact.status, fact.reason[:6]) == (HealthStatus.WARNING, "calls:")
-    assert book.take(Probed("h", 1, flapping="calls: 8 of the last 12 calls failed")) == []
-    (fact,) = book.take(Probed("h", 1))
+    assert book.take(ProbeEnded("h", 1, flapping="calls: 8 of the last 12 calls failed")) == []
+    (fact,) = book.take(ProbeEnded("h", 1))
     assert fact.status is HealthStatus.HEALTHY

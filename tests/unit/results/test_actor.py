@@ -36,7 +36,7 @@ from services.results.copies import Copies
 from services.results.domain import Blob
 from services.results.projection import SCHEMA, VERSION
 from services.results.settings import Settings
-from services.results.sources import InDataset, InLog, InStore, Sources
+from services.results.sources import DatasetSource, InLog, InStore, Sources
 from services.results.sweeper import Sweeper
 from services.store.blobs import Blobs
 from tests.support.facts import done, name
@@ -74,7 +74,7 @@ async def keeping(
     projection = await Projection.open(file, SCHEMA, VERSION)
     hub = Hub("http://127.0.0.1:1")
     accounts = Accounts(blobs._stream._bus, KeyFile(file.with_name("master.key")))
-    sources = Sources(InLog(log), InStore(blobs), InDataset(Datasets(hub), accounts))
+    sources = Sources(InLog(log), InStore(blobs), DatasetSource(Datasets(hub), accounts))
     copies = Copies(file.with_name("copies"), settings.cache_bytes, sources.fetch)
     sweeper = Sweeper(log, projection, blobs, Datasets(hub), accounts, settings, "results-1")
     keeper = Keeper(log, projection, blobs, copies, sweeper, settings)

@@ -17,7 +17,7 @@ from services.log.memory import MemoryLog
 from services.log.port import START
 from services.log.projection import Projection
 from services.process.ids import new_id
-from services.router.actor import Identity, Router
+from services.router.actor import Router, Writer
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings
 from services.store.blobs import Lease, LeaseLost
@@ -82,7 +82,7 @@ class Bench:
     async def router(self, name: str = "router-1", run: str = "") -> AsyncIterator[Router]:
         """A running router; at the end it is drained as its service does."""
         projection = await Projection.open(self.folder / f"{name}.sqlite", SCHEMA, VERSION)
-        who = Identity(name, run or new_id())
+        who = Writer(name, run or new_id())
         router = Router(self.log, projection, self.leases, self.settings, who, self.time)
         router.listen()
         running = asyncio.create_task(router.run())

@@ -13,8 +13,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from contracts.facts import FailureKind, JobDone, JobFailed, JobSigned, TaskCreated, TaskRouted
 from contracts.host import HealthStatus
 from contracts.task import Priority
-from services.router.domain import Ready, decide, demand, evolve, initial
-from services.router.plan import Decision, Plan
+from services.router.domain import NeedsHost, decide, demand, evolve, initial
+from services.router.plan import Decision, TermPlan
 from services.router.projection import SCHEMA, rows
 from services.router.recompute import recompute
 from services.router.select import policy, select
@@ -133,7 +133,7 @@ class Lifecycles(RuleBasedStateMachine):
         return multiple((self.world.plan, decisions)) if decisions else multiple()
 
     @rule(batch=late)
-    def append_late(self, batch: tuple[Plan, list[Decision]]) -> None:
+    def append_late(self, batch: tuple[TermPlan, list[Decision]]) -> None:
         plan, decisions = batch
         self._check_routes(self.world.commit(decisions, plan))
 
@@ -245,7 +245,7 @@ class Lifecycles(RuleBasedStateMachine):
         for task in state.tasks.values():
             step = decide(task, world.moment.now, RULES, world.clock)
             limited = state.busy.get(task.user, 0) >= RULES.max_per_user
-            if limited or not isinstance(step, Ready) or step.spare_until > world.moment.now:
+            if limited or not isinstance(step, NeedsHost) or step.spare_until > world.moment.now:
                 continue
             wanted = demand(state, task)._replace(user=task.user)
             hosts = state.hosts.values()

@@ -41,7 +41,7 @@ from contracts.wire import Beat
 from services.router.beats import Beats
 from services.router.clock import LogClock, Moment
 from services.router.domain import State, evolve, initial
-from services.router.plan import Decision, Plan
+from services.router.plan import Decision, TermPlan
 from services.router.settings import Settings
 from services.router.state import Changes
 
@@ -81,7 +81,7 @@ class World:
         self.beats.listen(MONO)
         self.ids = (f"id-{n}" for n in itertools.count())
         self.k = itertools.count(1)
-        self.plan: Plan | None = None
+        self.plan: TermPlan | None = None
         self.watch: Callable[[Changes], None] = lambda _: None
 
     @property
@@ -112,10 +112,10 @@ class World:
             self.plan.notice(changes, self.moment)
         return record
 
-    def lead(self) -> Plan:
+    def lead(self) -> TermPlan:
         """Begin a term."""
         self.put(LogRouter(id=next(self.ids), by="router-1", term=self.state.term + 1))
-        self.plan = Plan(self.state, self.rules, self.clock, "router-1", self.ids.__next__)
+        self.plan = TermPlan(self.state, self.rules, self.clock, "router-1", self.ids.__next__)
         self.plan.begin(self.moment)
         return self.plan
 
@@ -124,7 +124,7 @@ class World:
         assert self.plan is not None
         return self.plan.decide(self.moment, self.beats, limit)
 
-    def commit(self, decisions: list[Decision], plan: Plan | None = None) -> list[AnyFact]:
+    def commit(self, decisions: list[Decision], plan: TermPlan | None = None) -> list[AnyFact]:
         """Append what this plan decided; facts whose guard does not hold are refused."""
         plan = plan or self.plan
         assert plan is not None

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 STARTER = """
 import asyncio, sys
 from pathlib import Path
-from services.embedded import Embedded
+from services.up.nats_server import Embedded
 
 async def main():
     server = Embedded(Path(sys.argv[1]))

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.host import Capability, Execute, Noop, Stdio, Step, StreamableHttp, TaskBinding, Tool
 from contracts.task import TaskSpec
-from services.executor.attempt.plan import BadInput, Known, Plan, prepare
+from services.executor.attempt.plan import AttemptPlan, BadInput, KnownHost, prepare
 from tests.unit.executor.world import host, routed, spec
 
 TOOLS = (Tool("get_symbols", read_only=True), Tool("get_ast"))
@@ -21,11 +21,11 @@ SCHEMA = {
 BINDING = TaskBinding(steps=(Step("get_ast", {"path": "$input.path"}),), input_schema=SCHEMA)
 
 
-def known(**fields: Any) -> Known:
-    return Known(1, host(tools=TOOLS, task_types={"ast": BINDING}, **fields))
+def known(**fields: Any) -> KnownHost:
+    return KnownHost(1, host(tools=TOOLS, task_types={"ast": BINDING}, **fields))
 
 
-def plan(type_: str, data: Any, host_: Known | None = None) -> Plan:
+def plan(type_: str, data: Any, host_: KnownHost | None = None) -> AttemptPlan:
     wanted = TaskSpec(type=type_, input=msgspec.Raw(msgspec.json.encode(data)))
     return prepare(host_ or known(), routed("t1", spec()), wanted, bytes(wanted.input), "permit")
 
@@ -63,7 +63,7 @@ def test_a_wrong_input_is_refused_with_the_place(type_: str, data: Any, words: s
 @pytest.mark.parametrize("tools", [TOOLS, ()], ids=["listed", "not listed yet"])
 def test_a_direct_call_may_name_only_what_the_host_allows(tools: tuple[Tool, ...]) -> None:
     some = host(tools=tools, task_types={"ast": BINDING}, callable_tools=("get_symbols",))
-    closed = Known(1, some)
+    closed = KnownHost(1, some)
     assert plan("mcp.call", {"tool": "get_symbols"}, closed).steps == (Step("get_symbols", {}),)
     with pytest.raises(BadInput, match="may not call 'get_ast' on h1, only: get_symbols"):
         plan("mcp.call", {"tool": "get_ast"}, closed)
@@ -73,7 +73,7 @@ def test_a_direct_call_may_name_only_what_the_host_allows(tools: tuple[Tool, ...
 
 
 def test_tools_nobody_has_listed_are_not_refused() -> None:
-    anything = Known(1, host(tools=()))
+    anything = KnownHost(1, host(tools=()))
     assert plan("mcp.call", {"tool": "whatever"}, anything).steps[0].tool == "whatever"
 
 
@@ -84,7 +84,7 @@ def test_tools_nobody_has_listed_are_not_refused() -> None:
 def test_a_schema_that_cannot_be_used_fetches_nothing_and_says_so(schema: dict[str, Any]) -> None:
     broken = TaskBinding(steps=BINDING.steps, input_schema=schema)
     with pytest.raises(BadInput, match="input schema of ast"):
-        plan("ast", {"path": "a"}, Known(1, host(tools=TOOLS, task_types={"ast": broken})))
+        plan("ast", {"path": "a"}, KnownHost(1, host(tools=TOOLS, task_types={"ast": broken})))
 
 
 FREE = TaskBinding(input_schema=SCHEMA)
@@ -92,7 +92,7 @@ SPACE = Execute("https://example.com")
 
 
 def test_an_execute_host_takes_the_input_as_it_is_and_has_no_steps() -> None:
-    space = Known(1, host(endpoint=SPACE, tools=TOOLS, task_types={"ast": FREE}))
+    space = KnownHost(1, host(endpoint=SPACE, tools=TOOLS, task_types={"ast": FREE}))
     raw = b'{"path" : "a.py", "n": 1.0}'
     wanted = TaskSpec(
         type="ast", input=msgspec.Raw(raw), required_capabilities=(Capability("parse"),)
@@ -120,19 +120,19 @@ def test_what_an_execute_host_does_may_run_twice_only_if_it_says_so(
     fields: dict[str, Any], says: bool | None, replayable: bool
 ) -> None:
     types = {"ast": TaskBinding(replayable=says)}
-    space = Known(1, host(endpoint=SPACE, tools=(), task_types=types, **fields))
+    space = KnownHost(1, host(endpoint=SPACE, tools=(), task_types=types, **fields))
     assert plan("ast", {}, space).replayable is replayable
 
 
 def test_an_execute_host_has_no_tools_to_call() -> None:
-    space = Known(1, host(endpoint=SPACE, tools=(), task_types={"ast": FREE}))
+    space = KnownHost(1, host(endpoint=SPACE, tools=(), task_types={"ast": FREE}))
     with pytest.raises(BadInput, match=r"does not serve task type mcp\.call"):
         plan("mcp.call", {"tool": "get_ast"}, space)
 
 
 @pytest.mark.parametrize("endpoint", [Stdio("x"), StreamableHttp("https://example.com")])
 def test_a_server_with_tools_has_to_be_told_which(endpoint: Stdio | StreamableHttp) -> None:
-    lost = Known(1, host(endpoint=endpoint, tools=TOOLS, task_types={"ast": FREE}))
+    lost = KnownHost(1, host(endpoint=endpoint, tools=TOOLS, task_types={"ast": FREE}))
     with pytest.raises(BadInput, match="names no tool for task type ast"):
         plan("ast", {"path": "a"}, lost)
-    assert plan("ast", {"path": "a"}, Known(1, host(endpoint=Noop(), task_types={"ast": FREE})))
+    assert plan("ast", {"path": "a"}, KnownHost(1, host(endpoint=Noop(), task_types={"ast": FREE})))

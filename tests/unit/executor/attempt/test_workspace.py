@@ -22,12 +22,12 @@ from services.executor.attempt.workspace import (
     BadFiles,
     Bounds,
     ForbiddenPath,
-    Limits,
     Workspace,
+    WorkspaceLimits,
     confine,
 )
 
-ROOM = Limits(10, 1000)
+ROOM = WorkspaceLimits(10, 1000)
 
 
 class OneBlob:

@@ -9,14 +9,22 @@ import pytest
 from hypothesis import strategies as st
 
 from contracts.facts import FailureKind
-from services.executor.hosts.breaker import RULES, Breaker, Recent, State, Ticket, Verdict, verdict
+from services.executor.hosts.breaker import (
+    RULES,
+    BreakerState,
+    Circuit,
+    Recent,
+    Ticket,
+    Verdict,
+    verdict,
+)
 
 CUT = FailureKind.CUT
 
 
-def opened(openings: int = 1, at: float = 100.0) -> tuple[Breaker, float]:
+def opened(openings: int = 1, at: float = 100.0) -> tuple[Circuit, float]:
     """A breaker that has just opened so many times in a row, and the time that is."""
-    breaker, now = Breaker(), at
+    breaker, now = Circuit(), at
     for _ in range(RULES.failures):
         failed(breaker, now)
     for _ in range(openings - 1):
@@ -26,31 +34,31 @@ def opened(openings: int = 1, at: float = 100.0) -> tuple[Breaker, float]:
     return breaker, now
 
 
-def failed(breaker: Breaker, now: float, jitter: float = 0.5) -> None:
+def failed(breaker: Circuit, now: float, jitter: float = 0.5) -> None:
     ticket = breaker.admit(now)
     assert ticket is not None
     breaker.failed(ticket, CUT, now, jitter)
 
 
 def test_it_opens_after_five_failures_in_a_row_and_no_sooner() -> None:
-    breaker = Breaker()
+    breaker = Circuit()
     for count in range(1, 5):
         failed(breaker, 1.0)
-        assert (breaker.state(1.0), breaker.failures) == (State.CLOSED, count)
+        assert (breaker.state(1.0), breaker.failures) == (BreakerState.CLOSED, count)
     failed(breaker, 1.0)
-    assert (breaker.state(1.0), breaker.failures, breaker.last) == (State.OPEN, 5, CUT)
+    assert (breaker.state(1.0), breaker.failures, breaker.last) == (BreakerState.OPEN, 5, CUT)
     assert breaker.admit(1.0) is None
 
 
 def test_one_success_between_failures_starts_the_count_anew() -> None:
-    breaker = Breaker()
+    breaker = Circuit()
     for _ in range(3):
         for _ in range(4):
             failed(breaker, 1.0)
         ticket = breaker.admit(1.0)
         assert ticket is not None
         breaker.succeeded(ticket, 1.0)
-    assert (breaker.state(1.0), breaker.failures) == (State.CLOSED, 0)
+    assert (breaker.state(1.0), breaker.failures) == (BreakerState.CLOSED, 0)
 
 
 def test_it_is_open_twice_as_long_each_time_up_to_a_minute() -> None:
@@ -64,7 +72,7 @@ def test_it_is_open_twice_as_long_each_time_up_to_a_minute() -> None:
 
 @pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 0.9), (1.0, 1.1)])
 def test_jitter_moves_the_end_by_a_tenth(jitter: float, seconds: float) -> None:
-    breaker = Breaker()
+    breaker = Circuit()
     for _ in range(RULES.failures):
         failed(breaker, 10.0, jitter)
     assert breaker.until == pytest.approx(10.0 + seconds)
@@ -85,7 +93,7 @@ def test_a_host_that_fails_again_soon_after_it_recovered_is_left_alone_for_longe
 
 
 def test_the_end_of_a_call_from_before_it_opened_says_nothing() -> None:
-    breaker = Breaker()
+    breaker = Circuit()
     old = [breaker.admit(0.0) for _ in range(RULES.failures + 2)]
     for ticket in old[2:]:
         assert ticket is not None
@@ -107,7 +115,7 @@ def test_a_trial_that_says_nothing_makes_way_for_another() -> None:
     assert trial is not None
     assert breaker.admit(now) is None
     breaker.dropped(trial)
-    assert breaker.state(now) is State.HALF_OPEN
+    assert breaker.state(now) is BreakerState.HALF_OPEN
     assert breaker.admit(now) is not None
 
 
@@ -122,7 +130,7 @@ def test_who_has_waited_long_enough_for_a_trial_is_let_through_beside_it() -> No
     breaker.dropped(first)
     assert breaker.admit(now) is None, "the second is still under way"
     breaker.failed(second, CUT, now, 0.5)
-    assert breaker.state(now) is State.OPEN
+    assert breaker.state(now) is BreakerState.OPEN
 
 
 FAULT, ANSWERS, NOTHING = Verdict.FAULT, Verdict.ANSWERS, Verdict.NOTHING
@@ -185,9 +193,9 @@ class History:
     """Does what the steps say and checks, at each of them, what must always hold."""
 
     def __init__(self) -> None:
-        self.breaker = Breaker()
+        self.breaker = Circuit()
         self.now = 0.0
-        self.inside: list[tuple[Ticket, State]] = []
+        self.inside: list[tuple[Ticket, BreakerState]] = []
 
     def take(self, step: Step) -> None:
         match step:
@@ -202,13 +210,15 @@ class History:
         before = self.breaker.state(self.now)
         trials = self.trials()
         ticket = self.breaker.admit(self.now)
-        assert (ticket is None) == (before is State.OPEN or (before is State.HALF_OPEN and trials))
+        assert (ticket is None) == (
+            before is BreakerState.OPEN or (before is BreakerState.HALF_OPEN and trials)
+        )
         if ticket is not None:
             self.inside.append((ticket, before))
         assert self.trials() <= 1
 
     def trials(self) -> int:
-        return sum(when is State.HALF_OPEN for _, when in self.inside)
+        return sum(when is BreakerState.HALF_OPEN for _, when in self.inside)
 
     def end(self, step: End) -> None:
         if not self.inside:
@@ -223,12 +233,16 @@ class History:
             case Verdict.NOTHING:
                 self.breaker.dropped(ticket)
         after = self.breaker.state(self.now)
-        if when is State.HALF_OPEN:
-            outcome = {ANSWERS: State.CLOSED, FAULT: State.OPEN, NOTHING: State.HALF_OPEN}
+        if when is BreakerState.HALF_OPEN:
+            outcome = {
+                ANSWERS: BreakerState.CLOSED,
+                FAULT: BreakerState.OPEN,
+                NOTHING: BreakerState.HALF_OPEN,
+            }
             assert after is outcome[step.how]
-        elif before is not State.CLOSED:
+        elif before is not BreakerState.CLOSED:
             assert after is before, "a call from before it opened has moved it"
-        if self.breaker.until is not None and after is State.OPEN:
+        if self.breaker.until is not None and after is BreakerState.OPEN:
             assert self.breaker.until - self.now <= RULES.longest_s * 1.1
 
 
@@ -254,7 +268,7 @@ def test_whatever_has_happened_it_lets_one_through_in_the_end_and_a_success_clos
     ticket = history.breaker.admit(now)
     assert ticket is not None
     history.breaker.succeeded(ticket, now)
-    assert history.breaker.state(now) is State.CLOSED
+    assert history.breaker.state(now) is BreakerState.CLOSED
     assert history.breaker.failures == 0
 
 

@@ -17,12 +17,12 @@ from contracts.facts import FailureKind
 from contracts.host import Stdio
 from contracts.wire import Breaker
 from services.executor.attempt.call import Call, HostError, HostSession
-from services.executor.hosts.breaker import Rules, State, Verdict
-from services.executor.hosts.breakers import Breakers, Guard
+from services.executor.hosts.breaker import BreakerRules, BreakerState, Verdict
+from services.executor.hosts.breakers import Breakers, CallGuard
 from tests.unit.executor.sessions import NOOP, ROOT, STDIO, Bench, closing
 
 ERRING = ("-m", "tests.unit.executor.erring_server")
-TWO = Rules(failures=2)
+TWO = BreakerRules(failures=2)
 """A server that dies takes a second to start again: two of them show as much as five."""
 FOREVER = float("inf")
 
@@ -40,7 +40,7 @@ class Clock:
 class Door:
     """What the pool does with a guard and a session."""
 
-    def __init__(self, guard: Guard, session: HostSession) -> None:
+    def __init__(self, guard: CallGuard, session: HostSession) -> None:
         self.guard = guard
         self.session = session
         self.calls = 0
@@ -57,7 +57,7 @@ class Door:
             await self.call(call, deadline)
         return caught.value
 
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         return self.guard.breaker.state(self.guard._clock())
 
 
@@ -80,7 +80,7 @@ def door(stdio: Bench, clock: Clock) -> Door:
 
 async def open_it(door: Door, bench: Bench) -> None:
     """Have the server die until nobody calls it any more."""
-    while door.state() is not State.OPEN:
+    while door.state() is not BreakerState.OPEN:
         assert (await door.fails(bench.call("die"))).kind is FailureKind.CUT
 
 
@@ -99,7 +99,7 @@ async def test_the_first_good_call_after_its_time_closes_it(
     await open_it(door, stdio)
     clock.now += 1.2
     assert (await door.call(stdio.call("echo")))["is_error"] is False
-    assert door.state() is State.CLOSED
+    assert door.state() is BreakerState.CLOSED
     await door.call(stdio.call("echo"))
 
 
@@ -115,7 +115,7 @@ async def test_one_call_tries_while_the_others_wait_for_its_end(
     assert [other.done() for other in others] == [False] * 5
     for other in others:
         assert (await other)["is_error"] is False
-    assert door.state() is State.CLOSED
+    assert door.state() is BreakerState.CLOSED
 
 
 async def test_those_who_wait_for_a_trial_that_fails_are_turned_away(
@@ -138,7 +138,7 @@ async def test_a_trial_that_takes_long_holds_nobody_up_for_long(stdio: Bench, cl
     trial = asyncio.create_task(door.call(stdio.call("hang")))
     await stdio.until_written(TWO.failures + 1)
     assert (await door.call(stdio.call("echo")))["is_error"] is False
-    assert door.state() is State.CLOSED
+    assert door.state() is BreakerState.CLOSED
     trial.cancel()
     await asyncio.wait([trial])
 
@@ -150,9 +150,9 @@ async def test_a_trial_that_fails_keeps_it_open_for_longer(
     clock.now += 1.2
     await door.fails(stdio.call("die"))
     clock.now += 1.2
-    assert door.state() is State.OPEN
+    assert door.state() is BreakerState.OPEN
     clock.now += 1.2
-    assert door.state() is State.HALF_OPEN
+    assert door.state() is BreakerState.HALF_OPEN
 
 
 async def test_a_tool_that_answers_with_errors_is_no_fault_of_its_host(
@@ -160,16 +160,19 @@ async def test_a_tool_that_answers_with_errors_is_no_fault_of_its_host(
 ) -> None:
     for _ in range(TWO.failures + 1):
         assert (await door.fails(stdio.call("fail"))).kind is FailureKind.TOOL
-    assert door.state() is State.CLOSED
+    assert door.state() is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize(
     ("code", "state"),
-    [(mcp_types.INTERNAL_ERROR, State.OPEN), (mcp_types.INVALID_PARAMS, State.CLOSED)],
+    [
+        (mcp_types.INTERNAL_ERROR, BreakerState.OPEN),
+        (mcp_types.INVALID_PARAMS, BreakerState.CLOSED),
+    ],
     ids=["the server's", "the caller's"],
 )
 async def test_errors_of_the_protocol_count_if_the_caller_did_nothing_wrong(
-    stdio: Bench, clock: Clock, code: int, state: State
+    stdio: Bench, clock: Clock, code: int, state: BreakerState
 ) -> None:
     endpoint = Stdio(sys.executable, ERRING, cwd=str(ROOT))
     door = Door(Breakers(TWO, clock).of("h1", 7), stdio.open(endpoint=endpoint))
@@ -190,11 +193,11 @@ async def given_up(door: Door, call: Call, deadline: float) -> None:
 
 @pytest.mark.parametrize(
     ("left_s", "state"),
-    [(0.04, State.OPEN), (60.0, State.CLOSED)],
+    [(0.04, BreakerState.OPEN), (60.0, BreakerState.CLOSED)],
     ids=["its time was up", "its user cancelled it"],
 )
 async def test_a_call_that_gets_no_answer_counts_when_its_time_is_up(
-    stdio: Bench, clock: Clock, left_s: float, state: State
+    stdio: Bench, clock: Clock, left_s: float, state: BreakerState
 ) -> None:
     patient = TWO._replace(patience_s=0.0)
     door = Door(Breakers(patient, clock).of("h1", 7), stdio.open())
@@ -207,7 +210,7 @@ async def test_a_user_who_gives_a_host_no_time_proves_nothing(stdio: Bench, cloc
     door = Door(Breakers(TWO, clock).of("h1", 7), stdio.open())
     for _ in range(TWO.failures):
         await given_up(door, stdio.call("hang"), clock.now)
-    assert door.state() is State.CLOSED
+    assert door.state() is BreakerState.CLOSED
 
 
 async def test_a_trial_that_is_cancelled_makes_way_for_another(
@@ -216,9 +219,9 @@ async def test_a_trial_that_is_cancelled_makes_way_for_another(
     await open_it(door, stdio)
     clock.now += 1.2
     await given_up(door, stdio.call("hang"), clock.now + 60)
-    assert door.state() is State.HALF_OPEN
+    assert door.state() is BreakerState.HALF_OPEN
     await door.call(stdio.call("echo"))
-    assert door.state() is State.CLOSED
+    assert door.state() is BreakerState.CLOSED
 
 
 async def test_a_registration_has_a_breaker_of_its_own(clock: Clock) -> None:
@@ -272,15 +275,15 @@ async def quick(tmp_path: Path) -> AsyncIterator[Bench]:
     await closing(bench)
 
 
-async def break_it(guard: Guard, bench: Bench) -> None:
+async def break_it(guard: CallGuard, bench: Bench) -> None:
     """Have calls fail at its door until it opens."""
     door = Door(guard, bench.open(endpoint=Stdio("no-such-command-anywhere")))
-    while door.state() is not State.OPEN:
+    while door.state() is not BreakerState.OPEN:
         await door.fails(bench.call("noop"))
 
 
 async def test_opening_half_opening_and_closing_are_told(quick: Bench) -> None:
-    breakers, told = Breakers(Rules(failures=2, first_s=0.05)), Told()
+    breakers, told = Breakers(BreakerRules(failures=2, first_s=0.05)), Told()
     guard = breakers.of("h1", 7)
     async with telling(breakers, told):
         await break_it(guard, quick)
@@ -297,7 +300,7 @@ async def test_opening_half_opening_and_closing_are_told(quick: Bench) -> None:
 async def test_what_is_not_closed_is_told_again_and_what_is_forgotten_is_not(
     quick: Bench,
 ) -> None:
-    breakers, told = Breakers(Rules(failures=2, first_s=60.0), repeat_s=0.05), Told()
+    breakers, told = Breakers(BreakerRules(failures=2, first_s=60.0), repeat_s=0.05), Told()
     async with telling(breakers, told):
         await break_it(breakers.of("h1", 7), quick)
         first = await told.next()
@@ -313,7 +316,7 @@ async def test_what_is_not_closed_is_told_again_and_what_is_forgotten_is_not(
 async def test_a_message_that_gets_lost_is_made_good(
     quick: Bench,
 ) -> None:
-    breakers, told = Breakers(Rules(failures=2, first_s=60.0), repeat_s=0.05), Told()
+    breakers, told = Breakers(BreakerRules(failures=2, first_s=60.0), repeat_s=0.05), Told()
     told.broken = True
     async with telling(breakers, told):
         await break_it(breakers.of("h1", 7), quick)
@@ -336,7 +339,7 @@ def test_half_of_the_calls_failing_is_told_and_so_is_its_end() -> None:
         nonlocal woken
         woken += 1
 
-    guard = Guard("h", 7, Rules(failures=100), clock, wake)
+    guard = CallGuard("h", 7, BreakerRules(failures=100), clock, wake)
     ends = [True, False] * 4
     for fails in ends:
         clock.now += 1

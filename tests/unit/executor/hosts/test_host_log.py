@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from contracts.errors import Reason, Rejected
 from contracts.wire import HostLog
-from services.executor.hosts.host_log import MOST_BYTES, MOST_LINES, HostLogs, lines_of, read
+from services.executor.hosts.host_log import MOST_BYTES, MOST_LINES, HostLogServer, lines_of, read
 from services.outside.mcp_child import LOG_BYTES, Tail
 from tests.unit.executor.sessions import STDIO, Bench, closing, failure
 
 
 async def ask(folder: Path, **fields: Any) -> HostLog:
     request = msgspec.json.encode({"host": "h1"} | fields)
-    return msgspec.json.decode(await HostLogs(folder, "e1").answer(request), type=HostLog)
+    return msgspec.json.decode(await HostLogServer(folder, "e1").answer(request), type=HostLog)
 
 
 async def test_the_last_words_of_a_real_server_are_there(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ async def test_what_is_no_request_is_refused(
     tmp_path: Path, request_: bytes, reason: Reason
 ) -> None:
     with pytest.raises(Rejected) as refusal:
-        await HostLogs(tmp_path, "e1").answer(request_)
+        await HostLogServer(tmp_path, "e1").answer(request_)
     assert refusal.value.reason is reason
 
 

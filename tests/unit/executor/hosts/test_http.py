@@ -12,7 +12,7 @@ import pytest
 from contracts.facts import FailureKind
 from contracts.host import Limits, StreamableHttp
 from services.executor.attempt.call import Opening, Spooled
-from services.executor.attempt.plan import Known
+from services.executor.attempt.plan import KnownHost
 from services.executor.attempt.spool import IN_MEMORY
 from services.executor.hosts.kinds import open_session
 from services.executor.hosts.pool import Pool
@@ -173,7 +173,7 @@ async def test_each_credential_has_a_session_of_its_own(http: Bench) -> None:
     await asyncio.to_thread(put, http.folder / "secrets" / "alice" / "KEY", "of-alice")
     await asyncio.to_thread(put, http.folder / "secrets" / "KEY", "shared")
     pool = Pool(Opening(http.host(), http.folder), 3, Secrets(http.folder / "secrets", {}))
-    known = Known(1, http.host(bearer_from="KEY"))
+    known = KnownHost(1, http.host(bearer_from="KEY"))
     for user in ("alice", "bob"):
         call = http.call()
         call.plan = call.plan._replace(user=user)
@@ -192,7 +192,7 @@ def put(path: Path, text: str) -> None:
 async def test_a_missing_secret_is_said_without_saying_where_it_should_be(http: Bench) -> None:
     await http.begin()
     pool = Pool(Opening(http.host(), http.folder), 3, Secrets(http.folder / "secrets", {}))
-    known = Known(1, http.host(bearer_from="KEY"))
+    known = KnownHost(1, http.host(bearer_from="KEY"))
     with pytest.raises(Exception, match="needs the secret KEY") as caught:
         await pool.call(known, http.call())
     assert str(http.folder) not in str(caught.value)
@@ -204,7 +204,7 @@ async def test_a_users_host_gets_no_secret_of_the_operator(http: Bench) -> None:
     await asyncio.to_thread(put, http.folder / "secrets" / "KEY", "shared")
     secrets = Secrets(http.folder / "secrets", {"KEY": "environment"})
     pool = Pool(Opening(http.host(), http.folder, allow_private=True), 3, secrets)
-    known = Known(1, http.host(bearer_from="KEY", source="user", owner="alice"))
+    known = KnownHost(1, http.host(bearer_from="KEY", source="user", owner="alice"))
     with pytest.raises(Exception, match="needs the secret KEY"):
         await pool.call(known, http.call())
     await asyncio.to_thread(put, http.folder / "secrets" / "alice" / "KEY", "her own")

@@ -13,7 +13,7 @@ import pytest
 from contracts.facts import FailureKind
 from contracts.host import Limits
 from services.executor.attempt.call import Call, HostError, Opening
-from services.executor.attempt.plan import Known
+from services.executor.attempt.plan import KnownHost
 from services.executor.hosts.pool import Pool
 from services.keys.secrets import Secrets
 from services.outside.mcp_child import TAIL_BYTES, Lines, Tail
@@ -71,15 +71,15 @@ def test_the_tail_of_a_chatty_server_is_bounded(tmp_path: Path) -> None:
     assert sum(sizes) < 2.2 * 1024 * 1024
 
 
-async def counted(pool: Pool, known: Known, make: Callable[[], Call], count: int) -> list[Any]:
+async def counted(pool: Pool, known: KnownHost, make: Callable[[], Call], count: int) -> list[Any]:
     calls = [pool.call(known, make()) for _ in range(count)]
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def test_a_full_room_turns_calls_away_and_another_stays_open(tmp_path: Path) -> None:
     bench = Bench(tmp_path, NOOP)
-    busy = Known(1, bench.host(limits=Limits(max_concurrency=2)))
-    other = Known(2, bench.host(id="h2"))
+    busy = KnownHost(1, bench.host(limits=Limits(max_concurrency=2)))
+    other = KnownHost(2, bench.host(id="h2"))
     pool = Pool(Opening(busy.host, tmp_path, allow_noop=True), most_waiting=3, secrets=NO_SECRETS)
     answers, beside = await asyncio.gather(
         counted(pool, busy, bench.call, 8),
@@ -98,7 +98,7 @@ async def test_a_host_registered_anew_gets_a_new_session_after_the_calls_in_it(
     stdio: Bench,
 ) -> None:
     pool = Pool(Opening(stdio.host(), stdio.folder / "hosts"), most_waiting=3, secrets=NO_SECRETS)
-    first, second = Known(1, stdio.host()), Known(2, stdio.host(server="newer"))
+    first, second = KnownHost(1, stdio.host()), KnownHost(2, stdio.host(server="newer"))
     running = asyncio.create_task(pool.call(first, stdio.call("work", ms=300)))
     await stdio.until_written(1)
     pool.forget("h1")

@@ -13,7 +13,7 @@ import pytest
 from contracts.facts import McpRegistered
 from contracts.host import Host, Limits, Noop, Placement, Stdio, Tool
 from services.executor.attempt.call import Opening
-from services.executor.attempt.plan import Known
+from services.executor.attempt.plan import KnownHost
 from services.executor.hosts.pool import Pool
 from services.executor.hosts.warm import Warmer, wanted
 from services.executor.projection import Hosts
@@ -35,8 +35,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 @contextlib.asynccontextmanager
-async def warming(bench: Bench, *hosts: Host) -> AsyncIterator[tuple[Pool, dict[str, Known]]]:
-    known = {one.id: Known(1, one) for one in hosts}
+async def warming(bench: Bench, *hosts: Host) -> AsyncIterator[tuple[Pool, dict[str, KnownHost]]]:
+    known = {one.id: KnownHost(1, one) for one in hosts}
     pool = Pool(Opening(bench.host(), bench.folder / "hosts"), most_waiting=3, secrets=NO_SECRETS)
     warmer = Warmer(pool, known.get)
     running = asyncio.create_task(warmer.run())

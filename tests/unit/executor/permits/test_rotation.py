@@ -15,17 +15,17 @@ from services.executor.permits.rotation import (
     Create,
     Key,
     Make,
+    NothingDue,
     Promote,
-    Rules,
+    RotationRules,
     Seen,
     Use,
-    Wait,
     decide,
 )
 from services.keys.jwk import Algorithm
 
 A, B = Key("a", "RS256"), Key("b", "RS256")
-RULES = Rules("RS256", 0, 120.0)
+RULES = RotationRules("RS256", 0, 120.0)
 NOW = 1000.0
 
 
@@ -38,17 +38,17 @@ def seen(**changed: Any) -> Seen:
 @pytest.mark.parametrize(
     ("what", "step"),
     [
-        (seen(), Wait()),
+        (seen(), NothingDue()),
         # From nothing to the first key.
         (seen(signing=None, using="", announced={}), Create("RS256")),
         (seen(using="", announced={}), Announce("a", "")),
         (seen(using=""), Use("a")),
         # A next key: announced, known for a while, then in place.
         (seen(next=B), Announce("b", "a")),
-        (seen(next=B, announced={"a": 0.0, "b": NOW}), Wait()),
-        (seen(next=B, announced={"a": 0.0, "b": NOW - 119.9}), Wait()),
+        (seen(next=B, announced={"a": 0.0, "b": NOW}), NothingDue()),
+        (seen(next=B, announced={"a": 0.0, "b": NOW - 119.9}), NothingDue()),
         (seen(next=B, announced={"a": 0.0, "b": NOW - 120}), Promote("b")),
-        (seen(next=B, announced={"a": 0.0, "b": NOW - 120}, now=float("-inf")), Wait()),
+        (seen(next=B, announced={"a": 0.0, "b": NOW - 120}, now=float("-inf")), NothingDue()),
         (seen(signing=B, announced={"a": 0.0, "b": 1.0}), Use("b")),
         # After a crash it signs first, with what is there, and goes on where it was.
         (seen(using="", next=B, announced={"a": 0.0, "b": NOW - 120}), Use("a")),
@@ -58,7 +58,7 @@ def seen(**changed: Any) -> Seen:
         (seen(signing=None), Create("RS256")),
         (seen(signing=None, next=B), Promote("b")),
         (seen(next=A), Promote("a")),
-        (seen(blocked=True), Wait()),
+        (seen(blocked=True), NothingDue()),
         # A log that was begun anew.
         (seen(announced={}), Announce("a", "")),
     ],
@@ -70,29 +70,29 @@ def test_the_next_step_follows_from_what_is_seen(what: Seen, step: rotation.Step
 @pytest.mark.parametrize(
     ("rules", "what", "due"),
     [
-        (Rules("RS256", 30, 120.0), seen(now=30 * DAY_S), False),
-        (Rules("RS256", 30, 120.0), seen(now=30 * DAY_S + 1), True),
-        (Rules("RS256", 30, 120.0), seen(now=30 * DAY_S + 1, blocked=True), False),
-        (Rules("RS256", 30, 120.0), seen(now=float("-inf")), False),
-        (Rules("RS256", 0, 120.0), seen(now=3650 * DAY_S), False),
-        (Rules("EdDSA", 0, 120.0, insist=True), seen(), True),
-        (Rules("EdDSA", 0, 120.0, insist=True), seen(blocked=True), False),
-        (Rules("EdDSA", 0, 120.0, insist=False), seen(), False),
-        (Rules("RS256", 0, 120.0, insist=True), seen(), False),
+        (RotationRules("RS256", 30, 120.0), seen(now=30 * DAY_S), False),
+        (RotationRules("RS256", 30, 120.0), seen(now=30 * DAY_S + 1), True),
+        (RotationRules("RS256", 30, 120.0), seen(now=30 * DAY_S + 1, blocked=True), False),
+        (RotationRules("RS256", 30, 120.0), seen(now=float("-inf")), False),
+        (RotationRules("RS256", 0, 120.0), seen(now=3650 * DAY_S), False),
+        (RotationRules("EdDSA", 0, 120.0, insist=True), seen(), True),
+        (RotationRules("EdDSA", 0, 120.0, insist=True), seen(blocked=True), False),
+        (RotationRules("EdDSA", 0, 120.0, insist=False), seen(), False),
+        (RotationRules("RS256", 0, 120.0, insist=True), seen(), False),
     ],
 )
 def test_a_key_is_replaced_when_it_is_old_or_of_the_wrong_kind(
-    rules: Rules, what: Seen, due: bool
+    rules: RotationRules, what: Seen, due: bool
 ) -> None:
-    assert decide(what, rules) == (Make(rules.algorithm, "a") if due else Wait())
+    assert decide(what, rules) == (Make(rules.algorithm, "a") if due else NothingDue())
     waiting = what._replace(next=B, announced={"a": 0.0, "b": NOW}, now=NOW)
-    assert decide(waiting, rules) == Wait(), "one at a time"
+    assert decide(waiting, rules) == NothingDue(), "one at a time"
 
 
 class Executor:
     """One of those who share the folder; between its look and its act others may do anything."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: RotationRules) -> None:
         self.first_rules = self.rules = rules
         self.using = ""
         self.looked: Seen | None = None
@@ -101,7 +101,7 @@ class Executor:
 class World:
     """The folder and the log as `key_files` and the log behave; every use of a key is judged."""
 
-    def __init__(self, rules: list[Rules]) -> None:
+    def __init__(self, rules: list[RotationRules]) -> None:
         self.signing: Key | None = None
         self.next: Key | None = None
         self.announced: dict[str, float] = {}
@@ -131,7 +131,7 @@ class World:
 
     def act(self, one: Executor) -> rotation.Step:
         if one.looked is None:
-            return Wait()
+            return NothingDue()
         looked, one.looked = one.looked, None
         step = decide(looked, one.rules)
         match step:
@@ -177,7 +177,7 @@ class World:
             idle = True
             for one in self.executors:
                 self.look(one)
-                idle = self.act(one) == Wait() and idle
+                idle = self.act(one) == NothingDue() and idle
             if idle and self.next is None:
                 return
             self.now += 61.0
@@ -195,7 +195,7 @@ ACTION = st.one_of(
     st.tuples(st.just("by hand"), st.sampled_from(["RS256", "EdDSA"])),
 )
 RULE = st.builds(
-    Rules,
+    RotationRules,
     algorithm=st.sampled_from(["RS256", "EdDSA"]),
     days=st.sampled_from([0, 1]),
     overlap_s=st.just(OVERLAP_S),
@@ -228,7 +228,7 @@ def happen(world: World, action: tuple[Any, ...]) -> None:
 
 @given(st.lists(RULE, min_size=3, max_size=3), st.lists(ACTION, max_size=60))
 def test_executors_that_race_lag_and_die_end_with_one_known_key(
-    rules: list[Rules], actions: list[tuple[Any, ...]]
+    rules: list[RotationRules], actions: list[tuple[Any, ...]]
 ) -> None:
     world = World(rules)
     for action in actions:
@@ -243,7 +243,7 @@ HANDS = st.sampled_from([("removed",), ("restored",)])
 
 @given(st.lists(RULE, min_size=3, max_size=3), st.lists(ACTION | HANDS, max_size=60))
 def test_files_that_somebody_takes_away_or_brings_back_confuse_nobody(
-    rules: list[Rules], actions: list[tuple[Any, ...]]
+    rules: list[RotationRules], actions: list[tuple[Any, ...]]
 ) -> None:
     world = World(rules)
     for action in actions:
@@ -256,7 +256,7 @@ def test_files_that_somebody_takes_away_or_brings_back_confuse_nobody(
 @given(st.lists(ACTION, max_size=60))
 def test_every_key_but_the_last_is_marked_as_replaced(actions: list[tuple[Any, ...]]) -> None:
     """Else the JWKS would serve it for ever."""
-    world = World([Rules("RS256", 1, OVERLAP_S, insist=True)] * 3)
+    world = World([RotationRules("RS256", 1, OVERLAP_S, insist=True)] * 3)
     for action in actions:
         happen(world, action)
     world.settle()
@@ -266,7 +266,9 @@ def test_every_key_but_the_last_is_marked_as_replaced(actions: list[tuple[Any, .
 
 
 def test_settings_that_contradict_each_other_change_the_key_once_and_no_more() -> None:
-    world = World([Rules("RS256", 0, OVERLAP_S, True), Rules("EdDSA", 0, OVERLAP_S, True)])
+    world = World(
+        [RotationRules("RS256", 0, OVERLAP_S, True), RotationRules("EdDSA", 0, OVERLAP_S, True)]
+    )
     world.settle()
     for _ in range(10):
         world.now += DAY_S

@@ -19,7 +19,7 @@ import pytest
 from contracts.facts import TaskCreated
 from contracts.result import inline
 from services.gateway.mcp import tools as mcp_tools
-from services.gateway.mcp.door import TASK_KEY, Door
+from services.gateway.mcp.door import TASK_KEY, McpDoor
 from services.gateway.mcp.tasks import TASKS
 from services.log.port import START
 from tests.support import facts
@@ -145,7 +145,7 @@ def names(params: dict[str, Any]) -> tuple[str, ...]:
     return (HOST,) if params.get("name") in OF_HOSTS else (DONE, WAIT)
 
 
-def server(door: Door) -> Any:
+def server(door: McpDoor) -> Any:
     return door._manager.app
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from contracts.errors import Reason, Rejected
-from contracts.subjects import command
+from contracts.subjects import SERVICES, command
 from contracts.task import TaskSpec
 from services.bus import health
 from services.bus.all import answer_all
@@ -22,7 +22,6 @@ from services.bus.serve import Handler
 from services.gateway.peers.checks import FRESH_S, Shared
 from services.log.jetstream import NatsLog
 from services.process.run import Process
-from services.process.settings import SERVICE_NAMES
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.support.system import until
@@ -80,7 +79,7 @@ async def there(
 @contextlib.asynccontextmanager
 async def all_there(server: NatsServer, *without: str, active: bool = True) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
-        for service in set(SERVICE_NAMES) - set(without):
+        for service in set(SERVICES) - set(without):
             leads = active if service == ROUTER else None
             await stack.enter_async_context(there(server, service, active=leads))
         yield
@@ -131,7 +130,7 @@ async def test_every_service_is_told_with_how_far_it_has_read(
     assert (body["success"], body["message"], "error" in body) == (True, "ready", False)
     assert (data["live"], data["ready"], data["degraded"]) == (True, True, False)
     assert (data["head"], data["position"], data["lag"]) == (5, 5, 0)
-    assert [one["service"] for one in data["services"]] == [ROUTER, *SERVICE_NAMES]
+    assert [one["service"] for one in data["services"]] == [ROUTER, *SERVICES]
     whole = {"up": True, "position": 2, "lag": 3}
     some = {"up": True, "position": 2, "lag": None, "active": None}
     assert of(body, ROUTER) == [
@@ -191,7 +190,7 @@ async def test_if_nobody_answers_that_is_said_once(asking: World) -> None:
     async with asking.http(None) as client:
         body = await told(client)
     assert body["message"] == "ready, but no service answers"
-    assert [one["up"] for one in body["data"]["services"]] == [False] * len(SERVICE_NAMES)
+    assert [one["up"] for one in body["data"]["services"]] == [False] * len(SERVICES)
 
 
 async def test_a_gateway_that_can_ask_nobody_yet_says_so_too(alone: World) -> None:
@@ -214,16 +213,16 @@ async def test_services_are_asked_once_a_second_whoever_wants_to_know(
         return count
 
     async with contextlib.AsyncExitStack() as stack:
-        for service in SERVICE_NAMES:
+        for service in SERVICES:
             await stack.enter_async_context(saying(nats_server, service, counts(service)))
         client = await stack.enter_async_context(asking.http(None))
         for paths in (("/api/health/live", "/api/health/ready"), ("/api/health",) * 10):
             await asyncio.gather(*(client.get(path) for path in paths))
         await told(client)
-        assert asked == dict.fromkeys(SERVICE_NAMES, 1)
+        assert asked == dict.fromkeys(SERVICES, 1)
         clock.now += FRESH_S
         await told(client)
-        assert asked == dict.fromkeys(SERVICE_NAMES, 2)
+        assert asked == dict.fromkeys(SERVICES, 2)
 
 
 async def test_an_answer_is_shared_by_all_who_wait_and_kept_for_a_second() -> None:

@@ -62,7 +62,7 @@ class Executors:
                 for host in ("h1", "removed") if text else ():
                     (folder / f"{host}.log").write_text(text)
                 bus = await stack.enter_async_context(self._server.connected("executor"))
-                await answer_all(bus, SUBJECT, host_log.HostLogs(folder, name).answer)
+                await answer_all(bus, SUBJECT, host_log.HostLogServer(folder, name).answer)
             yield
 
 

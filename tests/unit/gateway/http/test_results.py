@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from contracts.facts import JobDone
 from contracts.result import READ_BYTES, Pointer, inline
 from services.gateway.http import ranges
-from services.gateway.http.ranges import Span, Unsatisfiable, asked_for
+from services.gateway.http.ranges import ByteRange, Unsatisfiable, asked_for
 from services.results.settings import Settings
 from services.store.blobs import Blobs
 from tests.support import facts
@@ -275,7 +275,7 @@ def test_headers_that_ask_for_no_part() -> None:
     for header in (None, "", "bytes=", "bytes=-", "bytes=5-2", "items=0-1", "bytes=0-1,3-4", "x"):
         assert asked_for(header, 10) is None
     assert asked_for("bytes=0-1", 10, matches=False) is None
-    assert asked_for("BYTES = 0-1".replace(" ", ""), 10) == Span(0, 2)
+    assert asked_for("BYTES = 0-1".replace(" ", ""), 10) == ByteRange(0, 2)
     assert ranges.names("*", '"a"')
     assert ranges.names('W/"a"', '"a"')
     assert not ranges.names(None, '"a"')

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from contracts.wire import MetricsPage
 from services.bus import metrics
 from services.bus.all import ask_all
-from services.gateway.peers.metrics import Collection, Listener, join
+from services.gateway.peers.metrics import Collection, MetricsListener, join
 from services.process.run import Process
 from tests.support.nats import NatsServer
 
@@ -85,7 +85,7 @@ async def test_the_page_is_served_over_http(nats_server: NatsServer) -> None:
         async def ask(subject: str, payload: bytes) -> list[bytes]:
             return await ask_all(bus, subject, payload)
 
-        page = Listener(Collection(ask), "127.0.0.1", 0)
+        page = MetricsListener(Collection(ask), "127.0.0.1", 0)
         await page.start()
         async with httpx.AsyncClient(trust_env=False) as client:
             answer = await client.get(page.url)
@@ -105,7 +105,7 @@ async def test_a_port_in_use_stops_nothing() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        page = Listener(Collection(nobody), "127.0.0.1", taken.getsockname()[1])
+        page = MetricsListener(Collection(nobody), "127.0.0.1", taken.getsockname()[1])
         await page.start()
         assert page.url == ""
         await page.stop()

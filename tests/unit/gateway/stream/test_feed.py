@@ -16,7 +16,7 @@ from contracts.facts import AnyFact
 from contracts.host import HealthStatus, Host, Stdio
 from services.gateway import domain
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Hub, Subscription
+from services.gateway.stream.feed import Feed, Subscription
 from services.gateway.stream.history import History
 from services.log.memory import MemoryLog
 from services.log.port import START, Checkpoint
@@ -68,7 +68,7 @@ def seqs(sent: list[bytes]) -> list[int]:
 class Client:
     """Follows, is cut off with frames unread, and resumes from what it has read."""
 
-    def __init__(self, history: History, hub: Hub, to: Any, user: str) -> None:
+    def __init__(self, history: History, hub: Feed, to: Any, user: str) -> None:
         self._history, self._hub, self._to, self._user = history, hub, to, user
         self.got: list[int] = []
         self._reader: Reader | None = None
@@ -147,10 +147,10 @@ def nth_fact(kind: int, n: int) -> AnyFact:
 def test_a_client_that_resumes_gets_every_fact_once_and_in_order(
     to: str, steps: list[tuple[str, list[Any]]], ring: int, tick: float, known: list[int]
 ) -> None:
-    asyncio.run(_play(to, steps, Hub(facts=ring, size=10**6, tick_s=tick), known))
+    asyncio.run(_play(to, steps, Feed(facts=ring, size=10**6, tick_s=tick), known))
 
 
-async def _play(to: str, steps: list[tuple[str, list[Any]]], hub: Hub, known: list[int]) -> None:
+async def _play(to: str, steps: list[tuple[str, list[Any]]], hub: Feed, known: list[int]) -> None:
     """`known`: facts from before the gateway was started again, with its view of them."""
     log = MemoryLog()
     client = Client(History(log, hub, 2, 2000), hub, to, "alice")
@@ -219,7 +219,7 @@ def test_frames_are_valid_and_bounded(sizes: list[int]) -> None:
 
 
 async def test_memory_is_bounded_by_count_and_bytes() -> None:
-    log, hub = MemoryLog(), Hub(facts=50, size=3000, tick_s=0)
+    log, hub = MemoryLog(), Feed(facts=50, size=3000, tick_s=0)
     for _ in range(40):
         await log.append(facts.created("alice"))
     async for batch in log.follow((">",), START):
@@ -233,7 +233,7 @@ async def test_memory_is_bounded_by_count_and_bytes() -> None:
 
 
 async def test_waiting_for_the_end_of_a_task() -> None:
-    log, hub = MemoryLog(), Hub(facts=50, size=10_000, tick_s=0)
+    log, hub = MemoryLog(), Feed(facts=50, size=10_000, tick_s=0)
     first, other = hub.wait_for_end("alice", "t1"), hub.wait_for_end("bob", "t1")
     await log.append(facts.done("alice", "t1"))
     async for batch in log.follow((">",), START):
@@ -247,7 +247,7 @@ async def test_waiting_for_the_end_of_a_task() -> None:
 
 
 async def test_facts_of_two_audiences_stay_in_order() -> None:
-    log, hub, reader = MemoryLog(), Hub(facts=50, size=10_000, tick_s=0), Reader()
+    log, hub, reader = MemoryLog(), Feed(facts=50, size=10_000, tick_s=0), Reader()
     hub.attach(Subscription(reader, wire.Subscribe(1, "s", "hosts"), "alice"))
     for k, owner in enumerate(["alice", None, "bob", "alice", None], 1):
         await log.append(host(owner, k))

@@ -26,7 +26,7 @@ from contracts.task import TaskSpec
 from services.bus.bus import Bus
 from services.gateway.listener import shown_certificate
 from services.gateway.settings import Settings
-from services.gateway.stream.socket_tls import BUFFERED
+from services.gateway.stream.socket import BUFFERED
 from services.process.run import Fatal
 from services.process.settings import SettingsError, load
 from tests.support import facts

@@ -15,7 +15,7 @@ from contracts.facts import FailureKind
 from contracts.host import Capability, Flags, Host, Stdio, StreamableHttp, Tool
 from contracts.task import TaskSpec
 from services.executor.attempt.call import Call, HostError, Opening
-from services.executor.attempt.plan import Known, prepare
+from services.executor.attempt.plan import KnownHost, prepare
 from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.pool import Pool
 from services.keys.secrets import Secrets
@@ -133,7 +133,7 @@ class Desk:
 
     def __init__(self, folder: Path, host: Host, **secrets: Any) -> None:
         self.folder = folder
-        self.known = Known(1, host)
+        self.known = KnownHost(1, host)
         found = Secrets(folder / "secrets", secrets.pop("environment", {}), **secrets)
         self.pool = Pool(Opening(host, folder), 8, found)
         self._done = 0

@@ -20,9 +20,9 @@ from contracts.host import (
     TaskBinding,
 )
 from services.registry.manifests.manifest import ManifestError
-from services.registry.manifests.space import Space, gradio_host, space_host, space_id
+from services.registry.manifests.space import SpaceOrigin, gradio_host, space_host, space_id
 
-ANN = Space("Ann/my.space", "alice")
+ANN = SpaceOrigin("Ann/my.space", "alice")
 # As section 3 of the original specification reads it.
 SPECIFIED = {
     "name": "Code tools",
@@ -42,7 +42,7 @@ SPECIFIED = {
 KIT = Path(__file__).parents[4] / "deploy" / "space" / "mcp.json"
 
 
-def read(raw: Any, space: Space = ANN) -> Any:
+def read(raw: Any, space: SpaceOrigin = ANN) -> Any:
     return space_host(json.dumps(raw).encode(), "https://x/mcp.json", space)
 
 
@@ -82,9 +82,9 @@ def test_an_mcp_endpoint_of_the_space() -> None:
 
 
 def test_a_private_space_is_shown_its_owners_token() -> None:
-    host = read(SPECIFIED, Space("ann/x", "alice", private=True))
+    host = read(SPECIFIED, SpaceOrigin("ann/x", "alice", private=True))
     assert host.endpoint == Execute("hf://ann/x", bearer_from="HF_TOKEN")
-    assert gradio_host(Space("ann/x", "alice", private=True)).endpoint == StreamableHttp(
+    assert gradio_host(SpaceOrigin("ann/x", "alice", private=True)).endpoint == StreamableHttp(
         "hf://ann/x", bearer_from="HF_TOKEN"
     )
 

@@ -14,7 +14,7 @@ import pytest
 
 from contracts.host import Host, Noop, Probe, Stdio
 from services.registry.probes import child
-from services.registry.probes.child import Answer
+from services.registry.probes.child import ProbeOutcome
 from tests.unit.executor.sessions import gone
 from tests.unit.executor.world import moment
 from tests.unit.registry.servers import Mood, little, program
@@ -29,7 +29,7 @@ async def probing(host: Host, limit_s: float = 10.0) -> AsyncIterator[child.Prob
         await prober.close()
 
 
-async def once(host: Host, limit_s: float = 10.0) -> Answer:
+async def once(host: Host, limit_s: float = 10.0) -> ProbeOutcome:
     async with probing(host, limit_s) as prober:
         return await prober.probe()
 

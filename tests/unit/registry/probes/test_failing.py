@@ -13,7 +13,7 @@ from contracts.facts import HostFact, McpHealth
 from contracts.host import HealthStatus, Host, Stdio
 from contracts.wire import Breaker
 from services.registry import domain
-from services.registry.domain import HEARD_S, Known, Listed, Open, Probed
+from services.registry.domain import HEARD_S, Known, Listed, Open, ProbeEnded
 
 HEALTHY, WARNING, UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.WARNING, HealthStatus.UNHEALTHY
 SPEC = Host(id="h", name="h", endpoint=Stdio("x"))
@@ -101,7 +101,7 @@ class Watch:
         self.facts: list[McpHealth] = []
         self.seq = 0
         self.judge(Listed((SPEC,)))
-        self.judge(Probed("h", self.known.seq))
+        self.judge(ProbeEnded("h", self.known.seq))
 
     @property
     def known(self) -> Known:
@@ -125,11 +125,11 @@ class Watch:
         told = breaker(open=open, by=by, seq=self.known.seq)
         self.open = domain.hear(self.open, told, self.now)
         if self.failing and not before:
-            self.judge(Probed("h", self.known.seq, self.failing))
+            self.judge(ProbeEnded("h", self.known.seq, self.failing))
 
     def probe(self, *, good: bool) -> None:
         reason = "" if good else "no answer: for 10 s"
-        self.judge(Probed("h", self.known.seq, reason or self.failing))
+        self.judge(ProbeEnded("h", self.known.seq, reason or self.failing))
 
     def take(self, step: Step) -> None:
         match step:

@@ -10,9 +10,9 @@ import pytest
 
 from contracts.host import Execute, Host, Limits, Probe, StreamableHttp
 from services.keys.secrets import Secrets
-from services.outside.site import Page
+from services.outside.site import SitePage
 from services.registry.probes import child
-from services.registry.probes.child import Answer, Reach
+from services.registry.probes.child import ProbeOutcome, Reach
 from services.registry.probes.http import judged
 from tests.support.http_host import answer, hang, parts, serving
 from tests.support.http_mcp import HttpServer, http_server
@@ -26,7 +26,7 @@ def space(url: str, bearer_from: str | None = None, start_s: float = 1.0, **fiel
     return Host(id="s", name="s", endpoint=endpoint, limits=Limits(start_s=start_s), **fields)
 
 
-async def once(host: Host, limit_s: float = 10.0, reach: Reach = REACH) -> Answer:
+async def once(host: Host, limit_s: float = 10.0, reach: Reach = REACH) -> ProbeOutcome:
     prober = child.prober(host, asyncio.Semaphore(1), limit_s, reach)
     try:
         return await prober.probe()
@@ -69,7 +69,7 @@ async def test_a_space_says_how_it_is(status: str) -> None:
     ],
 )
 def test_what_a_page_says_of_its_host(status: int, body: bytes, reason: str) -> None:
-    said = judged(Page(status, "", None, body), 9.0)
+    said = judged(SitePage(status, "", None, body), 9.0)
     assert said.startswith(reason)
     assert bool(said) == bool(reason)
     assert len(said) < 400
@@ -77,7 +77,7 @@ def test_what_a_page_says_of_its_host(status: int, body: bytes, reason: str) -> 
 
 def test_who_is_unhealthy_and_says_when_to_come_back_is_starting() -> None:
     body = b'{"status": "unhealthy", "reason": "the server is not there yet"}'
-    assert judged(Page(503, "", 1.0, body), 9.0) == (
+    assert judged(SitePage(503, "", 1.0, body), 9.0) == (
         "starting: it has answered 503 for 9 s: the server is not there yet"
     )
 

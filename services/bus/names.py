@@ -1,0 +1,39 @@
+"""Names on NATS that are not subjects of the log: users, inboxes, the intake, the API's prefix."""
+
+from __future__ import annotations
+
+import msgspec
+
+JS_API = "$JS.API"
+
+
+class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
+    """User name and password of one NATS user."""
+
+    user: str
+    password: str
+    api: str = JS_API
+    """Prefix of the JetStream API's subjects for this user."""
+
+    def __repr__(self) -> str:
+        return f"Credentials(user={self.user!r}, password=…)"
+
+
+def inbox_prefix(user: str) -> str:
+    """The only subjects under which this user of ours may receive answers."""
+    return f"_INBOX_{user}"
+
+
+def submit_subject(user: str) -> str:
+    """Where requests of an outside publisher on `metamcp.tasks.submit` reach the gateway."""
+    return f"submit.{user}"
+
+
+def intake_subject(user: str) -> str:
+    """Where an outside publisher's plain `task.created` is captured."""
+    return f"intake.{user}.created"
+
+
+def intake_error_subject(user: str) -> str:
+    """Where the gateway tells a publisher what it could not accept; it sees `intake.error`."""
+    return f"live.intake.error.{user}"
