@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.process.settings import SERVICE_NAMES
+from contracts.subjects import SERVICES
 from tests.support.system import System, system, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -37,14 +37,14 @@ async def test_a_frozen_router_is_named_and_the_gateway_stays_ready(tmp_path: Pa
         await until(lambda: says("ready"))
         await until(reads)
         well = await health(one)
-        assert (well["data"]["degraded"], up(well)) == (False, set(SERVICE_NAMES))
+        assert (well["data"]["degraded"], up(well)) == (False, set(SERVICES))
 
         one.running.kill("router", signal.SIGSTOP)
         try:
             await until(lambda: says("ready, but the router does not answer"))
             sick = await health(one)
             assert sick["success"] is sick["data"]["ready"] is sick["data"]["degraded"] is True
-            assert up(sick) == set(SERVICE_NAMES) - {"router"}
+            assert up(sick) == set(SERVICES) - {"router"}
             for path in ("live", "ready"):
                 assert (await one.get(f"/api/health/{path}")).status_code == 200
             waits = await one.submit("work", input={"ms": 1})

@@ -232,11 +232,11 @@ ORPHAN = """
 import asyncio, sys
 from pathlib import Path
 from contracts.host import Stdio
-from services.outside.mcp_child import Child, Tail
+from services.outside.mcp_child import McpChild, Tail
 
 async def main():
     deaf = Stdio("sleep", ("1000",))
-    child = await Child.start(deaf, Tail(Path(sys.argv[1])), 1000)
+    child = await McpChild.start(deaf, Tail(Path(sys.argv[1])), 1000)
     print(child.pid, flush=True)
     await asyncio.Event().wait()
 

@@ -21,8 +21,8 @@ from services.bus.bus import Bus
 from services.gateway import projection as tables
 from services.gateway.access.identity import FileIdentity, digest, tokens_file
 from services.gateway.listener import Listener
-from services.gateway.service import Site
 from services.gateway.settings import Settings
+from services.gateway.site import Site
 from services.keys.accounts import Accounts
 from services.keys.vault import KeyFile, key_path
 from services.log.memory import MemoryLog

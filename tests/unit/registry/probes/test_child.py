@@ -188,12 +188,12 @@ async def test_starts_are_staggered(mood: Mood) -> None:
 ORPHAN = """
 import asyncio
 from contracts.host import Host, Limits, Stdio
-from services.registry import probe
+from services.registry.probes import child
 
 async def main():
     deaf = Stdio("sh", ("-c", "echo $$ >&2; exec sleep 1000"))
     host = Host(id="deaf", name="deaf", endpoint=deaf, limits=Limits(start_s=60.0))
-    prober = probe.prober(host, asyncio.Semaphore(1), 60.0)
+    prober = child.prober(host, asyncio.Semaphore(1), 60.0)
     probing = asyncio.create_task(prober.probe())
     while not prober._session or not (pid := prober._session._tail.lines(1)):
         await asyncio.wait((probing,), timeout=0.01)
