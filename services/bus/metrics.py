@@ -41,12 +41,14 @@ COMMITTED = Histogram(
 
 def appended(names: Collection[str], seconds: float) -> None:
     """Count one commit: the subjects of its facts, and how long the log took."""
-    for kind, count in Counter(
-        name[: name.index(".", name.index(".") + 1)] for name in names
-    ).items():
+    for kind, count in Counter(map(_tag, names)).items():
         FACTS.labels(kind).inc(count)
     COMMITS.observe(seconds)
     COMMITTED.observe(len(names))
+
+
+def _tag(subject: str) -> str:
+    return subject[: subject.index(".", subject.index(".") + 1)]
 
 
 def gauge(name: str, text: str, process: Process, function: Callable[[], float]) -> None:

@@ -9,14 +9,14 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from contracts.errors import Reason, Rejected
 from contracts.facts import encode
 from contracts.subjects import Guard, of
 from services.bus import metrics
 from services.bus.bus import Bus
-from services.bus.client import Message
+from services.bus.client import Message, Outgoing
 from services.log.port import MAX_FACT, AlreadyRecorded, Append, LogUnavailable, traceparent
 from services.log.read import Reader
 from services.log.wire import REQUEST_TIMEOUT_S, ApiError, PubAck, Wire, puback
@@ -54,15 +54,13 @@ class Pending:
         self.attempts = 0
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    def headers(self) -> dict[str, str]:
-        """Return the guard, in the form the server checks."""
-        headers: dict[str, str] = {}
+    def head(self, more: str = "") -> bytes:
+        """Return the header block: the guard in the form the server checks, and `more` lines."""
         if self.guard:
-            headers[SEQ] = str(self.guard.seq)
-            headers[SEQ_SUBJECT] = self.guard.subject
+            more += f"{SEQ}: {self.guard.seq}\r\n{SEQ_SUBJECT}: {self.guard.subject}\r\n"
         if self.trace:
-            headers["traceparent"] = self.trace
-        return headers
+            more += f"traceparent: {self.trace}\r\n"
+        return f"NATS/1.0\r\n{more}\r\n".encode() if more else b""
 
     def settle(self, outcome: int | Exception) -> None:
         """Tell the waiter, unless it has gone away."""
@@ -274,21 +272,19 @@ class Committer:
                 self._sent.pop(pending.subject.lower(), None)
 
     async def _send(self, batch: list[Pending], reply: str) -> None:
-        publish = self._bus.nc.publish
+        await self._bus.nc.publish_all(self._messages(batch, reply))
+
+    def _messages(self, batch: list[Pending], reply: str) -> Iterator[Outgoing]:
         if len(batch) == 1:
-            pending = batch[0]
-            await publish(pending.subject, pending.data, reply, pending.headers() or None)
+            yield batch[0].subject, reply, batch[0].head(), batch[0].data
             return
-        name = f"{self._wire.name}-{next(self._batches)}"
+        name = f"Nats-Batch-Id: {self._wire.name}-{next(self._batches)}\r\nNats-Batch-Sequence: "
         for number, pending in enumerate(batch, 1):
-            headers = pending.headers()
-            headers["Nats-Batch-Id"] = name
-            headers["Nats-Batch-Sequence"] = str(number)
             last = number == len(batch)
-            if last:
-                headers["Nats-Batch-Commit"] = "1"
+            commit = "\r\nNats-Batch-Commit: 1" if last else ""
             answer = reply if last or number == 1 else ""
-            await publish(pending.subject, pending.data, answer, headers)
+            head = pending.head(f"{name}{number}{commit}\r\n")
+            yield pending.subject, answer, head, pending.data
 
     async def _read_back(self, batch: list[Pending], ack: PubAck | None) -> None:
         """Settle each fact by what the log holds; those it does not hold are sent again."""

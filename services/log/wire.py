@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +38,12 @@ class PubAck(msgspec.Struct, frozen=True):
     error: ApiError | None = None
 
 
+# As the server writes them behind our own, of which `traceparent` is the last: on a republished and
+# on a directly read message.
+_STORED = re.compile(
+    rb"\r\n(?:traceparent: ([^\r]+)\r\n)?Nats-Stream: [^\r]+\r\nNats-Subject: ([^\r]+)"
+    rb"\r\nNats-Sequence: (\d+)\r\nNats-Time-Stamp: (.{19})([^Z]*)Z\r\n"
+)
 _puback: msgspec.json.Decoder[PubAck] = msgspec.json.Decoder(PubAck)
 
 
@@ -146,9 +153,7 @@ def puback(data: bytes) -> PubAck:
 
 def epoch_seconds(stamp: str) -> float:
     """Convert JetStream's RFC 3339 stamp (nanoseconds, Z) to seconds since the epoch."""
-    whole, _, fraction = stamp.rstrip("Z").partition(".")
-    base = _whole_second(whole)
-    return base + int(fraction) / 10 ** len(fraction) if fraction else base
+    return _whole_second(stamp[:19].encode()) + float("0" + stamp[19:].rstrip("Z"))
 
 
 def record_of(msg: Message) -> Record:
@@ -156,24 +161,23 @@ def record_of(msg: Message) -> Record:
 
     Raises msgspec.ValidationError for what is not a fact of ours.
     """
-    return Record(
-        int(msg.header(b"Nats-Sequence")),
-        epoch_seconds(msg.header(b"Nats-Time-Stamp").decode()),
-        msg.header(b"Nats-Subject").decode(),
-        decode(msg.data),
-        msg.data,
-        msg.header(b"traceparent").decode(),
-    )
+    found = _STORED.search(msg.head)
+    if found is None:
+        raise msgspec.ValidationError("not a message of a stream")
+    trace, subject, seq, second, fraction = found.groups()
+    at = _whole_second(second) + float(b"0" + fraction)
+    text = trace.decode() if trace else ""
+    return Record(int(seq), at, subject.decode(), decode(msg.data), msg.data, text)
 
 
-_seconds: dict[str, float] = {}
+_seconds: dict[bytes, float] = {}
 
 
-def _whole_second(text: str) -> float:
+def _whole_second(text: bytes) -> float:
     """Parse seconds once: the messages of one second share it."""
     known = _seconds.get(text)
     if known is None:
         _seconds.clear()
-        known = datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        known = datetime.fromisoformat(text.decode()).replace(tzinfo=UTC).timestamp()
         _seconds[text] = known
     return known

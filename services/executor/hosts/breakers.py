@@ -77,10 +77,11 @@ class CallGuard:
 
         Raises HostError(UNREACHABLE) if the trial has failed.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._trial_s):
-                while self.breaker.tried(self._clock()):
-                    await self._ended.wait()
+        if self.breaker.tried(self._clock()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._trial_s):
+                    while self.breaker.tried(self._clock()):
+                        await self._ended.wait()
         self.check()
         return self.breaker.tried(self._clock())
 

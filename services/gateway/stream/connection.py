@@ -178,9 +178,13 @@ class Connection:
             return
         patience = asyncio.get_running_loop().time() + AUTH_S
         while self.socket.open:
+            until = self._until(patience)
             try:
-                async with asyncio.timeout_at(self._until(patience)):
+                if until is None:
                     event = await receive()
+                else:
+                    async with asyncio.timeout_at(until):
+                        event = await receive()
             except TimeoutError:
                 late = "the token has expired" if self._principal else "no authentication in 5 s"
                 self.socket.shut(UNAUTHORIZED, late)
