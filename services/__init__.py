@@ -5,6 +5,6 @@ has a free slot, appends `task.routed`. An executor claims the route with `job.s
 host with the permit and appends `job.failed` or, at the end, `job.done`. The registry says which
 hosts exist and how healthy they are. Results keeps outputs that are too big for the log.
 
-They never import each other: they meet in `contracts/` and in the log. Modules directly in this
-folder are shared ground; the folders `router registry executor results gateway` are the five.
+They never import each other: they meet in `contracts/` and in the log. The other folders are the
+rooms below and above them; README has the map, `tests/test_house.py` the floors.
 """

@@ -349,6 +349,15 @@ def test_no_two_public_classes_have_one_name() -> None:
     assert {name: twice[name] for name in twice.keys() - SAME_NAME.keys()} == {}
 
 
+def test_the_map_in_readme_shows_every_room() -> None:
+    part = (ROOT / "README.md").read_text().partition("## How it works")[2].partition("\n## ")[0]
+    shown = set(re.findall(r"^\| `(services/[^`]+)`", part, re.MULTILINE))
+    python = [path for path in tracked() if re.fullmatch(r"services/.+\.py", path)]
+    rooms = {path.rpartition("/")[0] + "/" for path in python} - {"services/"}
+    loose = {path for path in python if path.count("/") == 1} - {"services/__init__.py"}
+    assert shown == rooms | loose
+
+
 @pytest.mark.parametrize(
     ("pattern", "where"),
     [(LEFTOVERS, "contracts/ services/ deploy/ tests/"), (REGISTRIES, ""), (MACHINE, "")],
