@@ -56,6 +56,10 @@ def report(found: dict[str, Any]) -> None:
         for name, used in line["cpu_us_per_task"].items():
             print(f"CPU µs/task        {used:10.0f}   {name}")
         print(f"CPU µs/task        {sum(line['cpu_us_per_task'].values()):10.0f}   in all")
+        print(
+            f"signatures/task    {line['signatures_per_task']:10.2f}   of CPU besides its own;"
+            f" one RS256 signature takes {line['signature_us']:.0f} µs"
+        )
         syncs = line["fsyncs_per_task"]
         counted = "not counted (install strace)" if syncs is None else f"{syncs:10.2f}"
         print(f"fsyncs/task        {counted}")

@@ -13,7 +13,7 @@ import msgspec
 import websockets
 
 from services.up import up
-from tests.bench.measure import count_fsyncs, cpu_by_name, median, percentile
+from tests.bench.measure import count_fsyncs, cpu_by_name, median, percentile, signature_us
 
 NOOP = """
 [hosts.noop]
@@ -142,18 +142,22 @@ async def measure(folder: Path, tasks: int, *, executors: int, in_process: bool)
         await one.run(500, 1)
         alone = list(one.latencies_ms)
         await one.run(tasks // 4, 512)
-        rates, cpu = [], []
+        rates, cpu, units = [], [], [signature_us()]
         for _ in range(3):
             before = cpu_by_name(running.pids)
             seconds = await one.run(tasks, 512)
             after = cpu_by_name(running.pids)
             rates.append(tasks / seconds)
             cpu.append({name: (after[name] - before[name]) / tasks for name in after})
+            units.append(signature_us())
         one.latencies_ms.clear()
         async with count_fsyncs(running.pids["nats"], folder) as fsyncs:
             await one.run(tasks // 4, 512)
     per_task = {name: median([run[name] for run in cpu]) for name in cpu[0]}
+    unit = median(units)
     return {
+        "signature_us": unit,
+        "signatures_per_task": (sum(per_task.values()) - unit) / unit,
         "tasks_per_s": median(rates),
         "runs": [round(rate) for rate in rates],
         "p50_ms": percentile(alone, 0.5),
