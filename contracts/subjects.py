@@ -88,7 +88,7 @@ def of(fact: AnyFact) -> str:
         case facts.McpPreferred():
             return f"mcp.preferred.{fact.user}.{fact.host}.{fact.k}"
         case facts.LogRouter():
-            return f"log.router.{fact.term}"
+            return f"log.router.{fact.term}-{fact.id}" if fact.again else f"log.router.{fact.term}"
         case facts.LogKey():
             return f"log.key.{fact.kid}"
         case facts.LogSealed():
@@ -120,8 +120,13 @@ def job_head(user: str, task: str, seq: int) -> Guard:
 
 
 def router_term(seq: int) -> Guard:
-    """Guard of the active router: `seq` is that of its own `log.router` fact."""
+    """Guard of who becomes the active router: `seq` is that of the newest `log.router` fact."""
     return Guard(ROUTERS, seq)
+
+
+def latest_term(term: int) -> Guard:
+    """Guard of what the router of this term writes: no later term has begun."""
+    return Guard(f"log.router.{term + 1}", 0)
 
 
 def of_task(user: str, task: str) -> tuple[str, ...]:

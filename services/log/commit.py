@@ -131,6 +131,33 @@ class Committer:
             raise refused
         return [_outcome(outcome) for outcome in outcomes]
 
+    async def append_together(self, items: Sequence[Append]) -> list[int]:
+        """Send the facts as one batch, past the queue. Raises what `Log.append_together` raises."""
+        batch = [Pending(item) for item in items]
+        ack: PubAck | None = None
+        for _ in range(ATTEMPTS):
+            if self._ended:
+                raise self._ended
+            try:
+                await self._bus.wait_connected()
+            except self._bus.publish_errors as error:
+                raise LogUnavailable(f"{batch[0].subject}: {error}") from error
+            ack = await self._publish(batch)
+            if ack and not ack.error:
+                return list(range(ack.seq - len(batch) + 1, ack.seq + 1))
+            found = await asyncio.gather(*(self._look(pending) for pending in batch))
+            stored = [seq for seq in found if isinstance(seq, int)]
+            if len(stored) == len(batch):
+                return stored
+            for pending, outcome in zip(batch, found, strict=True):
+                if isinstance(outcome, AlreadyRecorded):
+                    raise outcome
+                if pending.done.done():
+                    await pending.done  # Denied: raises why.
+            await asyncio.sleep(RETRY_S)
+        why = ack.error.description if ack and ack.error else "no answer"
+        raise LogUnavailable(f"{batch[0].subject} and {len(batch) - 1} more: {why}")
+
     async def run(self) -> None:
         """Send what is queued until cancelled. Supervised by the log's owner."""
         try:

@@ -133,6 +133,10 @@ class NatsLog:
         """See `Log.append_all`."""
         return await self._committer.append_all(items)
 
+    async def append_together(self, items: Sequence[Append]) -> list[int]:
+        """See `Log.append_together`."""
+        return await self._committer.append_together(items)
+
     async def head(self) -> int:
         """See `Log.head`."""
         return (await self._reader.info())[1]

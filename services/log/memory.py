@@ -63,6 +63,15 @@ class MemoryLog:
             raise refused
         return outcomes
 
+    async def append_together(self, items: Sequence[Append]) -> list[int]:
+        """See `Log.append_together`."""
+        await asyncio.sleep(0)
+        for item in items:
+            known = self._known(item)
+            if isinstance(known, AlreadyRecorded):
+                raise known
+        return [seq for item in items if isinstance(seq := self._store(item), int)]
+
     async def head(self) -> int:
         """See `Log.head`."""
         return len(self._records)
@@ -133,12 +142,8 @@ class MemoryLog:
         if len(data) > MAX_FACT:
             text = f"{subject}: {len(data)} bytes; a fact has at most {MAX_FACT}"
             raise Rejected(Reason.TOO_LARGE, text)
-        if known := self._by_subject.get(subject):
-            return known.seq if known.fact.id == item.fact.id else AlreadyRecorded(subject, known)
-        if item.guard:
-            newest = self._last(item.guard.subject)
-            if (newest.seq if newest else 0) != item.guard.seq:
-                return AlreadyRecorded(subject, newest)
+        if (known := self._known(item)) is not None:
+            return known
         record = Record(
             len(self._records) + 1, time.time(), subject, item.fact, data, traceparent(item.trace)
         )
@@ -149,6 +154,17 @@ class MemoryLog:
         self._grown.set()
         self._grown = asyncio.Event()
         return record.seq
+
+    def _known(self, item: Append) -> int | AlreadyRecorded | None:
+        """What the log says to this fact already; None: it can be stored."""
+        subject = subjects.of(item.fact)
+        if known := self._by_subject.get(subject):
+            return known.seq if known.fact.id == item.fact.id else AlreadyRecorded(subject, known)
+        if item.guard:
+            newest = self._last(item.guard.subject)
+            if (newest.seq if newest else 0) != item.guard.seq:
+                return AlreadyRecorded(subject, newest)
+        return None
 
     def _last(self, filter_: str) -> Record | None:
         found = (r for r in reversed(self._records) if matches(filter_, r.subject))

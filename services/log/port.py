@@ -137,6 +137,14 @@ class Log(Protocol):
         by AlreadyRecorded, that is raised after the others are settled.
         """
 
+    async def append_together(self, items: Sequence[Append]) -> list[int]:
+        """Store these facts one behind the other, or none of them; their subjects differ.
+
+        So a fact can be stored under more than one guard: those of its company hold for it too. It
+        costs more than `append`. Raises AlreadyRecorded, for the first that is refused, and
+        Rejected(TOO_LARGE) and LogUnavailable as `append` does.
+        """
+
     async def head(self) -> int:
         """Return the last sequence of the log, 0 when it is empty."""
 

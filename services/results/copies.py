@@ -75,12 +75,14 @@ class Copies:
             self._open.move_to_end(key)
             return copy
         lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            if (copy := self._open.get(key)) is None:
-                async with self._fetches:
-                    copy = self._open[key] = _Open(await self._verified(kept))
-        if not lock.locked():
-            self._locks.pop(key, None)
+        try:
+            async with lock:
+                if (copy := self._open.get(key)) is None:
+                    async with self._fetches:
+                        copy = self._open[key] = _Open(await self._verified(kept))
+        finally:
+            if not lock.locked():
+                self._locks.pop(key, None)
         return copy
 
     async def _verified(self, kept: Kept) -> int:
@@ -90,21 +92,27 @@ class Copies:
         if own.exists():
             handle = await asyncio.to_thread(_right, own, kept)
             if handle is not None:
-                self._sizes.move_to_end(own)
+                self._note(own, kept.size)
                 return handle
             self._forget(own)
         self._make_room(kept.size)
         folder.mkdir(exist_ok=True, mode=0o700)
         path = await self._fetch(kept, folder)
-        handle = await asyncio.to_thread(_right, path, kept)
         if path == own:
-            self._sizes[own] = kept.size
+            self._note(own, kept.size)
+        handle = await asyncio.to_thread(_right, path, kept)
         if handle is None:
             if path == own:
                 self._forget(own)
             text = f"the stored bytes of task {kept.task} are not those that its digest names"
             raise Rejected(Reason.DIGEST_MISMATCH, text)
         return handle
+
+    def _note(self, path: Path, size: int) -> None:
+        """Put the file on the books as the one used last; a read that was broken off may have left
+        it there unnoted."""
+        self._sizes[path] = size
+        self._sizes.move_to_end(path)
 
     def _make_room(self, size: int) -> None:
         while self._sizes and sum(self._sizes.values()) + size > self._limit:

@@ -141,6 +141,12 @@ def expires(kept: Kept, days: float) -> float:
     return 0.0 if not days or kept.kind == "inline" or kept.deleted else kept.created + days * DAY_S
 
 
+def erasable_before(kept: Kept) -> float:
+    """Bytes of a deleted result go at once if they were stored last before this time: later ones
+    may be another task's, whose outcome is not in the log yet."""
+    return kept.created
+
+
 def judge(pointer: Pointer, found: Pointer | None) -> Blob:
     """Compare what a fact says with what the store has (None: nothing)."""
     if found is None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import structlog
 from prometheus_client import Counter
 
+from contracts import subjects
 from contracts.account import Provider
 from contracts.facts import ResultDeleted
 from contracts.result import Kept
@@ -26,7 +27,7 @@ from services.process.ids import new_id
 from services.results import domain
 from services.results import projection as view
 from services.results.settings import Settings
-from services.store.blobs import Blobs, StoreError
+from services.store.blobs import Blobs, ListedBlob, StoreError
 
 MOST = 1000
 """Results that one sweep deletes, and blobs it drops; the next one goes on."""
@@ -35,6 +36,7 @@ PAGE = 1000
 ERASE_DAYS = 7
 """How long bytes of deleted results are looked for in Datasets."""
 REACHED_S = 10.0
+LAGS = "the tables lag behind the log: what refers to the bytes is not known"
 DELETED = Counter("metamcp_results_deleted", "Results deleted by policy or on request.")
 DROPPED = Counter("metamcp_blobs_dropped", "Blobs dropped because nothing refers to them.")
 
@@ -77,6 +79,9 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Do once what is due. Raises StoreError, LogUnavailable."""
+        if not await self._caught_up():
+            log.warning("sweep_put_off", error=LAGS)
+            return
         if self._settings.retention_days:
             before = self._now() - self._settings.retention_days * domain.DAY_S
             for kept in await view.outlived(self._projection, before, MOST):
@@ -99,17 +104,26 @@ class Sweeper:
             DELETED.inc()
         except AlreadyRecorded as known:
             seq = known.record.seq if known.record else 0
-        await self._projection.reached(seq, REACHED_S)
+        reached = await self._projection.reached(seq, REACHED_S)
         if not erase:
+            return
+        if not reached:
+            log.warning("result_not_erased_yet", task=kept.task, error=LAGS)
             return
         try:
             if domain.place_of(kept.uri) == "dataset":
                 if not await view.shared(self._projection, kept):
                     await self._erase(kept.user, [kept])
-            elif kept.uri and not await view.referred(self._projection, kept.uri):
-                await self._blobs.delete(kept.uri)
+            elif kept.uri and (blob := await self._blobs.find(kept.uri)):
+                await self._drop(blob, domain.erasable_before(kept))
         except (StoreError, HubError, VaultError) as error:
             log.warning("result_not_erased_yet", task=kept.task, error=str(error))
+
+    async def _caught_up(self) -> bool:
+        """Whether the tables have what the log holds now of who refers to what."""
+        newest = [await self._log.last(filter_) for filter_ in (subjects.DONE, *subjects.RESULTS)]
+        seq = max((record.seq for record in newest if record), default=0)
+        return await self._projection.reached(seq, REACHED_S)
 
     async def _drop_blobs(self) -> None:
         before = self._now() - self._settings.blob_days * domain.DAY_S
@@ -117,14 +131,29 @@ class Sweeper:
         while dropped < MOST and (page := await self._blobs.page(after)):
             after = page[-1].seq
             for blob in page:
-                old = blob.uri and blob.stored_at < before
-                if old and not await view.referred(self._projection, blob.uri):
-                    dropped += await self._blobs.delete(blob.uri)
+                dropped += await self._drop(blob, before)
         if dropped:
             DROPPED.inc(dropped)
             log.info("blobs_dropped", count=dropped)
 
+    async def _drop(self, blob: ListedBlob, before: float) -> bool:
+        """Drop a blob that was stored last before this time and that nothing refers to.
+
+        Whoever has its bytes stored again may not have said so in the log yet; but then the blob is
+        not the one any more that was found.
+        """
+        if not blob.uri or blob.stored_at >= before:
+            return False
+        # Asked before, since most are referred to; and after, since by then all that was is known.
+        if await view.referred(self._projection, blob.uri) or not await self._caught_up():
+            return False
+        if await view.referred(self._projection, blob.uri):
+            return False
+        return await self._blobs.delete(blob.uri, seq=blob.seq)
+
     async def _erase_from_datasets(self) -> None:
+        if not await self._caught_up():
+            return
         since = self._now() - ERASE_DAYS * domain.DAY_S
         after = 0
         while page := await view.erased(self._projection, since, after, PAGE):

@@ -1,6 +1,6 @@
-"""The router's shell: follows the log, holds the lease, and appends what the plan decides.
+"""The router's shell: follows the log, holds the lease, and has appended what the plan decides.
 
-Nothing is decided here. Whatever is appended is guarded: a router that was overtaken is refused.
+Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from typing import Protocol
 import msgspec
 
 from contracts import subjects
-from contracts.errors import Rejected
 from contracts.facts import LogRouter, Record
 from contracts.wire import Beat
-from services.log.port import AlreadyRecorded, Append, Batch, Log, LogMismatch, LogUnavailable
+from services.log.port import AlreadyRecorded, Batch, Log, LogUnavailable
 from services.log.projection import Change, Projection, project
 from services.process import telemetry
 from services.process.ids import new_id
 from services.process.supervisor import Supervisor
+from services.router.appends import Appends, Reign
 from services.router.beats import LOOK_S, Beats
 from services.router.clock import LogClock, Moment
 from services.router.domain import State, evolve, initial
-from services.router.plan import Decision, TermPlan
+from services.router.plan import TermPlan
 from services.router.projection import load, rows
 from services.router.settings import Settings
-from services.router.spans import append_of
 from services.router.state import Changes
 from services.store.blobs import Lease, LeaseLost, StoreError
 
@@ -97,7 +96,8 @@ class Router:
         self._unleased = asyncio.Event()
         self._unleased.set()
         self._stopping = False
-        self._appending: set[asyncio.Task[None]] = set()
+        reign = Reign(lambda plan: self._plan is plan, self._depose, self._moment, self._wake.set)
+        self._appends = Appends(log_, reign, who.instance)
         self._supervisor = Supervisor("router")
 
     @property
@@ -135,8 +135,7 @@ class Router:
         self._stopping = True
         self._deposed.set()
         self._wake.set()
-        if self._appending:
-            await asyncio.wait(self._appending, timeout=STOP_S)
+        await self._appends.wait(STOP_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self._unleased.wait()
@@ -295,7 +294,7 @@ class Router:
         last = await self._log.last(subjects.ROUTERS)
         term = last.fact.term + 1 if last and isinstance(last.fact, LogRouter) else 1
         fact = LogRouter(id=new_id(), by=self._who.instance, term=term)
-        seq = await self._log.append(fact, subjects.router_term(last.seq if last else 0))
+        seq = await self._log.append(fact)
         mono = self._mono()
         record = await self._log.at(seq)
         while self._state.seq < seq:
@@ -333,9 +332,7 @@ class Router:
         room = min(ROUND, MOST_PENDING - plan.pending)
         decisions = plan.decide(self._moment(), self._beats, room) if room > 0 else []
         if decisions:
-            task = asyncio.create_task(self._append(plan, decisions), name="router-append")
-            self._appending.add(task)
-            task.add_done_callback(self._appending.discard)
+            self._appends.start(plan, decisions)
         return bool(decisions) and len(decisions) == room
 
     def _sleep_s(self) -> float:
@@ -343,56 +340,6 @@ class Router:
             return LOOK_S
         seconds = self._plan.sleep_s(self._moment(), self._beats)
         return LOOK_S if seconds is None else min(seconds, LOOK_S)
-
-    async def _append(self, plan: TermPlan, decisions: list[Decision]) -> None:
-        items = [append_of(decision) for decision in decisions]
-        try:
-            outcomes = await self._outcomes(plan, decisions, items)
-            for decision, outcome in zip(decisions, outcomes, strict=True):
-                if self._plan is plan and isinstance(outcome, AlreadyRecorded):
-                    self._refused(plan, decision, outcome)
-        except Exception as error:
-            # What became of these facts is not known: a new term reads it from the log.
-            log.warning("router_append_failed", facts=len(items), error=repr(error))
-            if self._plan is plan:
-                self._depose()
-
-    async def _outcomes(
-        self, plan: TermPlan, decisions: list[Decision], items: list[Append]
-    ) -> list[int | AlreadyRecorded | None]:
-        try:
-            return list(await self._log.append_all(items))
-        except (Rejected, LogUnavailable):
-            # The log would not take one of them; the others, stored or not, can be sent again.
-            return [await self._append_one(plan, *p) for p in zip(decisions, items, strict=True)]
-
-    async def _append_one(
-        self, plan: TermPlan, decision: Decision, item: Append
-    ) -> int | AlreadyRecorded | None:
-        """Append what is not folded yet; a fact that the log won't take is decided anew later."""
-        if self._plan is not plan or not plan.awaits(decision.key):
-            return None
-        try:
-            return await self._log.append(*item)
-        except AlreadyRecorded as refusal:
-            return refusal
-        except (Rejected, LogUnavailable) as error:
-            log.warning("router_fact_refused", task=decision.key, error=str(error))
-            if self._plan is plan:
-                plan.set_aside(decision.key, self._moment())
-                self._wake.set()
-            return None
-
-    def _refused(self, plan: TermPlan, decision: Decision, refusal: AlreadyRecorded) -> None:
-        record = refusal.record
-        log.debug("router_overtaken", subject=refusal.subject, by=record and record.subject)
-        if record is None:
-            raise LogMismatch(f"{refusal.subject}: the log has lost the fact it was guarded by")
-        if isinstance(record.fact, LogRouter):
-            self._depose()
-            return
-        plan.refused(decision.key, record.seq, self._moment())
-        self._wake.set()
 
     def _moment(self) -> Moment:
         assert self._clock is not None, "whoever has a plan has a clock"

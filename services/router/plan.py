@@ -69,8 +69,8 @@ class TermPlan:
         self._by = by
         self._mint = mint
         self._policy = policy(rules)
-        self._term = state.term
-        self._guard = subjects.router_term(state.term_seq)
+        self.term = state.term
+        self._began = state.term_seq
         self._queue = Queue(rules.age_s)
         self._timers = Timers()
         self._due: dict[str, End | Lose] = {}
@@ -93,7 +93,7 @@ class TermPlan:
     @property
     def over(self) -> bool:
         """Another router has begun a term."""
-        return self._state.term_seq != self._guard.seq
+        return self._state.term_seq != self._began
 
     @property
     def waiting(self) -> int:
@@ -289,7 +289,7 @@ class TermPlan:
             basis=state.seq,
             index=index,
             now=moment.now,
-            term=self._term,
+            term=self.term,
             policy=chosen.policy,
             job_head=task.head,
             input_sha256=task.digest,
@@ -308,7 +308,8 @@ class TermPlan:
             attempt=task.attempt + 1,
             route=route,
         )
-        return Decision(key, fact, self._guard, task.trace, task.head_at or task.at)
+        guard = subjects.latest_term(self.term)
+        return Decision(key, fact, guard, task.trace, task.head_at or task.at)
 
     def _close(self, key: str, step: End | Lose) -> Decision:
         task = self._state.tasks[key]

@@ -232,7 +232,7 @@ def evolve(state: State, record: Record) -> None:
                 state.changes.hosts.add(fact.host)
         case McpPreferred() as fact:
             _preferred(state, fact)
-        case LogRouter() as fact:
+        case LogRouter(again=False) as fact:
             state.term, state.term_seq = fact.term, record.seq
             state.changes.meta = True
         case _:

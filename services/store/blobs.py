@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import IO, Any, NamedTuple
 
@@ -22,7 +23,7 @@ from contracts.subjects import BLOBS_BUCKET, CREDENTIAL_BUCKETS
 from services.bus.bus import Bus
 from services.store import kv, lease
 from services.store.lease import Lease, LeaseLost, Leases
-from services.store.stream import ALWAYS, StoreError, Stream, ensure_stream
+from services.store.stream import ALWAYS, Stored, StoreError, Stream, ensure_stream
 
 __all__ = [
     "CHUNK",
@@ -37,7 +38,8 @@ __all__ = [
 ]
 
 CHUNK = 128 * 1024
-FRESH_S = 3600.0
+FRESH_S = 10.0
+"""Bytes that are stored again so soon are not noted as stored again."""
 _SPOOL = 1024 * 1024
 _READ_AHEAD = 8
 _ROLLUP = {"Nats-Rollup": "sub"}
@@ -71,20 +73,41 @@ class ListedBlob(NamedTuple):
     """A blob among all of them."""
 
     seq: int
+    """Another one whenever the bytes are stored again."""
     uri: str
     """Empty: it is gone."""
     size: int
     stored_at: float
-    """When it was stored last, seconds since the epoch."""
+    """When it was stored last, by the server's clock: seconds since the epoch."""
+
+
+class _Found(NamedTuple):
+    """What stands under a blob's name; `seq` 0: nothing."""
+
+    meta: ObjectInfo | None
+    seq: int
+    at: float
+
+    @property
+    def there(self) -> ObjectInfo | None:
+        """The description, unless the blob is gone."""
+        return None if self.meta is None or self.meta.deleted else self.meta
 
 
 class Blobs:
     """The object store of one deployment: `<user>/<sha256>`, each content once per user."""
 
-    def __init__(self, bus: Bus, *, limit: int = 256 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        limit: int = 256 * 1024 * 1024,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """`limit`: bytes of the largest blob that `put` takes."""
         self._stream = Stream(bus, f"OBJ_{BLOBS_BUCKET}")
         self._limit = limit
+        self._now = now
 
     async def put(
         self,
@@ -92,21 +115,25 @@ class Blobs:
         data: bytes | AsyncIterator[bytes],
         media_type: str = "application/octet-stream",
     ) -> Pointer:
-        """Store the bytes and return where they are; the same bytes again cost nothing.
+        """Store the bytes and return where they are; the same bytes again cost next to nothing.
 
-        Needs little memory whatever the size: a stream goes through a temporary file. Raises
-        Rejected(TOO_LARGE), StoreError.
+        Whoever drops what was not stored lately leaves them alone from now on. Needs little memory
+        whatever the size: a stream goes through a temporary file. Raises Rejected(TOO_LARGE),
+        StoreError.
         """
         check_token(user, "user")
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
             digest, size = await self._spool(data, spool)
             pointer = Pointer(_uri(user, digest), digest, size, media_type)
-            meta, seq = await self._meta(_name(pointer.uri))
-            if meta is not None and not meta.deleted and meta.size == size:
-                await self._freshen(meta, seq)
-                return pointer
-            spool.seek(0)
-            await self._store(pointer, spool, seq)
+            stored = False
+            while not stored:
+                # Refused: somebody has just stored the same bytes, or dropped them.
+                found = await self._find(_name(pointer.uri))
+                if found.there is not None and found.there.size == size:
+                    stored = await self._freshen(found.there, found.seq, found.at)
+                else:
+                    spool.seek(0)
+                    stored = await self._store(pointer, spool, found.seq)
         return pointer
 
     async def get(self, what: Pointer | str) -> AsyncIterator[bytes]:
@@ -139,14 +166,24 @@ class Blobs:
         media_type = meta.metadata.get("media_type", "application/octet-stream")
         return Pointer(uri, uri.rpartition("/")[2], meta.size, media_type)
 
-    async def delete(self, uri: str) -> bool:
-        """Remove a blob and free its space; False if there was none."""
-        name = _name(uri)
-        meta, seq = await self._meta(name)
-        if meta is None or meta.deleted:
+    async def find(self, uri: str) -> ListedBlob | None:
+        """The blob as `page` lists it; None if there is none."""
+        found = await self._find(_name(uri))
+        if found.there is None:
+            return None
+        return ListedBlob(found.seq, uri, found.there.size, found.at)
+
+    async def delete(self, uri: str, *, seq: int | None = None) -> bool:
+        """Remove a blob and free its space; False if there was none.
+
+        With `seq`, only if it is still the one that was found so, and was not stored again since.
+        """
+        found = await self._find(_name(uri))
+        meta = found.there
+        if meta is None or seq not in (None, found.seq):
             return False
         gone = msgspec.structs.replace(meta, deleted=True, size=0, chunks=0, digest="")
-        if not await self._publish_meta(gone, seq, _TOMBSTONE):
+        if not await self._publish_meta(gone, found.seq, _TOMBSTONE):
             return False
         await self._drop_chunks(meta.nuid)
         return True
@@ -159,16 +196,16 @@ class Blobs:
             meta = msgspec.json.decode(stored.data, type=ObjectInfo)
             user, _, digest = meta.name.partition("/")
             uri = "" if meta.deleted else _uri(user, digest)
-            page.append(ListedBlob(stored.seq, uri, meta.size, _seconds(meta.mtime)))
+            page.append(ListedBlob(stored.seq, uri, meta.size, _stored_at(stored)))
         return page
 
-    async def _freshen(self, meta: ObjectInfo, seq: int) -> None:
-        """Note that the bytes were wanted again, at most once an hour: their age decides when what
-        nobody refers to is dropped."""
-        now = datetime.now(UTC)
-        if now.timestamp() - _seconds(meta.mtime) > FRESH_S:
-            fresh = msgspec.structs.replace(meta, mtime=now.isoformat())
-            await self._publish_meta(fresh, seq, _ROLLUP)
+    async def _freshen(self, meta: ObjectInfo, seq: int, at: float) -> bool:
+        """Note that the bytes were wanted again: their age decides when what nobody refers to is
+        dropped. False: they are gone."""
+        if 0 <= self._now() - at <= FRESH_S:
+            return True
+        fresh = msgspec.structs.replace(meta, mtime=datetime.now(UTC).isoformat())
+        return await self._publish_meta(fresh, seq, _ROLLUP)
 
     async def _spool(self, data: bytes | AsyncIterator[bytes], spool: IO[bytes]) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
@@ -180,7 +217,7 @@ class Blobs:
             spool.write(part)
         return digest.hexdigest(), size
 
-    async def _store(self, pointer: Pointer, spool: IO[bytes], seq: int) -> None:
+    async def _store(self, pointer: Pointer, spool: IO[bytes], seq: int) -> bool:
         nuid = NUID().next().decode()
         chunks = 0
         stored = False
@@ -200,11 +237,11 @@ class Blobs:
                 metadata={"media_type": pointer.media_type},
                 options={"max_chunk_size": CHUNK},
             )
-            # Refused: somebody else has just stored the same bytes, which is as good.
             stored = await self._publish_meta(info, seq, _ROLLUP)
         finally:
             if chunks and not stored:
                 await self._drop_chunks(nuid)
+        return stored
 
     async def _publish_meta(self, info: ObjectInfo, seq: int, headers: dict[str, str]) -> bool:
         subject = _meta_subject(info.name)
@@ -213,7 +250,7 @@ class Blobs:
         )
         if written is not None:
             return True
-        found, _ = await self._meta(info.name)
+        found = (await self._find(info.name)).meta
         # An acknowledgement that was lost and a retry look like a conflict with oneself.
         return found is not None and found.nuid == info.nuid and found.deleted == info.deleted
 
@@ -221,16 +258,17 @@ class Blobs:
         await self._stream.publish(_chunks(nuid), b"", headers=_TOMBSTONE)
 
     async def _existing(self, uri: str) -> ObjectInfo:
-        meta, _ = await self._meta(_name(uri))
-        if meta is None or meta.deleted:
+        meta = (await self._find(_name(uri))).there
+        if meta is None:
             raise BlobMissing(f"There is no blob {uri}.")
         return meta
 
-    async def _meta(self, name: str) -> tuple[ObjectInfo | None, int]:
-        found = await self._stream.last(_meta_subject(name))
-        if found is None:
-            return None, 0
-        return msgspec.json.decode(found.data, type=ObjectInfo), found.seq
+    async def _find(self, name: str) -> _Found:
+        stored = await self._stream.last(_meta_subject(name))
+        if stored is None:
+            return _Found(None, 0, 0.0)
+        meta = msgspec.json.decode(stored.data, type=ObjectInfo)
+        return _Found(meta, stored.seq, _stored_at(stored))
 
 
 def bucket_config() -> dict[str, Any]:
@@ -243,12 +281,8 @@ def bucket_config() -> dict[str, Any]:
     }
 
 
-def _seconds(mtime: str) -> float:
-    """The time that an object's description names; of none, the beginning of all."""
-    try:
-        return datetime.fromisoformat(mtime).timestamp()
-    except ValueError:
-        return 0.0
+def _stored_at(stored: Stored) -> float:
+    return datetime.fromisoformat(stored.headers["Nats-Time-Stamp"]).timestamp()
 
 
 def _uri(user: str, digest: str) -> str:

@@ -48,7 +48,8 @@ async def test_a_minute_of_chaos_breaks_no_invariant(tmp_path: Path) -> None:
     assert set(ends) == {"succeeded", "failed", "cancelled", "timed_out", "rejected"}
     assert {"lost", "timeout", "cut"} <= set(kinds), "the chaos was too tame"
     assert len({fact.executor for fact in facts if isinstance(fact, JobSigned)}) == 2
-    assert sum(isinstance(fact, LogRouter) for fact in facts) > 1, "no router was overtaken"
+    begun = [fact for fact in facts if isinstance(fact, LogRouter) and not fact.again]
+    assert len(begun) > 1, "no router was overtaken"
     used = {fact.route.host for fact in facts if isinstance(fact, TaskRouted)}
     assert used == {chaos.STEADY, *chaos.SICK}
 

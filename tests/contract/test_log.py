@@ -136,6 +136,32 @@ async def test_appends_of_one_task_in_a_crowd_keep_their_guards(logs: Logs) -> N
     assert len(set(ends)) == 200
 
 
+async def test_what_is_appended_together_is_stored_in_one_piece(logs: Logs) -> None:
+    one, two = facts.name(), facts.name()
+    items = [Append(facts.signed("u", t), job_head("u", t, 0)) for t in (one, two)]
+    first, second = await logs.executor.append_together(items)
+    assert second == first + 1
+    assert await logs.executor.append_together(items) == [first, second], "sent again, stored once"
+    alone = Append(facts.done("u", one), job_head("u", one, first))
+    (end,) = await logs.executor.append_together([alone])
+    assert end > second
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_one_refusal_keeps_out_all_that_is_appended_together(logs: Logs, place: int) -> None:
+    tasks = [facts.name() for _ in range(3)]
+    claim = facts.signed("u", tasks[place])
+    head = await logs.executor.append(claim, job_head("u", tasks[place], 0))
+    items = [Append(facts.done("u", task), job_head("u", task, 0)) for task in tasks]
+    with pytest.raises(AlreadyRecorded) as refused:
+        await logs.executor.append_together(items)
+    assert refused.value.record is not None
+    assert refused.value.record.fact == claim
+    assert await logs.executor.read_last([subjects.of(item.fact) for item in items]) == []
+    items[place] = items[place]._replace(guard=job_head("u", tasks[place], head))
+    assert len(await logs.executor.append_together(items)) == 3
+
+
 async def test_a_fact_that_is_too_large_is_refused(logs: Logs) -> None:
     with pytest.raises(Rejected) as refused:
         await logs.gateway.append(facts.created(invalid="x" * (1024 * 1024)))

@@ -42,6 +42,8 @@ def terms_rise(records: list[Record]) -> None:
     term, holder = 0, ""
     for record in records:
         match record.fact:
+            case LogRouter(again=True) as fact:
+                assert (fact.term, fact.by) == (term, holder), record
             case LogRouter() as fact:
                 assert fact.term == term + 1, record
                 term, holder = fact.term, fact.by

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from contracts import wire
-from contracts.facts import Record
+from contracts.facts import JobDone, Record
 from services.gateway import domain
 from services.gateway.stream import frames
 from services.gateway.stream.frames import FeedEntry
@@ -105,6 +105,8 @@ class Feed:
         else:
             for record in batch.records:
                 domain.remember_owner(self.owners, record.fact)
+                if isinstance(record.fact, JobDone):
+                    self._ended(record.fact.user, record.fact.task, record.seq)
             self._ring_start = batch.through
         self.live = self.live or batch.live
         if self._timer is not None:
@@ -226,7 +228,7 @@ class Feed:
         if item.audience.kind == "task" and item.audience.user:
             self._users.setdefault(item.audience.user, deque()).append(item)
             if item.type == "job.done":
-                self._ended(item)
+                self._ended(item.audience.user, item.audience.task, item.seq)
         while len(self._ring) > self._most or self._bytes > self._most_bytes:
             self._drop_oldest()
 
@@ -240,11 +242,10 @@ class Feed:
             if not mine:
                 del self._users[old.audience.user]
 
-    def _ended(self, item: FeedEntry) -> None:
-        key = ("task", item.audience.user or "", item.audience.task)
-        for future in self._waiters.pop(key, ()):
+    def _ended(self, user: str, task: str, seq: int) -> None:
+        for future in self._waiters.pop(("task", user, task), ()):
             if not future.done():
-                future.set_result(item.seq)
+                future.set_result(seq)
 
     def _deliver(self, pending: list[FeedEntry]) -> None:
         if not self._index:

@@ -187,6 +187,22 @@ def test_status_follows_the_facts() -> None:
     assert last.last_failure.message == "boom"
 
 
+@given(st.lists(st.sampled_from(["stored", "deleted"]), max_size=6))
+def test_a_deleted_result_stays_deleted_wherever_its_bytes_have_moved(order: list[str]) -> None:
+    base = {"id": "f", "by": "results-1", "user": "u", "task": "t"}
+    pointer = result.Pointer("hf://datasets/a/b@c/d", "0" * 64, 7)
+    kinds = {
+        "stored": facts.ResultStored(**base, pointer=pointer),
+        "deleted": facts.ResultDeleted(**base, reason="old"),
+    }
+    end = make.done("u", "t", result=result.inline(b"1"))
+    view = status.fold(records(make.created("u", "t"), end, *(kinds[kind] for kind in order)))
+    assert view is not None
+    assert (view.result is None) == ("deleted" in order)
+    if order and "deleted" not in order:
+        assert view.result == pointer
+
+
 @pytest.mark.parametrize("outcome", list(facts.Outcome))
 def test_every_outcome_is_a_status_that_ends(outcome: facts.Outcome) -> None:
     view = status.fold(records(make.created("u", "t"), make.done("u", "t", outcome)))

@@ -14,13 +14,14 @@ from contracts.facts import McpRegistered, ResultDeleted, ResultStored
 from contracts.host import Flags, Host, Stdio
 from contracts.result import (
     Kept,
+    Pointer,
     ResultPage,
     inline,
 )
 from services.log.memory import MemoryLog
 from services.process.ids import new_id
 from services.results.actor import Keeper
-from services.results.projection import waiting
+from services.results.projection import erased, waiting
 from services.results.settings import Settings
 from services.store.blobs import BlobMissing, Blobs
 from tests.support.facts import done, name
@@ -77,6 +78,21 @@ async def test_a_copy_that_rotted_is_fetched_again(
         assert copy.read_bytes() == data
 
 
+async def test_a_copy_that_stands_on_no_books_is_read(
+    log: MemoryLog, blobs: Blobs, file: Path
+) -> None:
+    """A read that was broken off while its copy was being checked has left one there."""
+    user, data = name("u"), b"x" * 200_000
+    pointer = await blobs.put(user, data)
+    await log.append(done(user, "t", result=pointer))
+    async with keeping(log, blobs, file) as keeper:
+        folder = file.with_name("copies") / user
+        folder.mkdir()
+        (folder / pointer.sha256).write_bytes(data)
+        assert await part(keeper, user, "t", 0, 5) == b"xxxxx"
+        assert sum(keeper._copies._sizes.values()) == len(data), "now it does"
+
+
 async def test_copies_have_a_limit(log: MemoryLog, blobs: Blobs, file: Path) -> None:
     user = name("u")
     for n in range(5):
@@ -128,6 +144,26 @@ async def test_an_owner_deletes_a_result(log: MemoryLog, blobs: Blobs, file: Pat
         again = msgspec.json.decode(await keeper.delete(request(user, "one")), type=Kept)
         assert again.deleted
         assert await refused(keeper.delete(request(user, "none"))) is Reason.NOT_FOUND
+
+
+async def test_a_result_that_moved_after_its_deletion_stays_deleted(
+    log: MemoryLog, blobs: Blobs, file: Path
+) -> None:
+    place = Pointer(f"hf://datasets/ann/results@{'0' * 40}/results/f.json", "0" * 64, 1)
+    for task in ("t1", "t2"):
+        await log.append(done("ann", task, result=inline(b"1")))
+    await log.append(ResultDeleted(id=new_id(), by="t", user="ann", task="t1", reason="old"))
+    for task in ("t1", "t2"):
+        await log.append(ResultStored(id=new_id(), by="t", user="ann", task=task, pointer=place))
+    async with keeping(log, blobs, file) as keeper:
+        assert (await got(keeper, "ann", "t1")).result.deleted == "old"
+        assert await refused(part(keeper, "ann", "t1", 0)) is Reason.NOT_FOUND
+        assert (await got(keeper, "ann", "t2")).result.deleted == ""
+        assert await erased(keeper._projection, 0.0, 0, 10) == [], "another has the same bytes"
+        await log.append(ResultDeleted(id=new_id(), by="t", user="ann", task="t2", reason="old"))
+        assert await keeper._projection.reached(await log.head(), 10)
+        gone = await erased(keeper._projection, 0.0, 0, 10)
+        assert [kept.task for kept in gone] == ["t1", "t2"], "the bytes that moved go too"
 
 
 async def test_lists_are_filtered_and_counted(log: MemoryLog, blobs: Blobs, file: Path) -> None:

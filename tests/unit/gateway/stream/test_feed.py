@@ -19,7 +19,7 @@ from services.gateway.stream import frames
 from services.gateway.stream.feed import Feed, Subscription
 from services.gateway.stream.history import History
 from services.log.memory import MemoryLog
-from services.log.port import START, Checkpoint
+from services.log.port import START, Batch, Checkpoint
 from services.process.ids import new_id
 from tests.support import facts
 
@@ -243,6 +243,16 @@ async def test_waiting_for_the_end_of_a_task() -> None:
     assert not other.future.done()
     hub.forget(first)
     hub.forget(other)
+    assert not hub._waiters
+
+
+async def test_an_end_in_a_batch_of_history_is_waited_for_too() -> None:
+    log, hub = MemoryLog(), Feed(facts=50, size=10_000, tick_s=0)
+    waiter = hub.wait_for_end("alice", "t1")
+    await log.append(facts.done("alice", "t1"))
+    (record,) = await log.read((">",))
+    hub.publish(Batch([record], 1, live=False))
+    assert waiter.future.result() == 1
     assert not hub._waiters
 
 
