@@ -24,6 +24,8 @@ from mcp.shared.message import SessionMessage
 
 from contracts.host import Stdio
 from services.outside.mcp_message import BigMessages, Incoming
+from services.process.child import bound
+from services.process.files import private
 
 TAIL_BYTES = 64 * 1024
 LOG_BYTES = 1024 * 1024
@@ -36,17 +38,6 @@ _INHERITED = (
     " LC_ALL LC_CTYPE TZ TMPDIR SSL_CERT_FILE SSL_CERT_DIR XDG_CACHE_HOME XDG_CONFIG_HOME"
     " XDG_DATA_HOME UV_CACHE_DIR"
 ).split()
-# The child asks the kernel to end it with its parent, then becomes the server. A wrapper and not
-# `preexec_fn`, which can deadlock in a process that has threads.
-_WRAPPER = """
-import os, sys
-if sys.platform == "linux":
-    import ctypes, signal
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("whoever started this server is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Tail:
@@ -83,8 +74,7 @@ class Tail:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_size + len(data) > LOG_BYTES:
                 path.replace(path.with_suffix(".log.1"))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
+        with open(path, "ab", opener=private) as file:
             file.write(data)
 
 
@@ -132,8 +122,7 @@ class McpChild:
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.subprocess_exec(
             lambda: _Protocol(loop),
-            *(sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), command),
-            *endpoint.args,
+            *bound(command, *endpoint.args),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
