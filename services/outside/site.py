@@ -6,6 +6,7 @@ time, where aiohttp makes 10.8 k.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import socket
@@ -20,6 +21,7 @@ from yarl import URL
 from services.outside import addresses
 from services.outside.addresses import AddressRefused, Lookup, Rule, look_up
 from services.process import tracing
+from services.process.backoff import delay
 
 AGENT = "metamcp"
 MOST_REDIRECTS = 3
@@ -229,9 +231,8 @@ def retry_after_s(response: aiohttp.ClientResponse) -> float | None:
 
 def pauses(first: float = FIRST_WAIT_S, last: float = LONGEST_WAIT_S) -> Iterator[float]:
     """Pauses that double, with jitter, so that many callers don't come back at once."""
-    while True:
-        yield first * random.uniform(0.8, 1.0)
-        first = min(first * 2, last)
+    for n in itertools.count(1):
+        yield delay(n, first, last, random.random())
 
 
 def wait_s(asked_s: float | None, own_s: float) -> float:
