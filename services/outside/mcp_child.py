@@ -91,7 +91,7 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
 
 
 class McpChild:
-    """One run of the server. Hand `streams` to the SDK's client."""
+    """One run of the server; see `mcp_session.Line`."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class McpChild:
         self._lines = lines
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None] | None = None
-        self.exited = asyncio.Event()
+        self.gone = asyncio.Event()
         self.pid = process.pid
 
     @classmethod
@@ -156,12 +156,12 @@ class McpChild:
             for stream in (read, write, to_sdk, from_sdk):
                 stream.close()
 
-    async def stop(self, grace_s: float = STOP_S) -> None:
-        """Close the server's input, give it `grace_s` to leave, then kill its whole group."""
+    async def stop(self, *, kindly: bool = True) -> str:
+        """Close the server's input, kindly give it a second to leave, then kill its whole group."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
+            async with asyncio.timeout(STOP_S if kindly else 0.0):
                 await self._ended.wait()
         self._kill()
         if self._listening is not None:
@@ -178,6 +178,11 @@ class McpChild:
             async with asyncio.timeout(STOP_S):
                 await self._ended.wait()
         self._tail.mark(f"process {self.pid} ended with {self._process.returncode}")
+        return self.ended()
+
+    def last_words(self, count: int = 5) -> str:
+        """The last lines of its stderr."""
+        return self._tail.lines(count)
 
     def ended(self) -> str:
         """How the process ended, in words; empty while it runs."""
@@ -201,7 +206,7 @@ class McpChild:
                     async for message in self._lines.feed(data):
                         await to_sdk.send(message)
         self._lines.close()
-        self.exited.set()
+        self.gone.set()
 
     async def _watch(self, to_sdk: Any) -> None:
         """Notice the end of the server also while one of its children holds its output open."""
@@ -209,7 +214,7 @@ class McpChild:
         # What it wrote before may still be on its way.
         await asyncio.wait(self._tasks[:1], timeout=LAST_WORDS_S)
         to_sdk.close()
-        self.exited.set()
+        self.gone.set()
 
     async def _send(self, from_sdk: Any, to_sdk: Any) -> None:
         assert self._process.stdin is not None
@@ -221,7 +226,7 @@ class McpChild:
         except (OSError, RuntimeError):
             # The server no longer reads: for the SDK the connection is over.
             to_sdk.close()
-            self.exited.set()
+            self.gone.set()
         except anyio.ClosedResourceError:
             pass
 
@@ -229,16 +234,6 @@ class McpChild:
         assert self._process.stderr is not None
         while data := await self._process.stderr.read(_READ):
             self._tail.add(data)
-
-
-async def first(*events: asyncio.Event) -> None:
-    """Wait for any of these."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 class Lines:
