@@ -56,7 +56,7 @@ class Web:
         endpoint: StreamableHttp,
         *,
         spaces: str,
-        guarded: bool,
+        public_only: bool,
         bearer: str | None,
         limit: int,
         patience_s: float,
@@ -70,7 +70,7 @@ class Web:
         self._headers = {"accept-encoding": "identity", **endpoint.headers}
         if bearer is not None:
             self._headers["authorization"] = f"Bearer {bearer}"
-        self._wire = HttpWire(addresses.transport(guarded=guarded), limit, patience_s, big)
+        self._wire = HttpWire(addresses.transport(public_only=public_only), limit, patience_s, big)
         self.gone = asyncio.Event()
         """Never set: whether a URL still answers shows only when it is asked."""
 

@@ -8,10 +8,11 @@ import mcp_types
 from mcp import MCPError
 
 from contracts.facts import FailureKind
-from contracts.host import Host, StreamableHttp, operated
+from contracts.host import Host, StreamableHttp
 from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpHostSession, SessionGone
+from services.outside import addresses
 from services.outside.mcp_http import GONE, LOST, NOT_SENT, STATUS, Web
 
 
@@ -27,7 +28,7 @@ class HttpSession(McpHostSession):
             return Web(
                 endpoint,
                 spaces=opening.spaces,
-                guarded=not operated(host) and not opening.allow_private,
+                public_only=addresses.kept_public(host, allow_private=opening.allow_private),
                 bearer=opening.bearer,
                 limit=host.limits.max_output_bytes + MESSAGE_EXTRA,
                 patience_s=host.limits.start_s,

@@ -63,7 +63,7 @@ class ExecuteProber:
         assert isinstance(endpoint, Execute)
         return HttpSite(
             addresses.resolve(endpoint.url, spaces=self._reach.spaces),
-            guarded=self._reach.guarded(self._host),
+            public_only=self._reach.kept_public(self._host),
             connections=1,
             headers=endpoint.headers,
             bearer=await self._reach.bearer(self._host),
@@ -168,7 +168,7 @@ def web(host: Host, reach: Reach, bearer: str | None, limit: int) -> Web:
         return Web(
             endpoint,
             spaces=reach.spaces,
-            guarded=reach.guarded(host),
+            public_only=reach.kept_public(host),
             bearer=bearer,
             limit=limit,
             patience_s=host.limits.start_s,
