@@ -24,8 +24,8 @@ PURE = frozenset(
     " types typing unicodedata".split()
 )
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("process", "huggingface"),
-    ("bus", "outside"),
+    ("process",),
+    ("bus", "outside", "huggingface"),
     ("log", "store"),
     ("keys", "join"),
     SERVICES,

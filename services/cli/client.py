@@ -36,6 +36,7 @@ from contracts.wire import (
 from services.cli.common import CliError, Exit
 from services.cli.target import Target, find_target
 from services.process import tls
+from services.process.backoff import delay
 
 __all__ = ["Api", "FactStream", "Item", "Note", "Scope", "Target", "find_target", "record"]
 
@@ -264,8 +265,7 @@ class FactStream:
                     raise unreachable(self._target.url, error) from error
             failures += 1
             self._note("The stream was cut; it resumes where it stopped.")
-            delay = min(_LAST_DELAY, _FIRST_DELAY * 2.0**failures)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            await asyncio.sleep(delay(failures + 1, _FIRST_DELAY, _LAST_DELAY, random.random()))
 
     def _connected(self) -> connect:
         return connect(

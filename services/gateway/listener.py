@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import resource
 import socket as sockets
 from pathlib import Path
@@ -18,6 +17,7 @@ from services.gateway.site import Site
 from services.gateway.stream.connection import FRAME_LIMIT, PING_S
 from services.gateway.stream.socket import StreamSocket, TlsSocket
 from services.process import telemetry, tls
+from services.process.files import write_shared
 from services.process.run import Fatal
 
 DRAIN_S = 3.0
@@ -167,10 +167,8 @@ def announce_file(data: Path) -> Path:
 
 def announce(data: Path, url: str, certificate: str = "") -> None:
     """Write the address in use, and the certificate (PEM) that is shown there."""
-    fresh = data / f".gateway.json.{os.getpid()}"
     content = {"url": url} | ({"certificate": certificate} if certificate else {})
-    fresh.write_bytes(msgspec.json.encode(content))
-    fresh.replace(announce_file(data))
+    write_shared(announce_file(data), msgspec.json.encode(content))
 
 
 async def withdraw(data: Path) -> None:

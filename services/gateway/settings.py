@@ -7,6 +7,8 @@ from typing import Annotated
 
 import msgspec
 
+from services.process.tls import set_together
+
 MIB = 1024 * 1024
 
 
@@ -110,5 +112,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         """Refuse half a pair."""
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key are set together, or neither is")
+        set_together(self, "tls_cert", "tls_key")

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import os
 import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
-from tenacity.stop import stop_after_delay
+
+from services.process.backoff import delay
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -98,20 +99,19 @@ class Hub:
     async def call(self, work: Callable[[HfApi], T], *, again: bool = True) -> T:
         """Run `work` in a thread. Raises HubError.
 
-        `again`: repeat it while Hugging Face is busy; only for what may be done twice.
+        `again`: repeat it while Hugging Face is busy; only for what may be done twice. A loop and
+        `backoff.delay`, as everywhere: what is repeated, and until when, differs from place to
+        place and is said there, so a library for retries would only be a second way to wait.
         """
-        if not again:
-            return await self._once(work)
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(HubBusy),
-            stop=stop_after_attempt(self._patience.attempts)
-            | stop_after_delay(self._patience.seconds),
-            wait=self._wait,
-            reraise=True,
-        ):
-            with attempt:
-                found = await self._once(work)
-        return found
+        n, until = 0, time.monotonic() + self._patience.seconds
+        while True:
+            n += 1
+            try:
+                return await self._once(work)
+            except HubBusy as busy:
+                if not again or n >= self._patience.attempts or time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(self._wait_s(n, busy))
 
     async def whoami(self, token: str) -> Who:
         """Whose the token is. Raises HubDenied for one that is not accepted."""
@@ -133,12 +133,10 @@ class Hub:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, _translating, self.endpoint, work)
 
-    def _wait(self, state: RetryCallState) -> float:
-        """As long as Hugging Face asks for, else 0.5, 1, 2 … s, with jitter."""
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after_s if isinstance(error, HubBusy) else None
-        wait = self._patience.first_s * 2.0 ** (state.attempt_number - 1)
-        return min(max(asked or 0.0, wait), _LONGEST_WAIT_S) * random.uniform(1.0, 1.2)
+    def _wait_s(self, n: int, busy: HubBusy) -> float:
+        """What Hugging Face asks to wait, within bounds, and never all callers equally long."""
+        own = delay(n, self._patience.first_s, _LONGEST_WAIT_S, random.random())
+        return min(busy.retry_after_s or 0.0, _LONGEST_WAIT_S) + own
 
 
 def _translating(endpoint: str, work: Callable[[HfApi], T]) -> T:

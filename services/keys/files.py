@@ -6,14 +6,14 @@ The files say which key signs. They change atomically, and of those who race onl
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from services.keys.jwk import Algorithm
-from services.keys.permits import BadKey, SigningKey, create, key_path, load, sync
+from services.keys.permits import BadKey, SigningKey, create, key_path, load
+from services.process.files import drafts, lock, sync
 
 
 class StoredKeys(NamedTuple):
@@ -56,7 +56,7 @@ class KeyFolder:
             signing = self._read(self.signing) if ours else None
             if signing is None or signing.kid != replaced:
                 return
-            for draft in self.next.parent.glob(f".{self.next.name}.*"):
+            for draft in drafts(self.next):
                 # Of somebody who died: nobody else is here.
                 draft.unlink()
             create(self.next, algorithm)
@@ -83,12 +83,9 @@ class KeyFolder:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[bool]:
         """Tell whether the files are ours to change until the end; waits for nobody."""
-        descriptor = os.open(self.signing.with_name("permit.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        held = lock(self.signing.with_name("permit.lock"))
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+            yield held is not None
         finally:
-            os.close(descriptor)
+            if held is not None:
+                os.close(held)

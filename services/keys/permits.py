@@ -5,8 +5,6 @@ Only an executor signs; everybody else works with the public JWK from the log.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import stat
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +19,7 @@ from jwt.utils import base64url_encode
 from contracts.wire import ISSUER, PermitClaims
 from services.keys import jwk as jwks
 from services.keys.jwk import Algorithm
+from services.process.files import create_private, is_private
 
 Private: TypeAlias = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -101,29 +100,7 @@ def load(path: Path) -> SigningKey:
 
 def create(path: Path, algorithm: Algorithm) -> None:
     """Make a key, unless the file exists. Raises OSError if it can't be written."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_pem(_generate(algorithm)))
-            file.flush()
-            os.fsync(file.fileno())
-        # A link appears whole or not at all, and never replaces the key of somebody who was first.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Have the folder's entries on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    create_private(path, _pem(_generate(algorithm)))
 
 
 def verify(
@@ -181,8 +158,8 @@ def _pem(private: Private) -> bytes:
 
 def _check_private(path: Path) -> None:
     for place, fix in ((path, "600"), (path.parent, "700")):
-        mode = stat.S_IMODE(place.stat().st_mode)
-        if mode & 0o077:
+        if not is_private(place):
+            mode = stat.S_IMODE(place.stat().st_mode)
             raise BadKey(
                 f"{place} has mode {mode:o}, so others can reach the permit key."
                 f" Run `chmod {fix} {place}`. If others had access, remove the key instead:"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from contracts.account import SECRET_NAMES, Provider
 from contracts.ids import check_token
+from services.process.files import is_private
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 NAME_RULE = "use 1 to 64 of the characters A-Z a-z 0-9 _, and no digit first"
@@ -114,7 +114,7 @@ class Secrets:
     def _read(self, path: Path) -> str | None:
         try:
             with path.open("rb") as file:
-                if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                if not is_private(file.fileno()):
                     raise MissingSecret(f"{path} can be read by others: run `chmod 600 {path}`")
                 data = file.read(_LONGEST + 1)
         except (FileNotFoundError, NotADirectoryError):

@@ -5,16 +5,14 @@ What is sealed for one user and provider opens for no other: both are part of wh
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from contracts.account import Account, Credential
+from services.process.files import create_private, is_private
 
 KEY_BYTES = 32
 _NONCE = 12
@@ -69,26 +67,14 @@ class KeyFile:
     def ensure(self) -> None:
         """Make the file, mode 0600, unless it is there. Raises VaultError."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(handle, "wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES).hex().encode() + b"\n")
-                file.flush()
-                os.fsync(handle)
-            try:
-                # A link never replaces a key that another process has just made.
-                with contextlib.suppress(FileExistsError):
-                    os.link(fresh, self._path)
-            finally:
-                fresh.unlink()
+            create_private(self._path, secrets.token_bytes(KEY_BYTES).hex().encode() + b"\n")
         except OSError as error:
             raise VaultError(f"{self._path} can't be made: {error.strerror}") from None
 
     def _read(self) -> bytes:
         try:
             with self._path.open("rb") as file:
-                if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                if not is_private(file.fileno()):
                     text = f"{self._path} can be read by others: run `chmod 600 {self._path}`"
                     raise VaultError(text)
                 text_ = file.read(4 * KEY_BYTES).strip()

@@ -1,7 +1,7 @@
-"""Where we call out to over HTTP: URLs of hosts, and the guard for those that users registered.
+"""Where we call out to over HTTP: URLs of hosts, and what hosts that users registered may reach.
 
-Guarded calls reach public addresses by https only. The address is checked that is connected to, on
-every connection: neither a redirect nor another answer of the name server leads inside.
+Theirs are called at public addresses, and by https only. The address that is connected to is
+checked on every connection: neither a redirect nor the name server leads inside.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
+
+from contracts.host import Host, operated
 
 SPACES = "https://{subdomain}.hf.space"
 """Address of a Space; `{subdomain}` is `owner-space`."""
@@ -70,7 +72,7 @@ def resolve(url: str, *, spaces: str = SPACES, mcp: bool = False) -> str:
     """Return the address of a host: `hf://owner/space` is put into the template `spaces`.
 
     With `mcp`, the address of its MCP endpoint; without, one that a path can be added to. Messages
-    never repeat the URL, which may hold a password. Raises Refused.
+    never repeat the URL, which may hold a password. Raises AddressRefused.
     """
     if url[:5].lower() == "hf://":
         base = _checked(spaces.replace("{subdomain}", _subdomain(url))).rstrip("/")
@@ -163,30 +165,37 @@ def public(address: str) -> bool:
             return False
 
 
+def kept_public(host: Host, *, allow_private: bool) -> bool:
+    """Whether calls to this host are kept to public addresses: unless it is the operator's own."""
+    return not operated(host) and not allow_private
+
+
 def anywhere(address: str) -> bool:
-    """The rule of calls that are not guarded."""
+    """The rule of calls that may lead inside."""
     return True
 
 
-def check_scheme(url: str, *, guarded: bool) -> None:
-    """Refuse plain http for guarded calls. Raises Refused."""
-    if guarded and not url.startswith("https://"):
+def check_scheme(url: str, *, public_only: bool) -> None:
+    """Refuse plain http for calls to public addresses only. Raises AddressRefused."""
+    if public_only and not url.startswith("https://"):
         raise AddressRefused(f"hosts that users have registered are called by https only. {ADVICE}")
 
 
 def check_foreign(url: str) -> None:
-    """Refuse at once what a guarded call to this URL would be refused for. Raises Refused.
+    """Refuse at once what calls of a user's host to this URL are refused for.
+
+    Raises AddressRefused.
 
     A name is judged when it is called: then it is known where it leads.
     """
-    check_scheme(url, guarded=True)
+    check_scheme(url, public_only=True)
     host = urlsplit(url).hostname or ""
     if _address(host) is not None and not public(host):
         raise AddressRefused(f"{host} is a private address. {ADVICE}")
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Check the headers that a host's endpoint wants to be sent. Raises Refused."""
+    """Check the headers that a host's endpoint wants to be sent. Raises AddressRefused."""
     for name, value in headers.items():
         if name.lower() in _CREDENTIALS:
             raise AddressRefused(f"{name}: credentials don't stand in the log: use bearer_from")
@@ -209,7 +218,7 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 
 
 async def addresses(host: str, port: int, lookup: Lookup, may: Rule) -> Sequence[str]:
-    """Return those addresses of a host that may be connected to. Raises Refused, OSError."""
+    """Return those addresses of a host that may be connected to. Raises AddressRefused, OSError."""
     found = [host] if _address(host) is not None else await lookup(host, port)
     if not found:
         raise AddressRefused(f"{host} has no address")
@@ -236,12 +245,12 @@ def proxy_for(url: str) -> str | None:
     return found if found.startswith(("http://", "https://")) else None
 
 
-def transport(*, guarded: bool, lookup: Lookup = look_up) -> httpx2.AsyncBaseTransport:
+def transport(*, public_only: bool, lookup: Lookup = look_up) -> httpx2.AsyncBaseTransport:
     """The way out for an httpx2 client, to one origin.
 
-    Unguarded, it takes the environment's proxy. A refusal is an httpx2.ConnectError.
+    Where it may lead inside, it takes the environment's proxy. A refusal is an httpx2.ConnectError.
     """
-    return _Guarded(lookup) if guarded else _Open()
+    return _PublicOnly(lookup) if public_only else _Open()
 
 
 class _Open(httpx2.AsyncBaseTransport):
@@ -261,7 +270,7 @@ class _Open(httpx2.AsyncBaseTransport):
             await self._inner.aclose()
 
 
-class _Guarded(httpx2.AsyncBaseTransport):
+class _PublicOnly(httpx2.AsyncBaseTransport):
     """Looks names up itself and connects to addresses that were checked."""
 
     def __init__(self, lookup: Lookup, may: Rule = public) -> None:
@@ -289,7 +298,7 @@ class _Guarded(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
     async def _addresses(self, url: httpx2.URL) -> Sequence[str]:
-        check_scheme(str(url), guarded=True)
+        check_scheme(str(url), public_only=True)
         # Connections are told apart by address alone: two names at one address must not share one.
         origin = (url.host, url.port)
         if self._origin not in (None, origin):

@@ -24,6 +24,8 @@ from mcp.shared.message import SessionMessage
 
 from contracts.host import Stdio
 from services.outside.mcp_message import BigMessages, Incoming
+from services.process.child import bound
+from services.process.files import private
 
 TAIL_BYTES = 64 * 1024
 LOG_BYTES = 1024 * 1024
@@ -36,17 +38,6 @@ _INHERITED = (
     " LC_ALL LC_CTYPE TZ TMPDIR SSL_CERT_FILE SSL_CERT_DIR XDG_CACHE_HOME XDG_CONFIG_HOME"
     " XDG_DATA_HOME UV_CACHE_DIR"
 ).split()
-# The child asks the kernel to end it with its parent, then becomes the server. A wrapper and not
-# `preexec_fn`, which can deadlock in a process that has threads.
-_WRAPPER = """
-import os, sys
-if sys.platform == "linux":
-    import ctypes, signal
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("whoever started this server is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Tail:
@@ -83,8 +74,7 @@ class Tail:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_size + len(data) > LOG_BYTES:
                 path.replace(path.with_suffix(".log.1"))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
+        with open(path, "ab", opener=private) as file:
             file.write(data)
 
 
@@ -101,7 +91,7 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
 
 
 class McpChild:
-    """One run of the server. Hand `streams` to the SDK's client."""
+    """One run of the server; see `mcp_session.Line`."""
 
     def __init__(
         self,
@@ -116,7 +106,7 @@ class McpChild:
         self._lines = lines
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None] | None = None
-        self.exited = asyncio.Event()
+        self.gone = asyncio.Event()
         self.pid = process.pid
 
     @classmethod
@@ -132,8 +122,7 @@ class McpChild:
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.subprocess_exec(
             lambda: _Protocol(loop),
-            *(sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), command),
-            *endpoint.args,
+            *bound(command, *endpoint.args),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -167,12 +156,12 @@ class McpChild:
             for stream in (read, write, to_sdk, from_sdk):
                 stream.close()
 
-    async def stop(self, grace_s: float = STOP_S) -> None:
-        """Close the server's input, give it `grace_s` to leave, then kill its whole group."""
+    async def stop(self, *, kindly: bool = True) -> str:
+        """Close the server's input, kindly give it a second to leave, then kill its whole group."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
+            async with asyncio.timeout(STOP_S if kindly else 0.0):
                 await self._ended.wait()
         self._kill()
         if self._listening is not None:
@@ -189,6 +178,11 @@ class McpChild:
             async with asyncio.timeout(STOP_S):
                 await self._ended.wait()
         self._tail.mark(f"process {self.pid} ended with {self._process.returncode}")
+        return self.ended()
+
+    def last_words(self, count: int = 5) -> str:
+        """The last lines of its stderr."""
+        return self._tail.lines(count)
 
     def ended(self) -> str:
         """How the process ended, in words; empty while it runs."""
@@ -212,7 +206,7 @@ class McpChild:
                     async for message in self._lines.feed(data):
                         await to_sdk.send(message)
         self._lines.close()
-        self.exited.set()
+        self.gone.set()
 
     async def _watch(self, to_sdk: Any) -> None:
         """Notice the end of the server also while one of its children holds its output open."""
@@ -220,7 +214,7 @@ class McpChild:
         # What it wrote before may still be on its way.
         await asyncio.wait(self._tasks[:1], timeout=LAST_WORDS_S)
         to_sdk.close()
-        self.exited.set()
+        self.gone.set()
 
     async def _send(self, from_sdk: Any, to_sdk: Any) -> None:
         assert self._process.stdin is not None
@@ -232,7 +226,7 @@ class McpChild:
         except (OSError, RuntimeError):
             # The server no longer reads: for the SDK the connection is over.
             to_sdk.close()
-            self.exited.set()
+            self.gone.set()
         except anyio.ClosedResourceError:
             pass
 
@@ -240,16 +234,6 @@ class McpChild:
         assert self._process.stderr is not None
         while data := await self._process.stderr.read(_READ):
             self._tail.add(data)
-
-
-async def first(*events: asyncio.Event) -> None:
-    """Wait for any of these."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 class Lines:

@@ -17,7 +17,8 @@ import httpx2
 import msgspec
 from mcp.client.streamable_http import streamable_http_client
 
-from services.outside import site
+from contracts.host import StreamableHttp
+from services.outside import addresses, site
 from services.outside.mcp_message import BigMessages, Incoming, error
 
 NOT_SENT = -32070
@@ -48,22 +49,35 @@ _request: msgspec.json.Decoder[_Request] = msgspec.json.Decoder(_Request)
 
 
 class Web:
-    """The way to one server; `streams` is a transport for the SDK's client."""
+    """The way to one server; see `mcp_session.Line`."""
 
     def __init__(
         self,
-        url: str,
-        headers: dict[str, str],
-        transport: httpx2.AsyncBaseTransport,
+        endpoint: StreamableHttp,
         *,
+        spaces: str,
+        public_only: bool,
+        bearer: str | None,
         limit: int,
         patience_s: float,
         big: BigMessages | None = None,
     ) -> None:
-        """`limit`: bytes of an answer. `patience_s`: how long a server may say that it is busy."""
-        self._url = url
-        self._headers = {"accept-encoding": "identity", **headers}
-        self._wire = HttpWire(transport, limit, patience_s, big)
+        """`limit`: bytes of an answer. `patience_s`: how long a server may say that it is busy.
+
+        Raises AddressRefused.
+        """
+        self._url = addresses.resolve(endpoint.url, spaces=spaces, mcp=True)
+        self._headers = {"accept-encoding": "identity", **endpoint.headers}
+        if bearer is not None:
+            self._headers["authorization"] = f"Bearer {bearer}"
+        self._wire = HttpWire(addresses.transport(public_only=public_only), limit, patience_s, big)
+        self.gone = asyncio.Event()
+        """Never set: whether a URL still answers shows only when it is asked."""
+
+    @property
+    def status(self) -> int:
+        """The last HTTP status of an answer to a message; 0: there was none."""
+        return self._wire.status
 
     @contextlib.asynccontextmanager
     async def streams(self) -> AsyncIterator[tuple[Any, Any]]:
@@ -80,6 +94,14 @@ class Web:
         ):
             yield streams
 
+    async def stop(self, *, kindly: bool) -> str:
+        """Nothing is left to be done: the client has closed its connections."""
+        return ""
+
+    def last_words(self, count: int = 5) -> str:
+        """A URL says nothing beside its answers."""
+        return ""
+
 
 class HttpWire(httpx2.AsyncBaseTransport):
     """Sends what the SDK's client sends; what goes wrong comes back as an answer."""
@@ -95,6 +117,7 @@ class HttpWire(httpx2.AsyncBaseTransport):
         self._limit = limit
         self._patience_s = patience_s
         self._big = big
+        self.status = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer one HTTP request."""
@@ -120,7 +143,13 @@ class HttpWire(httpx2.AsyncBaseTransport):
         until = time.monotonic() + self._patience_s
         waits = site.pauses()
         while True:
-            response = await self._inner.handle_async_request(request)
+            try:
+                response = await self._inner.handle_async_request(request)
+            except httpx2.TransportError:
+                self.status = 0
+                raise
+            if request.method == "POST":
+                self.status = response.status_code
             wait = site.wait_s(_retry_after(response), next(waits))
             if response.status_code not in site.BUSY or time.monotonic() + wait > until:
                 return response

@@ -6,6 +6,7 @@ time, where aiohttp makes 10.8 k.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import socket
@@ -20,6 +21,7 @@ from yarl import URL
 from services.outside import addresses
 from services.outside.addresses import AddressRefused, Lookup, Rule, look_up
 from services.process import tracing
+from services.process.backoff import delay
 
 AGENT = "metamcp"
 MOST_REDIRECTS = 3
@@ -62,22 +64,22 @@ class HttpSite:
         self,
         url: str,
         *,
-        guarded: bool,
+        public_only: bool,
         connections: int,
         headers: Mapping[str, str] | None = None,
         bearer: str | None = None,
         lookup: Lookup = look_up,
     ) -> None:
-        """`url` as `outbound.resolve` gives it. Raises Refused for http where it is guarded."""
-        addresses.check_scheme(url, guarded=guarded)
+        """`url` as `addresses.resolve` gives it. Raises AddressRefused for http in public."""
+        addresses.check_scheme(url, public_only=public_only)
         self._url = url
-        self._may = addresses.public if guarded else addresses.anywhere
+        self._may = addresses.public if public_only else addresses.anywhere
         self._connections = connections
         self._headers = {"User-Agent": AGENT, **(headers or {})}
         if bearer is not None:
             self._headers["Authorization"] = f"Bearer {bearer}"
         self._lookup = lookup
-        self._proxy = None if guarded else addresses.proxy_for(url)
+        self._proxy = None if public_only else addresses.proxy_for(url)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -97,7 +99,7 @@ class HttpSite:
     async def get(self, path: str, limit: int) -> SitePage:
         """Fetch a page of at most `limit` bytes, at most three redirects within its origin away.
 
-        Raises Refused for anything else; aiohttp.ClientError and OSError.
+        Raises AddressRefused for anything else; aiohttp.ClientError and OSError.
         """
         url = URL(self._url + path, encoded=True)
         for _ in range(MOST_REDIRECTS + 1):
@@ -182,7 +184,7 @@ def _result(host: str, port: int, address: str) -> ResolveResult:
 
 
 def _target(url: URL, response: aiohttp.ClientResponse) -> URL:
-    """Where a redirect leads. Raises Refused if that is another origin."""
+    """Where a redirect leads. Raises AddressRefused if that is another origin."""
     try:
         target = url.join(URL(response.headers.get("Location", "")))
         same = target.origin() == url.origin()
@@ -229,9 +231,8 @@ def retry_after_s(response: aiohttp.ClientResponse) -> float | None:
 
 def pauses(first: float = FIRST_WAIT_S, last: float = LONGEST_WAIT_S) -> Iterator[float]:
     """Pauses that double, with jitter, so that many callers don't come back at once."""
-    while True:
-        yield first * random.uniform(0.8, 1.0)
-        first = min(first * 2, last)
+    for n in itertools.count(1):
+        yield delay(n, first, last, random.random())
 
 
 def wait_s(asked_s: float | None, own_s: float) -> float:

@@ -15,7 +15,7 @@ import msgspec
 
 from contracts.subjects import SERVICES
 from services.process.settings_sources import RawValue, SettingsError, env_name, gather
-from services.process.tls import ClientFiles
+from services.process.tls import ClientFiles, set_together
 
 __all__ = ["SECTION_NAMES", "Common", "Field", "SettingsError", "fields", "load", "load_all"]
 
@@ -112,8 +112,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Refuse half a pair."""
-        if (self.nats_tls_cert is None) != (self.nats_tls_key is None):
-            raise ValueError("nats_tls_cert and nats_tls_key are set together, or neither is")
+        set_together(self, "nats_tls_cert", "nats_tls_key")
 
     @property
     def nats_tls(self) -> ClientFiles:

@@ -6,7 +6,6 @@ The event name is a stable action (`log.info("task_routed", task=...)`); prose g
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 import sys
@@ -20,6 +19,8 @@ from typing import Any, Literal, TextIO, cast
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from services.process.files import private
 
 FILE_BYTES = 10 * 1024 * 1024
 FILE_COUNT = 5
@@ -184,12 +185,7 @@ class _PrivateFile(RotatingFileHandler):
     """A rotating file that only its owner can read."""
 
     def _open(self) -> Any:
-        return open(
-            self.baseFilename,
-            self.mode,
-            encoding="utf-8",
-            opener=lambda path, flags: os.open(path, flags, 0o600),
-        )
+        return open(self.baseFilename, self.mode, encoding="utf-8", opener=private)
 
 
 def _files(folder: Path, name: str) -> list[logging.Handler]:

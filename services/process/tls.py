@@ -85,6 +85,12 @@ def first_certificate(path: Path) -> str:
     return text[text.index("-----BEGIN") : text.index(_END) + len(_END)] + "\n"
 
 
+def set_together(settings: object, cert: str, key: str) -> None:
+    """Refuse settings that name only one of the two files of a pair. Raises ValueError."""
+    if (getattr(settings, cert) is None) != (getattr(settings, key) is None):
+        raise ValueError(f"{cert} and {key} are set together, or neither is")
+
+
 def others_may_read(key: Path) -> bool:
     """Whether every user of this machine can read the file."""
     return bool(key.stat().st_mode & stat.S_IROTH)

@@ -9,16 +9,20 @@ from typing import TypeVar
 import msgspec
 
 from contracts.errors import Reason, Rejected
-from contracts.host import COMMAND, HealthStatus, Host
+from contracts.host import COMMAND, Host
 from contracts.ids import check_token
 from contracts.nesting import too_deep
 from contracts.wire import (
     Discovered,
     DiscoverRequest,
     HostChanged,
+    HostList,
+    HostListRequest,
     HostRemoval,
     HostSwitch,
     HostWrite,
+    Probed,
+    ProbeRequest,
 )
 from services.registry import changes
 from services.registry.actor import Registry
@@ -36,36 +40,6 @@ RESERVED = frozenset("add update enable disable remove probe import discover".sp
 
 R = TypeVar("R", bound=msgspec.Struct)
 Discover = Callable[[str], Awaitable[Discovered]]
-
-
-class ListedHost(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A host as `cmd.registry.list` and `cmd.registry.probe` show it."""
-
-    host: Host
-    status: HealthStatus
-    reason: str = ""
-    latency_ms: float = 0.0
-    since: float = 0.0
-    """Log time of the last change of health, seconds since the epoch."""
-
-
-class HostList(msgspec.Struct, frozen=True):
-    """Answer of `cmd.registry.list`."""
-
-    hosts: tuple[ListedHost, ...]
-
-
-class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cmd.registry.list`: hosts that this user may use; without a user, all."""
-
-    user: str | None = None
-
-
-class ProbeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cmd.registry.probe`: probe this host now and say how it is; with a user, one of theirs."""
-
-    host: str
-    user: str | None = None
 
 
 class Commands:
@@ -87,7 +61,7 @@ class Commands:
 
     async def list_hosts(self, payload: bytes) -> bytes:
         """Handle `cmd.registry.list`."""
-        request = _decode(payload or b"{}", ListRequest)
+        request = _decode(payload or b"{}", HostListRequest)
         views = (
             _view(known.spec, known)
             for _, known in sorted(self._registry.hosts.items())
@@ -193,5 +167,5 @@ def _decode(payload: bytes, type_: type[R]) -> R:
         raise Rejected(Reason.BAD_REQUEST, f"this is no {type_.__name__}: {error}") from None
 
 
-def _view(spec: Host, known: Known) -> ListedHost:
-    return ListedHost(spec, known.status, known.reason, known.latency_ms, known.since)
+def _view(spec: Host, known: Known) -> Probed:
+    return Probed(spec, known.status, known.reason, known.latency_ms, known.since)

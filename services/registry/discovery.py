@@ -220,7 +220,7 @@ class SpaceDiscovery:
         url = addresses.resolve(f"hf://{space.repo}", spaces=self._reach.spaces)
         site = HttpSite(
             url,
-            guarded=not self._reach.allow_private,
+            public_only=not self._reach.allow_private,
             connections=1,
             headers={},
             bearer=token if space.private else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import shutil
 import time
 from collections import OrderedDict
@@ -27,6 +28,7 @@ from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.log.projection import Projection
+from services.process.backoff import delay
 from services.process.ids import new_id
 from services.results import domain
 from services.results import projection as view
@@ -59,7 +61,8 @@ class _Trouble(msgspec.Struct):
     """Why a user's results do not move now."""
 
     until: float
-    delay_s: float
+    times: int
+    """In a row."""
     token: str
     """Digest of the token that was refused; another one is tried at once."""
 
@@ -214,11 +217,12 @@ class Mover:
 
     def _rest(self, user: str, token: str, pause_s: float | None, error: Exception) -> None:
         before = self._trouble.pop(user, None)
-        delay = min(LONGEST_S, before.delay_s * 2) if before else FIRST_S
+        times = before.times + 1 if before else 1
+        own = delay(times, FIRST_S, LONGEST_S, random.random())
         asked = error.retry_after_s if isinstance(error, HubBusy) else None
-        wait = pause_s if pause_s is not None else max(delay, asked or 0.0)
+        wait = pause_s if pause_s is not None else max(own, asked or 0.0)
         until = time.monotonic() + wait
-        self._trouble[user] = _Trouble(until, delay, sha256_hex(token.encode()))
+        self._trouble[user] = _Trouble(until, times, sha256_hex(token.encode()))
         if len(self._trouble) > MOST_USERS:
             self._trouble.popitem(last=False)
         MOVE_ERRORS.labels(type(error).__name__).inc()

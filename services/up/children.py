@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from asyncio.subprocess import Process as Handle
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
+from services.process.child import bound
 from services.process.run import Main, Process, serve
 from services.up.nats_server import Embedded
 
@@ -21,17 +21,6 @@ LAST_WORDS = 2000
 """Bytes of a child's output that are kept to explain its end."""
 _OUTPUT_S = 0.5
 
-# The kernel ends the child with its parent, however that one dies. A wrapper and not `preexec_fn`,
-# which can deadlock in a process that has threads.
-_WRAPPER = """
-import os, sys
-if sys.platform == "linux":
-    import ctypes, signal
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the process that started this one is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 Echo = Callable[[bytes], object]
 
@@ -87,8 +76,7 @@ class ChildProcess:
         async with self._listening() as write:
             try:
                 self._handle = handle = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid())),
-                    *self._command,
+                    *bound(*self._command),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=write,
                     stderr=write,

@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -25,6 +23,9 @@ from types import TracebackType
 import msgspec
 
 from services.bus.names import JS_API, Credentials
+from services.process import files
+from services.process.child import alive, bound
+from services.process.files import FolderInUse
 from services.up import nats_config
 from services.up.nats_config import ServerPlan
 
@@ -34,18 +35,6 @@ MIN_VERSION = (2, 12)
 """The first nats-server with atomic batches."""
 _HOST = "127.0.0.1"
 _POLL = 0.02
-
-# The child asks the kernel to end it with its parent, then becomes nats-server. A wrapper and not
-# `preexec_fn`, which can deadlock in a process that has threads.
-_WRAPPER = """
-import os, sys
-if sys.platform == "linux":
-    import ctypes, signal
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the process that started this server is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class EmbeddedError(Exception):
@@ -173,8 +162,8 @@ class Embedded:
                 f"Free at least {self._min_free // 2**20} MB, or use a data folder elsewhere.",
             )
         self._port = self._choose_port()
-        _write_private(self.folder / "port", f"{self._port}\n")
-        plan = ServerPlan(
+        files.write_private(self.folder / "port", f"{self._port}\n".encode())
+        server = ServerPlan(
             port=self._port,
             store_dir=self.folder / "jetstream",
             credentials=self._all_credentials(),
@@ -183,31 +172,22 @@ class Embedded:
             # The server's own rule (a share of what is free) would shrink as the log grows.
             max_file_store=_size(self.folder / "jetstream") + max(free - self._min_free // 2, 0),
         )
-        _write_private(self.folder / "nats.conf", nats_config.render(plan))
+        files.write_private(self.folder / "nats.conf", nats_config.render(server).encode())
 
     async def _take(self) -> None:
         """Lock the data folder, waiting a little for the server of a killed owner to end."""
-        if self._lock is not None:
-            return
-        lock = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + 5.0
-        while True:
+        while self._lock is None:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = os.pread(lock, 32, 0).decode().strip()
-                if _alive(owner) or time.monotonic() > deadline:
-                    os.close(lock)
+                self._lock = files.lock_folder(self.data)
+            except FolderInUse as error:
+                living = error.owner.isdecimal() and alive(int(error.owner))
+                if living or time.monotonic() > deadline:
                     raise EmbeddedError(
-                        f"The data folder {self.data} is in use by process {owner or 'unknown'}.",
+                        f"The data folder {self.data} is {error}.",
                         "Stop that one first, or choose another folder with METAMCP_DATA.",
                     ) from None
                 await asyncio.sleep(_POLL)
-            else:
-                break
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        self._lock = lock
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -217,7 +197,7 @@ class Embedded:
     def _choose_port(self) -> int:
         known = self._wanted_port or self._port
         if known:
-            if not _port_is_free(known):
+            if not files.port_is_free(_HOST, known):
                 raise EmbeddedError(
                     f"Port {known} is in use by another program.",
                     "Stop that program or choose another port.",
@@ -225,11 +205,9 @@ class Embedded:
             return known
         with contextlib.suppress(OSError, ValueError):
             stored = int((self.folder / "port").read_text())
-            if _port_is_free(stored):
+            if files.port_is_free(_HOST, stored):
                 return stored
-        with socket.socket() as probe:
-            probe.bind((_HOST, 0))
-            return int(probe.getsockname()[1])
+        return files.free_port(_HOST)
 
     def _all_credentials(self) -> dict[str, Credentials]:
         folder = self.data / "credentials"
@@ -240,16 +218,15 @@ class Embedded:
             if not self.credentials_file(user).exists():
                 api = nats_config.AUDIT_API if user == nats_config.AUDITOR else JS_API
                 fresh = Credentials(user, secrets.token_urlsafe(32), api)
-                _write_private(self.credentials_file(user), msgspec.json.encode(fresh).decode())
+                files.write_private(self.credentials_file(user), msgspec.json.encode(fresh))
             found[user] = self.credentials(user)
         return found
 
     def _spawn(self, binary: Path) -> subprocess.Popen[bytes]:
         assert self._lock is not None
-        command = (str(binary), "-c", str(self.folder / "nats.conf"))
         with (self.folder / "console.log").open("wb") as console:
             return subprocess.Popen(
-                (sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), *command),
+                bound(str(binary), "-c", str(self.folder / "nats.conf")),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -331,44 +308,12 @@ def _check_version(version: str) -> None:
         )
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file at once; never readable by others, not even for a moment."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    fresh.replace(path)
-
-
-def _port_is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
-    return True
-
-
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _disk_error(data: Path, error: OSError) -> EmbeddedError:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from services.process.child import alive
+from services.process.files import FolderInUse, lock_folder
 from services.process.run import Fatal
 from services.up.children import Echo
 from services.up.settings import Settings
@@ -66,12 +66,9 @@ def read_state(data: Path) -> UpState | None:
     """What runs in this data folder; None if nothing does."""
     try:
         state = msgspec.json.decode((data / STATE_FILE).read_bytes(), type=UpState)
-        os.kill(state.pid, 0)
-    except PermissionError:
-        return state
     except (OSError, msgspec.DecodeError):
         return None
-    return state
+    return state if alive(state.pid) else None
 
 
 class Announced(msgspec.Struct, frozen=True):
@@ -113,35 +110,19 @@ def log_folder(plan: Plan, data: Path) -> Path:
 def folder_lock(data: Path) -> Iterator[None]:
     """The lock the embedded server takes, for a folder without one."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
-        handle = (data / "lock").open("a+")
+        held = lock_folder(data)
+    except FolderInUse:
+        raise Fatal(
+            f"The data folder {data} is in use.",
+            "Stop the other `metamcp up` first, or choose another folder with --data.",
+        ) from None
     except OSError as error:
         why = error.strerror or str(error)
         raise Fatal(
             f"The data folder {data} can't be used: {why}.",
             "Make it a folder you may write to, or choose another with --data.",
         ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Fatal(
-                f"The data folder {data} is in use.",
-                "Stop the other `metamcp up` first, or choose another folder with --data.",
-            ) from None
-        handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
+    try:
         yield
-
-
-def port_is_free(host: str, port: int) -> bool:
-    """Whether a server may listen there."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    finally:
+        os.close(held)

@@ -23,6 +23,7 @@ from services.gateway.access.identity import ensure_local_token
 from services.gateway.listener import shown_certificate
 from services.gateway.settings import Settings as GatewaySettings
 from services.log import jetstream
+from services.process.files import port_is_free, write_shared
 from services.process.run import Fatal, Main, Process
 from services.process.settings import Common, SettingsError, load
 from services.process.supervisor import Escalated, Supervisor
@@ -42,7 +43,6 @@ from services.up.plan import (
     folder_lock,
     log_folder,
     not_ready,
-    port_is_free,
     read_announced,
     read_gateway_url,
     read_state,
@@ -285,7 +285,7 @@ def _state_file(running: Running) -> Iterator[None]:
     path = running.data / STATE_FILE
     folder = None if running.credentials is None else str(running.credentials)
     state = UpState(pid=os.getpid(), nats_url=running.nats_url, credentials=folder)
-    path.write_bytes(msgspec.json.encode(state))
+    write_shared(path, msgspec.json.encode(state))
     try:
         yield
     finally:

@@ -55,7 +55,7 @@ async def none_running() -> bool:
 async def crash(tail: Tail) -> None:
     child = await McpChild.start(DIES, tail, 10_000)
     async with child.streams():
-        await child.exited.wait()
+        await child.gone.wait()
     assert child.ended() in ("", "exited with code 3")
     await child.stop()
     assert child.ended() == "exited with code 3"

@@ -18,9 +18,10 @@ from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, ru
 from services.cli.show import hosts as render
 from services.cli.show.hosts import Finding, State
 from services.gateway.settings import Settings as GatewaySettings
+from services.process.files import port_is_free
 from services.process.settings import load
 from services.up.nats_server import MIN_FREE, EmbeddedError, find_server
-from services.up.plan import port_is_free, read_state
+from services.up.plan import read_state
 
 OLDEST = (3, 11)
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from contracts.facts import FailureKind
+from services.process.backoff import delay
 
 _JITTER = 0.2
 _ITS_OWN = frozenset({FailureKind.UNREACHABLE, FailureKind.CUT, FailureKind.TIMEOUT})
@@ -181,5 +182,5 @@ class Circuit:
         self._trials = 0
 
     def _open_s(self, jitter: float) -> float:
-        full = self._rules.first_s * 2.0 ** min(self._openings - 1, 30)
-        return min(full, self._rules.longest_s) * (1 + _JITTER * (jitter - 0.5))
+        full = delay(self._openings, self._rules.first_s, self._rules.longest_s, 1.0)
+        return full * (1 + _JITTER * (jitter - 0.5))

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from contracts.facts import FailureKind
-from contracts.host import Execute, operated
+from contracts.host import Execute
 from services.executor.attempt.call import Call, HostError, Opening, Spooled
 from services.executor.attempt.spool import Sink
 from services.executor.hosts import execute_wire
@@ -58,7 +58,7 @@ class ExecuteSession:
         try:
             self._site = HttpSite(
                 addresses.resolve(endpoint.url, spaces=opening.spaces),
-                guarded=not operated(host) and not opening.allow_private,
+                public_only=addresses.kept_public(host, allow_private=opening.allow_private),
                 connections=host.limits.max_concurrency,
                 headers=endpoint.headers,
                 bearer=opening.bearer,

@@ -1,17 +1,13 @@
 """What all MCP servers are to the executor, through the official SDK, however they are reached.
 
-One owner task holds the client of a session; calls are made from other tasks. A session that has
-ended is started again by the next call, with backoff.
+A session that has ended is begun again by the next call, with backoff.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import mcp_types
 import pydantic
@@ -23,9 +19,10 @@ from contracts.host import Host
 from services.executor.attempt.call import Answer, Call, HostError, Opening, Spooled
 from services.executor.hosts import steps
 from services.executor.hosts.bulk import Bulk
-from services.outside.mcp_child import first
 from services.outside.mcp_message import TOO_LARGE
+from services.outside.mcp_session import Line, McpSession, TooLate, root
 from services.process import telemetry
+from services.process.backoff import delay
 
 PROBE_S = 10.0
 """How long the SDK waits for `server/discover` before it falls back to the handshake."""
@@ -34,7 +31,6 @@ STABLE_S = 30.0
 """A session that lived this long failed by accident: the backoff begins anew."""
 MESSAGE_EXTRA = 64 * 1024
 """Bytes of a message beside the tool's output."""
-STOP_S = 5.0
 TASK_META = "metamcp/task"
 ATTEMPT_META = "metamcp/attempt"
 
@@ -50,49 +46,32 @@ class SessionGone(Exception):
     """The server has forgotten the session and did nothing: a new one is needed."""
 
 
-class Line(Protocol):
-    """The connection of one run: a process with its pipes, or a URL."""
-
-    closed: asyncio.Event
-    """Set when the server is gone."""
-
-    def streams(self) -> AbstractAsyncContextManager[tuple[Any, Any]]:
-        """The SDK's transport: streams of messages from and to the server."""
-
-    def failure(self, error: MCPError) -> HostError | None:
-        """What an error means that this kind of connection makes itself; None: it made none.
-
-        Raises SessionGone.
-        """
-
-    async def stop(self, *, kindly: bool) -> str:
-        """Let go of the server; the answer says how it ended, empty if there is nothing to say."""
-
-    def last_words(self) -> str:
-        """What the server said last, outside the protocol."""
-
-
 Connect = Callable[[Bulk], Awaitable[Line]]
-"""Starts or finds the server. Raises OSError with words for people."""
+"""Starts or finds the server, whose big answers the bulk keeps. Raises OSError with words for
+people."""
+Meaning = Callable[[MCPError], HostError | None]
+"""What an error means that this kind of connection makes itself; None: it made none. Raises
+SessionGone."""
 
 
-class McpSession:
-    """The one session with a host, opened when it is first needed."""
+class McpHostSession:
+    """The way to one MCP server: its session, begun when it is first needed."""
 
-    def __init__(self, opening: Opening, connect: Connect) -> None:
+    def __init__(self, opening: Opening, connect: Connect, meaning: Meaning) -> None:
         self._host = opening.host
         self._spool = opening.spool
         limits = opening.host.limits
         longest = limits.max_output_bytes + MESSAGE_EXTRA
         self._bulk = Bulk(opening.spool, longest, limits.max_concurrency)
         self._connect = connect
-        self._run: Run | None = None
+        self._meaning = meaning
+        self._session: ToolSession | None = None
         self._failures = 0
         self._closed = False
 
     async def open(self) -> None:
         """See `HostSession.open`."""
-        await self._running()
+        await self._ready()
 
     async def call(self, call: Call) -> dict[str, Any] | Spooled:
         """See `HostSession.call`."""
@@ -101,20 +80,20 @@ class McpSession:
     async def close(self) -> None:
         """See `HostSession.close`."""
         self._closed = True
-        if self._run is not None:
-            await self._run.stop()
+        if self._session is not None:
+            await self._session.stop()
         self._bulk.close()
 
     async def _call_tool(self, call: Call, tool: str, arguments: dict[str, Any]) -> Answer:
-        run = await self._running()
+        session = await self._ready()
         before = call.called
         await call.begin()
         try:
             try:
-                answer = await run.call_tool(call, tool, arguments)
+                answer = await session.call_tool(call, tool, arguments)
             except SessionGone:
-                run = await self._running()
-                answer = await run.call_tool(call, tool, arguments)
+                session = await self._ready()
+                answer = await session.call_tool(call, tool, arguments)
         except SessionGone as again:
             call.called = before
             message = f"host {self._host.id} forgets every session at once"
@@ -126,78 +105,64 @@ class McpSession:
         call.called = True
         return answer
 
-    async def _running(self) -> Run:
-        """The session that runs, started if there is none. Raises HostError(UNREACHABLE)."""
-        while (run := self._run) is not None and run.dying:
-            await run.over.wait()
-            if self._run is run:
-                self._run = None
-                self._failures = 1 if run.lived_s() > STABLE_S else self._failures + 1
+    async def _ready(self) -> ToolSession:
+        """The session that runs, begun if there is none. Raises HostError(UNREACHABLE)."""
+        while (session := self._session) is not None and session.dying:
+            await session.over.wait()
+            if self._session is session:
+                self._session = None
+                self._failures = 1 if session.lived_s() > STABLE_S else self._failures + 1
         if self._closed:
             raise HostError(FailureKind.UNREACHABLE, "the session was closed")
-        if run is None:
-            run = self._run = Run(self._host, self._connect, self._bulk, self._delay_s())
-        await run.ready()
-        return run
+        if session is None:
+            session = self._session = ToolSession(
+                self._host, self._connect, self._bulk, self._meaning, self._delay_s()
+            )
+        await session.ready()
+        return session
 
     def _delay_s(self) -> float:
         """Backoff before the next start."""
         if not self._failures:
             return 0.0
-        most = min(LAST_DELAY_S, FIRST_DELAY_S * float(2 ** min(self._failures - 1, 10)))
-        return most * random.uniform(0.5, 1.0)
+        return delay(self._failures, FIRST_DELAY_S, LAST_DELAY_S, random.random())
 
 
-class Run:
-    """One connection and one client, from start to end."""
+class ToolSession(McpSession):
+    """One session with a host, and the calls in it."""
 
-    def __init__(self, host: Host, connect: Connect, bulk: Bulk, delay_s: float) -> None:
+    def __init__(
+        self, host: Host, connect: Connect, bulk: Bulk, meaning: Meaning, delay_s: float
+    ) -> None:
         self._host = host
-        self._connect = connect
         self._bulk = bulk
-        self._line: Line | None = None
-        self._client: Client | None = None
-        self._answered = asyncio.Event()
-        self._stop = asyncio.Event()
-        self._problem = ""
-        self._began = self._ended = time.monotonic()
-        self.dying = False
-        """No more calls: it is ending, or over."""
-        self.over = asyncio.Event()
-        self._owner = asyncio.create_task(self._own(delay_s), name=f"host-{host.id}")
+        self._meaning = meaning
+        super().__init__(
+            f"host-{host.id}",
+            lambda: connect(bulk),
+            host.limits.start_s,
+            delay_s=delay_s,
+            mode=_mode(host),
+        )
 
     async def ready(self) -> None:
         """Return when the server has answered. Raises HostError(UNREACHABLE)."""
-        await self._answered.wait()
-        if self._client is None:
+        await self.settled.wait()
+        if self.client is None:
             raise HostError(FailureKind.UNREACHABLE, self.epitaph())
-
-    async def stop(self) -> None:
-        """End the session and wait until it is gone."""
-        self.dying = True
-        self._stop.set()
-        _, late = await asyncio.wait([self._owner], timeout=STOP_S)
-        for task in late:
-            # A server that lets us wait for its goodbye; what it was started for is over.
-            task.cancel()
-            await asyncio.wait([task])
-
-    def lived_s(self) -> float:
-        """Seconds from start to end."""
-        return self._ended - self._began
 
     def epitaph(self) -> str:
         """Why it does not run, with the server's last words."""
-        said = self._line.last_words() if self._line is not None else ""
-        return f"host {self._host.id} {self._problem or 'ended'}" + (f"\n{said}" if said else "")
+        said = self.last_words()
+        return f"host {self._host.id} {self._problem()}" + (f"\n{said}" if said else "")
 
     async def call_tool(self, call: Call, tool: str, arguments: dict[str, Any]) -> Answer:
         """Make one `tools/call`, exactly one. Raises HostError, SessionGone."""
-        assert self._client is not None
+        assert self.client is not None
         meta: Any = {TASK_META: call.plan.task, ATTEMPT_META: call.plan.attempt}
         try:
             # The session's own method, because the client's would ask again by itself.
-            result = await self._client.session.call_tool(
+            result = await self.client.session.call_tool(
                 tool,
                 arguments,
                 progress_callback=_progress(call),
@@ -205,7 +170,7 @@ class Run:
                 allow_input_required=True,
             )
         except MCPError as error:
-            raise await self._failure(error) from error
+            raise await self._failed(error) from error
         except (RuntimeError, pydantic.ValidationError) as error:
             message = f"the answer of {tool} is not valid: {error}"
             raise HostError(FailureKind.PROTOCOL, message, called=True) from error
@@ -214,19 +179,17 @@ class Run:
             raise HostError(FailureKind.PROTOCOL, message, called=True, callers=True)
         return self._bulk.take(result.meta) or _answer(result)
 
-    async def _failure(self, error: MCPError) -> HostError:
-        assert self._line is not None
+    async def _failed(self, error: MCPError) -> HostError:
         try:
-            known = self._line.failure(error)
+            known = self._meaning(error)
         except SessionGone:
-            self.dying = True
-            self._stop.set()
+            self.end()
             raise
         if known is not None:
             return known
         match error.code:
             case mcp_types.CONNECTION_CLOSED:
-                self.dying = True
+                self.end()
                 # By then it is known how the process ended and what it said.
                 await self.over.wait()
                 message = f"the connection was lost during the call; {self.epitaph()}"
@@ -245,44 +208,26 @@ class Run:
                     callers=code in CALLERS,
                 )
 
-    async def _own(self, delay_s: float) -> None:
-        try:
-            if not await _set_within(self._stop, delay_s):
-                self._began = time.monotonic()
-                self._line = await self._connect(self._bulk)
-                await self._serve(self._line)
-        except OSError as error:
-            self._problem = f"can't be started: {error}"
-        except Exception as error:
-            self._problem = f"failed: {_reason(error)}"
-        finally:
-            self.dying = True
-            if self._line is not None:
-                how = await self._line.stop(kindly=not self._problem)
-                self._problem = (self._problem or "ended") + (f" (it {how})" if how else "")
-            self._ended = time.monotonic()
-            self.over.set()
-            self._answered.set()
-            log.info("host_session_ended", host=self._host.id, reason=self._problem)
+    async def _greet(self, client: Client) -> None:
+        # Proves that it answers, and lets the SDK know the tools' output schemas.
+        await _list_tools(client)
+        log.info("host_session_started", host=self._host.id)
 
-    async def _serve(self, line: Line) -> None:
-        """Hold the client until the server is gone or somebody says stop."""
-        budget = self._host.limits.start_s
-        limit = asyncio.timeout(budget)
-        try:
-            async with limit, Client(line.streams(), mode=_mode(self._host, budget)) as client:
-                # Proves that it answers, and lets the SDK know the tools' output schemas.
-                await _list_tools(client)
-                limit.reschedule(None)
-                self._client = client
-                self._answered.set()
-                log.info("host_session_started", host=self._host.id)
-                await first(line.closed, self._stop)
-                self.dying = True
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            self._problem = f"did not answer within {budget:g} s"
+    def _told(self) -> None:
+        log.info("host_session_ended", host=self._host.id, reason=self._problem())
+
+    def _problem(self) -> str:
+        """What has become of it, as a part of a sentence."""
+        match self.failure:
+            case None:
+                text = "ended"
+            case TooLate():
+                text = str(self.failure)
+            case OSError():
+                text = f"can't be started: {self.failure}"
+            case failure:
+                text = f"failed: {_reason(failure)}"
+        return text + (f" (it {self.how})" if self.how else "")
 
 
 def _answer(result: mcp_types.CallToolResult) -> Answer:
@@ -292,11 +237,11 @@ def _answer(result: mcp_types.CallToolResult) -> Answer:
     return Answer(content, result.structured_content, bool(result.is_error))
 
 
-def _mode(host: Host, budget_s: float) -> Any:
+def _mode(host: Host) -> Any:
     """Which protocol era to begin with: the one discovery found, else what the budget allows."""
     if host.protocol in MODERN_PROTOCOL_VERSIONS:
         return host.protocol
-    if host.protocol in HANDSHAKE_PROTOCOL_VERSIONS or budget_s < PROBE_S * 2:
+    if host.protocol in HANDSHAKE_PROTOCOL_VERSIONS or host.limits.start_s < PROBE_S * 2:
         return "legacy"
     return "auto"
 
@@ -316,22 +261,8 @@ def _progress(call: Call) -> Any:
     return report
 
 
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, but no longer than this."""
-    if seconds <= 0:
-        return event.is_set()
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost error of a group: the one that says something."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+def _reason(failure: Exception) -> str:
+    error = root(failure)
     if isinstance(error, MCPError):
         closed = error.code == mcp_types.CONNECTION_CLOSED
         return "it closed the connection before it answered" if closed else error.message

@@ -6,7 +6,6 @@ One small interface, `Identity.of`: the data folder's own tokens here, issued on
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from services.process import telemetry
+from services.process.files import write_private
 
 LOCAL_USER = "local"
 LOCAL_ROLES = ("auditor", "admin")
@@ -124,23 +124,11 @@ def ensure_local_token(data: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = token_file(data)
     if not path.exists():
-        _write_private(path, secrets.token_urlsafe(32) + "\n")
+        write_private(path, secrets.token_urlsafe(32).encode() + b"\n")
     token = path.read_text().strip()
     known = tokens_file(data)
     entries = _entries.decode(known.read_bytes()) if known.exists() else {}
     if digest(token) not in entries:
         entries[digest(token)] = TokenEntry(LOCAL_USER, LOCAL_ROLES)
-        text = msgspec.json.format(msgspec.json.encode(entries)).decode()
-        _write_private(known, text + "\n")
+        write_private(known, msgspec.json.format(msgspec.json.encode(entries)) + b"\n")
     return token
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file at once; never readable by others, not even for a moment."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    fresh.replace(path)

@@ -19,6 +19,7 @@ from contracts.errors import Reason, Rejected
 from services.gateway.access.identity import Principal, digest
 from services.process import telemetry
 from services.process.ids import new_id
+from services.process.shared import Shared
 from services.store.blobs import StoreError
 from services.store.kv import MARKER_S, Bucket, KvChange
 
@@ -73,10 +74,7 @@ class Tokens:
         self._ids: dict[str, str] = {}
         self._after = 0
         self._refreshing = asyncio.Lock()
-        self._looking = asyncio.Lock()
-        self._looked = -LOOK_S
-        self._trouble = ""
-        """Why the last look found nothing out."""
+        self._look = Shared(self.refresh, LOOK_S)
 
     def of(self, token: str) -> Principal | None:
         """See `Identity`."""
@@ -156,20 +154,7 @@ class Tokens:
         """Look if somebody else has issued this; at most ten times a second for all. StoreError."""
         if not token.startswith(PREFIX) or self.bucket is None:
             return
-        async with self._looking:
-            if time.monotonic() - self._looked < LOOK_S:
-                # Whoever has waited here has what the one before has found.
-                if self._trouble:
-                    raise StoreError(self._trouble)
-                return
-            self._trouble = ""
-            try:
-                await self.refresh()
-            except StoreError as error:
-                self._trouble = str(error)
-                raise
-            finally:
-                self._looked = time.monotonic()
+        await self._look.answer()
 
     async def follow(self) -> None:
         """Stay up to date, for ever. While NATS is away, what was known counts."""

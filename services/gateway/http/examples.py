@@ -12,11 +12,11 @@ from contracts.result import DatasetTask, DatasetTasks, Kept, Pointer, ResultVer
 from contracts.route import Candidate, Policy, Route
 from contracts.status import Status, TaskView
 from contracts.task import Priority, TaskSpec
-from contracts.wire import Discovered, Event, HostLog, SpaceSeen
+from contracts.wire import Discovered, Event, HostLog, Probed, SpaceSeen
 from services.gateway.access.tokens import Issued
 from services.gateway.domain import TaskBody, Weight
 from services.gateway.http.accounts import NewSpace, Restart, SpaceView, Token, Unlinked
-from services.gateway.http.hosts import Probed, Removed
+from services.gateway.http.hosts import Removed
 from services.gateway.http.preferences import Preferred
 from services.gateway.http.results import ResultList
 from services.gateway.http.tasks import Cancelled, Why

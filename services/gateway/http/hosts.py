@@ -13,7 +13,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
-from contracts.host import HealthStatus, Host, Stdio
+from contracts.host import Stdio
 from contracts.ids import check_token
 from contracts.nesting import too_deep
 from contracts.wire import (
@@ -24,6 +24,8 @@ from contracts.wire import (
     HostRemoval,
     HostSwitch,
     HostWrite,
+    Probed,
+    ProbeRequest,
 )
 from services.gateway import domain
 from services.gateway import projection as tables
@@ -54,21 +56,6 @@ class Removed(msgspec.Struct, frozen=True):
 
     host: str
     seq: int
-
-
-class Probed(msgspec.Struct, frozen=True):
-    """How a host is, as a probe has just found."""
-
-    host: Host
-    status: HealthStatus
-    reason: str = ""
-    latency_ms: float = 0.0
-    since: float = 0.0
-
-
-class _Probe(msgspec.Struct, frozen=True, omit_defaults=True):
-    host: str
-    user: str | None = None
 
 
 @get("/api/mcps")
@@ -154,7 +141,7 @@ async def disable_host(host: FromPath[str], parts: Wired, principal: Asking) -> 
 async def probe_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Probed]:
     """Probe the host now and tell how it is; this takes as long as the host's start may."""
     user = None if ADMIN in principal.roles else principal.user
-    request = _Probe(check_token(host, "host"), user)
+    request = ProbeRequest(check_token(host, "host"), user)
     found = await parts.others.ask("registry", "probe", request, Probed, within_s=PROBE_S)
     return ok(found)
 

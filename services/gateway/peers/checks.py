@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,14 +16,11 @@ from services.bus.bus import Bus
 from services.bus.errors import BusError, NoResponders
 from services.bus.health import VERB
 from services.log.port import Log, LogUnavailable
+from services.process.shared import Shared
 
-FRESH_S = 1.0
-"""Nobody is asked again sooner, however many want to know."""
 ANSWER_S = 1.0
 """How long all answers together may take."""
 _NOUNS = {"results": "results service"}
-
-T = TypeVar("T")
 
 
 class ServiceAnswer(NamedTuple):
@@ -41,32 +36,6 @@ class ServiceAnswer(NamedTuple):
     def noun(self) -> str:
         """What it is called in a sentence."""
         return _NOUNS.get(self.service, self.service)
-
-
-class Shared(Generic[T]):
-    """A question that is asked at most once in `FRESH_S`, for all who want the answer."""
-
-    def __init__(
-        self, ask: Callable[[], Awaitable[T]], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._ask = ask
-        self._clock = clock
-        self._asking: asyncio.Task[T] | None = None
-        self._stale_at = 0.0
-
-    async def answer(self) -> T:
-        """Return an answer that is fresh enough, or wait for the next one with everybody else."""
-        task = self._asking
-        if task is None or (task.done() and self._clock() >= self._stale_at):
-            task = self._asking = asyncio.create_task(self._once())
-        # Who goes away takes the answer from nobody.
-        return await asyncio.shield(task)
-
-    async def _once(self) -> T:
-        try:
-            return await self._ask()
-        finally:
-            self._stale_at = self._clock() + FRESH_S
 
 
 class Checks:

@@ -6,7 +6,6 @@ Every sample says which service and instance it comes from. Whoever does not ans
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -22,9 +21,8 @@ from services.bus.all import AskAll
 from services.bus.errors import BusError
 from services.bus.metrics import VERB
 from services.process import telemetry
+from services.process.shared import Shared
 
-FRESH_S = 1.0
-"""A page is made at most so often, however many ask."""
 SHARED = "several"
 """Stands for the service and instance where one process runs all of them."""
 
@@ -36,18 +34,15 @@ class Collection:
 
     def __init__(self, ask_all: AskAll) -> None:
         self._ask_all = ask_all
-        self._lock = asyncio.Lock()
-        self._made_at = -FRESH_S
-        self._page = b""
+        self._page = Shared(self._make)
 
     async def page(self) -> bytes:
         """Return the page in Prometheus's exposition format, not older than a second."""
-        async with self._lock:
-            if time.monotonic() - self._made_at >= FRESH_S:
-                answers = await asyncio.gather(*(self._ask(name) for name in subjects.SERVICES))
-                self._page = join(page for pages in answers for page in pages)
-                self._made_at = time.monotonic()
-            return self._page
+        return await self._page.answer()
+
+    async def _make(self) -> bytes:
+        answers = await asyncio.gather(*(self._ask(name) for name in subjects.SERVICES))
+        return join(page for pages in answers for page in pages)
 
     async def _ask(self, service: str) -> list[MetricsPage]:
         try:

@@ -12,6 +12,7 @@ import structlog
 
 from contracts.host import Execute, Host, StreamableHttp, operated
 from services.keys.secrets import MissingSecret, Secrets
+from services.outside import addresses
 from services.outside.addresses import SPACES
 from services.registry.domain import Discovery
 
@@ -53,9 +54,9 @@ class Reach(NamedTuple):
     allow_private: bool = False
     """Hosts that users have registered may lie at private and loopback addresses."""
 
-    def guarded(self, host: Host) -> bool:
+    def kept_public(self, host: Host) -> bool:
         """Whether calls to this host are kept to public addresses."""
-        return not operated(host) and not self.allow_private
+        return addresses.kept_public(host, allow_private=self.allow_private)
 
     async def shared(self, host: Host) -> str | None:
         """The same for a host that users meet with secrets of their own; None: there is none for

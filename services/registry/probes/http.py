@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aiohttp
-import httpx2
 import msgspec
 from mcp import MCPError
 
@@ -19,6 +17,8 @@ from contracts.host import Execute, Host, StreamableHttp
 from services.keys.secrets import advice
 from services.outside import addresses, mcp_http
 from services.outside import site as outbound_site
+from services.outside.mcp_http import Web
+from services.outside.mcp_session import Line
 from services.outside.site import BUSY, HttpSite, SitePage
 from services.registry.probes.base import ProbeOutcome, Prober, Reach, Sick, short
 
@@ -63,7 +63,7 @@ class ExecuteProber:
         assert isinstance(endpoint, Execute)
         return HttpSite(
             addresses.resolve(endpoint.url, spaces=self._reach.spaces),
-            guarded=self._reach.guarded(self._host),
+            public_only=self._reach.kept_public(self._host),
             connections=1,
             headers=endpoint.headers,
             bearer=await self._reach.bearer(self._host),
@@ -157,67 +157,40 @@ class PersonalProber:
 _WHO_ARE_YOU = ("refused: it answered 401", "refused: it answered 403")
 
 
-class WebLine:
-    """The way to an MCP server behind a URL; see `probe.Line`."""
+def web(host: Host, reach: Reach, bearer: str | None, limit: int) -> Web:
+    """The way to an MCP server behind a URL. Raises Sick for a host that may not be called.
 
-    def __init__(self, host: Host, reach: Reach, bearer: str | None, limit: int) -> None:
-        """`limit`: bytes of one answer. Raises Sick for a host that may not be called."""
-        endpoint = host.endpoint
-        assert isinstance(endpoint, StreamableHttp)
-        self._budget_s = host.limits.start_s
-        self._transport = _Remembering(addresses.transport(guarded=reach.guarded(host)))
-        headers = dict(endpoint.headers)
-        if bearer is not None:
-            headers["authorization"] = f"Bearer {bearer}"
-        try:
-            url = addresses.resolve(endpoint.url, spaces=reach.spaces, mcp=True)
-        except addresses.AddressRefused as refused:
-            raise Sick(f"refused: {refused}") from None
-        self._web = mcp_http.Web(
-            url, headers, self._transport, limit=limit, patience_s=self._budget_s
+    `limit`: bytes of one answer.
+    """
+    endpoint = host.endpoint
+    assert isinstance(endpoint, StreamableHttp)
+    try:
+        return Web(
+            endpoint,
+            spaces=reach.spaces,
+            public_only=reach.kept_public(host),
+            bearer=bearer,
+            limit=limit,
+            patience_s=host.limits.start_s,
         )
-        self.gone = asyncio.Event()
-        """Never set: whether a URL still answers shows only when it is asked."""
-
-    def streams(self) -> AbstractAsyncContextManager[tuple[Any, Any]]:
-        """Return the SDK's streams over HTTP."""
-        return self._web.streams()
-
-    async def stop(self, *, kindly: bool) -> None:
-        """Nothing is left to be done: the client has closed its connections."""
-
-    def problem(self, error: BaseException | None) -> str:
-        """Say what an error means, or being late; empty if it is nothing of this connection."""
-        if self._transport.last in BUSY:
-            return f"starting: it has answered {self._transport.last} for {self._budget_s:g} s"
-        if not isinstance(error, MCPError):
-            return ""
-        kinds = {
-            mcp_http.NOT_SENT: "",
-            mcp_http.LOST: "cut: ",
-            mcp_http.STATUS: "refused: it answered ",
-            mcp_http.GONE: "cut: ",
-        }
-        kind = kinds.get(error.code)
-        return "" if kind is None else short(kind + error.message)
+    except addresses.AddressRefused as refused:
+        raise Sick(f"refused: {refused}") from None
 
 
-class _Remembering(httpx2.AsyncBaseTransport):
-    """Notes with which status the last request was answered."""
+def problem(line: Line | None, host: Host, error: BaseException | None) -> str:
+    """Say what an error means, or being late; empty if it is nothing of HTTP."""
+    if not isinstance(line, Web):
+        return ""
+    if line.status in BUSY:
+        return f"starting: it has answered {line.status} for {host.limits.start_s:g} s"
+    if not isinstance(error, MCPError) or error.code not in _KINDS:
+        return ""
+    return short(_KINDS[error.code] + error.message)
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
-        self._inner = inner
-        self.last = 0
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        try:
-            response = await self._inner.handle_async_request(request)
-        except httpx2.TransportError:
-            self.last = 0
-            raise
-        if request.method == "POST":
-            self.last = response.status_code
-        return response
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+_KINDS = {
+    mcp_http.NOT_SENT: "",
+    mcp_http.LOST: "cut: ",
+    mcp_http.STATUS: "refused: it answered ",
+    mcp_http.GONE: "cut: ",
+}

@@ -31,8 +31,8 @@ def answering(*addresses: str) -> outbound.Lookup:
 
 
 @contextlib.asynccontextmanager
-async def site(url: str, *, guarded: bool = False, **options: Any) -> AsyncIterator[HttpSite]:
-    one = HttpSite(url, guarded=guarded, connections=2, **options)
+async def site(url: str, *, public_only: bool = False, **options: Any) -> AsyncIterator[HttpSite]:
+    one = HttpSite(url, public_only=public_only, connections=2, **options)
     try:
         yield one
     finally:
@@ -46,11 +46,11 @@ async def fetch(transport: httpx2.AsyncBaseTransport, url: str) -> httpx2.Respon
 
 async def refusal(url: str, lookup: outbound.Lookup = outbound.look_up) -> tuple[str, str]:
     """What a guarded call to this URL ends with, in either client."""
-    async with site(url, guarded=True, lookup=lookup) as one:
+    async with site(url, public_only=True, lookup=lookup) as one:
         with pytest.raises((aiohttp.ClientError, OSError)) as caught:
             await one.get("/health", 100)
     with pytest.raises(httpx2.ConnectError) as other:
-        await fetch(outbound.transport(guarded=True, lookup=lookup), url)
+        await fetch(outbound.transport(public_only=True, lookup=lookup), url)
     return why(caught.value), str(other.value)
 
 
@@ -64,7 +64,7 @@ async def test_a_guarded_call_never_reaches_this_machine(host: str) -> None:
         async with site(f"http://{host}:{port}") as one:
             assert (await one.get("/health", 100)).status == 200
         url = f"http://{host}:{port}/health"
-        assert (await fetch(outbound.transport(guarded=False), url)).status_code == 200
+        assert (await fetch(outbound.transport(public_only=False), url)).status_code == 200
         assert [seen.path for seen in server.seen] == ["/health", "/health"]
 
 
@@ -77,9 +77,9 @@ async def test_an_oddly_written_address_leads_nowhere(host: str) -> None:
 
 async def test_plain_http_is_not_for_guarded_calls() -> None:
     with pytest.raises(AddressRefused, match="https only"):
-        HttpSite("http://example.com", guarded=True, connections=1)
+        HttpSite("http://example.com", public_only=True, connections=1)
     with pytest.raises(httpx2.ConnectError, match="https only"):
-        await fetch(outbound.transport(guarded=True), "http://example.com")
+        await fetch(outbound.transport(public_only=True), "http://example.com")
 
 
 async def test_an_address_is_checked_each_time_a_name_is_looked_up() -> None:
@@ -113,7 +113,7 @@ async def test_a_name_that_nobody_knows_is_told() -> None:
             await one.get("/", 10)
     assert why(caught.value).startswith("nowhere.invalid has no address: ")
     with pytest.raises(httpx2.ConnectError):
-        await fetch(outbound.transport(guarded=True), "https://nowhere.invalid")
+        await fetch(outbound.transport(public_only=True), "https://nowhere.invalid")
 
 
 # TLS.
@@ -173,8 +173,8 @@ async def test_a_certificate_is_checked_against_the_name_and_not_the_address(
         async with site(f"https://host.test:{port}", lookup=here) as one:
             assert (await one.get("/health", 100)).status == 200
         # The guard as it is, but for one rule that lets this machine in.
-        guarded = outbound._Guarded(here, outbound.anywhere)
-        response = await fetch(guarded, f"https://host.test:{port}/mcp")
+        public_only = outbound._PublicOnly(here, outbound.anywhere)
+        response = await fetch(public_only, f"https://host.test:{port}/mcp")
         assert response.status_code == 200
         assert {seen.headers["Host"] for seen in server.seen} == {f"host.test:{port}"}
         for name in ("other.test", "127.0.0.1"):
@@ -183,7 +183,7 @@ async def test_a_certificate_is_checked_against_the_name_and_not_the_address(
                     await one.get("/health", 100)
             with pytest.raises(httpx2.ConnectError, match="certificate verify failed"):
                 await fetch(
-                    outbound._Guarded(here, outbound.anywhere), f"https://{name}:{port}/mcp"
+                    outbound._PublicOnly(here, outbound.anywhere), f"https://{name}:{port}/mcp"
                 )
 
 
@@ -192,16 +192,16 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(
 ) -> None:
     async with secure(tmp_path, monkeypatch, answer({})) as (_, port):
         two = answering("127.0.0.2", "127.0.0.1")
-        guarded = outbound._Guarded(two, outbound.anywhere)
-        assert (await fetch(guarded, f"https://host.test:{port}/")).status_code == 200
+        public_only = outbound._PublicOnly(two, outbound.anywhere)
+        assert (await fetch(public_only, f"https://host.test:{port}/")).status_code == 200
 
 
 async def test_a_guarded_connection_serves_one_origin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with secure(tmp_path, monkeypatch, answer({})) as (_, port):
-        guarded = outbound._Guarded(answering("127.0.0.1"), outbound.anywhere)
-        async with httpx2.AsyncClient(transport=guarded, trust_env=False) as client:
+        public_only = outbound._PublicOnly(answering("127.0.0.1"), outbound.anywhere)
+        async with httpx2.AsyncClient(transport=public_only, trust_env=False) as client:
             await client.get(f"https://host.test:{port}/")
             with pytest.raises(httpx2.ConnectError, match="another host"):
                 await client.get(f"https://other.test:{port}/")
@@ -218,7 +218,7 @@ async def test_the_operators_hosts_are_reached_through_the_environments_proxy(
         monkeypatch.setenv("no_proxy", "near.test")
         async with site("http://far.test") as one:
             assert (await one.get("/health", 100)).body == b'{"by": "proxy"}'
-        far = await fetch(outbound.transport(guarded=False), "http://far.test/mcp")
+        far = await fetch(outbound.transport(public_only=False), "http://far.test/mcp")
         assert far.json() == {"by": "proxy"}
         assert [seen.headers["Host"] for seen in proxy.seen] == ["far.test", "far.test"]
         assert outbound.proxy_for("http://near.test/") is None
@@ -240,9 +240,9 @@ async def test_a_name_server_that_lets_us_wait_is_given_up(monkeypatch: pytest.M
         return ()
 
     monkeypatch.setattr(outbound, "CONNECT_S", 0.1)
-    async with site("https://slow.test", guarded=True, lookup=mute) as one:
+    async with site("https://slow.test", public_only=True, lookup=mute) as one:
         with pytest.raises(aiohttp.ConnectionTimeoutError) as caught:
             await one.get("/health", 100)
     assert why(caught.value) == "no connection within 0.1 s"
     with pytest.raises(httpx2.ConnectTimeout):
-        await fetch(outbound.transport(guarded=True, lookup=mute), "https://slow.test")
+        await fetch(outbound.transport(public_only=True, lookup=mute), "https://slow.test")

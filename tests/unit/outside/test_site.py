@@ -16,7 +16,7 @@ from tests.support.http_host import answer, cut, parts, serving
 
 @contextlib.asynccontextmanager
 async def site(url: str, **options: Any) -> AsyncIterator[HttpSite]:
-    one = HttpSite(url, guarded=False, connections=2, **options)
+    one = HttpSite(url, public_only=False, connections=2, **options)
     try:
         yield one
     finally:

@@ -14,12 +14,12 @@ from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import AnyFact, McpHealth, McpRegistered, McpRemoved
 from contracts.host import HealthStatus, Host, Noop
-from contracts.wire import Discovered, HostChanged
+from contracts.wire import Discovered, HostChanged, HostList, Probed
 from services.log.memory import MemoryLog
 from services.log.port import START
 from services.log.projection import Projection
 from services.registry.actor import Registry
-from services.registry.commands import Commands, HostList, ListedHost
+from services.registry.commands import Commands
 from services.registry.domain import Held
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
@@ -154,7 +154,7 @@ async def test_a_host_that_falls_ill_is_noticed_and_so_is_its_recovery(
         mood.set("sick")
         await commands(registry).probe_now(b'{"host": "little"}')
         answer = await commands(registry).probe_now(b'{"host": "little"}')
-        view = msgspec.json.decode(answer, type=ListedHost)
+        view = msgspec.json.decode(answer, type=Probed)
         assert view.status is HealthStatus.UNHEALTHY
         assert "no grammar for it" in view.reason
         mood.clear()
@@ -243,7 +243,7 @@ async def test_hosts_come_and_go_by_command(log: MemoryLog, file: Path, mood: Mo
         with pytest.raises(Rejected, match="disabled"):
             await asked.probe_now(b'{"host": "new"}')
         await asked.switch(msgspec.json.encode(switch | {"enabled": True}))
-        view = msgspec.json.decode(await asked.probe_now(b'{"host": "new"}'), type=ListedHost)
+        view = msgspec.json.decode(await asked.probe_now(b'{"host": "new"}'), type=Probed)
         assert view.status is HealthStatus.HEALTHY
         removal = {"user": "root", "operator": True, "host": "new"}
         await asked.remove(msgspec.json.encode(removal))

@@ -11,11 +11,11 @@ import pytest
 from contracts.errors import Reason, Rejected
 from contracts.host import HealthStatus
 from contracts.subjects import command
+from contracts.wire import HostList, Probed
 from services.bus.bus import NoResponders
 from services.process.run import Fatal, Process
 from services.process.run import serve as serve_process
 from services.process.settings import Common
-from services.registry.commands import HostList, ListedHost
 from services.registry.service import NAME, listed, serve
 from services.registry.settings import Settings
 from tests.support.facts import name
@@ -48,11 +48,11 @@ async def test_hosts_are_served_on_nats(fresh_nats: NatsServer, tmp_path: Path) 
                 except NoResponders:
                     assert not running.done()
 
-        hosts: tuple[ListedHost, ...] = ()
+        hosts: tuple[Probed, ...] = ()
         while not hosts or hosts[0].status is not HealthStatus.HEALTHY:
             hosts = msgspec.json.decode(await ask("list"), type=HostList).hosts
         assert [view.host.id for view in hosts] == [host]
-        view = msgspec.json.decode(await ask("probe", host=host), type=ListedHost)
+        view = msgspec.json.decode(await ask("probe", host=host), type=Probed)
         assert view.status is HealthStatus.HEALTHY
         with pytest.raises(Rejected) as refusal:
             await ask("probe", host="nobody")

@@ -19,9 +19,9 @@ from services.bus import health
 from services.bus.all import answer_all
 from services.bus.bus import Bus
 from services.bus.serve import Handler
-from services.gateway.peers.checks import FRESH_S, Shared
 from services.log.jetstream import NatsLog
 from services.process.run import Process
+from services.process.shared import FRESH_S
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.support.system import until
@@ -223,27 +223,6 @@ async def test_services_are_asked_once_a_second_whoever_wants_to_know(
         clock.now += FRESH_S
         await told(client)
         assert asked == dict.fromkeys(SERVICES, 2)
-
-
-async def test_an_answer_is_shared_by_all_who_wait_and_kept_for_a_second() -> None:
-    clock, go, asked = Clock(), asyncio.Event(), Counter[str]()
-
-    async def ask() -> int:
-        asked["asked"] += 1
-        await go.wait()
-        return asked["asked"]
-
-    shared = Shared(ask, clock)
-    waiting = [asyncio.create_task(shared.answer()) for _ in range(5)]
-    await until(lambda: holds(lambda: asked["asked"] > 0))
-    waiting[0].cancel()
-    await asyncio.wait(waiting[:1])
-    go.set()
-    assert await asyncio.gather(*waiting[1:]) == [1] * 4, "whoever goes away takes nothing along"
-    clock.now += FRESH_S * 0.99
-    assert await shared.answer() == 1
-    clock.now += FRESH_S * 0.01
-    assert [await shared.answer() for _ in range(2)] == [2, 2]
 
 
 async def holds(condition: Callable[[], bool]) -> bool:

@@ -195,7 +195,7 @@ async def main():
     host = Host(id="deaf", name="deaf", endpoint=deaf, limits=Limits(start_s=60.0))
     prober = child.prober(host, asyncio.Semaphore(1), 60.0)
     probing = asyncio.create_task(prober.probe())
-    while not prober._session or not (pid := prober._session._tail.lines(1)):
+    while not prober._session or not (pid := prober._session.last_words(1)):
         await asyncio.wait((probing,), timeout=0.01)
     print(pid, flush=True)
     await probing
