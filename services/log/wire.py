@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.facts import Record, decode
+from contracts.facts import Record, Unknown, decode
 from services.bus.bus import Bus
 from services.bus.client import Handler, Message
 from services.log.port import LogUnavailable
@@ -152,17 +152,16 @@ def epoch_seconds(stamp: str) -> float:
 
 
 def record_of(msg: Message) -> Record:
-    """Turn a republished or directly read message into a record.
-
-    Raises msgspec.ValidationError for what is not a fact of ours.
-    """
+    """Turn a republished or directly read message into a record, whatever it holds."""
+    subject = msg.header(b"Nats-Subject").decode()
+    fact = decode(msg.data, subject)
     return Record(
         int(msg.header(b"Nats-Sequence")),
         epoch_seconds(msg.header(b"Nats-Time-Stamp").decode()),
-        msg.header(b"Nats-Subject").decode(),
-        decode(msg.data),
-        msg.data,
-        msg.header(b"traceparent").decode(),
+        subject,
+        fact,
+        fact.json if isinstance(fact, Unknown) else msg.data,
+        msg.header(b"traceparent").decode(errors="replace"),
     )
 
 

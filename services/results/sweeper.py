@@ -34,6 +34,8 @@ PAGE = 1000
 """Deleted results whose bytes are taken away at once."""
 ERASE_DAYS = 7
 """How long bytes of deleted results are looked for in Datasets."""
+REFER = frozenset({"job.done", "result.stored"})
+"""Types of facts that refer to bytes: while some can't be read, no bytes are taken away."""
 REACHED_S = 10.0
 DELETED = Counter("metamcp_results_deleted", "Results deleted by policy or on request.")
 DROPPED = Counter("metamcp_blobs_dropped", "Blobs dropped because nothing refers to them.")
@@ -82,8 +84,12 @@ class Sweeper:
             for kept in await view.outlived(self._projection, before, MOST):
                 days = self._settings.retention_days
                 await self.delete(kept, f"retention: older than {days:g} days", erase=False)
-        await self._drop_blobs()
-        await self._erase_from_datasets()
+        if unread := self._projection.passed_over & REFER:
+            # What could not be read may refer to any bytes.
+            log.warning("bytes_kept", why="facts can't be read", types=sorted(unread))
+        else:
+            await self._drop_blobs()
+            await self._erase_from_datasets()
         await self._datasets.trim(self._settings.hub_cache_bytes)
 
     async def delete(self, kept: Kept, reason: str, *, erase: bool = True) -> None:
@@ -100,7 +106,7 @@ class Sweeper:
         except AlreadyRecorded as known:
             seq = known.record.seq if known.record else 0
         await self._projection.reached(seq, REACHED_S)
-        if not erase:
+        if not erase or self._projection.passed_over & REFER:
             return
         try:
             if domain.place_of(kept.uri) == "dataset":

@@ -112,15 +112,16 @@ class Router:
 
     def status(self) -> dict[str, object]:
         """Return what an operator asks first."""
-        plan = self._plan
+        plan, state = self._plan, self._state
         return {
             "instance": self._who.instance,
             "active": plan is not None,
-            "term": self._state.term,
-            "position": self._state.seq,
-            "open": len(self._state.tasks),
-            "in_flight": self._state.flight,
+            "term": state.term,
+            "position": state.seq,
+            "open": len(state.tasks),
+            "in_flight": state.flight,
             "queued": plan.waiting if plan else None,
+            "unread": sum(task.unread for task in state.tasks.values()),
         }
 
     async def run(self) -> None:
@@ -214,8 +215,7 @@ class Router:
         return False
 
     def _reset(self) -> None:
-        self._state = initial()
-        self._unwritten = Changes()
+        self._state, self._unwritten = initial(), Changes()
         self._live.clear()
         self._clock, self._steady = None, False
         self._depose()
@@ -293,7 +293,7 @@ class Router:
     async def _begin_term(self) -> None:
         """Append the next `log.router` and fold through it: then nothing older can be missing."""
         last = await self._log.last(subjects.ROUTERS)
-        term = last.fact.term + 1 if last and isinstance(last.fact, LogRouter) else 1
+        term = subjects.parse(last.subject).number + 1 if last else 1
         fact = LogRouter(id=new_id(), by=self._who.instance, term=term)
         seq = await self._log.append(fact, subjects.router_term(last.seq if last else 0))
         mono = self._mono()
@@ -388,7 +388,7 @@ class Router:
         log.debug("router_overtaken", subject=refusal.subject, by=record and record.subject)
         if record is None:
             raise LogMismatch(f"{refusal.subject}: the log has lost the fact it was guarded by")
-        if isinstance(record.fact, LogRouter):
+        if subjects.matches(subjects.ROUTERS, record.subject):
             self._depose()
             return
         plan.refused(decision.key, record.seq, self._moment())

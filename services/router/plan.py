@@ -175,7 +175,7 @@ class TermPlan:
         if key in self._claim_of:
             self._unclaim(key)
         task = self._state.tasks.get(key)
-        if task is None:
+        if task is None or task.unread:
             self._timers.clear(key)
             return
         if key in self._pending:
