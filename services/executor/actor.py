@@ -145,7 +145,7 @@ class Executor:
         attempt = Attempt(fact, delivery)
         attempt.cancelled = self._cancels.get((fact.user, fact.task))
         self._attempts[fact.user, fact.task, fact.attempt] = attempt
-        self._hosts.clock.told(delivery.seq, fact.route.now)
+        self._hosts.clock.told(delivery.seq, fact.route.now, time.monotonic())
         return attempt
 
     async def _claim(self, attempts: list[Attempt]) -> None:
@@ -158,7 +158,7 @@ class Executor:
         for attempt in attempts:
             attempt.reading = reading
         await self._hosts.reached(max(a.routed.route.host_seq for a in attempts), VIEW_S)
-        now = self._hosts.clock.now()
+        now = self._hosts.clock.moment(time.monotonic()).now
         claimed = iter([attempt for attempt in attempts if await self._decided(attempt, now)])
         while chunk := list(islice(claimed, SIGN_CHUNK)):
             self._spawn(self._guarded(chunk, self._append_claims(chunk)))

@@ -6,6 +6,7 @@ Hosts are kept in memory and, so that a restart replays nothing, in SQLite.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from contracts.facts import McpRegistered, McpRemoved, Record, TaskCancelled, Un
 from contracts.host import Host
 from contracts.subjects import CANCELLED, REGISTERED, REMOVED
 from services.executor.attempt.plan import KnownHost
-from services.executor.clock import LogClock
 from services.executor.domain import LogView
+from services.log.clock import LogClock
 from services.log.port import Batch, Log
 from services.log.projection import Change, Projection, project
 
@@ -123,9 +124,10 @@ class Hosts:
         return True
 
     def _take(self, batch: Batch) -> None:
+        if batch.live:
+            facts = [(record.seq, record.at) for record in batch.records]
+            self.clock.observe(facts, time.monotonic())
         for record in batch.records:
-            if batch.live:
-                self.clock.observe(record.seq, record.at)
             match record.fact:
                 case McpRegistered() as fact:
                     self._drop(fact.host)

@@ -17,13 +17,13 @@ from contracts import subjects
 from contracts.errors import Rejected
 from contracts.facts import LogRouter, Record
 from contracts.wire import Beat
+from services.log.clock import LogClock, Moment
 from services.log.port import AlreadyRecorded, Append, Batch, Log, LogMismatch, LogUnavailable
 from services.log.projection import Change, Projection, project
 from services.process import telemetry
 from services.process.ids import new_id
 from services.process.supervisor import Supervisor
 from services.router.beats import LOOK_S, Beats
-from services.router.clock import LogClock, Moment
 from services.router.domain import State, evolve, initial
 from services.router.plan import Decision, TermPlan
 from services.router.projection import load, rows
