@@ -5,6 +5,9 @@ A fact holds nothing the log knows already: its time and order are the log's seq
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
@@ -264,7 +267,51 @@ TaskFact: TypeAlias = (
 HostFact: TypeAlias = McpRegistered | McpRemoved | McpHealth
 AnyFact: TypeAlias = TaskFact | HostFact | McpPreferred | LogRouter | LogKey | LogSealed
 
+
+class Unknown(msgspec.Struct, frozen=True, gc=False):
+    """What this release can't read: a newer one has written it, or it is damaged.
+
+    Followers pass over it. Who would need it to decide leaves alone what its subject names.
+    """
+
+    id: str
+    """Empty if it has none that can be read."""
+    tag: str
+    """Its type as it says itself; known, when only its content is not."""
+    subject: str
+    """Where it stands in the log; its tag, where that was not told."""
+    why: str
+    """What could not be read."""
+    data: bytes
+    """As it is stored."""
+
+    @property
+    def json(self) -> bytes:
+        """What is stored; of what is no JSON, an object that holds it in base64."""
+        try:
+            self.data.decode()
+            msgspec.json.decode(self.data, type=msgspec.Raw)
+        except UNREADABLE:
+            return msgspec.json.encode({"damaged": base64.b64encode(self.data).decode()})
+        return self.data
+
+
+Logged: TypeAlias = AnyFact | Unknown
+"""What is read from the log; only an `AnyFact` is ever written."""
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises."""
+
+
+class _Head(msgspec.Struct):
+    """What any fact says of itself, if it is one."""
+
+    type: Any = ""
+    id: Any = ""
+
+
 _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
+_head: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
 _encoder = msgspec.json.Encoder()
 
 
@@ -275,7 +322,7 @@ class Record(NamedTuple):
     at: float
     """Log time, seconds since the epoch."""
     subject: str
-    fact: AnyFact
+    fact: Logged
     data: bytes
     """The stored JSON, for those who pass it on."""
     trace: str = ""
@@ -287,9 +334,27 @@ def encode(fact: AnyFact) -> bytes:
     return _encoder.encode(fact)
 
 
-def decode(data: bytes) -> AnyFact:
-    """Read a stored fact; unknown fields are skipped.
+def decode(data: bytes, subject: str = "") -> Logged:
+    """Read a stored fact: unknown fields are skipped, and what can't be read is an `Unknown`."""
+    try:
+        return _decoder.decode(data)
+    except UNREADABLE as error:
+        return _unknown(data, subject, str(error))
 
-    Raises msgspec.DecodeError or msgspec.ValidationError for what is not a fact.
-    """
-    return _decoder.decode(data)
+
+def _unknown(data: bytes, subject: str, why: str) -> Unknown:
+    try:
+        head = _head.decode(data)
+    except UNREADABLE:
+        head = _Head()
+    tag = head.type if isinstance(head.type, str) else ""
+    id_ = head.id if isinstance(head.id, str) else ""
+    return Unknown(id_, tag, subject or tag, why, data)
+
+
+@functools.cache
+def words() -> str:
+    """Digest of all that this release can read: a view that has passed over something is good
+    for as long as this stays."""
+    schema = msgspec.json.encode(msgspec.json.schema(AnyFact), order="deterministic")
+    return hashlib.sha256(schema).hexdigest()[:16]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from contracts import facts
 from contracts.account import Provider
-from contracts.facts import AnyFact
+from contracts.facts import AnyFact, Logged
 
 STREAM = "METAMCP"
 INTAKE_STREAM = "INTAKE"
@@ -60,7 +60,8 @@ class Guard(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """The parts of a log subject; those it does not have are empty."""
+    """The parts of a log subject; those it does not have are empty, and of a subject that a newer
+    release has added all but the type."""
 
     type: str
     user: str = ""
@@ -68,9 +69,14 @@ class Parsed(NamedTuple):
     host: str = ""
     last: str = ""
 
+    @property
+    def number(self) -> int:
+        """The attempt, term or count at its end; 0 if there is none."""
+        return int(self.last) if self.last.isascii() and self.last.isdecimal() else 0
 
-def of(fact: AnyFact) -> str:
-    """Return the one subject of this fact."""
+
+def of(fact: Logged) -> str:
+    """Return the one subject of this fact; of what can't be read, the one it stands on."""
     match fact:
         case (
             facts.TaskCreated()
@@ -93,10 +99,12 @@ def of(fact: AnyFact) -> str:
             return f"log.key.{fact.kid}"
         case facts.LogSealed():
             return f"log.sealed.{fact.k}"
+        case facts.Unknown():
+            return fact.subject
 
 
 def parse(subject: str) -> Parsed:
-    """Split a log subject. Raises ValueError for a subject that is none of ours."""
+    """Split a log subject."""
     tokens = subject.split(".")
     kind = ".".join(tokens[:2])
     match tokens[0], len(tokens):
@@ -106,12 +114,12 @@ def parse(subject: str) -> Parsed:
             return Parsed(kind, user=tokens[2], task=tokens[3], last=tokens[4])
         case "mcp", 4:
             return Parsed(kind, host=tokens[2], last=tokens[3])
-        case "mcp", 5:
+        case "mcp", 5 if tokens[1] == "preferred":
             return Parsed(kind, user=tokens[2], host=tokens[3], last=tokens[4])
         case "log", 3:
             return Parsed(kind, last=tokens[2])
         case _:
-            raise ValueError(f"{subject!r} is not a subject of the log")
+            return Parsed(kind)
 
 
 def job_head(user: str, task: str, seq: int) -> Guard:

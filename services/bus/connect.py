@@ -1,4 +1,4 @@
-"""Small parts of making and ending a connection: credentials, backoff, and tasks that won't end."""
+"""Small parts of making and ending a connection: credentials, delays, and tasks that won't end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nats.aio.client import Server
 from services.bus.errors import BusError, ConnectFailed, PermissionDenied
 from services.bus.names import Credentials
 from services.process import telemetry
+from services.process.backoff import delay
 from services.process.tls import ClientFiles, TlsError
 
 FIRST_DELAY, LAST_DELAY = 0.05, 1.0
@@ -62,8 +63,7 @@ def options(
 def next_server(servers: list[Server], info: dict[str, Any]) -> tuple[Server, float]:
     """The server tried least, and seconds to wait: 0.05 doubling to 1, jittered."""
     server = min(servers, key=lambda server: server.reconnects)
-    ceiling = min(LAST_DELAY, FIRST_DELAY * 2 ** min(server.reconnects, 10))
-    return server, ceiling * random.uniform(0.5, 1.0)
+    return server, delay(server.reconnects + 1, FIRST_DELAY, LAST_DELAY, random.random())
 
 
 def shown(url: str) -> str:

@@ -38,6 +38,13 @@ COMMITTED = Histogram(
     "metamcp_commit_facts", "Facts in one commit.", buckets=(1, 4, 16, 32, 64, 128, 256, 500)
 )
 
+UNKNOWN = prometheus_client.Counter(
+    "metamcp_facts_unknown",
+    "Facts that this process could not read and has passed over: a newer release wrote them, or"
+    " they are damaged.",
+    ["type"],
+)
+
 
 def appended(names: Collection[str], seconds: float) -> None:
     """Count one commit: the subjects of its facts, and how long the log took."""

@@ -104,6 +104,8 @@ def _order(records: Sequence[Record]) -> Iterator[str]:
     if not isinstance(records[0].fact, TaskCreated):
         yield f"the first fact is {_type(records[0])}, not task.created"
     for record in records:
+        if isinstance(record.fact, facts.Unknown):
+            yield f"sequence {record.seq}: this release can't read it: {record.fact.why}"
         if subjects.of(record.fact) != record.subject:
             yield f"sequence {record.seq}: the fact does not belong on {record.subject}"
     for before, after in pairwise(records):

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from contracts.errors import Reason
-from contracts.facts import AnyFact, Record, decode
+from contracts.facts import Record, decode
 from contracts.subjects import of
 from contracts.wire import (
     PROTOCOL,
@@ -330,5 +330,5 @@ class FactStream:
 
 def record(seq: int, at: float, data: bytes) -> Record:
     """A fact as the gateway sends it, as a record of the log."""
-    fact: AnyFact = decode(data)
+    fact = decode(data)
     return Record(seq, at, of(fact), fact, data)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from contracts import facts, subjects
-from contracts.facts import FailureKind, TaskRouted
+from contracts.facts import FailureKind, TaskRouted, Unknown
 from contracts.wire import Beat
 from services.executor import domain
 from services.executor.attempt.attempt import Attempt
@@ -29,6 +29,8 @@ BEAT_S = 1.0
 VIEW_S = 10.0
 """How long a route waits for the own view before it is given back."""
 AGAIN_S = 1.0
+UNREAD_S = 10.0
+"""How long a route that can't be read here is left alone, before any executor may get it."""
 RETRY_S = (0.1, 2.0)
 SIGN_CHUNK = 16
 """Claims signed (0.3 ms each) before the loop may do something else."""
@@ -122,11 +124,12 @@ class Executor:
 
         Waits for nothing, so that a drain finds each batch taken as a whole or not at all.
         """
-        try:
-            fact = facts.decode(delivery.data)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            log.warning("route_not_readable", subject=delivery.subject, error=str(error))
-            fact = None
+        fact = facts.decode(delivery.data, delivery.subject)
+        if isinstance(fact, Unknown):
+            log.warning("route_not_readable", subject=fact.subject, error=fact.why)
+            self._spawn(self._nak(delivery, UNREAD_S))
+            self._inbox.want(1)
+            return None
         if not isinstance(fact, TaskRouted):
             self._spawn(self._answer(delivery))
             self._inbox.want(1)
@@ -142,7 +145,7 @@ class Executor:
         attempt = Attempt(fact, delivery)
         attempt.cancelled = self._cancels.get((fact.user, fact.task))
         self._attempts[fact.user, fact.task, fact.attempt] = attempt
-        self._hosts.clock.told(delivery.seq, fact.route.now)
+        self._hosts.clock.told(delivery.seq, fact.route.now, time.monotonic())
         return attempt
 
     async def _claim(self, attempts: list[Attempt]) -> None:
@@ -155,7 +158,7 @@ class Executor:
         for attempt in attempts:
             attempt.reading = reading
         await self._hosts.reached(max(a.routed.route.host_seq for a in attempts), VIEW_S)
-        now = self._hosts.clock.now()
+        now = self._hosts.clock.moment(time.monotonic()).now
         claimed = iter([attempt for attempt in attempts if await self._decided(attempt, now)])
         while chunk := list(islice(claimed, SIGN_CHUNK)):
             self._spawn(self._guarded(chunk, self._append_claims(chunk)))
@@ -180,6 +183,9 @@ class Executor:
                 return True
             case domain.WaitForView():
                 await self._give_back(attempt)
+            case domain.Leave(reason):
+                log.warning("route_left", task=routed.task, reason=reason)
+                await self._give_back(attempt, UNREAD_S)
             case domain.Drop(reason):
                 log.info("route_dropped", task=routed.task, reason=reason)
                 await self._finish(attempt)
@@ -265,8 +271,12 @@ class Executor:
         if not self._holds(attempt):
             return
         self._release(attempt)
+        await self._nak(attempt.delivery, delay_s)
+
+    async def _nak(self, delivery: Delivery, delay_s: float) -> None:
+        """Give it back; if that gets lost it comes again all the same, later."""
         try:
-            await attempt.delivery.nak(delay_s)
+            await delivery.nak(delay_s)
         except Exception as error:
             log.debug("nak_not_sent", error=repr(error))
 

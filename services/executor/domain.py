@@ -46,6 +46,8 @@ class LogView(NamedTuple):
     """The route's host as it is now; None: unknown or removed."""
     host_seq: int
     """Sequence of the fact that describes it; 0 without one."""
+    unread: bool = False
+    """That fact can't be read by this release."""
 
 
 class Claim(NamedTuple):
@@ -68,6 +70,12 @@ class WaitForView(NamedTuple):
     seq: int
 
 
+class Leave(NamedTuple):
+    """Give the route back: an executor that can read what this one can't may take it."""
+
+    reason: str
+
+
 class Fail(NamedTuple):
     """Record the attempt as failed without claiming it."""
 
@@ -75,7 +83,7 @@ class Fail(NamedTuple):
     message: str
 
 
-Decision: TypeAlias = Claim | Drop | WaitForView | Fail
+Decision: TypeAlias = Claim | Drop | WaitForView | Leave | Fail
 
 
 def decide(routed: TaskRouted, cancelled: bool, view: LogView, now: float) -> Decision:
@@ -87,6 +95,8 @@ def decide(routed: TaskRouted, cancelled: bool, view: LogView, now: float) -> De
         return Drop("the task's deadline has passed")
     if view.position < route.host_seq:
         return WaitForView(route.host_seq)
+    if view.unread and view.host_seq == route.host_seq:
+        return Leave(f"the registration of host {route.host} can't be read by this release")
     if view.host is None:
         return Fail(FailureKind.HOST_GONE, f"host {route.host} was removed after the route")
     if view.host_seq != route.host_seq:

@@ -6,23 +6,26 @@ Hosts are kept in memory and, so that a restart replays nothing, in SQLite.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from contracts.facts import McpRegistered, McpRemoved, Record, TaskCancelled
+from contracts import subjects
+from contracts.facts import McpRegistered, McpRemoved, Record, TaskCancelled, Unknown
 from contracts.host import Host
 from contracts.subjects import CANCELLED, REGISTERED, REMOVED
 from services.executor.attempt.plan import KnownHost
-from services.executor.clock import LogClock
 from services.executor.domain import LogView
+from services.log.clock import LogClock
 from services.log.port import Batch, Log
 from services.log.projection import Change, Projection, project
 
 FILTERS = (REGISTERED, REMOVED, CANCELLED)
-VERSION = 1
+VERSION = 2
 SCHEMA = ("CREATE TABLE IF NOT EXISTS hosts (host TEXT PRIMARY KEY, seq INTEGER, spec BLOB)",)
+"""Without a spec: the host's last registration can't be read."""
 _PUT = "REPLACE INTO hosts VALUES (?, ?, ?)"
 _DROP = "DELETE FROM hosts WHERE host = ?"
 
@@ -40,6 +43,12 @@ def apply(records: list[Record]) -> Sequence[Change]:
                 changes.append(Change(_PUT, [row]))
             case McpRemoved() as fact:
                 changes.append(Change(_DROP, [(fact.host,)]))
+            case Unknown():
+                what = subjects.parse(record.subject)
+                if what.type == "mcp.registered":
+                    changes.append(Change(_PUT, [(what.host, record.seq, None)]))
+                elif what.type == "mcp.removed":
+                    changes.append(Change(_DROP, [(what.host,)]))
             case _:
                 pass
     return changes
@@ -51,6 +60,8 @@ class Hosts:
     def __init__(self, projection: Projection) -> None:
         self._projection = projection
         self._hosts: dict[str, KnownHost] = {}
+        self._unread: dict[str, int] = {}
+        """Hosts whose last registration can't be read, and its sequence."""
         self._position = projection.position
         self._moved = asyncio.Event()
         self.clock = LogClock()
@@ -66,7 +77,10 @@ class Hosts:
         """Load what was known at the last stop."""
         self = cls(await Projection.open(path, SCHEMA, VERSION))
         for host, seq, spec in await self._projection.query("SELECT host, seq, spec FROM hosts"):
-            self._hosts[host] = KnownHost(seq, msgspec.json.decode(spec, type=Host))
+            if spec is None:
+                self._unread[host] = seq
+            else:
+                self._hosts[host] = KnownHost(seq, msgspec.json.decode(spec, type=Host))
         self._news = dict.fromkeys(self._hosts)
         return self
 
@@ -93,7 +107,8 @@ class Hosts:
         """What a decision about this host needs."""
         known = self._hosts.get(host)
         if known is None:
-            return LogView(self._position, None, 0)
+            seq = self._unread.get(host)
+            return LogView(self._position, None, seq or 0, unread=seq is not None)
         return LogView(self._position, known.host, known.seq)
 
     async def reached(self, seq: int, timeout_s: float) -> bool:
@@ -109,19 +124,21 @@ class Hosts:
         return True
 
     def _take(self, batch: Batch) -> None:
+        if batch.live:
+            facts = [(record.seq, record.at) for record in batch.records]
+            self.clock.observe(facts, time.monotonic())
         for record in batch.records:
-            if batch.live:
-                self.clock.observe(record.seq, record.at)
             match record.fact:
                 case McpRegistered() as fact:
+                    self._drop(fact.host)
                     self._hosts[fact.host] = KnownHost(record.seq, fact.spec)
                     self._news[fact.host] = None
-                    self.on_changed(fact.host)
                 case McpRemoved() as fact:
-                    self._hosts.pop(fact.host, None)
-                    self.on_changed(fact.host)
+                    self._drop(fact.host)
                 case TaskCancelled() as fact:
                     self.on_cancelled(fact.user, fact.task, fact.reason)
+                case Unknown():
+                    self._pass_over(record)
                 case _:
                     pass
         self._position = max(self._position, batch.through)
@@ -131,8 +148,24 @@ class Hosts:
             news, self._news = self._news, {}
             self.on_known(news)
 
+    def _drop(self, host: str) -> None:
+        """What was known of the host is over."""
+        self._hosts.pop(host, None)
+        self._unread.pop(host, None)
+        self.on_changed(host)
+
+    def _pass_over(self, record: Record) -> None:
+        """A registration that can't be read leaves a host that can't be used here."""
+        what = subjects.parse(record.subject)
+        if what.type in ("mcp.registered", "mcp.removed"):
+            self._drop(what.host)
+            self._news.pop(what.host, None)
+        if what.type == "mcp.registered":
+            self._unread[what.host] = record.seq
+
     def _reset(self) -> None:
         self._hosts.clear()
+        self._unread.clear()
         self._news.clear()
         self._position = 0
         self.clock = LogClock()

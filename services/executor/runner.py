@@ -19,6 +19,7 @@ from contracts.facts import (
     FailureKind,
     TaskCancelled,
     TaskCreated,
+    Unknown,
 )
 from contracts.result import Pointer, Result
 from contracts.wire import PermitClaims, Progress
@@ -118,14 +119,17 @@ class Runner:
     async def read(self, attempts: Sequence[Attempt]) -> Asked:
         """Fetch what was asked for, and what is wanted no more. Raises LogUnavailable."""
         names = dict.fromkeys((a.routed.user, a.routed.task) for a in attempts)
-        wanted = [of(*name) for name in names for of in (subjects.created, subjects.cancelled)]
-        asked = Asked({}, {})
+        created = {subjects.created(*name): name for name in names}
+        wanted = [*created, *(subjects.cancelled(*name) for name in names)]
+        asked = Asked({}, {}, set())
         for record in await self._ports.log.read_last(wanted):
             match record.fact:
                 case TaskCreated() as fact:
                     asked.created[fact.user, fact.task] = fact
                 case TaskCancelled() as fact:
                     asked.cancelled[fact.user, fact.task] = fact.reason
+                case Unknown() as fact if fact.subject in created:
+                    asked.unread.add(created[fact.subject])
                 case _:
                     pass
         return asked
@@ -152,6 +156,9 @@ class Runner:
             attempt.cancelled = asked.cancelled.get((routed.user, routed.task))
         if attempt.cancelled is not None:
             raise CalledOff
+        if (routed.user, routed.task) in asked.unread:
+            why = "the executor's release can't read the task"
+            raise HostError(FailureKind.CUT, why, called=False)
         if why := domain.unfit(routed, attempt.created):
             raise HostError(FailureKind.BAD_INPUT, why)
         space = workspace.Workspace(

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 from contracts import subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import McpPreferred, Record, TaskCreated
+from contracts.facts import McpPreferred, Record, TaskCreated, Unknown
 from contracts.ids import is_token
 from contracts.result import INLINE_LIMIT, Pointer
 from contracts.status import TaskView, fold
@@ -141,8 +141,7 @@ class Desk:
     ) -> int:
         for _ in range(TRIES):
             last = await self._log.last(subjects.preferences(user, host))
-            said = last.fact if last and isinstance(last.fact, McpPreferred) else None
-            fact = domain.prefer(self.origin(user, "api"), host, said, weight, usable=usable)
+            fact = domain.prefer(self.origin(user, "api"), host, _said(last), weight, usable=usable)
             if fact is None:
                 return last.seq if last else 0
             with contextlib.suppress(AlreadyRecorded):
@@ -189,3 +188,15 @@ class Desk:
         self._newest[user] = max(seq, self._newest.pop(user, 0))
         if len(self._newest) > MOST_USERS:
             self._newest.popitem(last=False)
+
+
+def _said(last: Record | None) -> McpPreferred | None:
+    """What the user has said; what can't be read says nothing, and its number is taken."""
+    match last.fact if last else None:
+        case McpPreferred() as fact:
+            return fact
+        case Unknown(id=id_, subject=subject):
+            what = subjects.parse(subject)
+            return McpPreferred(id=id_, by="", user=what.user, host=what.host, k=what.number)
+        case _:
+            return None

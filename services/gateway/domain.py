@@ -13,7 +13,7 @@ import msgspec
 
 from contracts import facts, subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import AnyFact, McpPreferred, Record, TaskCancelled, TaskCreated
+from contracts.facts import Logged, McpPreferred, Record, TaskCancelled, TaskCreated
 from contracts.host import Execute, Host
 from contracts.ids import check_token, is_token
 from contracts.nesting import MAX_DEPTH, too_deep
@@ -271,8 +271,11 @@ class Audience(NamedTuple):
 SYSTEM = Audience("system")
 
 
-def audience(fact: AnyFact, owners: Mapping[str, str | None]) -> Audience:
-    """Tell who a fact is for; `owners` says whose each host is that was registered before."""
+def audience(fact: Logged, owners: Mapping[str, str | None]) -> Audience:
+    """Tell who a fact is for; `owners` says whose each host is that was registered before.
+
+    What can't be read is for those whose task its subject names, else for auditors.
+    """
     match fact:
         case facts.McpRegistered():
             return Audience("host", fact.spec.owner)
@@ -283,6 +286,9 @@ def audience(fact: AnyFact, owners: Mapping[str, str | None]) -> Audience:
             return Audience("host", fact.user)
         case facts.LogRouter() | facts.LogKey() | facts.LogSealed():
             return SYSTEM
+        case facts.Unknown():
+            what = subjects.parse(fact.subject)
+            return Audience("task", what.user, what.task) if what.task else SYSTEM
         case _:
             return Audience("task", fact.user, fact.task)
 
@@ -296,10 +302,14 @@ def may_see(user: str, roles: frozenset[str], whose: Audience) -> bool:
     return whose.kind != "system" and whose.user == user
 
 
-def remember_owner(owners: dict[str, str | None], fact: AnyFact) -> None:
-    """Keep `owners` in step with a registration."""
+def remember_owner(owners: dict[str, str | None], fact: Logged) -> None:
+    """Keep `owners` in step with a registration; of one that can't be read nobody knows whose."""
     if isinstance(fact, facts.McpRegistered):
         owners[fact.host] = fact.spec.owner
+    elif isinstance(fact, facts.Unknown):
+        what = subjects.parse(fact.subject)
+        if what.type == "mcp.registered":
+            owners.pop(what.host, None)
 
 
 def serves(host: Host, task_type: str | None) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts import facts
+from contracts import facts, subjects
 from contracts.facts import Failure, Record, TaskCreated
 from contracts.host import HealthStatus, Host
 from contracts.status import Status, of_outcome
@@ -187,6 +187,12 @@ def apply(records: list[Record]) -> list[Change]:
                 rest.append(_preference(record, fact))
             case facts.LogRouter() | facts.LogSealed():
                 continue
+            case facts.Unknown():
+                what = subjects.parse(record.subject)
+                if what.task:
+                    _touch(tasks.setdefault((what.user, what.task), _Task()), record)
+                elif what.type in ("mcp.registered", "mcp.removed"):
+                    rest.append(Change(_DELETE_HOST, [(what.host,)]))
             case _:
                 _apply_task(tasks.setdefault((fact.user, fact.task), _Task()), record, fact)
                 if isinstance(fact, facts.JobSigned):
@@ -208,9 +214,13 @@ def _kid(head: str) -> str:
     return str(found.get("kid", ""))
 
 
+def _touch(task: _Task, record: Record) -> None:
+    task.changes["seq"], task.changes["updated_at"] = record.seq, record.at
+
+
 def _apply_task(task: _Task, record: Record, fact: facts.TaskFact) -> None:
+    _touch(task, record)
     changes = task.changes
-    changes["seq"], changes["updated_at"] = record.seq, record.at
     match fact:
         case TaskCreated():
             task.created = (fact.user, fact.task, fact.spec.type, fact.spec.priority.value)

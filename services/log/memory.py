@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from contracts import subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import AnyFact, Record, encode
+from contracts.facts import AnyFact, Record, Unknown, decode, encode
 from contracts.subjects import Guard, matches
 from services.log.port import (
     MAX_FACT,
@@ -125,6 +125,13 @@ class MemoryLog:
         """See `Log.inbox`; readers of one durable share its queue."""
         return MemoryInbox(self._queue(stream, durable))
 
+    def foreign(self, subject: str, data: bytes, at: float | None = None) -> int:
+        """Store what another release, or a fault, has put on a subject; return its sequence."""
+        fact = decode(data, subject)
+        shown = fact.json if isinstance(fact, Unknown) else data
+        when = time.time() if at is None else at
+        return self._keep(Record(len(self._records) + 1, when, subject, fact, shown), data)
+
     def intake(self, subject: str, data: bytes) -> None:
         """Put an outside message into the intake queue, as the server does for a publisher."""
         self._queue(subjects.INTAKE_STREAM, subjects.INTAKE_DURABLE).add(subject, data)
@@ -147,10 +154,14 @@ class MemoryLog:
         record = Record(
             len(self._records) + 1, time.time(), subject, item.fact, data, traceparent(item.trace)
         )
+        return self._keep(record, data)
+
+    def _keep(self, record: Record, data: bytes) -> int:
         self._records.append(record)
-        self._by_subject[subject] = record
-        if matches(subjects.ROUTES, subject):
-            self._queue(subjects.STREAM, subjects.EXECUTOR_DURABLE).add(subject, data, record.seq)
+        self._by_subject[record.subject] = record
+        if matches(subjects.ROUTES, record.subject):
+            queue = self._queue(subjects.STREAM, subjects.EXECUTOR_DURABLE)
+            queue.add(record.subject, data, record.seq)
         self._grown.set()
         self._grown = asyncio.Event()
         return record.seq

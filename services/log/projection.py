@@ -1,28 +1,38 @@
 """A service's own view of the log in SQLite: rows and checkpoint change in one transaction.
 
-The log is the truth: a file that is missing, broken, of another version or log is built anew.
+The log is the truth: a file that is missing, damaged, of another version or log is built anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import inspect
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiosqlite
 import structlog
 
-from contracts.facts import Record
+from contracts import subjects
+from contracts.facts import Record, Unknown, words
+from services.bus import metrics
 from services.log.port import START, Batch, Checkpoint, Log, LogMismatch
 
 CHECKPOINT_SCHEMA = """CREATE TABLE IF NOT EXISTS checkpoint (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     version INTEGER, epoch TEXT, seq INTEGER, fact_id TEXT
 )"""
+PASSED_SCHEMA = "CREATE TABLE IF NOT EXISTS passed_over (type TEXT PRIMARY KEY, words TEXT)"
+"""Types of facts of which some could not be read, and what the release could read that tried."""
+_PASS_OVER = "REPLACE INTO passed_over VALUES (?, ?)"
+UNFIT = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
+)
+"""SQLite's codes for a file that is damaged, or has other tables than ours."""
 MOST_WAITING = 4096
 GATHER_S = 0.25
 """How long rows may wait for others: the log has them already."""
@@ -42,6 +52,14 @@ def view_path(data: Path, instance: str) -> Path:
     return data / "views" / f"{instance}.sqlite"
 
 
+class ViewError(OSError):
+    """The view can't be used now (locked, disk full, no rights); its file is left as it is."""
+
+
+class ViewUnfit(Exception):
+    """The file is damaged or of another release: it has to be built anew."""
+
+
 Apply = Callable[[list[Record]], Sequence[Change]]
 OnBatch = Callable[[Batch], Awaitable[None] | None]
 
@@ -59,17 +77,18 @@ class Projection:
         self.awaited = asyncio.Event()
         """Set when somebody waits for rows: they are written without delay then."""
         self.checkpoint = START
+        self.passed_over: set[str] = set()
+        """Types of facts of which some could not be read: the rows don't have what they say."""
 
     @classmethod
     async def open(cls, path: Path, schema: Sequence[str], version: int) -> Projection:
-        """Open or create the file. Raises OSError when the folder cannot be written."""
+        """Open or create the file. Raises OSError when it or its folder can't be used."""
         self = cls(path, schema, version)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             await self._connect()
-        except sqlite3.DatabaseError as error:
+        except ViewUnfit as error:
             log.warning("projection_rebuilt", path=str(path), error=str(error))
-            await self._disconnect()
             self._remove()
             await self._connect()
         return self
@@ -80,15 +99,17 @@ class Projection:
         return self.checkpoint.seq
 
     async def commit(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
-        """Apply changes and move the checkpoint in one transaction."""
+        """Apply changes and move the checkpoint in one transaction. Raises ViewError, ViewUnfit."""
         try:
-            for change in changes:
-                if change.rows:
-                    await self._writer.executemany(change.sql, change.rows)
-            await self._mark(checkpoint)
-            await self._writer.commit()
+            with self._told():
+                for change in changes:
+                    if change.rows:
+                        await self._writer.executemany(change.sql, change.rows)
+                await self._mark(checkpoint)
+                await self._writer.commit()
         except BaseException:
-            await self._writer.rollback()
+            with contextlib.suppress(sqlite3.OperationalError):
+                await self._writer.rollback()
             raise
         self._arrived(checkpoint)
 
@@ -113,6 +134,7 @@ class Projection:
         await self._disconnect()
         self._remove()
         self.checkpoint = START
+        self.passed_over.clear()
         await self._connect()
 
     async def close(self) -> None:
@@ -120,6 +142,29 @@ class Projection:
         await self._disconnect()
 
     async def _connect(self) -> None:
+        """Open the file. Raises ViewUnfit, or ViewError for what building it anew won't mend."""
+        try:
+            with self._told():
+                await self._open()
+        except BaseException:
+            await self._disconnect()
+            raise
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what SQLite says of the file into ViewUnfit or ViewError."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError):
+            raise
+        except sqlite3.DatabaseError as error:
+            # The lower byte is the kind, the others say more of it.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in UNFIT:
+                raise ViewUnfit(str(error)) from error
+            text = f"The view {self._path} can't be used now: {error}"
+            raise ViewError(errno.EIO, text, str(self._path)) from error
+
+    async def _open(self) -> None:
         self._writer = await aiosqlite.connect(self._path)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
             await self._writer.execute(f"PRAGMA {pragma}")
@@ -128,7 +173,13 @@ class Projection:
         async with self._writer.execute(select) as cursor:
             row = await cursor.fetchone()
         if row and row[0] != self._version:
-            raise sqlite3.DatabaseError(f"version {row[0]} of the view, {self._version} is wanted")
+            raise ViewUnfit(f"version {row[0]} of the view, {self._version} is wanted")
+        await self._writer.execute(PASSED_SCHEMA)
+        async with self._writer.execute("SELECT type, words FROM passed_over") as cursor:
+            passed = [(str(kind), read) for kind, read in await cursor.fetchall()]
+        if any(read != words() for _, read in passed):
+            raise ViewUnfit("it lacks facts that this release may be able to read")
+        self.passed_over = {kind for kind, _ in passed}
         for statement in self._schema:
             await self._writer.execute(statement)
         if row:
@@ -171,6 +222,8 @@ class Pump:
         self._apply = apply
         self._on_batch = on_batch
         self._unwritten: list[Record] = []
+        self._passed: dict[str, None] = {}
+        """Types that `projection.passed_over` has, or will have with the rows."""
         self._mark = projection.checkpoint
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
@@ -179,6 +232,9 @@ class Pump:
 
     async def take(self, batch: Batch, epoch: str) -> None:
         """Hand one batch on; waits when too much is unwritten."""
+        for record in batch.records:
+            if isinstance(record.fact, Unknown):
+                self._pass_over(record, record.fact)
         if self._on_batch:
             waiting = self._on_batch(batch)
             if inspect.isawaitable(waiting):
@@ -194,6 +250,14 @@ class Pump:
         if len(self._unwritten) > MOST_WAITING:
             self._drained.clear()
             await self._drained.wait()
+
+    def _pass_over(self, record: Record, fact: Unknown) -> None:
+        """Count what can't be read, and say so once for each type."""
+        kind = subjects.parse(record.subject).type
+        metrics.UNKNOWN.labels(kind).inc()
+        if kind not in self._passed:
+            self._passed[kind] = None
+            log.warning("fact_not_readable", subject=record.subject, seq=record.seq, error=fact.why)
 
     async def write(self) -> None:
         """Write what has been applied, until stopped."""
@@ -222,8 +286,12 @@ class Pump:
         records, self._unwritten = self._unwritten, []
         mark = self._mark
         if mark != self._projection.checkpoint:
-            changes = self._apply(records) if records else ()
+            changes = [*self._apply(records)] if records else []
+            news = self._passed.keys() - self._projection.passed_over
+            if news:
+                changes.append(Change(_PASS_OVER, [(kind, words()) for kind in news]))
             await self._projection.commit(merge(changes), mark)
+            self._projection.passed_over |= news
         self._drained.set()
 
 
@@ -250,13 +318,14 @@ async def project(
     """Keep the projection in step with the log, for ever.
 
     `on_batch` gets each batch as it comes; `apply` turns records, all of them seen by `on_batch`
-    before, into changes of rows. When the log turns out to be another one, `on_reset` is called
-    (drop what you hold in memory) and everything is built anew.
+    before, into changes of rows. When the log turns out to be another one, or the file damaged,
+    `on_reset` is called (drop what you hold in memory) and everything is built anew. Records that
+    can't be read come as `Unknown`, are counted here, and their types stand in `passed_over`.
     """
     while True:
         try:
             await _follow(log_, projection, filters, Pump(projection, apply, on_batch))
-        except LogMismatch as error:
+        except (LogMismatch, ViewUnfit) as error:
             log.warning("projection_rebuilt", path=str(projection._path), error=str(error))
             await projection.reset()
             if on_reset:

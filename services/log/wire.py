@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.facts import Record, decode
+from contracts.facts import Record, Unknown, decode
 from services.bus.bus import Bus
 from services.bus.client import Handler, Message
 from services.log.port import LogUnavailable
@@ -157,17 +157,24 @@ def epoch_seconds(stamp: str) -> float:
 
 
 def record_of(msg: Message) -> Record:
-    """Turn a republished or directly read message into a record.
+    """Turn a republished or directly read message into a record, whatever it holds.
 
-    Raises msgspec.ValidationError for what is not a fact of ours.
+    Raises ValueError for a message that comes from no stream.
     """
     found = _STORED.search(msg.head)
     if found is None:
-        raise msgspec.ValidationError("not a message of a stream")
+        raise ValueError(f"the message on {msg.subject} comes from no stream")
     trace, subject, seq, second, fraction = found.groups()
-    at = _whole_second(second) + float(b"0" + fraction)
-    text = trace.decode() if trace else ""
-    return Record(int(seq), at, subject.decode(), decode(msg.data), msg.data, text)
+    name = subject.decode()
+    fact = decode(msg.data, name)
+    return Record(
+        int(seq),
+        _whole_second(second) + float(b"0" + fraction),
+        name,
+        fact,
+        fact.json if isinstance(fact, Unknown) else msg.data,
+        trace.decode(errors="replace") if trace else "",
+    )
 
 
 _seconds: dict[bytes, float] = {}

@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from services.process.backoff import delay
+
 M = TypeVar("M")
 
 log = structlog.get_logger()
@@ -152,10 +154,6 @@ class Supervisor:
                     )
                     raise Escalated(text) from error
                 log.warning("child_restarted", child=f"{self._name}/{name}", error=repr(error))
-                await asyncio.sleep(self._delay(len(failures)))
+                await asyncio.sleep(delay(len(failures), *self._backoff, random.random()))
             else:
                 return
-
-    def _delay(self, failures: int) -> float:
-        first, most = self._backoff
-        return min(most, first * float(2 ** (failures - 1))) * random.uniform(0.5, 1.0)

@@ -27,7 +27,7 @@ from services.registry import changes, domain
 from services.registry.changes import Change
 from services.registry.domain import Command, Held, Known, Listed, ProbeEnded
 from services.registry.probes import child
-from services.registry.projection import View
+from services.registry.projection import View, host_of
 from services.registry.settings import Settings
 from services.registry.watcher import Watcher
 
@@ -226,9 +226,8 @@ class Registry:
         if batch.live:
             self._live.set()
         if self.watching.is_set():
-            facts = (record.fact for record in batch.records)
-            hosts = {fact.host for fact in facts if not isinstance(fact, McpHealth)}  # type: ignore[union-attr]
-            for name in hosts:
+            lasting = (r for r in batch.records if not isinstance(r.fact, McpHealth))
+            for name in {host for record in lasting if (host := host_of(record))}:
                 await self._tend(name)
 
     def _on_reset(self) -> None:

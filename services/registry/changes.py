@@ -117,10 +117,11 @@ def decide(state: State, change: Change) -> list[HostFact]:
 
 def clashes(state: State, user: str, hosts: Iterable[Host]) -> dict[str, str]:
     """Why a Space of this user can't be registered, by host id."""
+    found = ((host.id, state.get(host.id, NOTHING)) for host in hosts)
     return {
-        host.id: f"another host has the id {host.id}: rename the Space"
-        for host in hosts
-        if (spec := state.get(host.id, NOTHING).spec) is not None and not _found_by(spec, user)
+        id_: f"another host has the id {id_}: rename the Space"
+        for id_, known in found
+        if known.unread or (known.spec is not None and not _found_by(known.spec, user))
     }
 
 
@@ -130,6 +131,10 @@ def _write(state: State, change: Written) -> list[HostFact]:
     if known.spec is None:
         if change.replace:
             raise Rejected(Reason.NOT_FOUND, f"there is no host {host.id}")
+        if known.unread:
+            raise Rejected(
+                Reason.CONFLICT, f"a newer release has registered {host.id}: choose another id"
+            )
         _check_room(state, change)
         return renewed(known, host)
     if not _may_change(known.spec, acting):

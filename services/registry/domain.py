@@ -43,6 +43,8 @@ class Known(msgspec.Struct, frozen=True):
     latency_ms: float = 0.0
     since: float = 0.0
     """Log time of the last change of health, seconds since the epoch."""
+    unread: bool = False
+    """Its last registration can't be read by this release: it is no host here, and its id taken."""
 
 
 State: TypeAlias = Mapping[str, Known]
@@ -146,18 +148,10 @@ def evolve(known: Known, seq: int, at: float, fact: AnyFact) -> Known:
     replace = msgspec.structs.replace
     match fact:
         case McpRegistered():
-            return replace(known, spec=fact.spec, seq=seq, registered_k=fact.k)
+            return replace(known, spec=fact.spec, seq=seq, registered_k=fact.k, unread=False)
         case McpRemoved():
             # A host of the same name that comes later starts without this one's reputation.
-            return replace(
-                known,
-                spec=None,
-                removed_k=fact.k,
-                status=HealthStatus.UNKNOWN,
-                reason="",
-                latency_ms=0.0,
-                since=at,
-            )
+            return Known(None, known.seq, known.registered_k, fact.k, known.health_k, since=at)
         case McpHealth():
             return replace(
                 known,

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.facts import McpHealth, McpRegistered, McpRemoved, Record
+from contracts import subjects
+from contracts.facts import McpHealth, McpRegistered, McpRemoved, Record, Unknown
 from contracts.host import HealthStatus, Host
 from services.log.projection import Change, Projection
 from services.registry import domain
 from services.registry.domain import Known
 
-VERSION = 1
+VERSION = 2
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS hosts (
         host TEXT PRIMARY KEY, spec BLOB, seq INTEGER, registered_k INTEGER, removed_k INTEGER,
-        health_k INTEGER, status TEXT, reason TEXT, latency_ms REAL, since REAL)""",
+        health_k INTEGER, status TEXT, reason TEXT, latency_ms REAL, since REAL, unread INTEGER)""",
 )
-_COLUMNS = "host, spec, seq, registered_k, removed_k, health_k, status, reason, latency_ms, since"
-_WRITE = f"REPLACE INTO hosts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = (
+    "host, spec, seq, registered_k, removed_k, health_k, status, reason, latency_ms, since, unread"
+)
+_WRITE = f"REPLACE INTO hosts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _READ = f"SELECT {_COLUMNS} FROM hosts ORDER BY host"
 
 
@@ -41,13 +44,15 @@ class View:
                 case McpRegistered() | McpRemoved() | McpHealth() as fact:
                     before = self.hosts.get(fact.host, domain.NOTHING)
                     self.hosts[fact.host] = domain.evolve(before, record.seq, record.at, fact)
+                case Unknown() if host := host_of(record):
+                    before = self.hosts.get(host, domain.NOTHING)
+                    self.hosts[host] = _pass_over(before, record)
                 case _:
                     continue
 
     def apply(self, records: list[Record]) -> list[Change]:
         """Return the rows of the hosts these facts are about, as they are now."""
-        hosts = (McpRegistered, McpRemoved, McpHealth)
-        touched = {r.fact.host: None for r in records if isinstance(r.fact, hosts)}
+        touched = {host: None for record in records if (host := host_of(record))}
         return [Change(_WRITE, [_row(name, self.hosts[name]) for name in touched])]
 
     def reset(self) -> None:
@@ -55,17 +60,42 @@ class View:
         self.hosts = domain.initial()
 
 
+def host_of(record: Record) -> str:
+    """The host that a record is about; empty if that is not told."""
+    if isinstance(record.fact, McpRegistered | McpRemoved | McpHealth):
+        return record.fact.host
+    return subjects.parse(record.subject).host
+
+
+def _pass_over(known: Known, record: Record) -> Known:
+    """Take a record that can't be read for what its subject says: the next number is taken, and a
+    host registered so is none of this registry's."""
+    replace = msgspec.structs.replace
+    what = subjects.parse(record.subject)
+    match what.type:
+        case "mcp.registered":
+            return replace(known, spec=None, seq=record.seq, registered_k=what.number, unread=True)
+        case "mcp.removed":
+            return replace(known, spec=None, removed_k=what.number, unread=False)
+        case "mcp.health":
+            return replace(known, health_k=what.number)
+        case _:
+            return known
+
+
 def _row(name: str, known: Known) -> tuple[object, ...]:
     spec = None if known.spec is None else msgspec.json.encode(known.spec)
     counters = (known.seq, known.registered_k, known.removed_k, known.health_k)
-    return (name, spec, *counters, known.status, known.reason, known.latency_ms, known.since)
+    health = (known.status, known.reason, known.latency_ms, known.since)
+    return (name, spec, *counters, *health, known.unread)
 
 
 def _known(row: tuple[object, ...]) -> Known:
     _, spec, *rest = row
     decoded = None if spec is None else msgspec.json.decode(_bytes(spec), type=Host)
+    *rest, unread = rest
     fields = msgspec.convert(rest, tuple[int, int, int, int, HealthStatus, str, float, float])
-    return Known(decoded, *fields)
+    return Known(decoded, *fields, unread=bool(unread))
 
 
 def _bytes(value: object) -> bytes:

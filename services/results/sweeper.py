@@ -35,6 +35,8 @@ PAGE = 1000
 """Deleted results whose bytes are taken away at once."""
 ERASE_DAYS = 7
 """How long bytes of deleted results are looked for in Datasets."""
+REFER = frozenset({"job.done", "result.stored"})
+"""Types of facts that refer to bytes: while some can't be read, no bytes are taken away."""
 REACHED_S = 10.0
 LAGS = "the tables lag behind the log: what refers to the bytes is not known"
 DELETED = Counter("metamcp_results_deleted", "Results deleted by policy or on request.")
@@ -87,8 +89,12 @@ class Sweeper:
             for kept in await view.outlived(self._projection, before, MOST):
                 days = self._settings.retention_days
                 await self.delete(kept, f"retention: older than {days:g} days", erase=False)
-        await self._drop_blobs()
-        await self._erase_from_datasets()
+        if unread := self._projection.passed_over & REFER:
+            # What could not be read may refer to any bytes.
+            log.warning("bytes_kept", why="facts can't be read", types=sorted(unread))
+        else:
+            await self._drop_blobs()
+            await self._erase_from_datasets()
         await self._datasets.trim(self._settings.hub_cache_bytes)
 
     async def delete(self, kept: Kept, reason: str, *, erase: bool = True) -> None:
@@ -105,7 +111,7 @@ class Sweeper:
         except AlreadyRecorded as known:
             seq = known.record.seq if known.record else 0
         reached = await self._projection.reached(seq, REACHED_S)
-        if not erase:
+        if not erase or self._projection.passed_over & REFER:
             return
         if not reached:
             log.warning("result_not_erased_yet", task=kept.task, error=LAGS)

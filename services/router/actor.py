@@ -16,6 +16,7 @@ import msgspec
 from contracts import subjects
 from contracts.facts import LogRouter, Record
 from contracts.wire import Beat
+from services.log.clock import LogClock, Moment
 from services.log.port import AlreadyRecorded, Batch, Log, LogUnavailable
 from services.log.projection import Change, Projection, project
 from services.process import telemetry
@@ -23,7 +24,6 @@ from services.process.ids import new_id
 from services.process.supervisor import Supervisor
 from services.router.appends import Appends, Reign
 from services.router.beats import LOOK_S, Beats
-from services.router.clock import LogClock, Moment
 from services.router.domain import State, evolve, initial
 from services.router.plan import TermPlan
 from services.router.projection import load, rows
@@ -112,15 +112,16 @@ class Router:
 
     def status(self) -> dict[str, object]:
         """Return what an operator asks first."""
-        plan = self._plan
+        plan, state = self._plan, self._state
         return {
             "instance": self._who.instance,
             "active": plan is not None,
-            "term": self._state.term,
-            "position": self._state.seq,
-            "open": len(self._state.tasks),
-            "in_flight": self._state.flight,
+            "term": state.term,
+            "position": state.seq,
+            "open": len(state.tasks),
+            "in_flight": state.flight,
             "queued": plan.waiting if plan else None,
+            "unread": sum(task.unread for task in state.tasks.values()),
         }
 
     async def run(self) -> None:
@@ -213,8 +214,7 @@ class Router:
         return False
 
     def _reset(self) -> None:
-        self._state = initial()
-        self._unwritten = Changes()
+        self._state, self._unwritten = initial(), Changes()
         self._live.clear()
         self._clock, self._steady = None, False
         self._depose()
@@ -292,7 +292,7 @@ class Router:
     async def _begin_term(self) -> None:
         """Append the next `log.router` and fold through it: then nothing older can be missing."""
         last = await self._log.last(subjects.ROUTERS)
-        term = last.fact.term + 1 if last and isinstance(last.fact, LogRouter) else 1
+        term = subjects.parse(last.subject).number + 1 if last else 1
         fact = LogRouter(id=new_id(), by=self._who.instance, term=term)
         seq = await self._log.append(fact)
         mono = self._mono()

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from contracts import subjects
 from contracts.errors import Rejected
 from contracts.facts import LogRouter, TaskRouted
+from services.log.clock import Moment
 from services.log.port import AlreadyRecorded, Append, Log, LogMismatch, LogUnavailable
 from services.process import telemetry
 from services.process.ids import new_id
-from services.router.clock import Moment
 from services.router.plan import Decision, TermPlan
 from services.router.spans import append_of
 

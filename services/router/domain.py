@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 from contracts.facts import Failure, FailureKind, JobFailed, Outcome
 from contracts.host import Host
 from contracts.task import MCP_CALL
-from services.router.clock import LogClock
+from services.log.clock import LogClock
 from services.router.select import Demand
 from services.router.settings import Settings
 from services.router.state import SICK, OpenTask, Phase, State, evolve, initial, key_of

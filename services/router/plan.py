@@ -15,9 +15,9 @@ from contracts.facts import Failure, FailureKind, JobDone, JobFailed, Outcome, T
 from contracts.route import Route
 from contracts.subjects import Guard
 from contracts.task import Priority
+from services.log.clock import LogClock, Moment
 from services.router import domain
 from services.router.beats import Beats, Claimant
-from services.router.clock import LogClock, Moment
 from services.router.domain import End, Lose, NeedsHost, Wait
 from services.router.queue import Next, Queue, Waiting
 from services.router.select import Demand, Screen, Selection, choose, policy, screen, why_nobody
@@ -175,7 +175,7 @@ class TermPlan:
         if key in self._claim_of:
             self._unclaim(key)
         task = self._state.tasks.get(key)
-        if task is None:
+        if task is None or task.unread:
             self._timers.clear(key)
             return
         if key in self._pending:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from contracts import subjects
 from contracts.facts import (
     FailureKind,
     JobDone,
@@ -25,6 +26,7 @@ from contracts.facts import (
     TaskCancelled,
     TaskCreated,
     TaskRouted,
+    Unknown,
 )
 from contracts.host import Placement
 from contracts.task import Priority, TaskSpec, input_sha256
@@ -96,6 +98,8 @@ class OpenTask(msgspec.Struct, omit_defaults=True):
     falls_back: bool = False
     """Should the running attempt fail, a host beside the orchestrator may take the heavy task."""
     fallback: bool = False
+    unread: bool = False
+    """Its latest fact can't be read: nothing is decided about it until one tells where it is."""
 
 
 class Track(msgspec.Struct):
@@ -233,10 +237,30 @@ def evolve(state: State, record: Record) -> None:
         case McpPreferred() as fact:
             _preferred(state, fact)
         case LogRouter(again=False) as fact:
-            state.term, state.term_seq = fact.term, record.seq
-            state.changes.meta = True
+            state.term, state.term_seq, state.changes.meta = fact.term, record.seq, True
+        case Unknown():
+            _unread(state, record)
         case _:
             pass
+
+
+def _unread(state: State, record: Record) -> None:
+    """Note what a record that can't be read is about, so that nothing is decided against it."""
+    what = subjects.parse(record.subject)
+    key = key_of(what.user, what.task)
+    task = state.tasks.get(key)
+    if what.type == "log.router":
+        state.term, state.term_seq, state.changes.meta = what.number, record.seq, True
+    elif what.type in ("mcp.registered", "mcp.removed"):
+        _removed(state, what.host)
+    elif task is not None and (what.type == "task.routed" or what.type.startswith("job.")):
+        state.changes.tasks.add(key)
+        task.unread = True
+        if what.type != "task.routed":
+            task.head, task.head_at = record.seq, record.at
+        if what.type == "job.done":
+            state.leave_flight(task)
+            del state.tasks[key]
 
 
 def _created(state: State, record: Record, fact: TaskCreated) -> None:
@@ -266,11 +290,7 @@ def _created(state: State, record: Record, fact: TaskCreated) -> None:
 
 def _need(spec: TaskSpec) -> Need:
     return Need(
-        spec.type,
-        spec.required_capabilities,
-        spec.preferred_capabilities,
-        spec.is_heavy,
-        spec.host,
+        spec.type, spec.required_capabilities, spec.preferred_capabilities, spec.is_heavy, spec.host
     )
 
 
@@ -300,9 +320,8 @@ def _moved(state: State, task: OpenTask, key: str, record: Record) -> None:
 def _routed(state: State, task: OpenTask, fact: TaskRouted) -> None:
     state.leave_flight(task)
     task.phase = Phase.ROUTED
-    task.attempt = fact.attempt
-    task.host = fact.route.host
-    task.failure = None
+    task.attempt, task.host = fact.attempt, fact.route.host
+    task.failure, task.unread = None, False
     entry = state.hosts.get(task.host)
     task.falls_back = (
         entry is not None
@@ -321,6 +340,7 @@ def _failed(state: State, task: OpenTask, record: Record, fact: JobFailed) -> No
     long = len(fact.message) > _MESSAGE
     task.failure = msgspec.structs.replace(fact, message=fact.message[:_MESSAGE]) if long else fact
     task.fallback = task.fallback or task.falls_back
+    task.unread = task.unread and task.attempt != fact.attempt
     if fact.kind in SICK and fact.host not in task.excluded:
         task.excluded = (*task.excluded, fact.host)
     if fact.kind in HOSTS_FAULT:

@@ -13,6 +13,7 @@ from rich.console import Group
 from rich.text import Text
 
 from contracts.facts import JobDone, Record
+from contracts.subjects import parse
 from contracts.task import Priority
 from contracts.wire import ProgressFrame
 from services.cli.client import Api, FactStream, find_target
@@ -187,7 +188,7 @@ async def _watch(
         if isinstance(item, ProgressFrame):
             show_progress(out, item)
         elif isinstance(item, Record):
-            kind = str(item.fact.__struct_config__.tag)
+            kind = parse(item.subject).type
             if not shown or kind in shown:
                 show_fact(out, item, last, with_task=task is None)
             if task is not None and isinstance(item.fact, JobDone):

@@ -107,6 +107,8 @@ def _describe_other(record: Record) -> str:
             if fact.weight is None:
                 return f"{fact.user} takes back the preference for {fact.host}"
             return f"{fact.user} gives {fact.host} {fact.weight}"
+        case facts.Unknown():
+            return f"can't be read by this release: {fact.why}"
         case _:
             return parse(record.subject).last
 

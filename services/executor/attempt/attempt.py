@@ -34,6 +34,8 @@ class Asked(NamedTuple):
     created: dict[Name, TaskCreated]
     cancelled: dict[Name, str]
     """Reasons of those who have changed their minds."""
+    unread: set[Name]
+    """Tasks that this release can't read."""
 
 
 class Attempt:

@@ -6,18 +6,19 @@ Whoever signs holds `signer`; the key behind it changes by reference.
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import msgspec
 
 from contracts import subjects
 from contracts.facts import LogKey
-from services.executor.clock import LogClock
 from services.executor.permits import rotation
 from services.executor.permits.rotation import Key, RotationRules, Seen
 from services.executor.settings import Settings
 from services.keys.files import KeyFolder, StoredKeys
 from services.keys.permits import BadKey, Signer, SigningKey
+from services.log.clock import LogClock
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.process import telemetry
 from services.process.ids import new_id
@@ -93,13 +94,13 @@ class Keyring:
         announced = await self._log.read_last([subjects.of(self._fact(key)) for key in own])
         newest = await self._log.last(">")
         if newest is not None:
-            self._clock.observe(newest.seq, newest.at)
+            self._clock.observe([(newest.seq, newest.at)], time.monotonic())
         return Seen(
             signing=_key(found.signing),
             next=_key(found.next),
             using=self._using.kid if self._using is not None else "",
             announced={r.fact.kid: r.at for r in announced if isinstance(r.fact, LogKey)},
-            now=self._clock.now(),
+            now=self._clock.moment(time.monotonic()).now,
             blocked=bool(found.problem),
         )
 

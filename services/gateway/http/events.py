@@ -18,7 +18,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
-from contracts import wire
+from contracts import facts, wire
 from contracts.errors import Reason, Rejected
 from services.gateway.access.identity import Principal
 from services.gateway.http.parts import Asking, Parts, Wired
@@ -126,7 +126,11 @@ class EventFeed:
                 return b"event: progress\ndata: %b\n\n" % msgspec.json.encode(progress)
 
     def _event(self, event: wire.Event) -> bytes:
-        return self._text(_type.decode(event.event).type, event.seq, msgspec.json.encode(event))
+        try:
+            kind = _type.decode(event.event).type
+        except facts.UNREADABLE:
+            kind = "unknown"
+        return self._text(kind, event.seq, msgspec.json.encode(event))
 
     def _text(self, kind: str, seq: int, data: bytes) -> bytes:
         # JSON in one line: what is stored has no line break outside of strings, and there it is \n.

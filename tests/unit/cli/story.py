@@ -14,7 +14,7 @@ from contracts.facts import AnyFact, Outcome, Record, encode
 from contracts.host import HealthStatus, Host, Noop, TaskBinding
 from contracts.result import inline
 from contracts.route import Policy, Route
-from contracts.subjects import of
+from contracts.subjects import of, parse
 from contracts.task import TaskSpec, input_sha256
 from contracts.wire import PermitClaims
 from services.cli.audit import Check, audit
@@ -168,7 +168,7 @@ class Story:
 
     def audit(self) -> list[Check]:
         """What `metamcp audit` says about it."""
-        own = [r for r in self.records if getattr(r.fact, "task", None) == TASK]
+        own = [r for r in self.records if parse(r.subject).task == TASK]
         keys = [r for r in self.records if isinstance(r.fact, facts.LogKey)]
         return audit(own, keys, recomputer(self.records))
 

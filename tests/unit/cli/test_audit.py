@@ -42,6 +42,13 @@ def test_a_late_wish_to_cancel_is_fine() -> None:
     assert story.failed() == set()
 
 
+def test_what_cannot_be_read_is_named_and_proves_nothing() -> None:
+    story = succeeded()
+    story.add(facts.decode(b'{"type":"task.asked"}', f"task.asked.{USER}.{TASK}.1"))
+    assert story.failed() == {"facts in order"}
+    assert "can't read it" in story.audit()[0].detail
+
+
 def test_nothing_is_no_history() -> None:
     assert not passed(audit([], [], recomputer([])))
     assert not passed([])

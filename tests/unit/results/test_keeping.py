@@ -244,3 +244,22 @@ async def test_what_is_to_move_stands_in_the_tables(
         rows = await waiting(keeper._projection, user, 0.0, 10)
         assert [(move.task, move.pointer, move.host) for move in rows] == [("t1", pointer, "h")]
         assert await waiting(keeper._projection, user, 2e9, 10) == []
+
+
+async def test_no_bytes_go_while_a_result_cannot_be_read(
+    log: MemoryLog, blobs: Blobs, file: Path
+) -> None:
+    user = name("u")
+    newer = await blobs.put(user, b"newer" * 100_000)
+    told = {"type": "job.done", "id": "f", "by": "x", "outcome": "paused", "at": newer.uri}
+    log.foreign(f"job.done.{user}.t1.end", msgspec.json.encode(told))
+    await log.append(done(user, "t2", result=newer))
+    settings = Settings(retention_days=30, blob_days=10)
+    async with keeping(log, blobs, file, settings) as keeper:
+        sweeper = keeper._sweeper
+        kept = (await got(keeper, user, "t2")).result
+        await sweeper.delete(kept, "not wanted")
+        now = time.time()
+        sweeper._now = lambda: now + 11 * 86_400
+        await sweeper.sweep()
+        assert (await blobs.info(newer.uri)).size == newer.size

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from contracts.wire import Beat
+from services.log.clock import JUMP_S, LogClock
 from services.router.beats import LOOK_S, PAUSE_S, TAKEOVER_S, Beats, Claimant
-from services.router.clock import JUMP_S, LogClock
 from services.router.recompute import CannotRecompute, recompute
 from services.router.settings import Settings
 from services.router.timers import Timers

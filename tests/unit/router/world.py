@@ -38,8 +38,8 @@ from contracts.host import (
 )
 from contracts.task import TaskSpec
 from contracts.wire import Beat
+from services.log.clock import LogClock, Moment
 from services.router.beats import Beats
-from services.router.clock import LogClock, Moment
 from services.router.domain import State, evolve, initial
 from services.router.plan import Decision, TermPlan
 from services.router.settings import Settings

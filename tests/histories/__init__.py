@@ -1,0 +1,3 @@
+"""What earlier releases have written and could read: golden logs and frozen contracts."""
+
+from __future__ import annotations
