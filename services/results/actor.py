@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
 
 import msgspec
 import prometheus_client
@@ -51,8 +50,6 @@ BLOBS_CHECKED = prometheus_client.Counter(
 )
 
 log = structlog.get_logger()
-
-R = TypeVar("R", bound=msgspec.Struct)
 
 
 class Keeper:
@@ -112,14 +109,14 @@ class Keeper:
 
     async def get(self, payload: bytes) -> bytes:
         """Handle `cmd.results.get`."""
-        kept = self._shown(await self._kept(_decode(payload, ResultRequest)))
+        kept = self._shown(await self._kept(domain.decoded(payload, ResultRequest)))
         if kept.kind != "inline" or kept.deleted:
             return msgspec.json.encode(ResultFound(kept))
         return msgspec.json.encode(ResultFound(kept, msgspec.Raw(await self._in_log.value(kept))))
 
     async def list_results(self, payload: bytes) -> bytes:
         """Handle `cmd.results.list`."""
-        request = _decode(payload, ResultListRequest)
+        request = domain.decoded(payload, ResultListRequest)
         check_token(request.user, "user")
         page = await view.page(self._projection, request)
         shown = tuple(self._shown(kept) for kept in page.results)
@@ -127,7 +124,7 @@ class Keeper:
 
     async def read(self, payload: bytes) -> bytes:
         """Handle `cmd.results.read`; the answer is the bytes alone."""
-        request = _decode(payload, ResultRead)
+        request = domain.decoded(payload, ResultRead)
         wanted = ResultRequest(request.user, request.task, request.after)
         kept = self._there(await self._kept(wanted))
         if request.offset > kept.size:
@@ -140,7 +137,7 @@ class Keeper:
 
     async def verify(self, payload: bytes) -> bytes:
         """Handle `cmd.results.verify`: read all bytes and compare them with their digest."""
-        kept = self._there(await self._kept(_decode(payload, ResultRequest)))
+        kept = self._there(await self._kept(domain.decoded(payload, ResultRequest)))
         size = 0
         if kept.kind == "inline":
             size = len(await self._in_log.value(kept))
@@ -150,7 +147,7 @@ class Keeper:
 
     async def delete(self, payload: bytes) -> bytes:
         """Handle `cmd.results.delete`; again it changes nothing."""
-        request = _decode(payload, ResultDelete)
+        request = domain.decoded(payload, ResultDelete)
         wanted = ResultRequest(request.user, request.task, request.after)
         kept = await self._kept(wanted)
         if not kept.deleted:
@@ -227,10 +224,3 @@ class Keeper:
             return domain.judge(pointer, await self._blobs.info(pointer.uri))
         except BlobMissing:
             return Blob.MISSING
-
-
-def _decode(payload: bytes, type_: type[R]) -> R:
-    try:
-        return msgspec.json.decode(payload, type=type_)
-    except msgspec.DecodeError as error:
-        raise Rejected(Reason.BAD_REQUEST, f"this is no {type_.__name__}: {error}") from None

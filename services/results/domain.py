@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
+
+import msgspec
 
 from contracts.errors import Reason, Rejected
 from contracts.facts import JobDone, Record, ResultDeleted, ResultStored
@@ -20,6 +22,7 @@ DATASETS = "hf://datasets/"
 DAY_S = 86_400.0
 _DATASET = re.compile(r"hf://datasets/([^/@]+/[^/@]+)@([0-9a-f]{40})/(.+)")
 
+R = TypeVar("R", bound=msgspec.Struct)
 Place = Literal["inline", "object_store", "dataset"]
 
 
@@ -56,6 +59,14 @@ class InDataset(NamedTuple):
     def uri(self) -> str:
         """As it stands in a pointer."""
         return f"{DATASETS}{self.repo}@{self.revision}/{self.path}"
+
+
+def decoded(payload: bytes, type_: type[R]) -> R:
+    """The request in a command. Raises Rejected(BAD_REQUEST)."""
+    try:
+        return msgspec.json.decode(payload, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Rejected(Reason.BAD_REQUEST, f"this is no {type_.__name__}: {error}") from None
 
 
 def begin(record: Record, fact: JobDone) -> Kept | None:
@@ -134,6 +145,15 @@ def batch(waiting: Iterable[Move], most: int, most_bytes: int) -> Iterator[Move]
         if count and (count >= most or size > most_bytes):
             return
         yield move
+
+
+def by_repo(every: Iterable[Kept]) -> dict[str, list[str]]:
+    """The paths of results in Datasets, by the repository they lie in."""
+    paths: dict[str, list[str]] = {}
+    for kept in every:
+        if (place := in_dataset(kept.uri)) is not None:
+            paths.setdefault(place.repo, []).append(place.path)
+    return paths
 
 
 def expires(kept: Kept, days: float) -> float:

@@ -12,6 +12,7 @@ from services.huggingface.datasets import Datasets
 from services.huggingface.hub import HubDenied, HubError, HubMissing
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
+from services.results import domain
 from services.results.settings import Settings
 from services.store.blobs import StoreError
 
@@ -35,11 +36,7 @@ class Listing:
 
         Raises Rejected.
         """
-        try:
-            request = msgspec.json.decode(payload, type=DatasetTasksRequest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            text = f"this is no DatasetTasksRequest: {error}"
-            raise Rejected(Reason.BAD_REQUEST, text) from None
+        request = domain.decoded(payload, DatasetTasksRequest)
         user = check_token(request.user, "user")
         try:
             opened = await self._accounts.open(user, Provider.HUGGINGFACE)

@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from contracts import subjects
 from contracts.account import Account, Provider
-from contracts.errors import Rejected
+from contracts.errors import Reason, Rejected
 from contracts.facts import ResultStored
 from contracts.result import Pointer, sha256_hex
 from services.huggingface.datasets import Datasets
@@ -115,8 +115,8 @@ class Mover:
 
     def _rest_s(self) -> float:
         now = time.monotonic()
-        until = (trouble.until for trouble in self._trouble.values())
-        return max(0.0, min(LOOK_S, *(moment - now for moment in until), LOOK_S))
+        rests = (trouble.until - now for trouble in self._trouble.values())
+        return max(0.0, min([LOOK_S, *rests]))
 
     async def _user(self, user: str) -> None:
         """Move what one user has, until nothing is left or something is in the way."""
@@ -178,7 +178,7 @@ class Mover:
                     parts = self._store.parts(move.pointer)
                     files[path] = await written(parts, folder / move.pointer.sha256)
                 except Rejected as gone:
-                    if gone.reason not in ("not_found", "digest_mismatch"):
+                    if gone.reason not in (Reason.NOT_FOUND, Reason.DIGEST_MISMATCH):
                         raise
                     if len(self._lost) >= MOST_LOST:
                         self._lost.clear()

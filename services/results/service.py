@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from services.bus import health
-from services.bus.bus import Bus
 from services.huggingface.datasets import Datasets
 from services.huggingface.hub import Hub
 from services.join import join
@@ -36,7 +35,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     hub = Hub(cache=data / "hub-cache")
     process.on_drain(hub.close)
     datasets, blobs = Datasets(hub), Blobs(bus)
-    accounts = _accounts(bus, common)
+    accounts = Accounts(bus, KeyFile(key_path(data, common.master_key)))
     store = InStore(blobs)
     sources = Sources(InLog(log), store, DatasetSource(datasets, accounts))
     copies = Copies(data / "results-cache" / process.instance, settings.cache_bytes, sources.fetch)
@@ -54,8 +53,3 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     listing = Listing(datasets, accounts, settings)
     await bus.serve(NAME, "1.0.0", keeper.commands() | {"tasks": listing.tasks})
     await process.stopping.wait()
-
-
-def _accounts(bus: Bus, common: Common) -> Accounts:
-    data = common.data.expanduser().absolute()
-    return Accounts(bus, KeyFile(key_path(data, common.master_key)))

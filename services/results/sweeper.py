@@ -84,10 +84,8 @@ class Sweeper:
         if not await self._caught_up():
             log.warning("sweep_put_off", error=LAGS)
             return
-        if self._settings.retention_days:
-            before = self._now() - self._settings.retention_days * domain.DAY_S
-            for kept in await view.outlived(self._projection, before, MOST):
-                days = self._settings.retention_days
+        if days := self._settings.retention_days:
+            for kept in await view.outlived(self._projection, self._days_ago(days), MOST):
                 await self.delete(kept, f"retention: older than {days:g} days", erase=False)
         if unread := self._projection.passed_over & REFER:
             # What could not be read may refer to any bytes.
@@ -125,6 +123,9 @@ class Sweeper:
         except (StoreError, HubError, VaultError) as error:
             log.warning("result_not_erased_yet", task=kept.task, error=str(error))
 
+    def _days_ago(self, days: float) -> float:
+        return self._now() - days * domain.DAY_S
+
     async def _caught_up(self) -> bool:
         """Whether the tables have what the log holds now of who refers to what."""
         newest = [await self._log.last(filter_) for filter_ in (subjects.DONE, *subjects.RESULTS)]
@@ -132,7 +133,7 @@ class Sweeper:
         return await self._projection.reached(seq, REACHED_S)
 
     async def _drop_blobs(self) -> None:
-        before = self._now() - self._settings.blob_days * domain.DAY_S
+        before = self._days_ago(self._settings.blob_days)
         after = dropped = 0
         while dropped < MOST and (page := await self._blobs.page(after)):
             after = page[-1].seq
@@ -160,7 +161,7 @@ class Sweeper:
     async def _erase_from_datasets(self) -> None:
         if not await self._caught_up():
             return
-        since = self._now() - ERASE_DAYS * domain.DAY_S
+        since = self._days_ago(ERASE_DAYS)
         after = 0
         while page := await view.erased(self._projection, since, after, PAGE):
             after = page[-1].seq
@@ -178,9 +179,5 @@ class Sweeper:
         token = await self._accounts.token(user, Provider.HUGGINGFACE)
         if token is None:
             return
-        places: dict[str, list[str]] = {}
-        for kept in every:
-            if (place := domain.in_dataset(kept.uri)) is not None:
-                places.setdefault(place.repo, []).append(place.path)
-        for repo, paths in places.items():
+        for repo, paths in domain.by_repo(every).items():
             await self._datasets.delete(token, repo, paths, f"{len(paths)} results deleted")

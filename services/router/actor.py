@@ -29,7 +29,8 @@ from services.router.plan import TermPlan
 from services.router.projection import load, rows
 from services.router.settings import Settings
 from services.router.state import Changes
-from services.store.blobs import Lease, LeaseLost, StoreError
+from services.store.lease import Lease, LeaseLost
+from services.store.stream import StoreError
 
 LEASE = "router"
 ROUND = 256
@@ -44,7 +45,7 @@ _beat = msgspec.json.Decoder(Beat)
 
 
 class LeaseHolder(Protocol):
-    """What the router needs of `services.store.blobs.Leases`."""
+    """What the router needs of `services.store.lease.Leases`."""
 
     async def acquire(self, name: str, holder: str, ttl: int) -> Lease | None:
         """Take a free lease; None if another holds it. Raises StoreError."""

@@ -22,7 +22,7 @@ from services.router.domain import End, Lose, NeedsHost, Wait
 from services.router.queue import Next, Queue, Waiting
 from services.router.select import Demand, Screen, Selection, choose, policy, screen, why_nobody
 from services.router.settings import Settings
-from services.router.state import Changes, OpenTask, Phase, State
+from services.router.state import Changes, OpenTask, Phase, State, less
 from services.router.timers import Timers
 
 PAUSE_S = 5.0
@@ -361,8 +361,8 @@ class TermPlan:
     def _drop(self, key: str, known: _Pending, moment: Moment) -> None:
         del self._pending[key]
         if known.host:
-            _less(self._used, known.host)
-            _less(self._busy, known.user)
+            less(self._used, known.host)
+            less(self._busy, known.user)
             self._flight -= 1
             task = self._state.tasks.get(key)
             if task is None or task.attempt == known.attempt:
@@ -390,9 +390,3 @@ class TermPlan:
                     # The others are younger.
                     break
                 self._due[key] = Lose(why)
-
-
-def _less(counts: dict[str, int], key: str) -> None:
-    counts[key] -= 1
-    if not counts[key]:
-        del counts[key]

@@ -20,7 +20,7 @@ from services.process.settings import Common
 from services.router.actor import Router, Writer
 from services.router.projection import SCHEMA, VERSION
 from services.router.settings import Settings
-from services.store.blobs import Leases
+from services.store.lease import Leases
 
 SERVICE = "router"
 

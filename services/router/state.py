@@ -198,8 +198,8 @@ class State:
         """Give the attempt's slot back, if it has one."""
         if task.phase is Phase.WAITING:
             return
-        _less(self.used, task.host)
-        _less(self.busy, task.user)
+        less(self.used, task.host)
+        less(self.busy, task.user)
         self.flight -= 1
         self.changes.freed_hosts.add(task.host)
         self.changes.freed_users.add(task.user)
@@ -392,7 +392,8 @@ def _preferred(state: State, fact: McpPreferred) -> None:
     state.changes.tastes.add(pair)
 
 
-def _less(counts: dict[str, int], key: str) -> None:
+def less(counts: dict[str, int], key: str) -> None:
+    """Count one less; what comes to nothing is not kept."""
     if counts.get(key, 0) > 1:
         counts[key] -= 1
     else:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import Reason, Rejected
 from contracts.facts import Outcome, Record, ResultDeleted, ResultStored
-from contracts.result import Inline, Pointer, inline
+from contracts.result import Inline, Kept, Pointer, inline
 from services.results import domain
 from services.results.domain import Blob
 from tests.support.facts import done
@@ -74,3 +74,21 @@ def test_only_the_right_bytes_are_given_out(data: bytes) -> None:
         with pytest.raises(Rejected) as refusal:
             domain.checked(bad)
         assert refusal.value.reason is Reason.DIGEST_MISMATCH
+
+
+@hypothesis.given(st.lists(st.tuples(st.sampled_from(["a/x", "b/y", ""]), st.integers(0, 9))))
+def test_every_path_in_a_dataset_is_found_under_its_repository(lies: list[tuple[str, int]]) -> None:
+    places = [domain.InDataset(repo, "0" * 40, f"results/{n}") for repo, n in lies if repo]
+    every = [kept_at(place.uri) for place in places] + [kept_at("") for repo, _ in lies if not repo]
+    found = domain.by_repo(every)
+    assert sorted((repo, path) for repo, paths in found.items() for path in paths) == sorted(
+        (place.repo, place.path) for place in places
+    )
+
+
+def kept_at(uri: str) -> Kept:
+    pointer = Pointer(uri, "00", 5)
+    fact = done("ann", "t1", result=pointer)
+    kept = domain.begin(Record(7, 1.5, "", fact, b""), fact)
+    assert kept is not None
+    return kept
