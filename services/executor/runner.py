@@ -20,6 +20,7 @@ from contracts.facts import (
     TaskCancelled,
     TaskCreated,
 )
+from contracts.replay import repeatable, replayable
 from contracts.result import Pointer, Result
 from contracts.wire import PermitClaims, Progress
 from services.executor import domain
@@ -277,11 +278,14 @@ class Runner:
         if called is not True and call is not None:
             # An earlier step of the same attempt may have reached the host.
             called = call.called if called is False else None
-        replayable = (
-            call.plan.replayable if call is not None else plan.replayable(attempt.known, spec)
-        )
-        retryable = domain.retryable(
-            error.kind, called, spec, replayable=replayable, transient=error.transient
+        host = attempt.known.host
+        retryable = repeatable(
+            error.kind,
+            called,
+            replayable=call.plan.replayable if call is not None else replayable(host, spec.type),
+            transient=error.transient,
+            on_unknown=spec.on_unknown,
+            retry_tool_errors=spec.retry_tool_errors,
         )
         elapsed_ms = (self._now() - began) * 1000
         ended = domain.Ended(error.kind, error.message, called, retryable, elapsed_ms)

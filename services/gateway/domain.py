@@ -14,12 +14,11 @@ import msgspec
 from contracts import facts, subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import AnyFact, McpPreferred, Record, TaskCancelled, TaskCreated
-from contracts.host import Execute, Host
 from contracts.ids import check_token, is_token
 from contracts.nesting import MAX_DEPTH, too_deep
 from contracts.result import INLINE_LIMIT, Pointer
 from contracts.status import TaskView
-from contracts.task import MCP_CALL, Priority, TaskRequest, TaskSpec, canonical, content_digest
+from contracts.task import Priority, TaskRequest, TaskSpec, canonical, content_digest
 from contracts.wire import Accepted
 
 AUDITOR = "auditor"
@@ -300,10 +299,3 @@ def remember_owner(owners: dict[str, str | None], fact: AnyFact) -> None:
     """Keep `owners` in step with a registration."""
     if isinstance(fact, facts.McpRegistered):
         owners[fact.host] = fact.spec.owner
-
-
-def serves(host: Host, task_type: str | None) -> bool:
-    """Tell whether a host is for this task type; hosts with tools take the generic `mcp.call`."""
-    if task_type == MCP_CALL:
-        return not isinstance(host.endpoint, Execute)
-    return task_type is None or task_type in host.task_types
