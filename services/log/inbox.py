@@ -21,6 +21,8 @@ from services.log.wire import Wire
 PULL_S = 2.0
 LOST_PULL_S = PULL_S + 1.0
 RETRY_S = 0.25
+CLOSE_S = 1.0
+"""How long the server may take to confirm that it sends no more."""
 BUSY = 8
 """Messages handed over at once from which on the next ones are given `GATHER_S` to gather."""
 GATHER_S = 0.003
@@ -54,6 +56,10 @@ class NatsDelivery:
         """Give it back, to come again after `delay_s`."""
         body: dict[str, Any] = {"delay": int(delay_s * _NAK_NS)}
         await self._wire.bus.nc.publish(self._reply, b"-NAK " + msgspec.json.encode(body))
+
+    async def hold(self) -> None:
+        """Keep it: the server's wait for an answer begins anew."""
+        await self._wire.bus.nc.publish(self._reply, b"+WPI")
 
 
 class NatsInbox:
@@ -102,12 +108,22 @@ class NatsInbox:
                 self._forget_pulls()
 
     async def close(self) -> None:
-        """Stop; what open pulls still bring is not acknowledged, so it goes to another reader."""
-        if self._subscription:
-            self._wire.bus.on_reconnected.remove(self._forget_pulls)
-            with contextlib.suppress(*self._wire.bus.publish_errors):
-                await self._subscription.unsubscribe()
-            self._subscription = None
+        """Stop, and give back what nobody has looked at, also what open pulls have still brought.
+
+        Without the connection that is the server's to see: it waits for an answer in vain.
+        """
+        if self._subscription is None:
+            return
+        subscription, self._subscription = self._subscription, None
+        self._wire.bus.on_reconnected.remove(self._forget_pulls)
+        with contextlib.suppress(TimeoutError, *self._wire.bus.publish_errors):
+            async with asyncio.timeout(CLOSE_S):
+                # The server confirms it, and by then has sent what it had begun to send.
+                await subscription.drain()
+        unseen, self._got = self._got, []
+        with contextlib.suppress(*self._wire.bus.publish_errors):
+            for delivery in unseen:
+                await delivery.nak()
 
     async def _subscribe(self) -> None:
         nc = self._wire.bus.nc

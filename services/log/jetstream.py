@@ -61,7 +61,12 @@ INTAKE_CONFIG: dict[str, Any] = {
 CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         subjects.STREAM,
-        {"durable_name": subjects.EXECUTOR_DURABLE, "filter_subject": subjects.ROUTES},
+        # What a dead executor was given is with another within 5 s; a living one holds its own.
+        {
+            "durable_name": subjects.EXECUTOR_DURABLE,
+            "filter_subject": subjects.ROUTES,
+            "ack_wait": 3_000_000_000,
+        },
     ),
     (
         subjects.INTAKE_STREAM,
@@ -71,7 +76,6 @@ CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 CONSUMER_CONFIG: dict[str, Any] = {
     "ack_policy": "explicit",
-    "ack_wait": 30_000_000_000,
     "deliver_policy": "all",
     "max_ack_pending": 8192,
     "max_deliver": -1,
