@@ -18,8 +18,8 @@ from contracts.facts import FailureKind, TaskRouted
 from contracts.wire import Beat
 from services.executor import domain
 from services.executor.attempt.attempt import Attempt
+from services.executor.attempt.runner import Ports, Runner
 from services.executor.projection import Hosts
-from services.executor.runner import Ports, Runner
 from services.executor.settings import Settings
 from services.log.port import AlreadyRecorded, Append, Delivery, LogUnavailable
 from services.process import telemetry
@@ -86,9 +86,16 @@ class Executor:
             beat = Beat(self._me.instance, self._me.incarnation, self.busy, self._settings.slots)
             try:
                 await self._ports.publish(subject, msgspec.json.encode(beat))
+                await self._hold()
             except Exception as error:
                 log.debug("beat_not_sent", error=repr(error))
             await asyncio.sleep(BEAT_S)
+
+    async def _hold(self) -> None:
+        """Keep what is here and not claimed yet: what nobody answers for goes to another."""
+        for attempt in list(self._attempts.values()):
+            if not attempt.seq:
+                await attempt.delivery.hold()
 
     async def drain(self) -> None:
         """Take no more, let calls finish for `drain_s`, then cut and record the rest."""
@@ -101,8 +108,7 @@ class Executor:
         if not await self._emptied(self._settings.drain_s):
             log.warning("calls_cut", count=self.busy)
             for attempt in list(self._attempts.values()):
-                attempt.cut = True
-                attempt.interrupt()
+                attempt.cut()
             await self._emptied(CUT_S)
         await self._ports.pool.close()
 
@@ -140,7 +146,7 @@ class Executor:
                 self._spawn(self._answer(delivery))
             return None
         attempt = Attempt(fact, delivery)
-        attempt.cancelled = self._cancels.get((fact.user, fact.task))
+        attempt.course.cancelled = self._cancels.get((fact.user, fact.task))
         self._attempts[fact.user, fact.task, fact.attempt] = attempt
         self._hosts.clock.told(delivery.seq, fact.route.now)
         return attempt
@@ -170,7 +176,7 @@ class Executor:
         if self._draining:
             return False
         view = self._hosts.view(routed.route.host)
-        match domain.decide(routed, attempt.cancelled is not None, view, now):
+        match domain.decide(routed, attempt.course.cancelled is not None, view, now):
             case domain.Claim(_, budget_s):
                 known = self._hosts.get(routed.route.host)
                 assert known is not None
@@ -209,7 +215,7 @@ class Executor:
                 continue
             attempt.seq = stored
             await self._answer(attempt.delivery)
-            attempt.cut = self._draining
+            attempt.course.cut = self._draining
             attempt.task = self._spawn(self._run(attempt))
 
     async def _guarded(self, attempts: Sequence[Attempt], work: Coroutine[Any, Any, None]) -> None:
@@ -258,8 +264,7 @@ class Executor:
             del self._cancels[next(iter(self._cancels))]
         for attempt in self._attempts.values():
             if attempt.routed.task == task and attempt.routed.user == user:
-                attempt.cancelled = reason
-                attempt.interrupt()
+                attempt.cancel(reason)
 
     async def _give_back(self, attempt: Attempt, delay_s: float = AGAIN_S) -> None:
         if not self._holds(attempt):
