@@ -162,13 +162,13 @@ class Executor:
             attempt.reading = reading
         await self._hosts.reached(max(a.routed.route.host_seq for a in attempts), VIEW_S)
         now = self._hosts.clock.now()
-        claimed = iter([attempt for attempt in attempts if await self._decided(attempt, now)])
+        claimed = iter([attempt for attempt in attempts if self._decided(attempt, now)])
         while chunk := list(islice(claimed, SIGN_CHUNK)):
             self._spawn(self._guarded(chunk, self._append_claims(chunk)))
             await asyncio.sleep(0)
 
-    async def _decided(self, attempt: Attempt, now: float) -> bool:
-        """Carry out the decision on one route; True if it is to be claimed.
+    def _decided(self, attempt: Attempt, now: float) -> bool:
+        """Have the decision on one route carried out; True if it is to be claimed.
 
         A drain gives back what is not claimed, so nothing is done about it here.
         """
@@ -185,10 +185,10 @@ class Executor:
                 attempt.deadline = time.monotonic() + budget_s
                 return True
             case domain.WaitForView():
-                await self._give_back(attempt)
+                self._spawn(self._give_back(attempt))
             case domain.Drop(reason):
                 log.info("route_dropped", task=routed.task, reason=reason)
-                await self._finish(attempt)
+                self._spawn(self._finish(attempt))
             case domain.Fail(kind, message):
                 self._spawn(self._guarded([attempt], self._fail(attempt, kind, message)))
         return False

@@ -86,7 +86,8 @@ class NatsInbox:
     def want(self, n: int) -> None:
         """Grant room for `n` more messages."""
         self._granted += n
-        self._news.set()
+        if self._due():
+            self._news.set()
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for messages; asks the server for what has been granted."""
@@ -132,7 +133,7 @@ class NatsInbox:
 
     async def _pull(self) -> None:
         """Ask for all granted room, unless a pull that is still large enough is open."""
-        if self._granted <= 0 or self._granted * 4 < sum(self._pulls.values()):
+        if not self._due():
             return
         if self._refused:
             self._refused = False
@@ -147,6 +148,9 @@ class NatsInbox:
         except self._wire.bus.publish_errors:
             self._refused = True
             self._end(reply)
+
+    def _due(self) -> bool:
+        return self._granted > 0 and self._granted * 4 >= sum(self._pulls.values())
 
     def _on_message(self, message: Message) -> None:
         if message.subject in self._pulls:

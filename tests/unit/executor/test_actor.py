@@ -325,42 +325,6 @@ async def test_a_drain_lets_calls_end_and_cuts_what_does_not(
         assert one.facts("t3") == ["created", "routed"]
 
 
-async def test_a_drain_while_the_host_still_starts_calls_nobody(
-    tmp_path: Path, key: SigningKey
-) -> None:
-    async def starting(_: Call) -> Answer:
-        await asyncio.Event().wait()
-        return Answer([])
-
-    async with world(tmp_path, key, script=starting) as one:
-        await one.task()
-        async with asyncio.timeout(5):
-            await one.pool.called.wait()
-        await one.executor.drain()
-        cut = (await one.fact(JobFailed)).fact
-        assert isinstance(cut, JobFailed)
-        assert (cut.kind, cut.called, cut.retryable) == (FailureKind.CUT, False, True)
-
-
-async def test_a_drain_between_two_steps_does_not_forget_the_first(
-    tmp_path: Path, key: SigningKey
-) -> None:
-    async def second(call: Call) -> Answer:
-        await call.begin()
-        call.called = True
-        await asyncio.Event().wait()
-        return Answer([])
-
-    async with world(tmp_path, key, script=second) as one:
-        await one.task()
-        async with asyncio.timeout(5):
-            await one.pool.called.wait()
-        await one.executor.drain()
-        cut = (await one.fact(JobFailed)).fact
-        assert isinstance(cut, JobFailed)
-        assert (cut.kind, cut.called, cut.retryable) == (FailureKind.CUT, True, False)
-
-
 async def test_it_beats_at_once_and_says_how_busy_it_is(tmp_path: Path, key: SigningKey) -> None:
     async with world(tmp_path, key, slots=7) as one:
         beating = asyncio.create_task(one.executor.beat())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -128,22 +127,3 @@ async def test_an_input_that_cannot_be_read_calls_nobody_and_names_the_store(
     assert isinstance(failed, JobFailed)
     assert (failed.kind, failed.called, failed.retryable) == (FailureKind.LOST, False, True)
     assert f"the input could not be read: {error}" in failed.message
-
-
-async def test_a_drain_while_an_input_is_read_calls_nobody(tmp_path: Path, key: SigningKey) -> None:
-    reading = asyncio.Event()
-
-    class Slow(Store):
-        async def get(self, what: Pointer | str) -> AsyncIterator[bytes]:
-            reading.set()
-            await asyncio.Event().wait()
-            yield b""
-
-    async with world(tmp_path, key, blobs=Slow()) as one:
-        await one.task(spec_=pointing())
-        async with asyncio.timeout(5):
-            await reading.wait()
-        await one.executor.drain()
-        cut = (await one.fact(JobFailed)).fact
-        assert isinstance(cut, JobFailed)
-        assert (cut.kind, cut.called, cut.retryable) == (FailureKind.CUT, False, True)
