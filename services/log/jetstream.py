@@ -27,6 +27,9 @@ from services.log.read import Follower, Reader
 from services.log.wire import Wire
 
 LAST_CHUNK = 256
+CLAIM_S = 3
+"""What an executor was given and neither claims nor holds for so long goes to another: what a dead
+one was given is thus called within five seconds."""
 NOT_FOUND = (10059, 10014)
 STREAM_CONFIG: dict[str, Any] = {
     "name": subjects.STREAM,
@@ -61,11 +64,10 @@ INTAKE_CONFIG: dict[str, Any] = {
 CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         subjects.STREAM,
-        # What a dead executor was given is with another within 5 s; a living one holds its own.
         {
             "durable_name": subjects.EXECUTOR_DURABLE,
             "filter_subject": subjects.ROUTES,
-            "ack_wait": 3_000_000_000,
+            "ack_wait": CLAIM_S * 1_000_000_000,
         },
     ),
     (
