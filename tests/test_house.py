@@ -20,8 +20,8 @@ FUNCTION_LINES = 50
 # What a pure module may import: nothing here reads a clock, rolls dice or does I/O.
 PURE = frozenset(
     "__future__ abc base64 bisect collections contextlib copy dataclasses decimal enum fractions"
-    " functools hashlib heapq itertools json math msgspec operator re statistics string textwrap"
-    " types typing unicodedata".split()
+    " functools hashlib heapq itertools json math msgspec operator packaging re statistics string"
+    " textwrap types typing unicodedata".split()
 )
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("process",),

@@ -46,9 +46,10 @@ class Child:
     def __init__(
         self, process: asyncio.subprocess.Process, ended: asyncio.Event, max_line: int
     ) -> None:
+        assert process.stdout is not None
         self._process = process
         self._ended = ended
-        self._max_line = max_line
+        self._lines = Lines(process.stdout, max_line)
         self._tasks: list[asyncio.Task[None]] = []
         self.exited = asyncio.Event()
 
@@ -127,7 +128,7 @@ class Child:
     async def _receive(self, to_sdk: Any) -> None:
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             async with to_sdk:
-                while (message := await self._message()) is not None:
+                while (message := await self._lines.next()) is not None:
                     await to_sdk.send(message)
         self.exited.set()
 
@@ -138,34 +139,6 @@ class Child:
         await asyncio.wait(self._tasks[:1], timeout=LAST_WORDS_S)
         to_sdk.close()
         self.exited.set()
-
-    async def _message(self) -> SessionMessage | Exception | None:
-        """The next message; None once the server has closed its output."""
-        assert self._process.stdout is not None
-        try:
-            while not (line := await self._process.stdout.readuntil()).strip():
-                pass
-        except asyncio.IncompleteReadError:
-            return None
-        except asyncio.LimitOverrunError as error:
-            return await self._skip(error.consumed)
-        try:
-            return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
-        except ValueError as error:
-            return error
-
-    async def _skip(self, waiting: int) -> SessionMessage | Exception | None:
-        """Throw away a line that is over the limit, and put an error in its place."""
-        assert self._process.stdout is not None
-        head = end = await self._process.stdout.readexactly(waiting)
-        while not end.endswith(b"\n"):
-            try:
-                end = end[-_EDGE:] + await self._process.stdout.readuntil()
-            except asyncio.LimitOverrunError as error:
-                end = end[-_EDGE:] + await self._process.stdout.readexactly(error.consumed)
-            except asyncio.IncompleteReadError:
-                return None
-        return _refusal(head[:_EDGE], end[-_EDGE:], self._max_line)
 
     async def _send(self, from_sdk: Any, to_sdk: Any) -> None:
         assert self._process.stdin is not None
@@ -182,9 +155,47 @@ class Child:
             pass
 
 
-def _refusal(head: bytes, end: bytes, limit: int) -> SessionMessage | Exception:
+class Lines:
+    """A server's output as messages; of one that is over the limit only the ends are looked at."""
+
+    def __init__(self, output: asyncio.StreamReader, limit: int) -> None:
+        """`limit`: bytes of the longest message, and the limit of `output`."""
+        self._output = output
+        self._limit = limit
+
+    async def next(self) -> SessionMessage | Exception | None:
+        """The next message; None once the server has closed its output."""
+        try:
+            while not (line := await self._output.readuntil()).strip():
+                pass
+        except asyncio.IncompleteReadError:
+            return None
+        except asyncio.LimitOverrunError as error:
+            return await self._skip(error.consumed)
+        try:
+            return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+        except ValueError as error:
+            return error
+
+    async def _skip(self, waiting: int) -> SessionMessage | Exception | None:
+        """Throw away a line that is over the limit, and put an error in its place."""
+        head = end = await self._output.readexactly(waiting)
+        size = waiting
+        while not end.endswith(b"\n"):
+            try:
+                part = await self._output.readuntil()
+            except asyncio.LimitOverrunError as error:
+                part = await self._output.readexactly(error.consumed)
+            except asyncio.IncompleteReadError:
+                return None
+            size += len(part)
+            end = end[-_EDGE:] + part
+        text = f"the answer has {size - 1} bytes, more than {self._limit}"
+        return _refusal(head[:_EDGE], end[:-1][-_EDGE:], text)
+
+
+def _refusal(head: bytes, end: bytes, text: str) -> SessionMessage | Exception:
     """An error for the request whose answer was thrown away; its id stands at one of the ends."""
-    text = f"the answer has more than {limit} bytes"
     ids = _ID.findall(head) or _ID.findall(end)
     if not ids:
         return ValueError(text)

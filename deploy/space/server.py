@@ -11,6 +11,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tasks
@@ -27,6 +28,9 @@ CLEANUP_S = 2.0
 LINE_EXTRA = 64 * 1024
 
 log = logging.getLogger("space")
+
+Results = dict[str, mcp_types.CallToolResult]
+"""Answers by the name under which they are kept."""
 
 
 class Ended(Exception):
@@ -119,35 +123,34 @@ class Server:
 
         A tool that answers with an error ends the plan; clean-up steps run in every case.
         """
+        kept: Results = {}
         try:
             if plan.workspace is not None:
                 await asyncio.to_thread(tasks.write, plan.workspace, plan.files)
-            return self._answer(await self._steps(session, plan))
+            return self._answer(await self._steps(session, plan, kept))
         except Ended as end:
             return end.answer
         except Refused as refusal:
             return refusal.answer()
         finally:
             # A task that is being cancelled may still await: the request to cancel came once.
-            await self._clean_up(session, plan)
+            await self._clean_up(session, plan, kept)
 
-    async def _steps(
-        self, session: Session, plan: tasks.Plan
-    ) -> dict[str, mcp_types.CallToolResult]:
+    async def _steps(self, session: Session, plan: tasks.Plan, kept: Results) -> Results:
         """The answers that count: the kept ones, else the last one; or the first error alone."""
-        kept: dict[str, mcp_types.CallToolResult] = {}
-        last: dict[str, mcp_types.CallToolResult] = {}
+        last: Results = {}
         for step in plan.steps:
             if step.cleanup:
                 continue
-            last = {"": await session.call(step.tool, step.arguments, plan.meta)}
+            arguments = tasks.arguments(plan, step, _Values(kept))
+            last = {"": await session.call(step.tool, arguments, plan.meta)}
             if last[""].is_error:
                 return last
             if step.output is not None:
                 kept[step.output] = last[""]
         return kept or last
 
-    def _answer(self, results: dict[str, mcp_types.CallToolResult]) -> Answer:
+    def _answer(self, results: Results) -> Answer:
         content = [
             item.model_dump(mode="json", by_alias=True, exclude_unset=True)
             for result in results.values()
@@ -167,13 +170,14 @@ class Server:
             return wire.failure(413, "too_large", text)
         return answer
 
-    async def _clean_up(self, session: Session, plan: tasks.Plan) -> None:
+    async def _clean_up(self, session: Session, plan: tasks.Plan, kept: Results) -> None:
         for step in plan.steps:
             if step.cleanup and not session.over.is_set():
                 try:
+                    arguments = tasks.arguments(plan, step, _Values(kept))
                     async with asyncio.timeout(CLEANUP_S):
-                        await session.call(step.tool, step.arguments, plan.meta)
-                except (Ended, TimeoutError) as error:
+                        await session.call(step.tool, arguments, plan.meta)
+                except (Ended, Refused, TimeoutError) as error:
                     log.warning("clean-up with %s failed: %s", step.tool, error or "timeout")
         if plan.workspace is not None:
             await asyncio.to_thread(shutil.rmtree, plan.workspace, ignore_errors=True)
@@ -239,8 +243,24 @@ class Server:
         log.info("the wrapped server is ready: %s", self.about)
 
 
+class _Values(Mapping[str, Any]):
+    """What kept answers amount to, made when a reference asks for one."""
+
+    def __init__(self, kept: Results) -> None:
+        self._kept = kept
+
+    def __getitem__(self, name: str) -> Any:
+        return _value(self._kept[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
 def _value(result: mcp_types.CallToolResult) -> Any:
-    """What one of several answers amounts to: structured, else the text as JSON, else the text."""
+    """What one answer amounts to: structured, else the text as JSON, else the text."""
     if result.structured_content is not None:
         return result.structured_content
     text = "\n".join(item.text for item in result.content if item.type == "text")

@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import grammar
 from jsonschema.exceptions import SchemaError, best_match  # type: ignore[import-untyped]
 from jsonschema.validators import validator_for  # type: ignore[import-untyped]
 from referencing import Registry
@@ -22,10 +22,6 @@ from wire import Refused
 
 MAX_FILES = 2000
 MAX_NAME = 512
-_REFERENCE = re.compile(
-    r"\$(input|workspace|task|attempt)((?:\.[A-Za-z0-9_-]+)*)(\?|\|(.*))?", re.DOTALL
-)
-_MISSING: Any = object()
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _STEP = {
     "type": "object",
@@ -95,12 +91,16 @@ class Step(NamedTuple):
     """Keep this step's answer under this name; one kept answer alone is the result."""
     cleanup: bool = False
     """Runs after the others, in every case; its own failure is only logged."""
+    later: bool = False
+    """Its references can be filled in only when earlier steps have answered."""
 
 
 class Plan(NamedTuple):
     """What one run does."""
 
     steps: tuple[Step, ...]
+    """Filled in, but for those that wait for earlier answers."""
+    scope: grammar.Scope
     workspace: Path | None
     """The folder it needs, to be made before and removed after."""
     files: Mapping[PurePosixPath, bytes]
@@ -174,16 +174,31 @@ def _task_type(name: str, steps: list[dict[str, Any]], described: dict[str, Any]
     try:
         cls = validator_for(schema)
         cls.check_schema(schema)
-        for text in _texts(steps):
-            _reference(text)
+        made = _steps(steps)
         # An empty registry: a schema may not make us fetch anything.
         validator = cls(schema, registry=Registry())
         example = best_match(validator.iter_errors(described["example"]))
-    except (SchemaError, Unresolvable, ValueError) as error:
+    except (SchemaError, Unresolvable, grammar.GrammarError) as error:
         raise BadConfig(f"task type {name}: {error}") from error
     if example is not None:
         raise BadConfig(f"task type {name}: its example does not fit its schema: {example.message}")
-    return TaskType(tuple(Step(**{"arguments": {}} | step) for step in steps), validator)
+    return TaskType(made, validator)
+
+
+def _steps(steps: list[dict[str, Any]]) -> tuple[Step, ...]:
+    """Check the references of a task type's steps. Raises GrammarError."""
+    made: list[Step] = []
+    kept: set[str] = set()
+    for entry in steps:
+        step = Step(**{"arguments": {}} | entry)
+        named = {root for root in grammar.check(step.arguments) if root.startswith("step.")}
+        if unknown := sorted(named - kept):
+            text = f"${unknown[0]}: no earlier step has this output"
+            raise grammar.GrammarError(text)
+        made.append(step._replace(later=bool(named)))
+        if step.output is not None:
+            kept.add(f"step.{step.output}")
+    return tuple(made)
 
 
 def plan(kind: TaskType, task: str, attempt: int, data: dict[str, Any], folder: Path) -> Plan:
@@ -194,72 +209,31 @@ def plan(kind: TaskType, task: str, attempt: int, data: dict[str, Any], folder: 
     if (error := best_match(kind.validator.iter_errors(data))) is not None:
         where = "".join(f".{part}" for part in error.absolute_path)
         raise _bad_input(f"input{where}: {error.message}")
-    needed = any("$workspace" in _texts(step.arguments) for step in kind.steps)
-    scope = {"input": data, "workspace": str(folder), "task": task, "attempt": attempt}
-    steps = tuple(step._replace(arguments=_fill(step.arguments, scope)) for step in kind.steps)
+    needed = any("workspace" in grammar.check(step.arguments) for step in kind.steps)
+    scope = grammar.Scope(data, task, attempt, lambda: str(folder), {})
+    steps = tuple(
+        step if step.later else step._replace(arguments=_filled(step, scope)) for step in kind.steps
+    )
     files = _files(data.get("files", {})) if needed else {}
     meta = {"metamcp/task": task, "metamcp/attempt": attempt}
-    return Plan(steps, folder if needed else None, files, meta)
+    return Plan(steps, scope, folder if needed else None, files, meta)
+
+
+def arguments(plan: Plan, step: Step, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a plan's step, now that earlier ones have answered. Raises Refused(422)."""
+    return _filled(step, plan.scope._replace(steps=answers)) if step.later else step.arguments
+
+
+def _filled(step: Step, scope: grammar.Scope) -> dict[str, Any]:
+    try:
+        filled: dict[str, Any] = grammar.resolve(step.arguments, scope)
+    except grammar.GrammarError as error:
+        raise _bad_input(f"step {step.tool}: {error}") from error
+    return filled
 
 
 def _bad_input(message: str) -> Refused:
     return Refused(422, "bad_input", message)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case list():
-            for item in value:
-                yield from _texts(item)
-        case dict():
-            for item in value.values():
-                yield from _texts(item)
-
-
-def _reference(text: str) -> re.Match[str] | None:
-    """What a string refers to; None if it stands for itself. Raises ValueError."""
-    if not text.startswith("$") or text.startswith("$$"):
-        return None
-    found = _REFERENCE.fullmatch(text)
-    if found is None or (found[1] != "input" and (found[2] or found[3])):
-        raise ValueError(
-            f"{text!r} is no reference: use $input.a.b, $input.a? (may be missing),"
-            " $input.a|DEFAULT (as JSON), $workspace, $task or $attempt;"
-            " write $$ for a dollar sign at the beginning"
-        )
-    if found[4] is not None:
-        json.loads(found[4])
-    return found
-
-
-def _fill(template: Any, scope: Mapping[str, Any]) -> Any:
-    match template:
-        case str():
-            return _value(template, scope)
-        case list():
-            items = (_fill(item, scope) for item in template)
-            return [item for item in items if item is not _MISSING]
-        case dict():
-            pairs = ((name, _fill(item, scope)) for name, item in template.items())
-            return {name: item for name, item in pairs if item is not _MISSING}
-        case _:
-            return template
-
-
-def _value(text: str, scope: Mapping[str, Any]) -> Any:
-    found = _reference(text)
-    if found is None:
-        return text[1:] if text.startswith("$$") else text
-    value = scope[found[1]]
-    for name in found[2].split(".")[1:]:
-        value = value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
-    if value is not _MISSING or found[3] == "?":
-        return value
-    if found[4] is None:
-        raise _bad_input(f"the input has no `{found[2][1:]}`")
-    return json.loads(found[4])
 
 
 def _files(entries: Any) -> dict[PurePosixPath, bytes]:

@@ -18,8 +18,8 @@ from contracts.facts import FailureKind, TaskRouted, Unknown
 from contracts.wire import Beat
 from services.executor import domain
 from services.executor.attempt.attempt import Attempt
+from services.executor.attempt.runner import Ports, Runner
 from services.executor.projection import Hosts
-from services.executor.runner import Ports, Runner
 from services.executor.settings import Settings
 from services.log.port import AlreadyRecorded, Append, Delivery, LogUnavailable
 from services.process import telemetry
@@ -88,9 +88,16 @@ class Executor:
             beat = Beat(self._me.instance, self._me.incarnation, self.busy, self._settings.slots)
             try:
                 await self._ports.publish(subject, msgspec.json.encode(beat))
+                await self._hold()
             except Exception as error:
                 log.debug("beat_not_sent", error=repr(error))
             await asyncio.sleep(BEAT_S)
+
+    async def _hold(self) -> None:
+        """Keep what is here and not claimed yet: what nobody answers for goes to another."""
+        for attempt in list(self._attempts.values()):
+            if not attempt.seq:
+                await attempt.delivery.hold()
 
     async def drain(self) -> None:
         """Take no more, let calls finish for `drain_s`, then cut and record the rest."""
@@ -103,8 +110,7 @@ class Executor:
         if not await self._emptied(self._settings.drain_s):
             log.warning("calls_cut", count=self.busy)
             for attempt in list(self._attempts.values()):
-                attempt.cut = True
-                attempt.interrupt()
+                attempt.cut()
             await self._emptied(CUT_S)
         await self._ports.pool.close()
 
@@ -143,7 +149,7 @@ class Executor:
                 self._spawn(self._answer(delivery))
             return None
         attempt = Attempt(fact, delivery)
-        attempt.cancelled = self._cancels.get((fact.user, fact.task))
+        attempt.course.cancelled = self._cancels.get((fact.user, fact.task))
         self._attempts[fact.user, fact.task, fact.attempt] = attempt
         self._hosts.clock.told(delivery.seq, fact.route.now, time.monotonic())
         return attempt
@@ -159,13 +165,13 @@ class Executor:
             attempt.reading = reading
         await self._hosts.reached(max(a.routed.route.host_seq for a in attempts), VIEW_S)
         now = self._hosts.clock.moment(time.monotonic()).now
-        claimed = iter([attempt for attempt in attempts if await self._decided(attempt, now)])
+        claimed = iter([attempt for attempt in attempts if self._decided(attempt, now)])
         while chunk := list(islice(claimed, SIGN_CHUNK)):
             self._spawn(self._guarded(chunk, self._append_claims(chunk)))
             await asyncio.sleep(0)
 
-    async def _decided(self, attempt: Attempt, now: float) -> bool:
-        """Carry out the decision on one route; True if it is to be claimed.
+    def _decided(self, attempt: Attempt, now: float) -> bool:
+        """Have the decision on one route carried out; True if it is to be claimed.
 
         A drain gives back what is not claimed, so nothing is done about it here.
         """
@@ -173,7 +179,7 @@ class Executor:
         if self._draining:
             return False
         view = self._hosts.view(routed.route.host)
-        match domain.decide(routed, attempt.cancelled is not None, view, now):
+        match domain.decide(routed, attempt.course.cancelled is not None, view, now):
             case domain.Claim(_, budget_s):
                 known = self._hosts.get(routed.route.host)
                 assert known is not None
@@ -182,13 +188,13 @@ class Executor:
                 attempt.deadline = time.monotonic() + budget_s
                 return True
             case domain.WaitForView():
-                await self._give_back(attempt)
+                self._spawn(self._give_back(attempt))
             case domain.Leave(reason):
                 log.warning("route_left", task=routed.task, reason=reason)
-                await self._give_back(attempt, UNREAD_S)
+                self._spawn(self._give_back(attempt, UNREAD_S))
             case domain.Drop(reason):
                 log.info("route_dropped", task=routed.task, reason=reason)
-                await self._finish(attempt)
+                self._spawn(self._finish(attempt))
             case domain.Fail(kind, message):
                 self._spawn(self._guarded([attempt], self._fail(attempt, kind, message)))
         return False
@@ -215,7 +221,7 @@ class Executor:
                 continue
             attempt.seq = stored
             await self._answer(attempt.delivery)
-            attempt.cut = self._draining
+            attempt.course.cut = self._draining
             attempt.task = self._spawn(self._run(attempt))
 
     async def _guarded(self, attempts: Sequence[Attempt], work: Coroutine[Any, Any, None]) -> None:
@@ -264,8 +270,7 @@ class Executor:
             del self._cancels[next(iter(self._cancels))]
         for attempt in self._attempts.values():
             if attempt.routed.task == task and attempt.routed.user == user:
-                attempt.cancelled = reason
-                attempt.interrupt()
+                attempt.cancel(reason)
 
     async def _give_back(self, attempt: Attempt, delay_s: float = AGAIN_S) -> None:
         if not self._holds(attempt):

@@ -6,7 +6,6 @@ Pure: no clock, no randomness, no I/O. Times, ids and the permit come in as valu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from contracts.facts import (
@@ -19,15 +18,13 @@ from contracts.facts import (
     TaskCreated,
     TaskRouted,
 )
-from contracts.host import Host, TaskBinding, Tool
+from contracts.host import Host
 from contracts.result import Result
-from contracts.task import TaskSpec, input_sha256
+from contracts.task import input_sha256
 from contracts.wire import ISSUER, PermitClaims
 
 MESSAGE_BYTES = 4096
 """Longest message of a fact."""
-UNKNOWN_OUTCOME = frozenset({FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST})
-NEVER_AGAIN = frozenset({FailureKind.TOO_LARGE, FailureKind.FORBIDDEN_PATH, FailureKind.BAD_INPUT})
 
 
 class Me(NamedTuple):
@@ -211,46 +208,6 @@ def cancelled(routed: TaskRouted, reason: str, by: str, fact_id: str, elapsed_ms
         error=Failure("cancelled", bounded(reason or "cancelled by its user")),
         elapsed_ms=round(elapsed_ms, 3),
     )
-
-
-def replayable(host: Host, binding: TaskBinding | None, tools: Sequence[Tool | None]) -> bool:
-    """Tell whether running these tools twice is harmless.
-
-    `never` of the host wins, then what the task type says, then `always`, then the tools' own
-    hints; a tool nobody knows anything about is not replayable, nor is a task type without tools.
-    """
-    if host.replay == "never":
-        return False
-    if binding is not None and binding.replayable is not None:
-        return binding.replayable
-    if host.replay == "always":
-        return True
-    return bool(tools) and all(
-        tool is not None and bool(tool.read_only or tool.idempotent) for tool in tools
-    )
-
-
-def retryable(
-    kind: FailureKind,
-    called: bool | None,
-    spec: TaskSpec,
-    *,
-    replayable: bool,
-    transient: bool = False,
-) -> bool:
-    """Judge whether the router may run the task again after this failure.
-
-    A plan of several steps can meet `unreachable` after its first call: then that call counts.
-    """
-    match kind:
-        case _ if kind in NEVER_AGAIN:
-            return False
-        case FailureKind.TOOL:
-            return spec.retry_tool_errors
-        case FailureKind.PROTOCOL:
-            return transient or spec.retry_tool_errors
-        case _:
-            return called is False or replayable or spec.on_unknown == "retry"
 
 
 def bounded(message: str) -> str:

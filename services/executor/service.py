@@ -13,12 +13,12 @@ from services.executor import domain
 from services.executor.actor import Executor
 from services.executor.attempt import workspace
 from services.executor.attempt.call import Opening
+from services.executor.attempt.runner import Ports
 from services.executor.hosts.host_log import HostLogServer
 from services.executor.hosts.pool import Pool
 from services.executor.hosts.warm import Warmer
 from services.executor.permits.keyring import Keyring
 from services.executor.projection import Hosts
-from services.executor.runner import Ports
 from services.executor.settings import Settings
 from services.join import join
 from services.keys.accounts import Accounts

@@ -14,12 +14,11 @@ import msgspec
 from contracts import facts, subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import Logged, McpPreferred, Record, TaskCancelled, TaskCreated
-from contracts.host import Execute, Host
 from contracts.ids import check_token, is_token
 from contracts.nesting import MAX_DEPTH, too_deep
 from contracts.result import INLINE_LIMIT, Pointer
 from contracts.status import TaskView
-from contracts.task import MCP_CALL, Priority, TaskRequest, TaskSpec, canonical, content_digest
+from contracts.task import Priority, TaskRequest, TaskSpec, canonical, content_digest
 from contracts.wire import Accepted
 
 AUDITOR = "auditor"
@@ -310,10 +309,3 @@ def remember_owner(owners: dict[str, str | None], fact: Logged) -> None:
         what = subjects.parse(fact.subject)
         if what.type == "mcp.registered":
             owners.pop(what.host, None)
-
-
-def serves(host: Host, task_type: str | None) -> bool:
-    """Tell whether a host is for this task type; hosts with tools take the generic `mcp.call`."""
-    if task_type == MCP_CALL:
-        return not isinstance(host.endpoint, Execute)
-    return task_type is None or task_type in host.task_types

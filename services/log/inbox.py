@@ -21,6 +21,8 @@ from services.log.wire import Wire
 PULL_S = 2.0
 LOST_PULL_S = PULL_S + 1.0
 RETRY_S = 0.25
+CLOSE_S = 1.0
+"""How long the server may take to confirm that it sends no more."""
 BUSY = 8
 """Messages handed over at once from which on the next ones are given `GATHER_S` to gather."""
 GATHER_S = 0.003
@@ -55,6 +57,10 @@ class NatsDelivery:
         body: dict[str, Any] = {"delay": int(delay_s * _NAK_NS)}
         await self._wire.bus.nc.publish(self._reply, b"-NAK " + msgspec.json.encode(body))
 
+    async def hold(self) -> None:
+        """Keep it: the server's wait for an answer begins anew."""
+        await self._wire.bus.nc.publish(self._reply, b"+WPI")
+
 
 class NatsInbox:
     """Reader of one durable consumer; see `Inbox`.
@@ -80,7 +86,8 @@ class NatsInbox:
     def want(self, n: int) -> None:
         """Grant room for `n` more messages."""
         self._granted += n
-        self._news.set()
+        if self._due():
+            self._news.set()
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for messages; asks the server for what has been granted."""
@@ -102,12 +109,22 @@ class NatsInbox:
                 self._forget_pulls()
 
     async def close(self) -> None:
-        """Stop; what open pulls still bring is not acknowledged, so it goes to another reader."""
-        if self._subscription:
-            self._wire.bus.on_reconnected.remove(self._forget_pulls)
-            with contextlib.suppress(*self._wire.bus.publish_errors):
-                await self._subscription.unsubscribe()
-            self._subscription = None
+        """Stop, and give back what nobody has looked at, also what open pulls have still brought.
+
+        Without the connection that is the server's to see: it waits for an answer in vain.
+        """
+        if self._subscription is None:
+            return
+        subscription, self._subscription = self._subscription, None
+        self._wire.bus.on_reconnected.remove(self._forget_pulls)
+        with contextlib.suppress(TimeoutError, *self._wire.bus.publish_errors):
+            async with asyncio.timeout(CLOSE_S):
+                # The server confirms it, and by then has sent what it had begun to send.
+                await subscription.drain()
+        unseen, self._got = self._got, []
+        with contextlib.suppress(*self._wire.bus.publish_errors):
+            for delivery in unseen:
+                await delivery.nak()
 
     async def _subscribe(self) -> None:
         nc = self._wire.bus.nc
@@ -116,7 +133,7 @@ class NatsInbox:
 
     async def _pull(self) -> None:
         """Ask for all granted room, unless a pull that is still large enough is open."""
-        if self._granted <= 0 or self._granted * 4 < sum(self._pulls.values()):
+        if not self._due():
             return
         if self._refused:
             self._refused = False
@@ -131,6 +148,9 @@ class NatsInbox:
         except self._wire.bus.publish_errors:
             self._refused = True
             self._end(reply)
+
+    def _due(self) -> bool:
+        return self._granted > 0 and self._granted * 4 >= sum(self._pulls.values())
 
     def _on_message(self, message: Message) -> None:
         if message.subject in self._pulls:

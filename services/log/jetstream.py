@@ -27,6 +27,9 @@ from services.log.read import Follower, Reader
 from services.log.wire import Wire
 
 LAST_CHUNK = 256
+CLAIM_S = 3
+"""What an executor was given and neither claims nor holds for so long goes to another: what a dead
+one was given is thus called within five seconds."""
 NOT_FOUND = (10059, 10014)
 STREAM_CONFIG: dict[str, Any] = {
     "name": subjects.STREAM,
@@ -61,7 +64,11 @@ INTAKE_CONFIG: dict[str, Any] = {
 CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         subjects.STREAM,
-        {"durable_name": subjects.EXECUTOR_DURABLE, "filter_subject": subjects.ROUTES},
+        {
+            "durable_name": subjects.EXECUTOR_DURABLE,
+            "filter_subject": subjects.ROUTES,
+            "ack_wait": CLAIM_S * 1_000_000_000,
+        },
     ),
     (
         subjects.INTAKE_STREAM,
@@ -71,7 +78,6 @@ CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 CONSUMER_CONFIG: dict[str, Any] = {
     "ack_policy": "explicit",
-    "ack_wait": 30_000_000_000,
     "deliver_policy": "all",
     "max_ack_pending": 8192,
     "max_deliver": -1,

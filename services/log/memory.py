@@ -235,6 +235,9 @@ class MemoryDelivery:
         """Done with it."""
         self.acknowledged = True
 
+    async def hold(self) -> None:
+        """Keep it; nothing here is taken from anybody."""
+
     async def nak(self, delay_s: float = 0.0) -> None:
         """Give it back."""
         self.redelivered = True

@@ -102,6 +102,9 @@ class Delivery(Protocol):
     async def nak(self, delay_s: float = 0.0) -> None:
         """Give it back, to come again after `delay_s` seconds."""
 
+    async def hold(self) -> None:
+        """Say that it is still being worked on: without a word for `ack_wait` it comes again."""
+
 
 class Inbox(Protocol):
     """A durable work queue: each message goes to one of its readers at a time."""
@@ -113,7 +116,8 @@ class Inbox(Protocol):
         """Wait for messages; at least one is returned."""
 
     async def close(self) -> None:
-        """Stop taking messages; those not acknowledged go to another reader."""
+        """Stop taking messages; those that `receive` has not returned go to another reader at once,
+        those not acknowledged later."""
 
 
 class Log(Protocol):

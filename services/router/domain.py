@@ -8,9 +8,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import NamedTuple, TypeAlias
 
-from contracts.facts import Failure, FailureKind, JobFailed, Outcome
-from contracts.host import Host
-from contracts.task import MCP_CALL
+from contracts.facts import Failure, JobFailed, Outcome
+from contracts.replay import UNKNOWN_OUTCOME, outcome_unknown, repeatable
 from services.log.clock import LogClock
 from services.router.select import Demand
 from services.router.settings import Settings
@@ -30,15 +29,9 @@ __all__ = [
     "expires_at",
     "initial",
     "key_of",
-    "replayable",
 ]
 
 MAX_BACKOFF_S = 60.0
-UNKNOWN = frozenset(
-    {FailureKind.TIMEOUT, FailureKind.CUT, FailureKind.LOST, FailureKind.UNREACHABLE}
-)
-"""After these nobody knows whether the host did the work, unless it was never called; a host that
-was unreachable has been called if that was the plan's second step or a later one."""
 _EARLY_S = 0.5
 """An executor that ends an attempt at the task's deadline may read its clock a little early."""
 
@@ -121,27 +114,6 @@ def backoff_s(task: str, attempt: int) -> float:
     return float(ceiling * (0.5 + 0.5 * fraction))
 
 
-def replayable(host: Host | None, type_: str) -> bool:
-    """Tell whether running this task type twice on this host is harmless, as the host itself says.
-
-    The router does not read inputs: for `mcp.call` every tool it may name has to be harmless.
-    """
-    if host is None or host.replay == "never":
-        return False
-    binding = host.task_types.get(type_)
-    if binding is not None and binding.replayable is not None:
-        return binding.replayable
-    if host.replay == "always":
-        return True
-    harmless = {tool.name for tool in host.tools if tool.read_only or tool.idempotent}
-    if binding is not None:
-        # Without steps nobody knows what the host does.
-        return bool(binding.steps) and all(step.tool in harmless for step in binding.steps)
-    listed = {tool.name for tool in host.tools}
-    callable_ = listed if host.callable_tools is None else listed & set(host.callable_tools)
-    return type_ == MCP_CALL and bool(callable_) and callable_ <= harmless
-
-
 def _watch(task: OpenTask, now: float, late: float, rules: Settings, clock: LogClock) -> Step:
     """A claimed attempt is its executor's, until that has overrun its time."""
     permit = clock.moved(task.permit_until, task.head) + rules.grace_s
@@ -157,35 +129,28 @@ def _after(task: OpenTask, late: bool, rules: Settings) -> End | None:
     failure = task.failure
     assert failure is not None
     error = _final(task, failure, rules)
-    if late and (error is None or failure.kind in UNKNOWN):
+    if late and (error is None or failure.kind in UNKNOWN_OUTCOME):
         return End(Outcome.TIMED_OUT, _too_late(task))
     return End(Outcome.FAILED, error) if error else None
 
 
 def _final(task: OpenTask, failure: JobFailed, rules: Settings) -> Failure | None:
     """Return the error the task fails with, None if it may be tried again."""
-    if failure.kind in UNKNOWN and failure.called is not False:
-        if not failure.retryable and task.on_unknown != "retry":
-            text = f"whether the work was done is not known ({failure.kind}): {failure.message}"
-            return Failure("outcome_unknown", text)
-    elif not _may_repeat(task, failure):
-        return Failure(failure.kind, failure.message)
-    if task.attempt >= (task.max_attempts or rules.max_attempts):
-        return Failure(failure.kind, failure.message)
-    return None
-
-
-def _may_repeat(task: OpenTask, failure: JobFailed) -> bool:
-    """The outcome is known: may another attempt have a better one?"""
-    match failure.kind:
-        case FailureKind.HOST_GONE | FailureKind.UNREACHABLE:
-            return True
-        case FailureKind.TIMEOUT | FailureKind.CUT | FailureKind.LOST:
-            return True
-        case FailureKind.TOOL | FailureKind.PROTOCOL:
-            return failure.retryable or task.retry_tool_errors
-        case FailureKind.TOO_LARGE | FailureKind.FORBIDDEN_PATH | FailureKind.BAD_INPUT:
-            return False
+    # In the fact one word stands for both: the work may be repeated, or the host has asked for it.
+    again = repeatable(
+        failure.kind,
+        failure.called,
+        replayable=failure.retryable,
+        transient=failure.retryable,
+        on_unknown=task.on_unknown,
+        retry_tool_errors=task.retry_tool_errors,
+    )
+    if again and task.attempt < (task.max_attempts or rules.max_attempts):
+        return None
+    if not again and outcome_unknown(failure.kind, failure.called):
+        text = f"whether the work was done is not known ({failure.kind}): {failure.message}"
+        return Failure("outcome_unknown", text)
+    return Failure(failure.kind, failure.message)
 
 
 def _too_late(task: OpenTask) -> Failure:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from contracts import subjects
 from contracts.facts import Failure, FailureKind, JobDone, JobFailed, Outcome, TaskRouted
+from contracts.replay import replayable
 from contracts.route import Route
 from contracts.subjects import Guard
 from contracts.task import Priority
@@ -339,7 +340,7 @@ class TermPlan:
                 host=task.host,
                 kind=FailureKind.LOST,
                 message=step.message,
-                retryable=domain.replayable(entry.spec if entry else None, task.need.type),
+                retryable=entry is not None and replayable(entry.spec, task.need.type),
             )
         guard = subjects.job_head(task.user, task.task, task.head)
         return Decision(key, fact, guard, task.trace, task.head_at or task.at)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from contracts.facts import Record, TaskRouted
 from services.router.domain import State, demand, evolve, initial, key_of
-from services.router.select import POLICY_VERSION, Selection, policy, select
+from services.router.select import POLICY_VERSION, RECOMPUTED, Selection, policy, select
 from services.router.settings import Settings
 
 
@@ -32,7 +32,7 @@ def recompute(records: Iterable[Record], routed: TaskRouted, settings: Settings)
 def select_again(state: State, routed: TaskRouted, settings: Settings) -> Selection:
     """Like `recompute`, with the state at the route's basis. Raises CannotRecompute."""
     route = routed.route
-    if route.policy.version != POLICY_VERSION:
+    if route.policy.version not in RECOMPUTED:
         theirs = route.policy.version
         raise CannotRecompute(f"decided by version {theirs} of the rules, this is {POLICY_VERSION}")
     task = state.tasks.get(key_of(routed.user, routed.task))

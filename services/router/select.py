@@ -12,14 +12,18 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
+from packaging.version import Version
 
-from contracts.host import Capability, Execute, HealthStatus, Host, Placement
+from contracts.host import Capability, HealthStatus, Host, Placement
 from contracts.route import Candidate, Policy
-from contracts.task import MCP_CALL
+from contracts.task import serves
 from services.router.settings import Settings
 
-POLICY_VERSION = 1
+POLICY_VERSION = 2
 """Goes up whenever the same inputs may give another route."""
+RECOMPUTED = frozenset({1, POLICY_VERSION})
+"""Versions whose routes these rules give again. The first put some versions of capabilities in
+another order, those that are not plain numbers: only where these decide may a route differ."""
 LISTED = 10
 """At most so many candidates, the best, stand in a route."""
 NAMED = 20
@@ -32,6 +36,7 @@ FITNESS = {
     HealthStatus.UNHEALTHY: 0.3,
     HealthStatus.UNKNOWN: 0.0,
 }
+_NUMBERS = re.compile(r"v?([0-9]{1,18}(?:\.[0-9]{1,18})*)")
 USABLE = frozenset({HealthStatus.HEALTHY, HealthStatus.WARNING})
 """Work is sent to no other host: it waits until one of these has a slot, or for its deadline."""
 
@@ -211,33 +216,25 @@ def provides(offered: Iterable[Capability], wanted: Capability) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def version_key(text: str) -> tuple[tuple[int, ...], tuple[tuple[int, int, str], ...]]:
-    """Return what orders versions: numbers as numbers, `1.0` = `1.0.0`, any pre-release before its
-    release (`1.0rc1`, `1.0.0-beta.2` < `1.0.0`); a leading `v` and what follows `+` don't count."""
-    core, _, rest = text.strip().lower().removeprefix("v").partition("+")[0].partition("-")
-    numbers: list[int] = []
-    for part in core.split("."):
-        match = re.match(r"\d{1,18}", part)
-        numbers.append(int(match[0]) if match else 0)
-        if (tail := part[match.end() :] if match else part) and not rest:
-            rest = tail
-            break
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers), _prerelease(rest)
+def version_key(text: str) -> Version:
+    """Return what orders versions, as Python's packages are ordered: numbers as numbers, `1.0` =
+    `1.0.0`, a pre-release before its release; a leading `v` and what follows `+` don't count.
 
-
-def _prerelease(text: str) -> tuple[tuple[int, int, str], ...]:
-    if not text:
-        return ((9, 0, ""),)
-    parts = re.findall(r"\d{1,18}|[^\d.\-]+", text)
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+    Of what is no such version the numbers at its beginning count, and it comes before what has
+    them alone.
+    """
+    plain = text.strip().lower().partition("+")[0]
+    try:
+        return Version(plain)
+    except ValueError:
+        numbers = _NUMBERS.match(plain)
+        return Version(f"{numbers[1] if numbers else 0}.dev0")
 
 
 def _unable(demand: Demand, host: Host) -> str | None:
     """Name the first filter that this host can never pass as it is registered now."""
     need = demand.need
-    if not _serves(host, need.type):
+    if not serves(host, need.type):
         return "task_type"
     if not all(provides(host.capabilities, wanted) for wanted in need.required):
         return "capability"
@@ -248,13 +245,6 @@ def _unable(demand: Demand, host: Host) -> str | None:
     if need.heavy and not _takes_heavy(host, demand.fallback):
         return "placement"
     return None
-
-
-def _serves(host: Host, type_: str) -> bool:
-    # An `/execute` host knows task types, not tools.
-    return type_ in host.task_types or (
-        type_ == MCP_CALL and not isinstance(host.endpoint, Execute)
-    )
 
 
 def _takes_heavy(host: Host, fallback: bool) -> bool:

@@ -23,7 +23,14 @@ from contracts.subjects import BLOBS_BUCKET, CREDENTIAL_BUCKETS
 from services.bus.bus import Bus
 from services.store import kv, lease
 from services.store.lease import Lease, LeaseLost, Leases
-from services.store.stream import ALWAYS, Stored, StoreError, Stream, ensure_stream
+from services.store.stream import (
+    ALWAYS,
+    Stored,
+    StoreError,
+    StoreRefused,
+    Stream,
+    ensure_stream,
+)
 
 __all__ = [
     "CHUNK",
@@ -34,6 +41,7 @@ __all__ = [
     "LeaseLost",
     "Leases",
     "StoreError",
+    "StoreRefused",
     "provision",
 ]
 
@@ -46,11 +54,11 @@ _ROLLUP = {"Nats-Rollup": "sub"}
 _TOMBSTONE = {**_ROLLUP, "Nats-TTL": "3600s"}
 
 
-class BlobMissing(StoreError):
+class BlobMissing(StoreRefused):
     """There is no such blob, or not any more."""
 
 
-class BlobCorrupt(StoreError):
+class BlobCorrupt(StoreRefused):
     """What is stored is not what the pointer says; never trust the bytes read so far."""
 
 

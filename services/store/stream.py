@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from nats.aio.msg import Msg
 
-from services.bus.bus import Bus, BusError, BusTimeout
+from services.bus.bus import Bus, BusError, BusTimeout, NoResponders, PermissionDenied
 
 ALWAYS: Mapping[str, Any] = {
     "storage": "file",
@@ -23,10 +23,16 @@ ALWAYS: Mapping[str, Any] = {
 """What the streams of all our buckets have in common."""
 _CONFLICT = {10071, 10164}
 _NOT_FOUND = 10059
+_NEVER = {_NOT_FOUND, 10054, 10109}
+"""No such stream, a message that is too large, a stream that is sealed."""
 
 
 class StoreError(Exception):
     """The store can't do it: it is away, full, or not set up."""
+
+
+class StoreRefused(StoreError):
+    """The store will not do it however often it is asked: there is no such thing, or no right."""
 
 
 class Stored(NamedTuple):
@@ -65,7 +71,8 @@ class Stream:
         if error := found.get("error"):
             if error.get("err_code") in _CONFLICT:
                 return None
-            raise StoreError(f"{self._name}: {error.get('description')}")
+            kind = StoreRefused if error.get("err_code") in _NEVER else StoreError
+            raise kind(f"{self._name}: {error.get('description')}")
         return int(found["seq"])
 
     async def last(self, subject: str) -> Stored | None:
@@ -117,8 +124,23 @@ class Stream:
     ) -> Msg:
         try:
             return await self._bus.request_message(subject, data, headers=headers)
+        except PermissionDenied as error:
+            raise StoreRefused(f"{self._name}: {error}") from error
+        except NoResponders as error:
+            if await self._missing():
+                text = f"stream {self._name} does not exist: run `metamcp provision`"
+                raise StoreRefused(text) from error
+            raise StoreError(f"{self._name}: {error}") from error
         except BusError as error:
             raise StoreError(f"{self._name}: {error}") from error
+
+    async def _missing(self) -> bool:
+        """Whether there is no such stream; one without a leader does not answer just now."""
+        try:
+            answer = await self._bus.request(f"{self._bus.api}.STREAM.INFO.{self._name}", b"")
+        except BusError:
+            return False
+        return _code(msgspec.json.decode(answer)) == _NOT_FOUND
 
     def _stored(self, message: Msg) -> Stored | None:
         headers = message.headers or {}

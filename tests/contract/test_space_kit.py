@@ -64,6 +64,15 @@ async def test_a_tool_s_result_comes_as_it_is(shared: Space, caller: Caller) -> 
     assert (call["tool"], call["attempt"]) == ("echo", 1)
 
 
+async def test_a_step_gets_what_an_earlier_one_has_answered(shared: Space, caller: Caller) -> None:
+    answer = await caller.execute("twice", "twice", {"text": "$x"})
+    assert answer.status_code == 200
+    assert answer.json()["structured"] == {
+        "first": {"result": "$x"},
+        "second": {"result": "$x, $"},
+    }
+
+
 async def test_a_tool_s_error_is_a_result(caller: Caller) -> None:
     answer = await caller.execute("failed", "fail", {"message": "because"})
     assert answer.status_code == 200

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,7 +16,16 @@ from contracts.errors import Reason, Rejected
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
 from services.bus.bus import Bus
-from services.store.blobs import BlobCorrupt, BlobMissing, Blobs, LeaseLost, Leases, StoreError
+from services.store.blobs import (
+    BlobCorrupt,
+    BlobMissing,
+    Blobs,
+    LeaseLost,
+    Leases,
+    StoreError,
+    StoreRefused,
+)
+from services.store.stream import Stream
 from tests.support.nats import NatsServer
 
 
@@ -224,3 +234,23 @@ async def test_releasing_a_lost_lease_harms_nobody(fresh_nats: NatsServer) -> No
         await leases.release(old)
         assert new is not None
         assert await leases.holder("router") == "b"
+
+
+async def test_a_bucket_that_is_not_there_is_told_apart_from_a_store_that_is_away(
+    tmp_path: Path,
+) -> None:
+    server = NatsServer(tmp_path / "data")
+    await server.start(provision=False)
+    try:
+        async with server.connected("executor") as bus:
+            with pytest.raises(StoreRefused, match="does not exist: run `metamcp provision`"):
+                await Blobs(bus).put("alice", b"x")
+            with pytest.raises(StoreRefused, match="refuses"):
+                await Stream(bus, "KV_nobody").publish("$KV.nobody.x", b"x")
+            server.pause()
+            with pytest.raises(StoreError) as away:
+                await Blobs(bus).put("alice", b"x")
+            server.resume()
+            assert not isinstance(away.value, StoreRefused)
+    finally:
+        await server.stop()

@@ -37,13 +37,18 @@ TYPES: dict[str, Steps] = {
         {"tool": "work", "arguments": {"task": "$task", "attempt": "$attempt", "ms": "$input.ms?"}}
     ],
     "echo": [{"tool": "echo", "arguments": {"text": "$input.text"}}],
+    "twice": [
+        {"tool": "echo", "arguments": {"text": "$input.text"}, "output": "first"},
+        {"tool": "echo", "arguments": {"text": "${step.first.result}, $$"}, "output": "second"},
+        {"tool": "echo", "arguments": {"text": "$step.second.result"}, "cleanup": True},
+    ],
     "fail": [{"tool": "fail", "arguments": {"message": "$input.message?"}}],
     "hang": [{"tool": "hang"}],
     "die": [{"tool": "die"}],
     "big": [{"tool": "big", "arguments": {"bytes": "$input.bytes"}}],
     "media": [{"tool": "media"}],
 }
-"""One task type for each of the recorder's tools."""
+"""One task type for each of the recorder's tools, and one that calls a tool twice."""
 SCHEMAS: dict[str, dict[str, Any]] = {"work": {"properties": {"ms": {"type": "number"}}}}
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 from rich.live import Live
 
 from contracts.facts import Record
-from contracts.task import MCP_CALL
+from contracts.host import Host
+from contracts.task import MCP_CALL, serves
 from services.cli.client import Api, FactStream, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
 from services.cli.follow import create, finish
@@ -123,18 +125,18 @@ def task_types(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Task types by name: summary, example, schema of the input, and who serves it how well."""
     every: dict[str, dict[str, Any]] = {}
     for entry in found:
-        serving = {entry["id"]: entry.get("health", {}).get("status", "unknown")}
         for name, binding in entry.get("task_types", {}).items():
-            known = every.setdefault(name, {"summary": "", "example": {}, "hosts": {}})
-            known["hosts"] |= serving
+            known = every.setdefault(name, {"summary": "", "example": {}})
             for field in ("summary", "example", "input_schema"):
                 known[field] = known.get(field) or binding.get(field, {})
-    health = {entry["id"]: entry.get("health", {}).get("status", "unknown") for entry in found}
     every[MCP_CALL] = {
         "summary": "Call one tool of a host directly; see `metamcp call`",
         "example": CALL_EXAMPLE,
-        "hosts": health,
     }
+    hosts = {entry["id"]: msgspec.convert(entry, Host) for entry in found}
+    health = {entry["id"]: entry.get("health", {}).get("status", "unknown") for entry in found}
+    for name, known in every.items():
+        known["hosts"] = {id_: health[id_] for id_, host in hosts.items() if serves(host, name)}
     return dict(sorted(every.items()))
 
 

@@ -8,10 +8,11 @@ from typing import NamedTuple, TypeAlias
 from prometheus_client import Histogram
 
 from contracts.facts import JobDone, JobFailed, Outcome, TaskCreated, TaskRouted
+from contracts.replay import replayable
 from contracts.task import TaskSpec
 from services.bus import metrics
-from services.executor.attempt.call import Call
-from services.executor.attempt.plan import KnownHost
+from services.executor.attempt.course import Course
+from services.executor.attempt.plan import AttemptPlan, KnownHost
 from services.log.port import Delivery
 from services.process import tracing
 
@@ -42,9 +43,9 @@ class Attempt:
     """What is known about one attempt while it is here."""
 
     __slots__ = (
-        *("budget_s", "call", "calling", "cancelled", "claimed_at", "created", "cut", "deadline"),
-        *("delivery", "known", "permit", "reading", "reported_at", "routed", "seq", "span"),
-        *("task", "trace"),
+        *("began", "budget_s", "calling", "claimed_at", "course", "created", "deadline"),
+        *("delivery", "known", "permit", "plan", "reading", "reported_at", "routed", "seq"),
+        *("span", "task", "trace"),
     )
 
     def __init__(self, routed: TaskRouted, delivery: Delivery) -> None:
@@ -72,13 +73,14 @@ class Attempt:
         """Monotonic time at which the claim was sent."""
         self.seq = 0
         """Sequence of its `job.signed`; 0 until it is claimed."""
-        self.call: Call | None = None
+        self.course = Course()
+        self.plan: AttemptPlan | None = None
+        """What its host is to do, once that is known."""
+        self.began = 0.0
+        """Monotonic time at which it began to run."""
         self.task: asyncio.Task[None] | None = None
         self.calling = False
-        self.cancelled: str | None = None
-        """The user's reason, once he has asked to cancel."""
-        self.cut = False
-        """This executor is stopping and can't wait any longer."""
+        """It may be stopped: it has not come to its end yet."""
         self.reported_at = 0.0
 
     @property
@@ -86,8 +88,24 @@ class Attempt:
         """What was asked for; with nothing special about it as long as that is not known."""
         return self.created.spec if self.created is not None else UNKNOWN
 
-    def interrupt(self) -> None:
-        """Stop the call, if there is one going on."""
+    @property
+    def replayable(self) -> bool:
+        """Whether running this twice is harmless, as far as it is known what it is."""
+        if self.plan is not None:
+            return self.plan.replayable
+        return replayable(self.known.host, self.spec.type)
+
+    def cancel(self, reason: str) -> None:
+        """Its user does not want it any more."""
+        self.course.cancelled = reason
+        self._interrupt()
+
+    def cut(self) -> None:
+        """This executor is stopping."""
+        self.course.cut = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         if self.calling and self.task is not None:
             self.task.cancel()
 

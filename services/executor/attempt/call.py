@@ -14,6 +14,7 @@ import msgspec
 
 from contracts.facts import FailureKind
 from contracts.host import Host
+from services.executor.attempt.course import Course
 from services.executor.attempt.plan import AttemptPlan
 from services.executor.attempt.workspace import Workspace
 from services.outside.addresses import SPACES
@@ -95,7 +96,7 @@ class Call:
     """One attempt's run on a host: what to do, where, and whether the host has been reached."""
 
     __slots__ = (
-        *("called", "deadline", "on_progress", "plan", "private", "roots", "still_ours"),
+        *("course", "deadline", "on_progress", "plan", "private", "roots", "still_ours"),
         "workspace",
     )
 
@@ -106,7 +107,9 @@ class Call:
         on_progress: OnProgress,
         still_ours: Callable[[], Awaitable[bool]],
         roots: Sequence[Path] = (),
+        course: Course | None = None,
     ) -> None:
+        """`course`: the attempt's; without one it gets its own."""
         self.plan = plan
         self.workspace = workspace
         self.on_progress = on_progress
@@ -117,8 +120,16 @@ class Call:
         """The folder no path argument may name anything in; the pool sets it."""
         self.deadline = math.inf
         """Monotonic time at which whoever made the call cancels it: the host had its time."""
-        self.called: bool | None = False
-        """None from the moment something may have been sent, True once the host has answered."""
+        self.course = course or Course()
+
+    @property
+    def called(self) -> bool | None:
+        """See `Course.called`: noted there, so that it outlives the call."""
+        return self.course.called
+
+    @called.setter
+    def called(self, called: bool | None) -> None:
+        self.course.called = called
 
     async def begin(self) -> None:
         """Note that a request is about to go out.

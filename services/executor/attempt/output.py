@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from contracts.errors import Rejected
 from contracts.facts import FailureKind
 from contracts.nesting import too_deep
 from contracts.result import INLINE_LIMIT, Pointer, Result, inline
 from services.executor.attempt.call import HostError, Spooled
+from services.executor.attempt.course import Course
+from services.executor.attempt.patience import patiently
 from services.executor.attempt.workspace import BlobReader
-from services.process import telemetry
 
 MEDIA_TYPE = "application/json"
-RETRY_S = 0.5
 PART_BYTES = 256 * 1024
 
 Data: TypeAlias = bytes | AsyncIterator[bytes]
-
-log = telemetry.get_logger()
 
 
 class BlobStore(BlobReader, Protocol):
@@ -37,40 +34,45 @@ class BlobStore(BlobReader, Protocol):
 
 
 async def keep(
-    value: dict[str, Any] | Spooled, user: str, blobs: BlobStore | None, limit: int
+    value: dict[str, Any] | Spooled,
+    user: str,
+    blobs: BlobStore | None,
+    limit: int,
+    course: Course,
 ) -> Result:
-    """Return the result to record; a file is used up by this. Raises HostError(TOO_LARGE).
+    """Return the result to record; a file is used up by this.
 
-    While the object store is away it tries again, until it is cancelled.
+    While the object store is away it tries again, until it is cancelled. Raises
+    HostError(TOO_LARGE), Rejected(TOO_LARGE), StoreRefused.
     """
     if isinstance(value, Spooled):
+        path = value.path
         try:
-            return await _store(value.size, lambda: _parts(value.path), user, blobs, limit)
+            store = _fit(value.size, blobs, limit)
+            return await _store(
+                course, value.size, lambda: store.put(user, _parts(path), MEDIA_TYPE)
+            )
         finally:
             value.remove()
     data = msgspec.json.encode(value)
     if len(data) <= min(INLINE_LIMIT, limit) and not too_deep(data):
         return inline(data)
-    return await _store(len(data), lambda: data, user, blobs, limit)
+    store = _fit(len(data), blobs, limit)
+    return await _store(course, len(data), lambda: store.put(user, data, MEDIA_TYPE))
 
 
-async def _store(
-    size: int, data: Callable[[], Data], user: str, blobs: BlobStore | None, limit: int
-) -> Pointer:
+def _fit(size: int, blobs: BlobStore | None, limit: int) -> BlobStore:
     if size > limit:
         message = f"the result has {size} bytes, more than the host's limit of {limit}"
         raise HostError(FailureKind.TOO_LARGE, message, called=True)
     if blobs is None:
         message = f"the result ({size} bytes) does not fit a fact; there is no object store"
         raise HostError(FailureKind.TOO_LARGE, message, called=True)
-    while True:
-        try:
-            return await blobs.put(user, data(), MEDIA_TYPE)
-        except Rejected as error:
-            raise HostError(FailureKind.TOO_LARGE, error.message, called=True) from error
-        except Exception as error:
-            log.warning("result_not_stored_yet", user=user, error=repr(error))
-            await asyncio.sleep(RETRY_S)
+    return blobs
+
+
+async def _store(course: Course, size: int, put: Callable[[], Awaitable[Pointer]]) -> Pointer:
+    return await patiently(course, f"the result ({size} bytes) could not be stored", put)
 
 
 async def _parts(path: Path) -> AsyncIterator[bytes]:

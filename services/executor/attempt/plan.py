@@ -15,9 +15,10 @@ from jsonschema.validators import validator_for  # type: ignore[import-untyped]
 from referencing import Registry
 
 from contracts.facts import TaskRouted
-from contracts.host import Capability, Execute, Host, Stdio, Step, StreamableHttp, TaskBinding, Tool
+from contracts.host import Capability, Host, Stdio, Step, StreamableHttp, TaskBinding, Tool
 from contracts.nesting import MAX_DEPTH, too_deep
-from contracts.task import MCP_CALL, TaskSpec
+from contracts.replay import replayable
+from contracts.task import MCP_CALL, TaskSpec, serves
 from services.executor import domain
 
 
@@ -65,7 +66,11 @@ class AttemptPlan(NamedTuple):
     permit: str
     timeout_s: float
     """Seconds the host has for the work."""
-    replayable: bool
+
+    @property
+    def replayable(self) -> bool:
+        """Whether running this twice is harmless."""
+        return replayable(self.host, self.type, self.steps[0].tool if self.literal else None)
 
 
 def prepare(
@@ -81,21 +86,17 @@ def prepare(
     `timeout_s`: seconds that are left; without it, the limit of the whole attempt.
     """
     data = _decode(raw)
+    if not serves(known.host, spec.type):
+        raise BadInput(f"host {known.host.id} does not serve task type {spec.type}")
     binding = known.host.task_types.get(spec.type)
-    literal = (
-        binding is None and spec.type == MCP_CALL and not isinstance(known.host.endpoint, Execute)
-    )
     if binding is not None:
         _validate(known, spec.type, binding, data)
         steps = binding.steps
         if not steps and isinstance(known.host.endpoint, Stdio | StreamableHttp):
             raise BadInput(f"host {known.host.id} names no tool for task type {spec.type}")
-    elif literal:
-        steps = (_direct(known.host, data),)
     else:
-        raise BadInput(f"host {known.host.id} does not serve task type {spec.type}")
+        steps = (_direct(known.host, data),)
     _check_tools(known, steps)
-    tools = [known.tools.get(step.tool) for step in steps]
     return AttemptPlan(
         user=routed.user,
         task=routed.task,
@@ -106,18 +107,10 @@ def prepare(
         input=data,
         required=spec.required_capabilities,
         steps=steps,
-        literal=literal,
+        literal=binding is None,
         permit=permit,
         timeout_s=routed.route.timeout_s if timeout_s is None else timeout_s,
-        replayable=domain.replayable(known.host, binding, tools),
     )
-
-
-def replayable(known: KnownHost, spec: TaskSpec) -> bool:
-    """Judge a task whose plan could not be made."""
-    binding = known.host.task_types.get(spec.type)
-    tools = [known.tools.get(step.tool) for step in binding.steps] if binding else []
-    return domain.replayable(known.host, binding, tools)
 
 
 def _decode(raw: bytes) -> dict[str, Any]:

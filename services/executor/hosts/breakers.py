@@ -58,8 +58,8 @@ class CallGuard:
         self.recent = Recent(rules)
         self._patience_s = rules.patience_s
         self._trial_s = rules.trial_s
-        self._ended = asyncio.Event()
-        """Set, and replaced, when a call ends."""
+        self._ended: asyncio.Event | None = None
+        """Of those who wait for the end of a call."""
         self._clock = clock
         self._changed = changed
         self._told = (BreakerState.CLOSED, 0, False)
@@ -77,11 +77,13 @@ class CallGuard:
 
         Raises HostError(UNREACHABLE) if the trial has failed.
         """
-        if self.breaker.tried(self._clock()):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._trial_s):
-                    while self.breaker.tried(self._clock()):
-                        await self._ended.wait()
+        if self.breaker.until is None:
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._trial_s):
+                while self.breaker.tried(self._clock()):
+                    self._ended = self._ended or asyncio.Event()
+                    await self._ended.wait()
         self.check()
         return self.breaker.tried(self._clock())
 
@@ -154,8 +156,9 @@ class CallGuard:
                 self.breaker.failed(ticket, kind, now, random.random())
             case Verdict.NOTHING:
                 self.breaker.dropped(ticket)
-        self._ended.set()
-        self._ended = asyncio.Event()
+        if self._ended is not None:
+            self._ended.set()
+            self._ended = None
         if self.breaker.until != until:
             self._log(now)
             self._changed()

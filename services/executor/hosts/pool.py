@@ -106,7 +106,8 @@ class Pool:
 
     async def call(self, known: KnownHost, call: Call) -> dict[str, Any] | Spooled:
         """Carry out a call on this host. Raises HostError."""
-        bearer = await self._bearer(known.host, call.plan.user)
+        name = secret_of(known.host)
+        bearer = await self._secret(known.host, name, call.plan.user) if name is not None else None
         door = self._door(known)
         call.private = self._opening.private
         try:
@@ -118,7 +119,10 @@ class Pool:
 
     async def warm(self, known: KnownHost) -> None:
         """Open the host's session, if it is not open. Raises HostError."""
-        bearer = await self._bearer(known.host, known.host.owner)
+        name = secret_of(known.host)
+        bearer = (
+            await self._secret(known.host, name, known.host.owner) if name is not None else None
+        )
         await self._door(known).warm(bearer)
 
     def forget(self, host: str) -> None:
@@ -156,19 +160,16 @@ class Pool:
         self._doors[known.host.id] = door
         return door
 
-    async def _bearer(self, host: Host, user: str | None) -> str | None:
-        """The secret that the host's endpoint names. Raises HostError(UNREACHABLE)."""
-        endpoint = host.endpoint
-        if not isinstance(endpoint, StreamableHttp | Execute) or endpoint.bearer_from is None:
-            return None
+    async def _secret(self, host: Host, name: str, user: str | None) -> str:
+        """The secret that is sent as bearer token. Raises HostError(UNREACHABLE)."""
         try:
             foreign = not operated(host)
-            return await self._secrets.find(endpoint.bearer_from, user, only_own=foreign)
+            return await self._secrets.find(name, user, only_own=foreign)
         except MissingSecret as missing:
             # Users see the message of a failure; where secrets lie is for the operator alone.
             log.warning("secret_missing", host=host.id, user=user, error=str(missing))
-            message = f"host {host.id} needs the secret {endpoint.bearer_from}, and it is not there"
-            if command := advice(endpoint.bearer_from):
+            message = f"host {host.id} needs the secret {name}, and it is not there"
+            if command := advice(name):
                 message += f": {command}"
             raise HostError(FailureKind.UNREACHABLE, message) from missing
 
@@ -176,3 +177,9 @@ class Pool:
         task = asyncio.create_task(session.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def secret_of(host: Host) -> str | None:
+    """Name of the secret that the host's endpoint asks for."""
+    endpoint = host.endpoint
+    return endpoint.bearer_from if isinstance(endpoint, StreamableHttp | Execute) else None

@@ -16,6 +16,7 @@ from contracts.errors import Reason, Rejected
 from contracts.host import Stdio
 from contracts.ids import check_token
 from contracts.nesting import too_deep
+from contracts.task import serves
 from contracts.wire import (
     Discovered,
     DiscoverRequest,
@@ -66,7 +67,7 @@ async def list_hosts(
     await parts.projection.reached(parts.hub.position, WAIT_S)
     every = AUDITOR in principal.roles
     rows = await tables.list_hosts(parts.projection, principal.user, every=every)
-    return ok([row for row in rows if domain.serves(row, task_type)])
+    return ok([row for row in rows if task_type is None or serves(row, task_type)])
 
 
 @get("/api/mcps/{host:str}")

@@ -31,7 +31,7 @@ from contracts import wire
 from contracts.errors import Reason, Rejected
 from contracts.result import Inline
 from contracts.status import TaskView
-from contracts.task import MCP_CALL
+from contracts.task import MCP_CALL, serves
 from services.gateway import domain
 from services.gateway import projection as tables
 from services.gateway.access.identity import Principal
@@ -234,7 +234,7 @@ class McpDoor:
         if not isinstance(wanted, str | None):
             raise Rejected(Reason.BAD_REQUEST, "task_type: expected a text")
         found = await self._hosts(principal)
-        serving = [host for host in found if domain.serves(host, wanted)]
+        serving = [host for host in found if wanted is None or serves(host, wanted)]
         return mcp_tools.said([mcp_tools.host_summary(host) for host in serving])
 
     async def _get_task(self, ctx: Context, params: TaskParams) -> dict[str, Any]:

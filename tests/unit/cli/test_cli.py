@@ -116,7 +116,8 @@ def test_the_example_of_a_task_type_is_one_line_that_can_be_copied(
     known: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     example = {"text": "some words " * 200}
-    known.ok("GET /api/mcps", [{"id": "one", "task_types": {"work": {"example": example}}}])
+    row = {"id": "one", "name": "One", "endpoint": {"kind": "noop"}}
+    known.ok("GET /api/mcps", [row | {"task_types": {"work": {"example": example}}}])
     assert execute(["types"]) == Exit.OK
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if line.startswith("  metamcp submit work")]

@@ -163,6 +163,13 @@ def test_types_show_a_command_that_works_in_a_shell() -> None:
     assert "metamcp submit work '{\"q\":\"it'\\''s\"}' --wait" in text
 
 
+def test_a_tool_can_be_called_on_no_host_that_knows_task_types_only() -> None:
+    space = HOST | {"id": "two", "endpoint": {"kind": "execute", "url": "https://a.example"}}
+    found = task_types([HOST, space])
+    assert found["mcp.call"]["hosts"] == {"one": "unhealthy"}
+    assert set(found["work"]["hosts"]) == {"one", "two"}
+
+
 def test_checks_and_findings_say_what_is_wrong_and_what_to_do() -> None:
     text = shown(render.checks([Check("order", False, "two ends"), Check("keys", True, "1 key")]))
     assert "FAILED" in text

@@ -22,7 +22,7 @@ from contracts.facts import (
 )
 from contracts.result import Inline
 from services.executor.attempt.call import Answer, Call, HostError
-from services.executor.runner import RECHECK_S
+from services.executor.attempt.runner import RECHECK_S
 from services.keys import permits
 from services.keys.permits import SigningKey
 from services.log.port import LogUnavailable

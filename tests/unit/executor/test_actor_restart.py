@@ -18,6 +18,7 @@ from contracts.facts import (
     JobSigned,
     McpRemoved,
     Outcome,
+    encode,
 )
 from contracts.host import Limits, Step, TaskBinding, Tool
 from contracts.subjects import Guard
@@ -201,6 +202,37 @@ async def test_a_drain_gives_back_at_once_what_is_taken_and_not_claimed(
                 await queue.news.wait()
         assert one.executor.busy == 0
         assert one.facts() == ["routed"]
+
+
+class Held(MemoryDelivery):
+    """A message that tells when it is held."""
+
+    holding: asyncio.Event
+
+    async def hold(self) -> None:
+        self.holding.set()
+
+
+async def test_what_is_here_and_not_claimed_yet_is_held_with_every_beat(
+    tmp_path: Path, key: SigningKey
+) -> None:
+    async with world(tmp_path, key, started=False) as one:
+        queue = one.log._queue(subjects.STREAM, subjects.EXECUTOR_DURABLE)
+        early = Held(queue, "task.routed.alice.t1.1", 98, encode(routed("t1", spec(), host_seq=99)))
+        early.holding = asyncio.Event()
+        queue.put(early)
+        running = [
+            asyncio.create_task(one.executor.run()),
+            asyncio.create_task(one.executor.beat()),
+        ]
+        async with asyncio.timeout(10):
+            for _ in range(2):
+                await early.holding.wait()
+                early.holding.clear()
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+        assert one.facts() == []
 
 
 async def test_a_cancel_from_before_a_restart_still_counts(tmp_path: Path, key: SigningKey) -> None:

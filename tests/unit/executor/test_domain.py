@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.facts import FailureKind, Outcome, TaskCreated, TaskRouted, decode, encode
-from contracts.host import Step, TaskBinding, Tool
 from contracts.result import inline
 from contracts.task import TaskSpec
 from services.executor import domain
@@ -101,65 +100,6 @@ def test_facts_repeat_what_the_route_says_and_survive_the_wire() -> None:
     assert {facts[i].input_sha256 for i in (0, 2, 3)} == {route.route.input_sha256}  # type: ignore[union-attr]
     assert facts[3].outcome is Outcome.CANCELLED  # type: ignore[union-attr]
     assert claims.exp == facts[0].expires  # type: ignore[union-attr]
-
-
-READ = Tool("read", read_only=True)
-AGAIN = Tool("again", idempotent=True)
-WRITE = Tool("write", read_only=False)
-PLAIN = Tool("plain")
-
-
-@pytest.mark.parametrize(
-    ("replay", "says", "tools", "answer"),
-    [
-        ("hints", None, [READ, AGAIN], True),
-        ("hints", None, [READ, WRITE], False),
-        ("hints", None, [PLAIN], False),
-        ("hints", None, [None], False),
-        ("hints", None, [], False),
-        ("hints", True, [WRITE], True),
-        ("hints", False, [READ], False),
-        ("always", None, [WRITE], True),
-        ("always", False, [READ], False),
-        ("never", True, [READ], False),
-    ],
-)
-def test_what_may_run_twice(
-    replay: str, says: bool | None, tools: list[Tool | None], answer: bool
-) -> None:
-    binding = TaskBinding(steps=(Step("read"),), replayable=says)
-    assert domain.replayable(host(replay=replay), binding, tools) is answer
-
-
-KINDS = st.sampled_from(list(FailureKind))
-FLAGS = st.booleans()
-
-
-@given(KINDS, st.sampled_from([True, False, None]), FLAGS, FLAGS, FLAGS, FLAGS)
-def test_the_failure_table_holds(
-    kind: FailureKind,
-    called: bool | None,
-    replayable: bool,
-    transient: bool,
-    tool_errors: bool,
-    on_unknown: bool,
-) -> None:
-    wanted = TaskSpec(
-        type="x",
-        retry_tool_errors=tool_errors,
-        on_unknown="retry" if on_unknown else "fail",
-    )
-    again = domain.retryable(kind, called, wanted, replayable=replayable, transient=transient)
-    if kind in domain.NEVER_AGAIN:
-        assert not again
-    elif kind is FailureKind.TOOL:
-        assert again == tool_errors
-    elif kind is FailureKind.PROTOCOL:
-        assert again == (transient or tool_errors)
-    elif called is False:
-        assert again
-    else:
-        assert again == (replayable or on_unknown)
 
 
 def test_specs_without_an_input_have_a_digest_too() -> None:

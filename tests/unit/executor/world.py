@@ -25,10 +25,11 @@ from contracts.task import TaskSpec, input_sha256
 from services.executor import domain
 from services.executor.actor import Executor
 from services.executor.attempt.call import Answer, Call, HostError
+from services.executor.attempt.output import BlobStore
 from services.executor.attempt.plan import KnownHost
+from services.executor.attempt.runner import Ports
 from services.executor.hosts.pool import Pool
 from services.executor.projection import Hosts
-from services.executor.runner import Ports
 from services.executor.service import open_pool
 from services.executor.settings import Settings
 from services.keys import permits
@@ -180,6 +181,7 @@ async def world(
     hosts: tuple[Host, ...] = (),
     started: bool = True,
     log: MemoryLog | None = None,
+    blobs: BlobStore | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """A running executor with one host `h1` at sequence 1."""
@@ -189,7 +191,7 @@ async def world(
         await one.register(host_)
     one.hosts = await Hosts.open(folder / "executor.sqlite")
     one.pool = ScriptedPool(open_pool(Common(data=folder), one.settings, folder / "spool"), script)
-    ports = Ports(one.log, one.pool, key, None, one.publish, folder / "workspaces")
+    ports = Ports(one.log, one.pool, key, blobs, one.publish, folder / "workspaces")
     one.executor = Executor(ports, one.hosts, one.settings, domain.Me("executor-1", "run-1"))
     tasks = [asyncio.create_task(one.hosts.run(one.log))]
     if started:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contracts.facts import FailureKind, JobDone, Outcome
-from contracts.host import HealthStatus, Step, TaskBinding, Tool
-from services.router.domain import backoff_s, replayable
+from contracts.host import HealthStatus
+from services.router.domain import backoff_s
 from tests.unit.router.world import flags, host, one_end, one_route, ready, space
 
 
@@ -293,37 +293,3 @@ def test_a_cancelled_task_whose_executor_died_is_cancelled() -> None:
     world.later(6, beating="")
     lost, end = world.run()
     assert (lost.kind, end.outcome) == (FailureKind.LOST, Outcome.CANCELLED)
-
-
-TOOLS = (Tool("look", read_only=True), Tool("set", idempotent=True), Tool("add"))
-
-
-@pytest.mark.parametrize(
-    ("fields", "type_", "harmless"),
-    [
-        ({"replay": "always"}, "work", True),
-        ({"replay": "always"}, "bare", True),
-        ({"replay": "always"}, "unsafe", False),
-        ({"replay": "never", "tools": TOOLS}, "look", False),
-        ({"replay": "never"}, "said", False),
-        ({"tools": TOOLS}, "bare", False),
-        ({"tools": TOOLS}, "look", True),
-        ({"tools": TOOLS}, "mixed", False),
-        ({"tools": TOOLS}, "said", True),
-        ({"tools": TOOLS}, "mcp.call", False),
-        ({"tools": TOOLS[:2]}, "mcp.call", True),
-        ({}, "mcp.call", False),
-        ({}, "look", False),
-        ({}, "unknown", False),
-    ],
-)
-def test_a_host_says_which_work_may_be_repeated(fields: dict, type_: str, harmless: bool) -> None:
-    types = {
-        "look": TaskBinding((Step("look"), Step("set"))),
-        "mixed": TaskBinding((Step("look"), Step("add"))),
-        "said": TaskBinding((Step("add"),), replayable=True),
-        "unsafe": TaskBinding((Step("look"),), replayable=False),
-        "bare": TaskBinding(),
-    }
-    assert replayable(host("a", task_types=types, **fields), type_) is harmless
-    assert replayable(None, type_) is False

@@ -153,6 +153,16 @@ def test_a_route_is_recomputed_from_its_own_inputs() -> None:
         assert other.policy != route.policy
 
 
+def test_a_route_of_the_first_rules_is_recomputed() -> None:
+    world = ready(host("a"))
+    world.submit("t1")
+    fact = one_route(world)
+    first = msgspec.structs.replace(fact.route.policy, version=1)
+    route = msgspec.structs.replace(fact.route, policy=first)
+    again = recompute(world.records, msgspec.structs.replace(fact, route=route), world.rules)
+    assert again.host == fact.route.host
+
+
 def test_what_can_not_be_recomputed_says_why() -> None:
     world = ready(host("a"))
     world.submit("t1")

@@ -174,6 +174,11 @@ def test_reasons_stay_short() -> None:
         ("0.9.9", "1.0.0-alpha"),
         ("v1.9", "v2"),
         ("nonsense", "0.1"),
+        ("1.0.dev1", "1.0a1"),
+        ("1.0", "1.0.post1"),
+        ("1.0-snapshot", "1.0"),
+        ("1.2.x", "1.3"),
+        ("9" * 5000, "9" * 19),
     ],
 )
 def test_versions_are_compared_as_versions(lower: str, higher: str) -> None:

@@ -119,6 +119,18 @@ def test_references_are_filled_in() -> None:
     assert made.meta == {"metamcp/task": "t1", "metamcp/attempt": 2}
 
 
+def test_a_step_may_use_what_an_earlier_one_has_answered() -> None:
+    first = {"tool": "x", "arguments": {"a": "$input.a"}, "output": "one"}
+    second = {"tool": "y", "arguments": {"b": "$step.one.n", "c": "${input.a}/${workspace}"}}
+    made = tasks.plan(kind(first, second), "t1", 1, {"a": "$step.one"}, Path("/w"))
+    assert made.workspace == Path("/w")
+    given, later = made.steps
+    assert tasks.arguments(made, given, {}) == {"a": "$step.one"}
+    assert tasks.arguments(made, later, {"one": {"n": 7}}) == {"b": 7, "c": "$step.one//w"}
+    with pytest.raises(wire.Refused, match=r"has no `one\.n`"):
+        tasks.arguments(made, later, {"one": {}})
+
+
 def test_what_an_input_brings_in_is_never_a_reference() -> None:
     step = {"tool": "x", "arguments": {"a": "$input.a"}}
     made = tasks.plan(kind(step), "t1", 1, {"a": "$workspace"}, Path("/unused"))
@@ -126,7 +138,7 @@ def test_what_an_input_brings_in_is_never_a_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["$inputs", "$workspace.a", "$task?", "$input.a b", "$input.a|x", "$"]
+    "text", ["$inputs", "$workspace.a", "$task.a", "$input.a b", "$input.a|x", "${", "$step.none"]
 )
 def test_a_malformed_reference_is_found_at_the_start(text: str) -> None:
     with pytest.raises(tasks.BadConfig, match="task type test"):

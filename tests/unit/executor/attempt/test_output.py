@@ -10,6 +10,7 @@ from contracts.nesting import MAX_DEPTH
 from contracts.result import INLINE_LIMIT, Inline, Pointer
 from services.executor.attempt import output, workspace
 from services.executor.attempt.call import HostError
+from services.executor.attempt.course import Course
 from services.executor.attempt.plan import BadInput, _decode
 
 
@@ -52,15 +53,15 @@ def nested(levels: int) -> Any:
 )
 async def test_small_and_flat_stays_inline(value: dict[str, Any], kind: type) -> None:
     store = Store()
-    assert isinstance(await output.keep(value, "u", store, 10**9), kind)
+    assert isinstance(await output.keep(value, "u", store, 10**9, Course()), kind)
     assert bool(store.kept) == (kind is Pointer)
 
 
 async def test_over_the_hosts_limit_or_without_a_store_is_too_large() -> None:
     with pytest.raises(HostError, match="limit of 10"):
-        await output.keep({"a": "x" * 100}, "u", Store(), 10)
+        await output.keep({"a": "x" * 100}, "u", Store(), 10, Course())
     with pytest.raises(HostError, match="no object store"):
-        await output.keep({"a": nested(500)}, "u", None, 10**9)
+        await output.keep({"a": nested(500)}, "u", None, 10**9, Course())
 
 
 @pytest.mark.parametrize("raw", [b"[" * 5000 + b"]" * 5000, b"{", b'{"a":"\xff"}', b"[1]"])

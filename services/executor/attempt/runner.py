@@ -9,35 +9,30 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from contracts import subjects
-from contracts.errors import Rejected
-from contracts.facts import (
-    FailureKind,
-    TaskCancelled,
-    TaskCreated,
-    Unknown,
-)
+from contracts.facts import FailureKind, TaskCancelled, TaskCreated, Unknown
+from contracts.replay import repeatable
 from contracts.result import Pointer, Result
 from contracts.wire import PermitClaims, Progress
 from services.executor import domain
 from services.executor.attempt import output, plan, workspace
 from services.executor.attempt.attempt import Asked, Attempt, Ending, is_success
 from services.executor.attempt.call import Call, HostError
+from services.executor.attempt.ending import CalledOff, Stopped, ending
+from services.executor.attempt.patience import RETRY_S, patiently
 from services.executor.hosts.pool import Pool
 from services.executor.settings import Settings
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
 from services.process import telemetry, tracing
 from services.process.ids import new_id
-from services.store.blobs import BlobCorrupt, BlobMissing
 
 RECHECK_S = 2.0
 """A claim older than this is looked up again before the call: this process may have been paused."""
 PROGRESS_S = 0.1
-RETRY_S = (0.1, 2.0)
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 """Sends on a subject, at most once."""
@@ -64,10 +59,6 @@ class Ports(NamedTuple):
     """Folder of this instance's workspaces."""
 
 
-class CalledOff(Exception):
-    """The user wanted the task cancelled before this attempt was claimed."""
-
-
 class Runner:
     """Runs claimed attempts."""
 
@@ -82,39 +73,24 @@ class Runner:
     async def run(self, attempt: Attempt) -> None:
         """Call, and record the end."""
         telemetry.trace.set(attempt.trace or None)
-        began = self._now()
-        fact = await self._end(attempt, began)
-        await self._record(attempt, fact, began)
-
-    async def _end(self, attempt: Attempt, began: float) -> Ending:
-        """Make the call and say how it ended."""
+        attempt.began = self._now()
+        limit = asyncio.timeout_at(attempt.deadline)
         try:
-            if attempt.cancelled is not None:
-                return self._cancelled(attempt, began)
-            attempt.calling = True
-            async with asyncio.timeout_at(attempt.deadline):
+            async with limit:
                 result = await self._work(attempt)
-            return self._succeeded(attempt, result, began)
-        except HostError as error:
-            return self._failed(attempt, error, began)
-        except TimeoutError:
-            return self._failed(attempt, _too_late(attempt), began)
-        except CalledOff:
-            return self._cancelled(attempt, began)
-        except asyncio.CancelledError:
-            if attempt.cancelled is None and not attempt.cut:
-                raise
-            _forget_cancellation()
-            if attempt.cancelled is not None:
-                return self._cancelled(attempt, began)
-            stopped = HostError(FailureKind.CUT, "the executor was stopped", called=None)
-            return self._failed(attempt, stopped, began)
-        except Exception as error:
-            log.exception("attempt_broke", task=attempt.routed.task)
-            broken = HostError(FailureKind.CUT, f"error in the executor: {error!r}", called=None)
-            return self._failed(attempt, broken, began)
-        finally:
+                # From here on only the limit may stop it: the work is done.
+                attempt.calling = False
+                await self._record(attempt, self._succeeded(attempt, result))
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError):
+                if not (attempt.calling and attempt.course.stopped):
+                    raise
+                _forget_cancellation()
             attempt.calling = False
+            late = isinstance(error, TimeoutError) and (
+                limit.expired() or self._now() >= attempt.deadline
+            )
+            await self._record(attempt, self._stopped(attempt, error, late=late))
 
     async def read(self, attempts: Sequence[Attempt]) -> Asked:
         """Fetch what was asked for, and what is wanted no more. Raises LogUnavailable."""
@@ -136,26 +112,28 @@ class Runner:
 
     async def _asked(self, attempt: Attempt) -> Asked:
         """Wait for what was asked for; while the log is away, ask again."""
-        delay, most = RETRY_S
-        while True:
-            try:
-                return await asyncio.shield(attempt.reading)
-            except LogUnavailable as error:
-                log.warning("task_not_read_yet", task=attempt.routed.task, error=str(error))
-                await asyncio.sleep(delay)
-                delay = min(most, delay * 2)
+        reading = attempt.reading
+        if reading.done() and reading.exception() is None:
+            return reading.result()
+
+        async def ask() -> Asked:
+            if attempt.reading.done():
                 attempt.reading = asyncio.create_task(self.read([attempt]))
+            return await asyncio.shield(attempt.reading)
+
+        return await patiently(attempt.course, "the task could not be read from the log", ask)
 
     async def _work(self, attempt: Attempt) -> Result:
-        routed = attempt.routed
-        if attempt.cut:
-            raise HostError(FailureKind.CUT, "the executor is stopping", called=False)
+        routed, course = attempt.routed, attempt.course
+        attempt.calling = True
+        if course.stopped:
+            raise Stopped
         asked = await self._asked(attempt)
         attempt.created = asked.created.get((routed.user, routed.task))
-        if attempt.cancelled is None:
-            attempt.cancelled = asked.cancelled.get((routed.user, routed.task))
-        if attempt.cancelled is not None:
-            raise CalledOff
+        if course.cancelled is None:
+            course.cancelled = asked.cancelled.get((routed.user, routed.task))
+        if course.cancelled is not None:
+            raise Stopped
         if (routed.user, routed.task) in asked.unread:
             why = "the executor's release can't read the task"
             raise HostError(FailureKind.CUT, why, called=False)
@@ -165,17 +143,12 @@ class Runner:
             self._ports.workspaces, routed.user, routed.task, routed.attempt
         )
         try:
-            call = attempt.call = await self._prepare(attempt, space)
-            call.deadline = attempt.deadline
-            with tracing.begin("call host", attempt.trace, tracing.CLIENT, host=call.plan.host.id):
+            call = await self._prepare(attempt, space)
+            with tracing.begin("call host", attempt.trace, tracing.CLIENT, host=routed.route.host):
                 value = await self._ports.pool.call(attempt.known, call)
             # Nothing may be awaited in between: what lies in a file is removed by `keep`.
             limit = attempt.known.host.limits.max_output_bytes
-            return await output.keep(value, routed.user, self._ports.blobs, limit)
-        except (plan.BadInput, workspace.BadFiles, BlobMissing, BlobCorrupt) as error:
-            raise HostError(FailureKind.BAD_INPUT, str(error)) from error
-        except workspace.ForbiddenPath as error:
-            raise HostError(FailureKind.FORBIDDEN_PATH, str(error)) from error
+            return await output.keep(value, routed.user, self._ports.blobs, limit, course)
         finally:
             await space.remove()
 
@@ -183,11 +156,21 @@ class Runner:
         routed, spec = attempt.routed, attempt.spec
         raw = bytes(spec.input)
         if spec.input_pointer is not None:
-            raw = await self._fetch(spec.input_pointer, routed.user)
+            pointer = spec.input_pointer
+            raw = await patiently(
+                attempt.course,
+                "the input could not be read",
+                lambda: self._fetch(pointer, routed.user),
+            )
         left_s = max(0.001, attempt.deadline - self._now())
         prepared = plan.prepare(attempt.known, routed, spec, raw, attempt.permit, left_s)
+        attempt.plan = prepared
         if files := prepared.input.get("files"):
-            await space.fill(routed.user, files, self._ports.blobs, self._limits)
+            await patiently(
+                attempt.course,
+                "the input's files could not be read",
+                lambda: self._fill(space, routed.user, files),
+            )
 
         async def on_progress(progress: float, total: float | None, message: str) -> None:
             await self._progress(attempt, progress, total, message)
@@ -195,7 +178,15 @@ class Runner:
         async def still_ours() -> bool:
             return await self._still_ours(attempt)
 
-        return Call(prepared, space, on_progress, still_ours, self._settings.roots)
+        roots = self._settings.roots
+        call = Call(prepared, space, on_progress, still_ours, roots, attempt.course)
+        call.deadline = attempt.deadline
+        return call
+
+    async def _fill(self, space: workspace.Workspace, user: str, files: Any) -> None:
+        """Write the input's files, all of them anew."""
+        await space.remove()
+        await space.fill(user, files, self._ports.blobs, self._limits)
 
     async def _fetch(self, pointer: Pointer, user: str) -> bytes:
         """Read an input that lies in the object store."""
@@ -241,25 +232,20 @@ class Runner:
         except Exception as error:
             log.debug("progress_not_sent", task=routed.task, error=repr(error))
 
-    async def _record(self, attempt: Attempt, fact: Ending, began: float) -> None:
-        """Append the end; while the log is away, try again: a success up to the deadline only."""
+    async def _record(self, attempt: Attempt, fact: Ending) -> None:
+        """Append the end; while the log is away, try again.
+
+        Raises TimeoutError for a success after the deadline. Should one be stored after all that
+        was given up, the guard refuses what is recorded then.
+        """
         delay, most = RETRY_S
         while True:
             if is_success(fact) and self._now() >= attempt.deadline:
-                fact = self._failed(attempt, _too_late(attempt), began)
+                raise TimeoutError
             try:
-                async with asyncio.timeout_at(attempt.deadline if is_success(fact) else None):
-                    await self._ports.log.append(fact, _guard(attempt), attempt.trace)
-            except TimeoutError:
-                # Should the success be stored after all, the guard refuses this.
-                fact = self._failed(attempt, _too_late(attempt), began)
-                continue
+                await self._ports.log.append(fact, _guard(attempt), attempt.trace)
             except AlreadyRecorded as error:
                 log.info("attempt_overtaken", task=attempt.routed.task, found=str(error))
-            except Rejected as error:
-                too_large = HostError(FailureKind.TOO_LARGE, error.message, called=True)
-                fact = self._failed(attempt, too_large, began)
-                continue
             except LogUnavailable as error:
                 log.warning("end_not_recorded_yet", task=attempt.routed.task, error=str(error))
                 await asyncio.sleep(delay)
@@ -269,47 +255,39 @@ class Runner:
                 attempt.ended(fact)
             return
 
-    def _succeeded(self, attempt: Attempt, result: Result, began: float) -> Ending:
-        elapsed_ms = (self._now() - began) * 1000
+    def _succeeded(self, attempt: Attempt, result: Result) -> Ending:
+        elapsed_ms = (self._now() - attempt.began) * 1000
         return domain.succeeded(attempt.routed, result, self._by, new_id(), elapsed_ms)
 
-    def _cancelled(self, attempt: Attempt, began: float) -> Ending:
-        elapsed_ms = (self._now() - began) * 1000
-        reason = attempt.cancelled or ""
-        return domain.cancelled(attempt.routed, reason, self._by, new_id(), elapsed_ms)
-
-    def _failed(self, attempt: Attempt, error: HostError, began: float) -> Ending:
-        spec, call = attempt.spec, attempt.call
-        called = error.called
-        if called is not True and call is not None:
-            # An earlier step of the same attempt may have reached the host.
-            called = call.called if called is False else None
-        replayable = (
-            call.plan.replayable if call is not None else plan.replayable(attempt.known, spec)
+    def _stopped(self, attempt: Attempt, error: BaseException, *, late: bool) -> Ending:
+        """The end of an attempt that did not succeed, as a fact."""
+        end = ending(attempt.course, error, attempt.budget_s, late=late)
+        elapsed_ms = (self._now() - attempt.began) * 1000
+        if isinstance(end, CalledOff):
+            return domain.cancelled(attempt.routed, end.reason, self._by, new_id(), elapsed_ms)
+        if end.mistake:
+            log.error("attempt_broke", task=attempt.routed.task, exc_info=error)
+        again = repeatable(
+            end.kind,
+            end.called,
+            replayable=attempt.replayable,
+            transient=end.transient,
+            on_unknown=attempt.spec.on_unknown,
+            retry_tool_errors=attempt.spec.retry_tool_errors,
         )
-        retryable = domain.retryable(
-            error.kind, called, spec, replayable=replayable, transient=error.transient
-        )
-        elapsed_ms = (self._now() - began) * 1000
-        ended = domain.Ended(error.kind, error.message, called, retryable, elapsed_ms)
         log.info(
             "attempt_failed",
             task=attempt.routed.task,
             host=attempt.routed.route.host,
-            kind=error.kind.value,
-            retryable=retryable,
+            kind=end.kind.value,
+            retryable=again,
         )
+        ended = domain.Ended(end.kind, end.message, end.called, again, elapsed_ms)
         return domain.failed(attempt.routed, ended, self._by, new_id())
 
 
 def _guard(attempt: Attempt) -> subjects.Guard:
     return subjects.job_head(attempt.routed.user, attempt.routed.task, attempt.seq)
-
-
-def _too_late(attempt: Attempt) -> HostError:
-    called = attempt.call.called if attempt.call is not None else False
-    message = f"not done within {attempt.budget_s:g} s"
-    return HostError(FailureKind.TIMEOUT, message, called=called)
 
 
 def _forget_cancellation() -> None:

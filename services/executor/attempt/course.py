@@ -1,0 +1,34 @@
+"""What has become of one attempt so far: everybody who learns something notes it on this object.
+
+`ending` draws from it how the attempt ended, and nobody else does.
+"""
+
+from __future__ import annotations
+
+
+class Course:
+    """Was the host called, is the work still wanted, may this executor go on, what does it lack."""
+
+    __slots__ = ("called", "cancelled", "cut", "lacks")
+
+    def __init__(self) -> None:
+        self.called: bool | None = False
+        """None from the moment something may have been sent, True once the host has answered."""
+        self.cancelled: str | None = None
+        """The user's reason, once he has asked to cancel."""
+        self.cut = False
+        """This executor is stopping and can't wait any longer."""
+        self.lacks = ""
+        """What it waits for that is not the host's to give, and why; empty: nothing."""
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing more may be done."""
+        return self.cut or self.cancelled is not None
+
+    def reached(self, called: bool | None) -> bool | None:
+        """Whether the host was called, when the last call has ended so.
+
+        An earlier step of the same attempt may have reached the host.
+        """
+        return self.called if called is False else called

@@ -1,0 +1,41 @@
+"""Asks the log or the object store again while it is away; the attempt's limit ends that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from services.executor.attempt.course import Course
+from services.log.port import LogUnavailable
+from services.process import telemetry
+from services.store.blobs import StoreError, StoreRefused
+
+RETRY_S = (0.1, 2.0)
+
+T = TypeVar("T")
+
+log = telemetry.get_logger()
+
+
+async def patiently(course: Course, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what `ask` gets, sooner or later; `what` says in the attempt's course what it lacks.
+
+    Raises StoreRefused, because asking again would not help, and whatever else `ask` does.
+    """
+    course.lacks = what
+    delay, most = RETRY_S
+    while True:
+        try:
+            found = await ask()
+        except StoreRefused as error:
+            course.lacks = f"{what}: {error}"
+            raise
+        except (StoreError, LogUnavailable) as error:
+            course.lacks = f"{what}: {error}"
+            log.warning("asked_in_vain", what=what, error=str(error))
+            await asyncio.sleep(delay)
+            delay = min(most, delay * 2)
+        else:
+            course.lacks = ""
+            return found
