@@ -288,7 +288,7 @@ def audience(fact: AnyFact, owners: Mapping[str, str | None]) -> Audience:
 
 
 def may_see(user: str, roles: frozenset[str], whose: Audience) -> bool:
-    """The rule of who sees what; hub and history are tested against it."""
+    """The rule of who sees what; feed and history are tested against it."""
     if AUDITOR in roles:
         return True
     if whose.kind == "host" and whose.user is None:

@@ -183,7 +183,7 @@ async def _trust(parts: Parts) -> dict[str, str | None]:
     if parts.settings.public_url:
         base = parts.settings.public_url.rstrip("/")
         return {"METAMCP_JWKS_URL": f"{base}/.well-known/jwks.json", "METAMCP_JWKS": None}
-    await parts.projection.reached(parts.hub.position, TABLES_WAIT_S)
+    await parts.projection.reached(parts.feed.position, TABLES_WAIT_S)
     keys = await tables.jwks(parts.projection)
     if not keys:
         text = "no executor has made a permit key yet: start one and try again"
@@ -194,7 +194,7 @@ async def _trust(parts: Parts) -> dict[str, str | None]:
 
 async def _hosts(parts: Parts, user: str) -> dict[str, str]:
     """Hosts that are Spaces, by `hf://owner/name`."""
-    await parts.projection.reached(parts.hub.position, TABLES_WAIT_S)
+    await parts.projection.reached(parts.feed.position, TABLES_WAIT_S)
     found = await tables.list_hosts(parts.projection, user, every=False)
     return {getattr(host.endpoint, "url", ""): host.id for host in found}
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, Router, delete, get, post, put
-from litestar.di import NamedDependency, Provide
+from litestar import Response, delete, get, post, put
 from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
@@ -32,8 +31,7 @@ from services.gateway.domain import ADMIN, AUDITOR
 from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.openapi.document import described
 from services.gateway.openapi.types import HostEntry, NewHost
-from services.gateway.peers.host_logs import HostLogs
-from services.gateway.projection import HostView
+from services.gateway.rows import HostView
 
 MOST_LINES = 1000
 WAIT_S = 2.0
@@ -76,7 +74,7 @@ async def list_hosts(
     parts: Wired, principal: Asking, task_type: TaskType = None
 ) -> Envelope[list[HostView]]:
     """List the hosts this user may use, with health, tools and task types."""
-    await parts.projection.reached(parts.hub.position, WAIT_S)
+    await parts.projection.reached(parts.feed.position, WAIT_S)
     every = AUDITOR in principal.roles
     rows = await tables.list_hosts(parts.projection, principal.user, every=every)
     return ok([row for row in rows if domain.serves(row, task_type)])
@@ -85,7 +83,7 @@ async def list_hosts(
 @get("/api/mcps/{host:str}")
 async def get_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Return one host."""
-    await parts.projection.reached(parts.hub.position, WAIT_S)
+    await parts.projection.reached(parts.feed.position, WAIT_S)
     return ok(await _existing(parts, principal, host))
 
 
@@ -172,14 +170,13 @@ async def get_host_log(
     host: FromPath[str],
     parts: Wired,
     principal: Asking,
-    host_logs: NamedDependency[HostLogs],
     lines: Lines = 200,
 ) -> Envelope[list[HostLog]]:
     """Return what a host has written on stderr, newest last: one log for each executor."""
     if ADMIN not in principal.roles:
         # One process of a host works for all users, and so does its log.
         raise Rejected(Reason.NOT_FOUND, "logs of hosts are there for the role `admin` only")
-    found = await host_logs.of(check_token(host, "host"), lines)
+    found = await parts.host_logs.of(check_token(host, "host"), lines)
     if not found:
         raise Rejected(Reason.NOT_FOUND, await _why_none(parts, host))
     return ok(found)
@@ -253,17 +250,7 @@ async def _why_none(parts: Parts, name: str) -> str:
     return f"host {name} has no log yet: no executor has started it"
 
 
-def router(logs: HostLogs) -> Router:
-    """The routes of this module; `logs` is what they ask."""
-
-    async def provide_logs() -> HostLogs:
-        return logs
-
-    return Router(
-        "/",
-        route_handlers=[
-            *(list_hosts, get_host, register_host, add_host, update_host, remove_host),
-            *(enable_host, disable_host, probe_host, discover, get_host_log),
-        ],
-        dependencies={"host_logs": Provide(provide_logs)},
-    )
+ROUTES = (
+    *(list_hosts, get_host, register_host, add_host, update_host, remove_host),
+    *(enable_host, disable_host, probe_host, discover, get_host_log),
+)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from litestar import Request
@@ -17,7 +17,7 @@ from services.gateway.access.tokens import Tokens
 from services.gateway.actor import Desk
 from services.gateway.domain import AUDITOR
 from services.gateway.peers.asked import Others
-from services.gateway.peers.checks import Checks
+from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
 from services.gateway.settings import Settings
 from services.gateway.stream.feed import Feed
@@ -45,26 +45,20 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     """Ask with `?cursor=` this value for what follows; none: this was the last page."""
 
 
-class Parts:
+class Parts(NamedTuple):
     """What the routes work with; one per process."""
 
-    def __init__(
-        self, log: Log, desk: Desk, hub: Feed, projection: Projection, settings: Settings
-    ) -> None:
-        self.log = log
-        self.desk = desk
-        self.hub = hub
-        self.projection = projection
-        self.settings = settings
-        self.tickets = Tickets()
-        self.tokens = Tokens()
-        self.host_logs = HostLogs()
-        self.others = Others()
-        self.checks = Checks(log)
-        self.connected: Callable[[], bool] = lambda: True
-        """Whether NATS is connected."""
-        self.executors: Callable[[], int | None] = lambda: None
-        """Executors heard of lately; None: not known."""
+    log: Log
+    desk: Desk
+    feed: Feed
+    projection: Projection
+    settings: Settings
+    tickets: Tickets
+    tokens: Tokens
+    host_logs: HostLogs
+    others: Others
+    checks: Checks
+    executors: Executors
 
 
 Wired = NamedDependency[Parts]

@@ -323,7 +323,7 @@ def _seconds(text: str | None, name: str) -> float | None:
         raise Rejected(Reason.BAD_REQUEST, message) from None
 
 
-ROUTES = [
+ROUTES = (
     *(list_results, get_description, get_content, verify_result, delete_result),
     list_dataset_tasks,
-]
+)

@@ -19,7 +19,7 @@ from services.gateway.access.identity import Principal
 from services.gateway.domain import TaskBody, parse_task
 from services.gateway.http.parts import Asking, Envelope, Page, Parts, Wired, ok, whose
 from services.gateway.openapi.document import described
-from services.gateway.projection import TaskRow
+from services.gateway.rows import Query, TaskRow
 from services.process import tracing
 
 MOST_WAIT_S = 60.0
@@ -83,7 +83,7 @@ async def create_task(
         return _created(view, accepted)
     task = data.id if data.id is not None else _fresh_id(parts, principal)
     named = msgspec.structs.replace(data, id=task)
-    waiter = parts.hub.wait_for_end(principal.user, task)
+    waiter = parts.feed.wait_for_end(principal.user, task)
     try:
         accepted = await parts.desk.submit(principal.user, named, "api", trace)
         view = await _existing(parts, principal.user, task)
@@ -91,7 +91,7 @@ async def create_task(
             await asyncio.wait([waiter.future], timeout=wait)
             view = await _existing(parts, principal.user, task)
     finally:
-        parts.hub.forget(waiter)
+        parts.feed.forget(waiter)
     return _created(view, accepted)
 
 
@@ -109,7 +109,7 @@ async def list_tasks(
     """List tasks, newest first."""
     owner = whose(principal, user)
     await parts.projection.reached(parts.desk.newest(owner), LIST_WAIT_S)
-    query = tables.Query(owner, limit + 1, offset, cursor, status, type)
+    query = Query(owner, limit + 1, offset, cursor, status, type)
     rows = await tables.list_tasks(parts.projection, query)
     more = rows[limit - 1].created_seq if len(rows) > limit else None
     return Page(True, rows[:limit], next_cursor=more)
@@ -178,4 +178,4 @@ def _created(view: TaskView, accepted: Accepted) -> Response[Envelope[TaskView]]
     return Response(ok(view, text), status_code=status)
 
 
-ROUTES = [create_task, list_tasks, get_task, get_events, get_why, cancel_task]
+ROUTES = (create_task, list_tasks, get_task, get_events, get_why, cancel_task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Router, delete, get, post
+from litestar import delete, get, post
 from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
@@ -89,6 +89,4 @@ def _admin(principal: Principal) -> None:
         raise Rejected(Reason.FORBIDDEN, "tokens are issued and revoked by the role `admin`")
 
 
-def router() -> Router:
-    """The routes of this module."""
-    return Router("/", route_handlers=[add_token, list_tokens, revoke_token])
+ROUTES = (add_token, list_tokens, revoke_token)

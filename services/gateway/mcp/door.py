@@ -40,6 +40,7 @@ from services.gateway.http.parts import Parts
 from services.gateway.mcp import tasks
 from services.gateway.mcp import tools as mcp_tools
 from services.gateway.mcp.tasks import TaskParams
+from services.gateway.rows import HostView
 from services.gateway.stream import frames
 from services.gateway.stream.feed import Subscription
 from services.log.port import LogUnavailable
@@ -176,10 +177,10 @@ class McpDoor:
 
     async def _until_over(self, ctx: Context, user: str, task: str) -> TaskView:
         """Pass progress on until the task is over. Raises MCPError when the gateway stops first."""
-        hub = self._parts.hub
-        waiter, news = hub.wait_for_end(user, task), _News()
+        feed = self._parts.feed
+        waiter, news = feed.wait_for_end(user, task), _News()
         following = Subscription(news, wire.Subscribe(0, "mcp", "task", task), user)
-        hub.want_progress(following, 1)
+        feed.want_progress(following, 1)
         try:
             view = await self._view(user, task)
             while not view.over:
@@ -200,8 +201,8 @@ class McpDoor:
                     view = await self._view(user, task)
             return view
         finally:
-            hub.want_progress(following, -1)
-            hub.forget(waiter)
+            feed.want_progress(following, -1)
+            feed.forget(waiter)
 
     async def _answer(self, ctx: Context, view: TaskView) -> CallToolResult:
         result, url = view.result, f"{_base(ctx)}/api/tasks/{view.id}/result"
@@ -265,7 +266,7 @@ class McpDoor:
                 return host, tool
         raise MCPError(INVALID_PARAMS, f"there is no tool {name[:200]!r}: see tools/list")
 
-    async def _hosts(self, principal: Principal) -> list[tables.HostView]:
+    async def _hosts(self, principal: Principal) -> list[HostView]:
         every = AUDITOR in principal.roles
         found = await tables.list_hosts(self._parts.projection, principal.user, every=every)
         return [host for host in found if host.owner in (None, principal.user)]
@@ -277,14 +278,14 @@ class McpDoor:
         return view
 
     async def _shown(self, user: str, task: str, wait_s: float) -> CallToolResult:
-        waiter = self._parts.hub.wait_for_end(user, task)
+        waiter = self._parts.feed.wait_for_end(user, task)
         try:
             view = await self._view(user, task)
             if not view.over and wait_s:
                 await asyncio.wait((waiter.future,), timeout=wait_s)
                 view = await self._view(user, task)
         finally:
-            self._parts.hub.forget(waiter)
+            self._parts.feed.forget(waiter)
         return mcp_tools.said(view)
 
     def _cancel_soon(self, user: str, task: str) -> None:
@@ -300,7 +301,7 @@ class McpDoor:
 
 
 class _News:
-    """Takes the latest progress of a task, as a reader of the hub."""
+    """Takes the latest progress of a task, as a reader of the feed."""
 
     def __init__(self) -> None:
         self.some = asyncio.Event()

@@ -75,21 +75,22 @@ class Streams:
 
     def __init__(
         self,
-        hub: Feed,
+        feed: Feed,
         history: History,
         desk: Desk,
         authenticate: Authenticate,
         holds: Callable[[Principal], bool],
         settings: Settings,
+        epoch: str,
     ) -> None:
-        """`holds`: whether what a principal has shown is still good."""
-        self.hub = hub
+        """`holds`: whether what a principal has shown is still good; `epoch`: the log's."""
+        self.feed = feed
         self.history = history
         self.desk = desk
         self.authenticate = authenticate
         self.holds = holds
         self.settings = settings
-        self.epoch = ""
+        self.epoch = epoch
         self.connections: set[Connection] = set()
         self.users: Counter[str] = Counter()
         """How many of them each user has."""
@@ -210,7 +211,7 @@ class Connection:
             "subscriptions": streams.settings.max_subscriptions,
             "in_flight": IN_FLIGHT,
         }
-        return wire.Hello(wire.PROTOCOL, streams.epoch, streams.hub.position, PING_S, limits)
+        return wire.Hello(wire.PROTOCOL, streams.epoch, streams.feed.position, PING_S, limits)
 
     async def _take(self, data: bytes) -> None:
         try:
@@ -290,7 +291,7 @@ class Connection:
         subscription = Subscription(self.socket, frame, principal.user)
         subscription.cursor = start.after
         self._subscriptions[frame.sub] = subscription
-        self._streams.hub.want_progress(subscription, 1)
+        self._streams.feed.want_progress(subscription, 1)
         self._send(wire.Ack(frame.ref, recovered=start.recovered, seq=start.after))
         task = asyncio.create_task(self._streams.history.run(subscription, self.socket))
         self._catching_up[frame.sub] = task
@@ -317,8 +318,8 @@ class Connection:
         subscription = self._subscriptions.pop(name)
         if task := self._catching_up.pop(name, None):
             task.cancel()
-        self._streams.hub.detach(subscription)
-        self._streams.hub.want_progress(subscription, -1)
+        self._streams.feed.detach(subscription)
+        self._streams.feed.want_progress(subscription, -1)
 
     async def _answer(self, ref: int, work: Coroutine[Any, Any, wire.Ack]) -> None:
         """Carry out a frame beside the others; waits while too many are under way."""
