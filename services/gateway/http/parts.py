@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -11,6 +12,9 @@ from litestar.di import NamedDependency
 
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
+from contracts.status import TaskView
+from contracts.task import TaskRequest
+from contracts.wire import Accepted
 from services.gateway.access.identity import Principal
 from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Tokens
@@ -23,6 +27,8 @@ from services.gateway.settings import Settings
 from services.gateway.stream.feed import Feed
 from services.log.port import Log
 from services.log.projection import Projection
+from services.process import tracing
+from services.process.ids import new_id
 
 T = TypeVar("T")
 
@@ -78,6 +84,27 @@ def unauthorized(state: Mapping[str, Any]) -> str:
     if state.get("refused"):
         return "unknown or expired token"
     return "send `Authorization: Bearer <token>`; see docs"
+
+
+async def submitted(
+    parts: Parts, user: str, request: TaskRequest, source: str, wait_s: float
+) -> tuple[Accepted, TaskView]:
+    """Submit a task and return it once it is over, or as it is after `wait_s` seconds.
+
+    Raises what `Desk.submit` raises; once the task is on disk, nothing.
+    """
+    task = request.id if request.id is not None else new_id()
+    named = msgspec.structs.replace(request, id=task)
+    waiter = parts.feed.wait_for_end(user, task)
+    try:
+        sent = await parts.desk.submit(user, named, source, tracing.current())
+        view = await parts.desk.first_view(sent)
+        if wait_s and not view.over:
+            await asyncio.wait((waiter.future,), timeout=wait_s)
+            view = await parts.desk.latest(sent)
+    finally:
+        parts.feed.forget(waiter)
+    return sent.accepted, view
 
 
 def whose(asking: Principal, user: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import msgspec
@@ -13,11 +12,10 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import Record, TaskRouted
 from contracts.route import Route
 from contracts.status import Status, TaskView
-from contracts.wire import Accepted, Event
+from contracts.wire import Event
 from services.gateway import projection as tables
-from services.gateway.access.identity import Principal
 from services.gateway.domain import TaskBody, parse_task
-from services.gateway.http.parts import Asking, Envelope, Page, Parts, Wired, ok, whose
+from services.gateway.http.parts import Asking, Envelope, Page, Parts, Wired, ok, submitted, whose
 from services.gateway.openapi.document import described
 from services.gateway.rows import Query, TaskRow
 from services.process import tracing
@@ -75,24 +73,10 @@ async def create_task(
     body: RawBody, parts: Wired, principal: Asking, wait: Wait = None
 ) -> Response[Envelope[TaskView]]:
     """Create a task. 201, or 200 when the same task was sent before."""
-    trace = tracing.current()
-    data = parse_task(body)
-    if not wait:
-        accepted = await parts.desk.submit(principal.user, data, "api", trace)
-        view = await _existing(parts, principal.user, accepted.task)
-        return _created(view, accepted)
-    task = data.id if data.id is not None else _fresh_id(parts, principal)
-    named = msgspec.structs.replace(data, id=task)
-    waiter = parts.feed.wait_for_end(principal.user, task)
-    try:
-        accepted = await parts.desk.submit(principal.user, named, "api", trace)
-        view = await _existing(parts, principal.user, task)
-        if not view.over:
-            await asyncio.wait([waiter.future], timeout=wait)
-            view = await _existing(parts, principal.user, task)
-    finally:
-        parts.feed.forget(waiter)
-    return _created(view, accepted)
+    accepted, view = await submitted(parts, principal.user, parse_task(body), "api", wait or 0.0)
+    status = 200 if accepted.duplicate else 201
+    text = "this task was created before" if accepted.duplicate else "task created"
+    return Response(ok(view, text), status_code=status)
 
 
 @get("/api/tasks", opt=described(errors=(404,)))
@@ -166,16 +150,6 @@ async def _facts(parts: Parts, user: str, task: str) -> list[Record]:
 
 def _no_task(task: str) -> Rejected:
     return Rejected(Reason.NOT_FOUND, f"there is no task {task[:80]}")
-
-
-def _fresh_id(parts: Parts, principal: Principal) -> str:
-    return parts.desk.origin(principal.user, "api").fact_id
-
-
-def _created(view: TaskView, accepted: Accepted) -> Response[Envelope[TaskView]]:
-    status = 200 if accepted.duplicate else 201
-    text = "this task was created before" if accepted.duplicate else "task created"
-    return Response(ok(view, text), status_code=status)
 
 
 ROUTES = (create_task, list_tasks, get_task, get_events, get_why, cancel_task)

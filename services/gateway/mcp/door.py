@@ -6,8 +6,9 @@ The official SDK speaks both protocol eras here; who is asking is the bearer of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -36,15 +37,16 @@ from services.gateway import domain
 from services.gateway import projection as tables
 from services.gateway.access.identity import Principal
 from services.gateway.domain import AUDITOR, TaskBody
-from services.gateway.http.parts import Parts
+from services.gateway.http.parts import Parts, submitted
 from services.gateway.mcp import tasks
 from services.gateway.mcp import tools as mcp_tools
 from services.gateway.mcp.tasks import TaskParams
 from services.gateway.rows import HostView
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Subscription
+from services.gateway.stream.feed import Subscription, Waiter
 from services.log.port import LogUnavailable
 from services.process import telemetry, tracing
+from services.process.ids import new_id
 from services.store.blobs import StoreError
 
 PATH = "/mcp"
@@ -158,51 +160,60 @@ class McpDoor:
         self, ctx: Context, principal: Principal, host: str, tool: str, given: dict[str, Any]
     ) -> CallToolResult | dict[str, Any]:
         named = (ctx.meta or {}).get(TASK_KEY)
-        body = {"type": MCP_CALL, "host": host, "input": {"tool": tool, "arguments": given}}
-        if isinstance(named, str):
-            body["id"] = named
-        request = _task(body)
-        desk, user = self._parts.desk, principal.user
-        task = (await desk.submit(user, request, "mcp", tracing.current())).task
-        if _declares_tasks(ctx):
-            return tasks.handle(await self._view(user, task), time.time())
-        try:
-            view = await self._until_over(ctx, user, task)
-        except asyncio.CancelledError:
-            # By the protocol a call is cancelled so; a task that the caller named is durable.
-            if not self._closing and not isinstance(named, str):
-                self._cancel_soon(user, task)
-            raise
-        return await self._answer(ctx, view)
+        task = named if isinstance(named, str) else new_id()
+        call = {"tool": tool, "arguments": given}
+        request = _task({"id": task, "type": MCP_CALL, "host": host, "input": call})
+        user = principal.user
+        with self._following(user, task) as (waiter, news):
+            sent = await self._parts.desk.submit(user, request, "mcp", tracing.current())
+            view = await self._parts.desk.first_view(sent)
+            if _declares_tasks(ctx):
+                return tasks.handle(view, time.time())
+            try:
+                view = await self._until_over(ctx, view, waiter, news)
+                return await self._answer(ctx, view)
+            except asyncio.CancelledError:
+                # By the protocol a call is cancelled so; a task that the caller named is durable.
+                if not self._closing and not isinstance(named, str):
+                    self._cancel_soon(user, task)
+                raise
+            except (LogUnavailable, StoreError):
+                # To call again would be to do it again.
+                text = "the log or the object store does not answer; ask get_task for the result"
+                return mcp_tools.failed(f"{text} of task {task}")
 
-    async def _until_over(self, ctx: Context, user: str, task: str) -> TaskView:
-        """Pass progress on until the task is over. Raises MCPError when the gateway stops first."""
+    @contextlib.contextmanager
+    def _following(self, user: str, task: str) -> Iterator[tuple[Waiter, _News]]:
+        """Hear of a task's end and of its progress."""
         feed = self._parts.feed
         waiter, news = feed.wait_for_end(user, task), _News()
         following = Subscription(news, wire.Subscribe(0, "mcp", "task", task), user)
         feed.want_progress(following, 1)
         try:
-            view = await self._view(user, task)
-            while not view.over:
-                if waiter.future.done() and not waiter.future.result():
-                    raise _stopping(task)
-                waiting = asyncio.ensure_future(news.some.wait())
-                try:
-                    await asyncio.wait(
-                        (waiter.future, waiting), return_when=asyncio.FIRST_COMPLETED
-                    )
-                finally:
-                    waiting.cancel()
-                for progress in news.take():
-                    await ctx.session.report_progress(
-                        progress.progress, progress.total, progress.message or None
-                    )
-                if waiter.future.done() and waiter.future.result():
-                    view = await self._view(user, task)
-            return view
+            yield waiter, news
         finally:
             feed.want_progress(following, -1)
             feed.forget(waiter)
+
+    async def _until_over(
+        self, ctx: Context, view: TaskView, waiter: Waiter, news: _News
+    ) -> TaskView:
+        """Pass progress on until the task is over. Raises MCPError when the gateway stops first."""
+        while not view.over:
+            if waiter.future.done() and not waiter.future.result():
+                raise _stopping(view.id)
+            waiting = asyncio.ensure_future(news.some.wait())
+            try:
+                await asyncio.wait((waiter.future, waiting), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
+            for progress in news.take():
+                await ctx.session.report_progress(
+                    progress.progress, progress.total, progress.message or None
+                )
+            if waiter.future.done() and waiter.future.result():
+                view = await self._view(view.user, view.id)
+        return view
 
     async def _answer(self, ctx: Context, view: TaskView) -> CallToolResult:
         result, url = view.result, f"{_base(ctx)}/api/tasks/{view.id}/result"
@@ -217,9 +228,8 @@ class McpDoor:
 
     async def _submit(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.pop("wait_s", 0))
-        desk, trace = self._parts.desk, tracing.current()
-        accepted = await desk.submit(principal.user, _task(given), "mcp", trace)
-        return await self._shown(principal.user, accepted.task, wait_s)
+        _, view = await submitted(self._parts, principal.user, _task(given), "mcp", wait_s)
+        return mcp_tools.said(view)
 
     async def _get(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.get("wait_s", 0))

@@ -340,7 +340,7 @@ class Connection:
             self._places.release()
 
     async def _submit(self, frame: SubmitFrame, user: str) -> wire.Ack:
-        accepted = await self._streams.desk.submit(user, frame.task, "websocket")
+        accepted, *_ = await self._streams.desk.submit(user, frame.task, "websocket")
         return wire.Ack(frame.ref, task=accepted.task, seq=accepted.seq)
 
     async def _cancel(self, frame: wire.Cancel, user: str) -> wire.Ack:
