@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
@@ -189,7 +188,8 @@ def _ended(stream: EventStream, task: asyncio.Task[None]) -> None:
 
 
 def _left(principal: Principal) -> float:
-    return PING_S if principal.expires is None else principal.expires - time.time()
+    left_s = principal.left_s()
+    return PING_S if left_s is None else left_s
 
 
 def place(text: str | None) -> tuple[int | Literal["start"] | None, str | None]:

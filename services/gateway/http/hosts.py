@@ -27,15 +27,13 @@ from contracts.wire import (
 from services.gateway import domain
 from services.gateway import projection as tables
 from services.gateway.access.identity import Principal
-from services.gateway.domain import ADMIN, AUDITOR
-from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok
+from services.gateway.domain import ADMIN
+from services.gateway.http.parts import TABLES_WAIT_S, Asking, Envelope, Parts, Wired, hosts_of, ok
 from services.gateway.openapi.document import described
 from services.gateway.openapi.types import HostEntry, NewHost
 from services.gateway.rows import HostView
 
 MOST_LINES = 1000
-WAIT_S = 2.0
-"""How long an answer waits until it can show what has just been changed."""
 PROBE_S = 105.0
 DISCOVER_S = 60.0
 
@@ -74,16 +72,15 @@ async def list_hosts(
     parts: Wired, principal: Asking, task_type: TaskType = None
 ) -> Envelope[list[HostView]]:
     """List the hosts this user may use, with health, tools and task types."""
-    await parts.projection.reached(parts.feed.position, WAIT_S)
-    every = AUDITOR in principal.roles
-    rows = await tables.list_hosts(parts.projection, principal.user, every=every)
+    await parts.caught_up()
+    rows = await hosts_of(parts, principal)
     return ok([row for row in rows if domain.serves(row, task_type)])
 
 
 @get("/api/mcps/{host:str}")
 async def get_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Return one host."""
-    await parts.projection.reached(parts.feed.position, WAIT_S)
+    await parts.caught_up()
     return ok(await _existing(parts, principal, host))
 
 
@@ -178,7 +175,7 @@ async def get_host_log(
         raise Rejected(Reason.NOT_FOUND, "logs of hosts are there for the role `admin` only")
     found = await parts.host_logs.of(check_token(host, "host"), lines)
     if not found:
-        raise Rejected(Reason.NOT_FOUND, await _why_none(parts, host))
+        raise await _no_log(parts, host)
     return ok(found)
 
 
@@ -228,26 +225,27 @@ async def _shown(parts: Parts, principal: Principal, changed: HostChanged) -> Ho
 
 async def _reached(parts: Parts, changed: HostChanged) -> None:
     """Who has changed something must see it at once."""
-    await parts.projection.reached(changed.seq, WAIT_S)
+    await parts.projection.reached(changed.seq, TABLES_WAIT_S)
 
 
 async def _existing(parts: Parts, principal: Principal, name: str) -> HostView:
-    every = AUDITOR in principal.roles
-    rows = await tables.list_hosts(parts.projection, principal.user, every=every)
+    rows = await hosts_of(parts, principal)
     found = next((row for row in rows if row.id == name), None)
     if found is None:
-        raise Rejected(Reason.NOT_FOUND, f"there is no host {name[:64]}")
+        raise domain.no_host(name)
     return found
 
 
-async def _why_none(parts: Parts, name: str) -> str:
+async def _no_log(parts: Parts, name: str) -> Rejected:
     every = await tables.list_hosts(parts.projection, "", every=True)
     host = next((one for one in every if one.id == name), None)
     if host is None:
-        return f"there is no host {name}"
-    if not isinstance(host.endpoint, Stdio):
-        return f"host {name} is no program that executors start, so there is no log of it"
-    return f"host {name} has no log yet: no executor has started it"
+        return domain.no_host(name)
+    if isinstance(host.endpoint, Stdio):
+        why = f"host {name} has no log yet: no executor has started it"
+    else:
+        why = f"host {name} is no program that executors start, so there is no log of it"
+    return Rejected(Reason.NOT_FOUND, why)
 
 
 ROUTES = (

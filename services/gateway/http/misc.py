@@ -16,7 +16,6 @@ from services.gateway.http.parts import Asking, Envelope, Wired, ok
 from services.gateway.openapi.document import described
 
 NAME = "metamcp-orchestrator"
-KEYS_WAIT_S = 1.0
 KEYS_AGE_S = 60
 """How long others may keep the public keys; a new key signs later than that after it is known."""
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}")
@@ -78,7 +77,7 @@ async def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
 async def jwks(parts: Wired) -> Response[bytes]:
     """Return the public keys that permits are signed with, as a JWK set (RFC 7517)."""
     # Who asks because of a new permit must find its key.
-    await parts.projection.reached(parts.feed.position, KEYS_WAIT_S)
+    await parts.caught_up()
     keys = await tables.jwks(parts.projection)
     headers = {"Cache-Control": f"public, max-age={KEYS_AGE_S}" if keys else "no-store"}
     return Response(

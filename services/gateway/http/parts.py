@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.status import TaskView
 from contracts.task import TaskRequest
 from contracts.wire import Accepted
-from services.gateway.access.identity import Principal
+from services.gateway import projection as tables
+from services.gateway.access.identity import UNKNOWN, Principal
 from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Tokens
 from services.gateway.actor import Desk
-from services.gateway.domain import AUDITOR
+from services.gateway.domain import AUDITOR, UNREADABLE
 from services.gateway.peers.asked import Others
 from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
+from services.gateway.rows import HostView
 from services.gateway.settings import Settings
 from services.gateway.stream.feed import Feed
 from services.log.port import Log
@@ -30,7 +33,14 @@ from services.log.projection import Projection
 from services.process import tracing
 from services.process.ids import new_id
 
+TABLES_WAIT_S = 2.0
+"""How long an answer waits for the tables that it is made from."""
+MOST_LISTED = 500
+MOST_SEQ = 2**63 - 1
+"""SQLite's greatest whole number."""
+
 T = TypeVar("T")
+B = TypeVar("B", bound=msgspec.Struct)
 
 
 class Envelope(msgspec.Struct, Generic[T], frozen=True):
@@ -66,9 +76,23 @@ class Parts(NamedTuple):
     checks: Checks
     executors: Executors
 
+    async def caught_up(self) -> None:
+        """Wait, not for long, until the tables hold what the feed has handed out."""
+        await self.projection.reached(self.feed.position, TABLES_WAIT_S)
+
+    async def holds_what_was_told(self, user: str) -> None:
+        """The same until they hold what this user has just submitted or said."""
+        await self.projection.reached(self.desk.newest(user), TABLES_WAIT_S)
+
 
 Wired = NamedDependency[Parts]
 Asking = NamedDependency[Principal]
+User = Annotated[str | None, QueryParameter(description="Another user; for auditors.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="At most so many.")]
+Cursor = Annotated[
+    int | None,
+    QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
+]
 
 
 async def principal(request: Request[Any, Any, Any]) -> Principal:
@@ -82,7 +106,7 @@ async def principal(request: Request[Any, Any, Any]) -> Principal:
 def unauthorized(state: Mapping[str, Any]) -> str:
     """What to tell somebody who may not come in; `state` is that of the request."""
     if state.get("refused"):
-        return "unknown or expired token"
+        return UNKNOWN
     return "send `Authorization: Bearer <token>`; see docs"
 
 
@@ -118,6 +142,20 @@ def whose(asking: Principal, user: str | None) -> str:
     if AUDITOR not in asking.roles:
         raise Rejected(Reason.NOT_FOUND, "there is no such task")
     return check_token(user, "user")
+
+
+def read(body: bytes, type_: type[B]) -> B:
+    """Read a body. Raises Rejected(BAD_REQUEST) that names the place."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except UNREADABLE as error:
+        raise Rejected(Reason.BAD_REQUEST, f"the body does not fit: {error}") from None
+
+
+async def hosts_of(parts: Parts, principal: Principal) -> list[HostView]:
+    """The hosts that somebody sees: those they may use, and for auditors all."""
+    every = AUDITOR in principal.roles
+    return await tables.list_hosts(parts.projection, principal.user, every=every)
 
 
 def ok(data: T, message: str = "") -> Envelope[T]:

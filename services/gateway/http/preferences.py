@@ -18,10 +18,6 @@ from services.gateway.openapi.document import described
 from services.gateway.rows import Preference
 from services.process import tracing
 
-LIST_WAIT_S = 2.0
-"""How long a list waits to contain what its user has just said."""
-HOSTS_WAIT_S = 1.0
-
 
 class Preferred(msgspec.Struct, frozen=True):
     """What holds now, and is on disk."""
@@ -37,7 +33,7 @@ class Preferred(msgspec.Struct, frozen=True):
 @get("/api/preferences")
 async def list_preferences(parts: Wired, principal: Asking) -> Envelope[list[Preference]]:
     """List your own preferences, also those for hosts that are gone by now."""
-    await parts.projection.reached(parts.desk.newest(principal.user), LIST_WAIT_S)
+    await parts.holds_what_was_told(principal.user)
     return ok(await tables.list_preferences(parts.projection, principal.user))
 
 
@@ -62,7 +58,7 @@ async def _prefer(
 ) -> Envelope[Preferred]:
     user, trace = principal.user, tracing.current()
     check_token(host, "host")
-    await parts.projection.reached(parts.feed.position, HOSTS_WAIT_S)
+    await parts.caught_up()
     usable = await tables.may_use(parts.projection, user, host)
     seq = await parts.desk.prefer(user, host, weight, usable=usable, trace=trace)
     return ok(Preferred(host, weight, seq))

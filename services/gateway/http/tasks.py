@@ -8,24 +8,30 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter, RawBody
 
-from contracts.errors import Reason, Rejected
 from contracts.facts import Record, TaskRouted
 from contracts.route import Route
 from contracts.status import Status, TaskView
 from contracts.wire import Event
 from services.gateway import projection as tables
-from services.gateway.domain import TaskBody, parse_task
-from services.gateway.http.parts import Asking, Envelope, Page, Parts, Wired, ok, submitted, whose
+from services.gateway.domain import TaskBody, no_task, parse_task
+from services.gateway.http.parts import (
+    Asking,
+    Cursor,
+    Envelope,
+    Limit,
+    Page,
+    Parts,
+    User,
+    Wired,
+    ok,
+    submitted,
+    whose,
+)
 from services.gateway.openapi.document import described
 from services.gateway.rows import Query, TaskRow
 from services.process import tracing
 
 MOST_WAIT_S = 60.0
-MOST_LISTED = 500
-MOST_SEQ = 2**63 - 1
-"""SQLite's greatest whole number."""
-LIST_WAIT_S = 2.0
-"""How long a list waits to contain what its user has just submitted."""
 
 Wait = Annotated[
     float | None,
@@ -35,15 +41,9 @@ Wait = Annotated[
         description="Answer when the task is over, or after so many seconds.",
     ),
 ]
-User = Annotated[str | None, QueryParameter(description="Another user; for auditors.")]
 OfStatus = Annotated[Status | None, QueryParameter(description="Only tasks that are so.")]
 OfType = Annotated[str | None, QueryParameter(description="Only tasks of this type.")]
-Limit = Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="At most so many.")]
 Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Leave out so many.")]
-Cursor = Annotated[
-    int | None,
-    QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
-]
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ async def list_tasks(
 ) -> Page[TaskRow]:
     """List tasks, newest first."""
     owner = whose(principal, user)
-    await parts.projection.reached(parts.desk.newest(owner), LIST_WAIT_S)
+    await parts.holds_what_was_told(owner)
     query = Query(owner, limit + 1, offset, cursor, status, type)
     rows = await tables.list_tasks(parts.projection, query)
     more = rows[limit - 1].created_seq if len(rows) > limit else None
@@ -137,19 +137,15 @@ async def cancel_task(task: FromPath[str], parts: Wired, principal: Asking) -> E
 async def _existing(parts: Parts, user: str, task: str) -> TaskView:
     view = await parts.desk.view(user, task)
     if view is None:
-        raise _no_task(task)
+        raise no_task(task)
     return view
 
 
 async def _facts(parts: Parts, user: str, task: str) -> list[Record]:
     records = await parts.desk.facts(user, task)
     if not records:
-        raise _no_task(task)
+        raise no_task(task)
     return records
-
-
-def _no_task(task: str) -> Rejected:
-    return Rejected(Reason.NOT_FOUND, f"there is no task {task[:80]}")
 
 
 ROUTES = (create_task, list_tasks, get_task, get_events, get_why, cancel_task)

@@ -36,7 +36,8 @@ from contracts.task import MCP_CALL
 from services.gateway import domain
 from services.gateway import projection as tables
 from services.gateway.access.identity import Principal
-from services.gateway.domain import AUDITOR, TaskBody
+from services.gateway.domain import TaskBody
+from services.gateway.errors import AWAY
 from services.gateway.http.parts import Parts, submitted
 from services.gateway.mcp import tasks
 from services.gateway.mcp import tools as mcp_tools
@@ -154,7 +155,7 @@ class McpDoor:
         except Rejected as refusal:
             return mcp_tools.failed(domain.shortened(refusal.message))
         except (LogUnavailable, StoreError):
-            return mcp_tools.failed("the log or the object store does not answer: try again")
+            return mcp_tools.failed(f"{AWAY}: try again")
 
     async def _call_host(
         self, ctx: Context, principal: Principal, host: str, tool: str, given: dict[str, Any]
@@ -179,8 +180,7 @@ class McpDoor:
                 raise
             except (LogUnavailable, StoreError):
                 # To call again would be to do it again.
-                text = "the log or the object store does not answer; ask get_task for the result"
-                return mcp_tools.failed(f"{text} of task {task}")
+                return mcp_tools.failed(f"{AWAY}: ask get_task for task {task}, which goes on")
 
     @contextlib.contextmanager
     def _following(self, user: str, task: str) -> Iterator[tuple[Waiter, _News]]:
@@ -277,9 +277,8 @@ class McpDoor:
         raise MCPError(INVALID_PARAMS, f"there is no tool {name[:200]!r}: see tools/list")
 
     async def _hosts(self, principal: Principal) -> list[HostView]:
-        every = AUDITOR in principal.roles
-        found = await tables.list_hosts(self._parts.projection, principal.user, every=every)
-        return [host for host in found if host.owner in (None, principal.user)]
+        # An agent works for its user, also for one who may see more.
+        return await tables.list_hosts(self._parts.projection, principal.user, every=False)
 
     async def _view(self, user: str, task: str) -> TaskView:
         view = await self._parts.desk.view(user, task)

@@ -7,7 +7,6 @@ to come back (4000-4099) or not (4400-4499).
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.nesting import MAX_DEPTH, too_deep
 from services.gateway import domain
-from services.gateway.access.identity import Principal
+from services.gateway.access.identity import UNKNOWN, Principal
 from services.gateway.actor import Desk
 from services.gateway.domain import TaskBody
 from services.gateway.settings import Settings
@@ -173,7 +172,7 @@ class Connection:
         """Greet, then answer frames until the connection ends."""
         self._send(self._hello())
         if refused:
-            self.socket.shut(UNAUTHORIZED, "unknown or expired token")
+            self.socket.shut(UNAUTHORIZED, UNKNOWN)
             return
         if principal is not None and not self._enter(principal):
             return
@@ -199,9 +198,8 @@ class Connection:
         """When to lose patience, in loop time."""
         if self._principal is None:
             return patience
-        if self._principal.expires is None:
-            return None
-        return asyncio.get_running_loop().time() + self._principal.expires - time.time()
+        left_s = self._principal.left_s()
+        return None if left_s is None else asyncio.get_running_loop().time() + left_s
 
     def _hello(self) -> wire.Hello:
         streams = self._streams
@@ -271,10 +269,10 @@ class Connection:
             raise Rejected(Reason.UNAVAILABLE, "tokens can't be looked up now: try again") from None
         if principal is None:
             if self._principal is None:
-                self._refuse(frame.ref, Reason.UNAUTHORIZED, "unknown or expired token")
-                self.socket.shut(UNAUTHORIZED, "unknown or expired token")
+                self._refuse(frame.ref, Reason.UNAUTHORIZED, UNKNOWN)
+                self.socket.shut(UNAUTHORIZED, UNKNOWN)
                 return
-            raise Rejected(Reason.UNAUTHORIZED, "unknown or expired token; the old one counts")
+            raise Rejected(Reason.UNAUTHORIZED, f"{UNKNOWN}; the old one counts")
         if self._principal is not None and principal.user != self._principal.user:
             raise Rejected(Reason.FORBIDDEN, "this socket belongs to another user: open a new one")
         if self._principal is None and not self._enter(principal):
