@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import McpPreferred, Record, TaskCreated, Unknown
 from contracts.ids import is_token
 from contracts.result import INLINE_LIMIT, Pointer
-from contracts.status import TaskView, fold
+from contracts.status import TaskView, begin, fold
 from contracts.task import TaskRequest
 from contracts.wire import Accepted
 from services.gateway import domain
 from services.gateway.domain import Origin
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
-from services.process import tracing
+from services.process import telemetry, tracing
 from services.process.ids import new_id
 from services.store.blobs import BlobMissing, Blobs, StoreError
 
@@ -33,6 +35,8 @@ MOST_USERS = 10_000
 TASK_FACTS = 1000
 TRIES = 10
 """How often a preference is decided again because another request was first."""
+
+log = telemetry.get_logger()
 
 
 class Unanswered(Rejected):
@@ -47,6 +51,20 @@ class Unanswered(Rejected):
         self.task = task
 
 
+class Submitted(NamedTuple):
+    """A task on disk: what its submitter is told, and the fact that says so."""
+
+    accepted: Accepted
+    fact: TaskCreated
+    at: float
+    """When: by the log of one that was there, by our clock of a new one."""
+
+    @property
+    def view(self) -> TaskView:
+        """The task as it was created. Nobody is asked."""
+        return begin(Record(self.accepted.seq, self.at, "", self.fact, b""), self.fact)
+
+
 class Desk:
     """Submits and cancels for all users, and reads single tasks from the log itself."""
 
@@ -59,12 +77,12 @@ class Desk:
 
     async def submit(
         self, user: str, request: TaskRequest, source: str, trace: str = ""
-    ) -> Accepted:
-        """Store a task and return its id and sequence once it is on disk.
+    ) -> Submitted:
+        """Store a task and return what stands in the log once it is on disk.
 
         Raises Rejected; Unanswered (a Rejected) when the log is away for 5 s.
         """
-        task = request.id if request.id is not None else new_id()
+        task, now = request.id if request.id is not None else new_id(), time.time()
         span = tracing.received("submit task", trace, tracing.PRODUCER, user=user, task=task)
         try:
             with span:
@@ -74,11 +92,12 @@ class Desk:
         except AlreadyRecorded as known:
             if known.record is None:
                 raise Unanswered(task) from known
-            return domain.sent_again(fact, known.record)
+            first = domain.sent_again(fact, known.record)
+            return Submitted(first, fact, known.record.at)
         except (TimeoutError, LogUnavailable, StoreError) as error:
             raise Unanswered(task) from error
         self._remember(user, seq)
-        return Accepted(task, seq)
+        return Submitted(Accepted(task, seq), fact, now)
 
     async def prepare(self, origin: Origin, task: str, request: TaskRequest) -> TaskCreated:
         """Return the fact for a request, its input moved to the object store if it is large.
@@ -149,6 +168,22 @@ class Desk:
         raise Rejected(
             Reason.CONFLICT, f"other requests change what you say about host {host}: try again"
         )
+
+    async def first_view(self, sent: Submitted) -> TaskView:
+        """Return a task just after it was sent: a new one as it was created, so without reading."""
+        return await self.latest(sent) if sent.accepted.duplicate else sent.view
+
+    async def latest(self, sent: Submitted) -> TaskView:
+        """Return a task as the log has it now; as it was created while the log can't be read.
+
+        Whoever was not told the id of an accepted task would make it twice.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self.view(sent.fact.user, sent.fact.task) or sent.view
+        except (TimeoutError, LogUnavailable) as error:
+            log.warning("accepted_task_not_read", task=sent.fact.task, error=str(error))
+            return sent.view
 
     async def view(self, user: str, task: str) -> TaskView | None:
         """Return a task as the log has it now; None if this user has no such task."""

@@ -169,9 +169,8 @@ class Gateway:
         state["refused"] = principal is None and "authorization" in headers
         waited = path not in UNLIMITED and self._limit.over(principal, scope.get("client"))
         if waited:
-            seconds = str(int(waited) + 1)
-            again = (b"retry-after", seconds.encode())
-            text = f"too many requests: wait {seconds} s"
+            again = _retry_after(waited)
+            text = f"too many requests: wait {again[1].decode()} s"
             await _fail(scope, answer, Refusal(429, Reason.RATE_LIMITED, text, (again,)))
         elif path == STREAM:
             await _fail(scope, answer, NO_HANDSHAKE)
@@ -236,12 +235,16 @@ class Gateway:
             await _refuse(send, 503)
             return
         if wait := self._limit.over(principal, scope.get("client")):
-            await _refuse(send, 429, (b"retry-after", str(int(wait) + 1).encode()))
+            await _refuse(send, 429, _retry_after(wait))
             return
         await receive()
         await send({"type": "websocket.accept", "subprotocol": wire.PROTOCOL})
         socket: StreamSocket = scope["state"]["socket"]
         await self._streams.serve(socket, receive, principal, refused=bool(shown and not principal))
+
+
+def _retry_after(seconds: float) -> tuple[bytes, bytes]:
+    return b"retry-after", b"%d" % (int(seconds) + 1)
 
 
 def _ticket(scope: Scope) -> str | None:

@@ -28,6 +28,8 @@ SPEC_LIMIT = 64 * 1024
 INVALID_TYPE = "invalid"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding somebody else's bytes raises; msgspec does not wrap the last two."""
+LONGEST_NAME = 80
+"""Characters of a name that is no name, as far as they are said again."""
 LONGEST_MESSAGE = 1000
 """Characters of an error's message."""
 _TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -73,6 +75,16 @@ def shortened(message: str) -> str:
         return message
     half = LONGEST_MESSAGE // 2
     return f"{message[:half]} … {message[3 - half :]}"
+
+
+def no_task(task: str) -> Rejected:
+    """The answer about a task that is not there, or somebody else's."""
+    return Rejected(Reason.NOT_FOUND, f"there is no task {task[:LONGEST_NAME]}")
+
+
+def no_host(host: str) -> Rejected:
+    """The same of a host."""
+    return Rejected(Reason.NOT_FOUND, f"there is no host {host[:LONGEST_NAME]}")
 
 
 def parse_task(data: bytes) -> TaskBody:
@@ -143,14 +155,7 @@ def admit(origin: Origin, task: str, request: TaskRequest, input_: bytes | Point
     fields["input_pointer"] = input_ if isinstance(input_, Pointer) else None
     spec = TaskSpec(**fields)
     _check_size(spec)
-    return TaskCreated(
-        id=origin.fact_id,
-        by=origin.by,
-        user=origin.user,
-        task=task,
-        spec=spec,
-        source=origin.source,
-    )
+    return _created(origin, task, spec)
 
 
 def _check_size(spec: TaskSpec) -> None:
@@ -170,6 +175,10 @@ def invalid_task(origin: Origin, task: str, data: bytes, reason: str) -> TaskCre
     found = _peek(data).get("type")
     named = isinstance(found, str) and _TYPE.fullmatch(found)
     spec = TaskSpec(type=found if named else INVALID_TYPE)  # type: ignore[arg-type]
+    return _created(origin, task, spec, invalid=reason[:2000])
+
+
+def _created(origin: Origin, task: str, spec: TaskSpec, invalid: str = "") -> TaskCreated:
     return TaskCreated(
         id=origin.fact_id,
         by=origin.by,
@@ -177,7 +186,7 @@ def invalid_task(origin: Origin, task: str, data: bytes, reason: str) -> TaskCre
         task=task,
         spec=spec,
         source=origin.source,
-        invalid=reason[:2000],
+        invalid=invalid,
     )
 
 
@@ -218,7 +227,7 @@ def sent_again(fact: TaskCreated, known: Record) -> Accepted:
 def cancel(origin: Origin, view: TaskView | None, task: str) -> TaskCancelled:
     """Return the fact that asks to cancel. Raises Rejected if there is nothing left to cancel."""
     if view is None:
-        raise Rejected(Reason.NOT_FOUND, f"there is no task {task}")
+        raise no_task(task)
     if view.over:
         raise Rejected(Reason.ALREADY_OVER, f"task {task} is over: {view.status}")
     return TaskCancelled(id=origin.fact_id, by=origin.by, user=origin.user, task=task)
@@ -245,7 +254,7 @@ def prefer(
     said = last.weight if last else None
     taken_back = weight is None and said is not None
     if not usable and not taken_back:
-        raise Rejected(Reason.NOT_FOUND, f"there is no host {host}")
+        raise no_host(host)
     if weight == said:
         return None
     return McpPreferred(
@@ -293,7 +302,7 @@ def audience(fact: Logged, owners: Mapping[str, str | None]) -> Audience:
 
 
 def may_see(user: str, roles: frozenset[str], whose: Audience) -> bool:
-    """The rule of who sees what; hub and history are tested against it."""
+    """The rule of who sees what; feed and history are tested against it."""
     if AUDITOR in roles:
         return True
     if whose.kind == "host" and whose.user is None:

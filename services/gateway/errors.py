@@ -42,6 +42,7 @@ _REASONS: dict[int, str] = {
     429: Reason.RATE_LIMITED,
 }
 RETRY_AFTER_S = 2
+AWAY = "the log or the object store does not answer"
 _PLACE = " - at `$"
 """So msgspec says where something does not fit, at the end of its message."""
 
@@ -94,8 +95,7 @@ def rejected(request: AnyRequest, error: Rejected) -> Response[Failure]:
 def unavailable(request: AnyRequest, error: Exception) -> Response[Failure]:
     """Answer while the log or the object store is away."""
     log.warning("request_unavailable", path=request.url.path, error=str(error))
-    text = "the log or the object store does not answer: try again"
-    return _answer(request, 503, Reason.UNAVAILABLE, text)
+    return _answer(request, 503, Reason.UNAVAILABLE, f"{AWAY}: try again")
 
 
 def missing(request: AnyRequest, error: BlobMissing) -> Response[Failure]:

@@ -142,7 +142,7 @@ class Intake:
                 parsed = domain.parse_task(request.data)
                 task = parsed.id or ""
                 trace = (request.headers or {}).get("traceparent", "")
-                body = await self._desk.submit(user, parsed, "nats", trace)
+                body = (await self._desk.submit(user, parsed, "nats", trace)).accepted
             except Rejected as refusal:
                 body = Refused(refusal.reason, refusal.message, getattr(refusal, "task", task))
             except Exception:

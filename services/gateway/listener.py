@@ -1,17 +1,15 @@
-"""The listening socket: uvicorn inside our loop, TLS, the address that others find, open files."""
+"""The listening socket: TLS, the address that others find, open files."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
-import socket as sockets
+import socket
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import uvicorn
 
+from services.gateway.server import HttpServer, address, bound
 from services.gateway.settings import Settings
 from services.gateway.site import Site
 from services.gateway.stream.connection import FRAME_LIMIT, PING_S
@@ -21,8 +19,6 @@ from services.process.files import write_shared
 from services.process.run import Fatal
 
 DRAIN_S = 3.0
-GOODBYE_S = 0.5
-"""How long a client may take to confirm the end of TLS when the gateway stops; idle ones don't."""
 SPARE_FILES = 256
 """Open files besides the websockets: NATS, tables, requests on their way."""
 
@@ -30,98 +26,58 @@ log = telemetry.get_logger()
 
 
 class Listener:
-    """uvicorn inside our loop, without its signal handlers."""
+    """What the gateway listens with, while it does."""
 
-    def __init__(self, site: Site) -> None:
-        """Raises Fatal if TLS is wanted and its files can't be used."""
-        settings = site.settings
+    def __init__(
+        self, site: Site, server: HttpServer, door: asyncio.Task[None], url: str, certificate: str
+    ) -> None:
+        """Use `Listener.start`."""
+        self.url = url
+        self.certificate = certificate
+        """That clients are shown (PEM); empty: plain HTTP."""
         self._site = site
-        self.certificate = shown_certificate(settings)
-        self._server = _Server(
-            uvicorn.Config(
-                site.app,
-                ws=TlsSocket if self.certificate else StreamSocket,
-                ws_max_size=FRAME_LIMIT,
-                ws_ping_interval=PING_S,
-                ws_ping_timeout=PING_S,
-                ws_per_message_deflate=False,
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
-                # Python's contexts speak TLS 1.2 and newer.
-                ssl_certfile=settings.tls_cert,
-                ssl_keyfile=settings.tls_key,
-                timeout_graceful_shutdown=int(DRAIN_S),
-            )
-        )
-        self._running: asyncio.Task[None] | None = None
-        self._door: asyncio.Task[None] | None = None
-        self.url = ""
+        self._server = server
+        self._door = door
 
-    async def start(self) -> None:
-        """Listen. Raises Fatal if the address can't be used."""
-        settings = self._site.settings
-        listening = _listen(settings.host, settings.port)
-        port = listening.getsockname()[1]
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        scheme = "https" if self.certificate else "http"
-        self.url = f"{scheme}://{host}:{port}"
-        names = {host, "localhost", "127.0.0.1"}
-        self._site.app.origins |= {f"{scheme}://{name}:{port}" for name in names}
-        self._door = asyncio.create_task(self._site.door.run())
-        await self._site.door.ready.wait()
-        self._running = asyncio.create_task(self._server.serve(sockets=[listening]))
-        started = asyncio.create_task(self._server.is_up.wait())
-        await asyncio.wait((self._running, started), return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if self._running.done():
-            self._running.result()
+    @classmethod
+    async def start(cls, site: Site) -> Listener:
+        """Listen. Raises Fatal if the address, or TLS where it is wanted, can't be used."""
+        settings = site.settings
+        certificate = shown_certificate(settings)
+        scheme = "https" if certificate else "http"
+        listening = _bound(settings)
+        where = address(settings.host, listening)
+        names = {where, *(address(name, listening) for name in ("localhost", "127.0.0.1"))}
+        site.app.origins |= {f"{scheme}://{name}" for name in names}
+        door = asyncio.create_task(site.door.run())
+        await site.door.ready.wait()
+        server = await HttpServer.start(
+            site.app,
+            listening,
+            ws=TlsSocket if certificate else StreamSocket,
+            ws_max_size=FRAME_LIMIT,
+            ws_ping_interval=PING_S,
+            ws_ping_timeout=PING_S,
+            ws_per_message_deflate=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            # Python's contexts speak TLS 1.2 and newer.
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+            timeout_graceful_shutdown=int(DRAIN_S),
+        )
+        return cls(site, server, door, f"{scheme}://{where}", certificate)
 
     async def stop(self) -> None:
         """Close streams so that their clients come back, then finish running requests."""
         self._site.door.close()
-        self._site.hub.release_waiters()
-        self._site.feeds.end_all()
+        self._site.feed.release_waiters()
+        self._site.event_streams.end_all()
         await self._site.streams.drain(DRAIN_S)
-        self._server.should_exit = True
-        if self._running is not None:
-            await self._running
-        if self._door is not None:
-            self._door.cancel()
-            await asyncio.wait((self._door,))
+        await self._server.stop()
+        self._door.cancel()
+        await asyncio.wait((self._door,))
         await self._site.linking.close()
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_up = asyncio.Event()
-
-    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.is_up.set()
-
-    async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
-        cutting = asyncio.get_running_loop().call_later(GOODBYE_S, self._cut)
-        await super().shutdown(sockets)
-        cutting.cancel()
-
-    def _cut(self) -> None:
-        for connection in list(self.server_state.connections):
-            transport = connection.transport
-            # asyncio's transport, but not uvloop's, is lost for us once it was closed twice.
-            with contextlib.suppress(AttributeError):
-                if transport.is_closing() and not transport.get_write_buffer_size():
-                    transport.abort()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        """Signals belong to `services.process.run`."""
-        yield
 
 
 def shown_certificate(settings: Settings) -> str:
@@ -176,18 +132,12 @@ async def withdraw(data: Path) -> None:
     announce_file(data).unlink(missing_ok=True)
 
 
-def _listen(host: str, port: int) -> sockets.socket:
-    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    # With the protocol named, asyncio sets TCP_NODELAY on what it accepts; uvloop always does.
-    listening = sockets.socket(family, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
-    listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+def _bound(settings: Settings) -> socket.socket:
     try:
-        listening.bind((host, port))
+        return bound(settings.host, settings.port)
     except OSError as error:
-        listening.close()
         raise Fatal(
-            f"The gateway can't listen on {host}:{port}: {error.strerror or error}.",
+            f"The gateway can't listen on {settings.host}:{settings.port}:"
+            f" {error.strerror or error}.",
             "Choose another with METAMCP_GATEWAY_PORT (0: a free one) or METAMCP_GATEWAY_HOST.",
         ) from error
-    listening.setblocking(False)
-    return listening

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
@@ -15,23 +14,20 @@ from services.bus.bus import Bus
 from services.gateway import projection as tables
 from services.gateway.access import identity
 from services.gateway.access.identity import FileIdentity
-from services.gateway.access.limits import Exchange
 from services.gateway.intake import SUBMIT_SUBJECTS, Intake
 from services.gateway.listener import Listener, announce, fitting, withdraw
-from services.gateway.peers import metrics as metrics_page
+from services.gateway.peers.metrics import Collection, MetricsListener
 from services.gateway.settings import Settings
 from services.gateway.site import Site
+from services.huggingface.hub import Hub
 from services.join import join
-from services.keys.accounts import Accounts
 from services.keys.vault import KeyFile, VaultError, key_path
 from services.log.projection import Projection, view_path
 from services.process import telemetry
 from services.process.run import Fatal, Process
 from services.process.settings import Common
-from services.store.blobs import Blobs, StoreError
-from services.store.kv import Bucket
+from services.store.blobs import StoreError
 
-BEAT_FRESH_S = 5.0
 INTAKE_INFO = f"$JS.API.STREAM.INFO.{subjects.INTAKE_STREAM}"
 
 log = telemetry.get_logger()
@@ -45,44 +41,39 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     path = view_path(common.data, process.instance)
     projection = await Projection.open(path, tables.SCHEMA, tables.VERSION)
     process.on_drain(projection.close)
-    blobs = Blobs(bus, limit=settings.blob_limit)
-    accounts = Accounts(bus, _master_key(common))
-    identities = FileIdentity(common.data)
-    site = Site(log_, blobs, projection, identities, accounts, settings, process.instance)
-    site.parts.connected = lambda: bus.connected
+    key, known = _master_key(common), FileIdentity(common.data)
+    site = Site(bus, log_, projection, known, key, Hub(), settings, process.instance)
     process.background("gateway-follow", site.follow())
     _measure(process, site)
-    await _share(process, bus, site)
+    await _share(process, site)
     await _join(process, bus, site)
-    listener = Listener(site)
-    await listener.start()
+    listener = await Listener.start(site)
     process.on_drain(listener.stop)
     announce(common.data, listener.url, listener.certificate)
     process.on_drain(lambda: withdraw(common.data))
     if common.enable_metrics:
-        page = metrics_page.MetricsListener(
-            metrics_page.Collection(partial(ask_all, bus)), settings.host, common.metrics_port
-        )
-        process.on_drain(page.stop)
-        await page.start()
+        await _show_metrics(process, bus, settings.host, common.metrics_port)
     log.info("gateway_listening", url=listener.url)
     await process.stopping.wait()
 
 
 def _measure(process: Process, site: Site) -> None:
-    streams, hub = site.streams, site.hub
+    streams, feed = site.streams, site.feed
     metrics.gauge(
         "metamcp_streams_open", "Open websockets.", process, lambda: len(streams.connections)
     )
-    health.show(process, lambda: hub.position, whole=True)
+    health.show(process, lambda: feed.position, whole=True)
 
 
-async def _share(process: Process, bus: Bus, site: Site) -> None:
+async def _show_metrics(process: Process, bus: Bus, host: str, port: int) -> None:
+    page = await MetricsListener.start(Collection(partial(ask_all, bus)), host, port)
+    if page is not None:
+        process.on_drain(page.stop)
+
+
+async def _share(process: Process, site: Site) -> None:
     """Share tokens and request counts with the other gateways. Raises Fatal."""
-    tokens = site.parts.tokens
-    tokens.bucket = Bucket(bus, subjects.TOKENS_BUCKET)
-    site.parts.tickets.bucket = Bucket(bus, subjects.TICKETS_BUCKET)
-    exchange = Exchange(site.limit, Bucket(bus, subjects.LIMITS_BUCKET))
+    tokens, exchange = site.parts.tokens, site.exchange
     try:
         # Before anybody can come: who has a token must not be told that it is unknown.
         await tokens.refresh()
@@ -114,26 +105,11 @@ async def _join(process: Process, bus: Bus, site: Site) -> None:
     info = msgspec.json.decode(await bus.request(INTAKE_INFO))
     intake = Intake(site.log, site.desk, bus.publish, info["created"])
     process.background("gateway-intake", intake.run())
-    site.parts.host_logs.ask_all = partial(ask_all, bus)
-    site.parts.others.connect(bus)
-    site.parts.checks.connect(bus)
     await bus.subscribe(SUBMIT_SUBJECTS, intake.answer, queue="gateway")
 
     def on_progress(message: Any) -> None:
         _, user, task = message.subject.split(".")
-        site.hub.progress(user, task, message.data)
+        site.feed.progress(user, task, message.data)
 
     await bus.subscribe(subjects.progress("*", "*"), on_progress)
-    heard: dict[str, float] = {}
-
-    def on_beat(message: Any) -> None:
-        heard[message.subject] = time.monotonic()
-
-    def executors() -> int:
-        since = time.monotonic() - BEAT_FRESH_S
-        for silent in [name for name, at in heard.items() if at < since]:
-            del heard[silent]
-        return len(heard)
-
-    await bus.subscribe(subjects.beat("*"), on_beat)
-    site.parts.executors = executors
+    await bus.subscribe(subjects.beat("*"), site.parts.executors.hear)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from contracts import subjects
+from services.bus.bus import Bus
 from services.gateway import projection as tables
 from services.gateway.access.identity import Identities, Identity, Principal
-from services.gateway.access.limits import RateLimit
+from services.gateway.access.limits import Exchange, RateLimit
+from services.gateway.access.tickets import Tickets
+from services.gateway.access.tokens import Tokens
 from services.gateway.actor import Desk
 from services.gateway.app import Gateway
-from services.gateway.http import misc
-from services.gateway.http.events import Feeds
+from services.gateway.http import misc, routes
+from services.gateway.http.events import EventStreams
 from services.gateway.http.linking import Linking
 from services.gateway.http.parts import Parts
 from services.gateway.mcp.door import McpDoor
+from services.gateway.peers import asked
+from services.gateway.peers.asked import Others
+from services.gateway.peers.checks import Checks, Executors
+from services.gateway.peers.host_logs import HostLogs
 from services.gateway.settings import Settings
 from services.gateway.stream.connection import RESET, Streams
 from services.gateway.stream.feed import Feed
 from services.gateway.stream.history import History
-from services.huggingface.hub import Hub as HuggingFace
+from services.huggingface.hub import Hub
 from services.keys.accounts import Accounts
+from services.keys.vault import KeyFile
 from services.log.port import Log
 from services.log.projection import Projection, project
 from services.store.blobs import Blobs
+from services.store.kv import Bucket
 
 EVERYTHING = (">",)
 
@@ -30,44 +40,44 @@ class Site:
 
     def __init__(
         self,
+        bus: Bus,
         log_: Log,
-        blobs: Blobs,
         projection: Projection,
         known: Identity,
-        accounts: Accounts,
+        key: KeyFile,
+        hub: Hub,
         settings: Settings,
         instance: str = "gateway-1",
     ) -> None:
+        """`known`: whose tokens are that were not issued; `key`: seals linked accounts."""
         self.log = log_
         self.projection = projection
         self.settings = settings
-        self.hub = Feed(facts=settings.recent_facts, size=settings.recent_bytes)
-        self.desk = Desk(log_, blobs, instance)
-        self.parts = Parts(log_, self.desk, self.hub, projection, settings)
-        self._known = Identities(self.parts.tokens, known)
+        self.feed = Feed(facts=settings.recent_facts, size=settings.recent_bytes)
+        self.desk = Desk(log_, Blobs(bus, limit=settings.blob_limit), instance)
+        self.parts = _parts(bus, log_, self.desk, self.feed, projection, settings)
+        tokens = self.parts.tokens
+        self._known = Identities(tokens, known)
         self.limit = RateLimit(settings.rate_limit_requests, settings.rate_limit_window_s)
-        history = History(log_, self.hub, settings.history_readers, settings.queue_bytes)
-        holds = self.parts.tokens.holds
-        self.streams = Streams(self.hub, history, self.desk, self.authenticate, holds, settings)
-        self.streams.epoch = log_.epoch
-        self.feeds = Feeds(history)
-        self.parts.tokens.on_gone += [self.streams.revoke, self.feeds.revoke]
+        self.exchange = Exchange(self.limit, Bucket(bus, subjects.LIMITS_BUCKET))
+        history = History(log_, self.feed, settings.history_readers, settings.queue_bytes)
+        whose, epoch = self.authenticate, log_.epoch
+        self.streams = Streams(self.feed, history, self.desk, whose, tokens.holds, settings, epoch)
+        self.event_streams = EventStreams(history)
+        tokens.on_gone += [self.streams.revoke, self.event_streams.revoke]
         self.door = McpDoor(self.parts, misc.version())
         self.linking = Linking(
-            accounts,
-            HuggingFace(),
+            Accounts(bus, key),
+            hub,
             self.parts.others,
             github_url=settings.github_url,
             kit=settings.space_kit,
         )
-        self.app = Gateway(
-            misc.build(self.parts, lambda: len(self.streams.connections), self.feeds, self.linking),
-            self.door,
-            self.streams,
-            self.authenticate,
-            self.limit,
-            settings.allowed_origins,
+        http = routes.build(
+            self.parts, lambda: len(self.streams.connections), self.event_streams, self.linking
         )
+        origins = settings.allowed_origins
+        self.app = Gateway(http, self.door, self.streams, whose, self.limit, origins)
 
     async def authenticate(self, token: str) -> Principal | None:
         """Return whose a token or a one-time ticket is. Raises StoreError: not known now."""
@@ -80,20 +90,38 @@ class Site:
         return self._known.of(token)
 
     async def follow(self) -> None:
-        """Feed hub and tables from the log, for ever."""
-        self.hub.owners.update(await tables.owners(self.projection))
-        self.hub.begin(self.projection.position)
+        """Fill the feed and the tables from the log, for ever."""
+        self.feed.owners.update(await tables.owners(self.projection))
+        self.feed.begin(self.projection.position)
         await project(
             self.log,
             self.projection,
             EVERYTHING,
             tables.apply,
-            on_batch=self.hub.publish,
+            on_batch=self.feed.publish,
             on_reset=self._reset,
         )
 
     def _reset(self) -> None:
-        self.hub.reset()
+        self.feed.reset()
         self.streams.epoch = self.log.epoch
         self.streams.shut_all(RESET, "the log is another one: start over")
-        self.feeds.end_all()
+        self.event_streams.end_all()
+
+
+def _parts(
+    bus: Bus, log_: Log, desk: Desk, feed: Feed, projection: Projection, settings: Settings
+) -> Parts:
+    return Parts(
+        log=log_,
+        desk=desk,
+        feed=feed,
+        projection=projection,
+        settings=settings,
+        tickets=Tickets(Bucket(bus, subjects.TICKETS_BUCKET)),
+        tokens=Tokens(Bucket(bus, subjects.TOKENS_BUCKET)),
+        host_logs=HostLogs(bus),
+        others=Others(asked.over(bus)),
+        checks=Checks(log_, bus),
+        executors=Executors(),
+    )

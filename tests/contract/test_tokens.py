@@ -35,15 +35,11 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
 
 
 def tokens_on(bus: Bus) -> Tokens:
-    one = Tokens()
-    one.bucket = Bucket(bus, TOKENS_BUCKET)
-    return one
+    return Tokens(Bucket(bus, TOKENS_BUCKET))
 
 
 def tickets_on(bus: Bus) -> Tickets:
-    one = Tickets()
-    one.bucket = Bucket(bus, TICKETS_BUCKET)
-    return one
+    return Tickets(Bucket(bus, TICKETS_BUCKET))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -247,9 +243,12 @@ async def test_a_token_that_went_with_the_servers_data_ends(fresh_nats: NatsServ
         assert told == [{issued.id}]
 
 
-async def test_without_nats_nothing_is_issued() -> None:
-    with pytest.raises(Rejected, match="not connected"):
-        await Tokens().add("u", (), None, "")
+async def test_without_nats_nothing_is_issued(bus: Bus) -> None:
+    await bus.close()
+    with pytest.raises(StoreError, match="no connection"):
+        await tokens_on(bus).add("u", (), None, "")
+    with pytest.raises(Rejected, match="can't be stored now"):
+        await tickets_on(bus).issue(Principal("u", frozenset()))
 
 
 def test_a_value_of_an_older_or_newer_gateway_is_understood() -> None:

@@ -16,6 +16,7 @@ import msgspec
 from services.process import telemetry
 from services.process.files import write_private
 
+UNKNOWN = "unknown or expired token"
 LOCAL_USER = "local"
 LOCAL_ROLES = ("auditor", "admin")
 
@@ -31,6 +32,10 @@ class Principal(NamedTuple):
     """Seconds since the epoch; None: never."""
     token: str | None = None
     """Id of the token that was shown, if it was issued and so can be revoked."""
+
+    def left_s(self) -> float | None:
+        """Seconds until it expires; None: it never does."""
+        return None if self.expires is None else self.expires - time.time()
 
 
 class Identity(Protocol):

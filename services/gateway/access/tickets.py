@@ -23,16 +23,15 @@ _principal: msgspec.json.Decoder[Principal] = msgspec.json.Decoder(Principal)
 class Tickets:
     """Issues tickets and takes them back."""
 
-    def __init__(self) -> None:
-        self.bucket: Bucket | None = None
-        """Set once NATS is connected."""
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
 
     async def issue(self, principal: Principal) -> str:
         """Return a ticket that is good once, within 30 s. Raises Rejected(UNAVAILABLE)."""
         ticket = PREFIX + secrets.token_urlsafe(24)
         try:
             value = msgspec.json.encode(principal)
-            await self._bucket().put(digest(ticket), value, ttl_s=TICKET_S)
+            await self._bucket.put(digest(ticket), value, ttl_s=TICKET_S)
         except StoreError:
             raise Rejected(Reason.UNAVAILABLE, "tickets can't be stored now: try again") from None
         return ticket
@@ -41,14 +40,9 @@ class Tickets:
         """Return whose the ticket is, to the first who asks. Raises StoreError."""
         if not ticket.startswith(PREFIX):
             return None
-        bucket, key = self._bucket(), digest(ticket)
-        found = await bucket.get(key)
+        key = digest(ticket)
+        found = await self._bucket.get(key)
         if found is None or found.value == _TAKEN:
             return None
-        first = await bucket.put(key, _TAKEN, expected=found.revision, ttl_s=TICKET_S)
+        first = await self._bucket.put(key, _TAKEN, expected=found.revision, ttl_s=TICKET_S)
         return _principal.decode(found.value) if first is not None else None
-
-    def _bucket(self) -> Bucket:
-        if self.bucket is None:
-            raise StoreError("the gateway is not connected yet")
-        return self.bucket

@@ -65,9 +65,8 @@ _issued: msgspec.json.Decoder[Issued] = msgspec.json.Decoder(Issued)
 class Tokens:
     """An `Identity` that can be added to and taken from. Raises StoreError where it asks NATS."""
 
-    def __init__(self) -> None:
-        self.bucket: Bucket | None = None
-        """Set once NATS is connected."""
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
         self.on_gone: list[Callable[[frozenset[str]], object]] = []
         """Called with the ids of tokens that were revoked."""
         self._held: dict[str, HeldToken] = {}
@@ -108,7 +107,6 @@ class Tokens:
 
         If we die before the answer arrives, there is a token in the list that nobody knows.
         """
-        bucket = self._bucket()
         await self.refresh()
         self._forget_expired()
         if len(self._held) >= MOST_TOKENS:
@@ -119,7 +117,7 @@ class Tokens:
         expires = None if ttl_s is None else now + ttl_s
         issued = Issued(new_id(), user, roles, now, expires, note)
         keep_s = None if ttl_s is None else math.ceil(ttl_s) + KEEP_EXPIRED_S
-        await bucket.put(digest(token), msgspec.json.encode(issued), ttl_s=keep_s)
+        await self._bucket.put(digest(token), msgspec.json.encode(issued), ttl_s=keep_s)
         with contextlib.suppress(StoreError):
             # Read back, not noted down: somebody else may have revoked it in the meantime.
             await self.refresh()
@@ -127,23 +125,21 @@ class Tokens:
 
     async def revoke(self, id_: str) -> Issued:
         """End a token, here at once and elsewhere within a second. Raises Rejected."""
-        bucket = self._bucket()
         await self.refresh()
         key = self._ids.get(id_)
         held = None if key is None else self._held[key]
-        if key is None or held is None or not await bucket.delete(key, marker_s=MARKER_S):
+        if key is None or held is None or not await self._bucket.delete(key, marker_s=MARKER_S):
             raise Rejected(Reason.NOT_FOUND, "there is no such token: list them for their ids")
         self._tell(self._drop(key))
         return held.issued
 
     async def refresh(self) -> None:
         """Hear of everything that has happened up to now; after trouble, from the start again."""
-        bucket = self._bucket()
         async with self._refreshing:
             try:
                 if not self._after:
-                    await self._load(bucket)
-                while changes := await bucket.changes(self._after):
+                    await self._load()
+                while changes := await self._bucket.changes(self._after):
                     self._after = changes[-1].revision
                     self._tell({id_ for change in changes for id_ in self._apply(change)})
             except StoreError:
@@ -152,7 +148,7 @@ class Tokens:
 
     async def look_for(self, token: str) -> None:
         """Look if somebody else has issued this; at most ten times a second for all. StoreError."""
-        if not token.startswith(PREFIX) or self.bucket is None:
+        if not token.startswith(PREFIX):
             return
         await self._look.answer()
 
@@ -169,10 +165,10 @@ class Tokens:
                 away = True
             await asyncio.sleep(POLL_S)
 
-    async def _load(self, bucket: Bucket) -> None:
+    async def _load(self) -> None:
         """Read everything, then put it in the place of what was known."""
-        fresh, after = Tokens(), 0
-        while changes := await bucket.changes(after):
+        fresh, after = Tokens(self._bucket), 0
+        while changes := await self._bucket.changes(after):
             after = changes[-1].revision
             for change in changes:
                 fresh._apply(change)
@@ -214,8 +210,3 @@ class Tokens:
         if gone:
             for hook in self.on_gone:
                 hook(frozenset(gone))
-
-    def _bucket(self) -> Bucket:
-        if self.bucket is None:
-            raise Rejected(Reason.UNAVAILABLE, "the gateway is not connected yet: try again")
-        return self.bucket

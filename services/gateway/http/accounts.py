@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, delete, get, post, put
@@ -12,17 +12,13 @@ from litestar.params import FromPath, QueryParameter, RawBody
 from contracts.account import Account, Provider
 from contracts.errors import Reason, Rejected
 from services.gateway import projection as tables
-from services.gateway.domain import UNREADABLE
 from services.gateway.http.linking import Linking
-from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok
+from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok, read
 from services.gateway.openapi.document import described
 from services.huggingface.spaces import Space
 
-TABLES_WAIT_S = 2.0
-
 Links = NamedDependency[Linking]
 Check = Annotated[bool, QueryParameter(description="Ask the provider whose the token is.")]
-B = TypeVar("B", bound=msgspec.Struct)
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,11 +77,7 @@ async def get_account(
     which = _provider(provider)
     if check:
         return ok(await linking.check(principal.user, which))
-    found = await linking.account(principal.user, which)
-    if found is None:
-        text = f"no account at {which.value} is linked: `metamcp link {which.value}`"
-        raise Rejected(Reason.NOT_FOUND, text)
-    return ok(found)
+    return ok(await linking.account(principal.user, which))
 
 
 @put("/api/accounts/{provider:str}", opt=described(body=Token, errors=(503,)))
@@ -93,7 +85,7 @@ async def link_account(
     provider: FromPath[str], body: RawBody, principal: Asking, linking: Links
 ) -> Envelope[Account]:
     """Link an account by a token, in the place of an earlier one."""
-    token = _read(body, Token).token
+    token = read(body, Token).token
     return ok(await linking.link(principal.user, _provider(provider), token), "linked")
 
 
@@ -120,7 +112,7 @@ async def create_space(
     body: RawBody, parts: Wired, principal: Asking, linking: Links
 ) -> Response[Envelope[SpaceView]]:
     """Make a Space; one of this name that is there is returned."""
-    wanted = _read(body, NewSpace)
+    wanted = read(body, NewSpace)
     space = await linking.create(
         principal.user,
         wanted.name,
@@ -171,7 +163,7 @@ async def restart_space(
     linking: Links,
 ) -> Envelope[SpaceView]:
     """Start a Space anew, also one that is paused."""
-    wanted = _read(body or b"{}", Restart)
+    wanted = read(body or b"{}", Restart)
     repo = f"{owner}/{name}"
     space = await linking.restart(principal.user, repo, factory=wanted.factory)
     return ok(_view(space, linking, await _hosts(parts, principal.user)), "restarted")
@@ -183,7 +175,7 @@ async def _trust(parts: Parts) -> dict[str, str | None]:
     if parts.settings.public_url:
         base = parts.settings.public_url.rstrip("/")
         return {"METAMCP_JWKS_URL": f"{base}/.well-known/jwks.json", "METAMCP_JWKS": None}
-    await parts.projection.reached(parts.hub.position, TABLES_WAIT_S)
+    await parts.caught_up()
     keys = await tables.jwks(parts.projection)
     if not keys:
         text = "no executor has made a permit key yet: start one and try again"
@@ -194,7 +186,7 @@ async def _trust(parts: Parts) -> dict[str, str | None]:
 
 async def _hosts(parts: Parts, user: str) -> dict[str, str]:
     """Hosts that are Spaces, by `hf://owner/name`."""
-    await parts.projection.reached(parts.hub.position, TABLES_WAIT_S)
+    await parts.caught_up()
     found = await tables.list_hosts(parts.projection, user, every=False)
     return {getattr(host.endpoint, "url", ""): host.id for host in found}
 
@@ -211,13 +203,6 @@ def _provider(text: str) -> Provider:
     except ValueError:
         names = ", ".join(Provider)
         raise Rejected(Reason.NOT_FOUND, f"there is no provider {text[:40]!r}: {names}") from None
-
-
-def _read(body: bytes, type_: type[B]) -> B:
-    try:
-        return msgspec.json.decode(body, type=type_)
-    except UNREADABLE as error:
-        raise Rejected(Reason.BAD_REQUEST, f"the body does not fit: {error}") from None
 
 
 def router(linking: Linking) -> Router:

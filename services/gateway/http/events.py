@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
@@ -59,8 +58,8 @@ _op: msgspec.json.Decoder[wire.Events | wire.CaughtUp | wire.ProgressFrame] = ms
 _type = msgspec.json.Decoder(_Typed)
 
 
-class EventFeed:
-    """One client's events, as a reader of the hub: what waits is bounded."""
+class EventStream:
+    """One client's events, as a reader of the feed: what waits is bounded."""
 
     def __init__(self, epoch: str, limit: int, token: str | None = None) -> None:
         """`limit`: bytes that may wait; more ends the stream, and the client resumes.
@@ -138,38 +137,38 @@ class EventFeed:
         return head.encode() + data.replace(b"\n", b" ") + b"\n\n"
 
 
-class Feeds:
+class EventStreams:
     """Every open stream of events, and what they need."""
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self._open: set[EventFeed] = set()
+        self._open: set[EventStream] = set()
 
     def __len__(self) -> int:
         return len(self._open)
 
     def end_all(self) -> None:
         """Let every client come back elsewhere."""
-        for feed in list(self._open):
-            feed.end()
+        for stream in list(self._open):
+            stream.end()
 
     def revoke(self, tokens: frozenset[str]) -> None:
         """End every stream that was opened with one of these tokens."""
-        for feed in list(self._open):
-            if feed.token in tokens:
-                feed.end()
+        for stream in list(self._open):
+            if stream.token in tokens:
+                stream.end()
 
     async def events(
         self, parts: Parts, principal: Principal, request: wire.Subscribe, start: Start
     ) -> AsyncIterator[bytes]:
         """Yield the stream's text until the client goes, is too slow, or its token ends."""
-        feed = EventFeed(parts.log.epoch, parts.settings.queue_bytes, principal.token)
-        subscription = Subscription(feed, request, principal.user)
+        stream = EventStream(parts.log.epoch, parts.settings.queue_bytes, principal.token)
+        subscription = Subscription(stream, request, principal.user)
         subscription.cursor = start.after
-        self._open.add(feed)
-        parts.hub.want_progress(subscription, 1)
-        catching_up = asyncio.create_task(self.history.run(subscription, feed))
-        catching_up.add_done_callback(lambda done: _ended(feed, done))
+        self._open.add(stream)
+        parts.feed.want_progress(subscription, 1)
+        catching_up = asyncio.create_task(self.history.run(subscription, stream))
+        catching_up.add_done_callback(lambda done: _ended(stream, done))
         try:
             yield b"retry: %d\n\n" % RETRY_MS
             if not parts.tokens.holds(principal):
@@ -177,23 +176,24 @@ class Feeds:
                 return
             if not start.recovered:
                 yield b'event: reset\ndata: {"after":%d}\n\n' % start.after
-            while not feed.over and (left := _left(principal)) > 0:
-                yield await feed.take(min(left, PING_S))
+            while not stream.over and (left := _left(principal)) > 0:
+                yield await stream.take(min(left, PING_S))
         finally:
-            feed.end()
+            stream.end()
             catching_up.cancel()
-            parts.hub.detach(subscription)
-            parts.hub.want_progress(subscription, -1)
-            self._open.discard(feed)
+            parts.feed.detach(subscription)
+            parts.feed.want_progress(subscription, -1)
+            self._open.discard(stream)
 
 
-def _ended(feed: EventFeed, task: asyncio.Task[None]) -> None:
+def _ended(stream: EventStream, task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        feed.end()
+        stream.end()
 
 
 def _left(principal: Principal) -> float:
-    return PING_S if principal.expires is None else principal.expires - time.time()
+    left_s = principal.left_s()
+    return PING_S if left_s is None else left_s
 
 
 def place(text: str | None) -> tuple[int | Literal["start"] | None, str | None]:
@@ -214,7 +214,7 @@ def place(text: str | None) -> tuple[int | Literal["start"] | None, str | None]:
 async def stream_events(
     parts: Wired,
     principal: Asking,
-    feeds: NamedDependency[Feeds],
+    event_streams: NamedDependency[EventStreams],
     to: To = "tasks",
     task: Annotated[str | None, QueryParameter(description="With `to=task`.")] = None,
     types: Types = None,
@@ -222,24 +222,26 @@ async def stream_events(
     last_event_id: LastId = None,
 ) -> Stream:
     """Follow facts as server-sent events: `id`, `event` (the type) and `data` (seq, at, event)."""
-    if len(feeds) >= parts.settings.max_connections:
+    if len(event_streams) >= parts.settings.max_connections:
         raise Rejected(Reason.UNAVAILABLE, "too many streams are open: try again")
     begin, epoch = place(last_event_id if last_event_id is not None else after)
     request = wire.Subscribe(0, "sse", to, task, tuple(types or ()), begin, epoch)
     check_subscription(request, principal)
-    start = await feeds.history.start(request)
-    events = feeds.events(parts, principal, request, start)
+    start = await event_streams.history.start(request)
+    events = event_streams.events(parts, principal, request, start)
     # Proxies would keep events until they have many.
     headers = {"X-Accel-Buffering": "no"}
     return Stream(events, media_type="text/event-stream", headers=headers)
 
 
-def router(feeds: Feeds) -> Router:
-    """The routes of this module; `feeds` is what they open."""
+def router(event_streams: EventStreams) -> Router:
+    """The routes of this module; `event_streams` is what they open."""
 
-    async def provide_feeds() -> Feeds:
-        return feeds
+    async def provide_event_streams() -> EventStreams:
+        return event_streams
 
     return Router(
-        "/", route_handlers=[stream_events], dependencies={"feeds": Provide(provide_feeds)}
+        "/",
+        route_handlers=[stream_events],
+        dependencies={"event_streams": Provide(provide_event_streams)},
     )

@@ -22,7 +22,7 @@ from services.gateway.http.results import ResultList
 from services.gateway.http.tasks import Cancelled, Why
 from services.gateway.http.tokens import Made, NewToken
 from services.gateway.openapi.types import HostEntry, NewHost
-from services.gateway.projection import HostHealth, HostView, Preference, TaskRow
+from services.gateway.rows import HostHealth, HostView, Preference, TaskRow
 
 AT = 1767225600.0
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

@@ -133,19 +133,19 @@ async def health(
 ) -> Response[HealthReport]:
     """Tell what works, of all services. 200 when ready, also when a service is missing."""
     head, found = await asyncio.gather(_head(parts), parts.checks.services.answer())
-    hub = parts.hub
+    feed = parts.feed
     unready, absent = _unready(parts, head), _absent(found)
     body = Health(
         live=True,
         ready=not unready,
         degraded=bool(absent),
-        nats=parts.connected(),
+        nats=parts.checks.connected,
         epoch=parts.log.epoch,
         head=head,
-        position=hub.position,
-        lag=_lag(head, hub.position),
+        position=feed.position,
+        lag=_lag(head, feed.position),
         projection=parts.projection.position,
-        executors=parts.executors(),
+        executors=parts.executors.count(),
         connections=streams_open,
         services=tuple(_instances(found, head)),
     )
@@ -169,14 +169,14 @@ async def health(
 
 async def _head(parts: Parts) -> int | None:
     """The log's end, which is not before what has been read already."""
-    head = await parts.checks.head.answer() if parts.connected() else None
-    return None if head is None else max(head, parts.hub.position)
+    head = await parts.checks.head.answer() if parts.checks.connected else None
+    return None if head is None else max(head, parts.feed.position)
 
 
 def _unready(parts: Parts, head: int | None) -> list[str]:
     """Why no requests should come here."""
     missing = [] if head is not None else ["the log does not answer"]
-    return missing if parts.hub.live else [*missing, "the gateway is still reading the log"]
+    return missing if parts.feed.live else [*missing, "the gateway is still reading the log"]
 
 
 def _absent(found: Sequence[ServiceAnswer]) -> list[str]:

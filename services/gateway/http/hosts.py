@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, Router, delete, get, post, put
-from litestar.di import NamedDependency, Provide
+from litestar import Response, delete, get, post, put
 from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
@@ -31,16 +30,13 @@ from contracts.wire import (
 from services.gateway import domain
 from services.gateway import projection as tables
 from services.gateway.access.identity import Principal
-from services.gateway.domain import ADMIN, AUDITOR
-from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok
+from services.gateway.domain import ADMIN
+from services.gateway.http.parts import TABLES_WAIT_S, Asking, Envelope, Parts, Wired, hosts_of, ok
 from services.gateway.openapi.document import described
 from services.gateway.openapi.types import HostEntry, NewHost
-from services.gateway.peers.host_logs import HostLogs
-from services.gateway.projection import HostView
+from services.gateway.rows import HostView
 
 MOST_LINES = 1000
-WAIT_S = 2.0
-"""How long an answer waits until it can show what has just been changed."""
 PROBE_S = 105.0
 DISCOVER_S = 60.0
 
@@ -64,16 +60,15 @@ async def list_hosts(
     parts: Wired, principal: Asking, task_type: TaskType = None
 ) -> Envelope[list[HostView]]:
     """List the hosts this user may use, with health, tools and task types."""
-    await parts.projection.reached(parts.hub.position, WAIT_S)
-    every = AUDITOR in principal.roles
-    rows = await tables.list_hosts(parts.projection, principal.user, every=every)
+    await parts.caught_up()
+    rows = await hosts_of(parts, principal)
     return ok([row for row in rows if task_type is None or serves(row, task_type)])
 
 
 @get("/api/mcps/{host:str}")
 async def get_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Return one host."""
-    await parts.projection.reached(parts.hub.position, WAIT_S)
+    await parts.caught_up()
     return ok(await _existing(parts, principal, host))
 
 
@@ -160,16 +155,15 @@ async def get_host_log(
     host: FromPath[str],
     parts: Wired,
     principal: Asking,
-    host_logs: NamedDependency[HostLogs],
     lines: Lines = 200,
 ) -> Envelope[list[HostLog]]:
     """Return what a host has written on stderr, newest last: one log for each executor."""
     if ADMIN not in principal.roles:
         # One process of a host works for all users, and so does its log.
         raise Rejected(Reason.NOT_FOUND, "logs of hosts are there for the role `admin` only")
-    found = await host_logs.of(check_token(host, "host"), lines)
+    found = await parts.host_logs.of(check_token(host, "host"), lines)
     if not found:
-        raise Rejected(Reason.NOT_FOUND, await _why_none(parts, host))
+        raise await _no_log(parts, host)
     return ok(found)
 
 
@@ -219,39 +213,30 @@ async def _shown(parts: Parts, principal: Principal, changed: HostChanged) -> Ho
 
 async def _reached(parts: Parts, changed: HostChanged) -> None:
     """Who has changed something must see it at once."""
-    await parts.projection.reached(changed.seq, WAIT_S)
+    await parts.projection.reached(changed.seq, TABLES_WAIT_S)
 
 
 async def _existing(parts: Parts, principal: Principal, name: str) -> HostView:
-    every = AUDITOR in principal.roles
-    rows = await tables.list_hosts(parts.projection, principal.user, every=every)
+    rows = await hosts_of(parts, principal)
     found = next((row for row in rows if row.id == name), None)
     if found is None:
-        raise Rejected(Reason.NOT_FOUND, f"there is no host {name[:64]}")
+        raise domain.no_host(name)
     return found
 
 
-async def _why_none(parts: Parts, name: str) -> str:
+async def _no_log(parts: Parts, name: str) -> Rejected:
     every = await tables.list_hosts(parts.projection, "", every=True)
     host = next((one for one in every if one.id == name), None)
     if host is None:
-        return f"there is no host {name}"
-    if not isinstance(host.endpoint, Stdio):
-        return f"host {name} is no program that executors start, so there is no log of it"
-    return f"host {name} has no log yet: no executor has started it"
+        return domain.no_host(name)
+    if isinstance(host.endpoint, Stdio):
+        why = f"host {name} has no log yet: no executor has started it"
+    else:
+        why = f"host {name} is no program that executors start, so there is no log of it"
+    return Rejected(Reason.NOT_FOUND, why)
 
 
-def router(logs: HostLogs) -> Router:
-    """The routes of this module; `logs` is what they ask."""
-
-    async def provide_logs() -> HostLogs:
-        return logs
-
-    return Router(
-        "/",
-        route_handlers=[
-            *(list_hosts, get_host, register_host, add_host, update_host, remove_host),
-            *(enable_host, disable_host, probe_host, discover, get_host_log),
-        ],
-        dependencies={"host_logs": Provide(provide_logs)},
-    )
+ROUTES = (
+    *(list_hosts, get_host, register_host, add_host, update_host, remove_host),
+    *(enable_host, disable_host, probe_host, discover, get_host_log),
+)

@@ -51,12 +51,12 @@ class Linking:
 
     async def accounts(self, user: str) -> list[Account]:
         """What the user has linked."""
-        found = [await self.account(user, provider) for provider in Provider]
+        found = [await _stored(self._accounts.account(user, one)) for one in Provider]
         return [account for account in found if account is not None]
 
-    async def account(self, user: str, provider: Provider) -> Account | None:
-        """One of them; None: it is not linked."""
-        return await _stored(self._accounts.account(user, provider))
+    async def account(self, user: str, provider: Provider) -> Account:
+        """One of them."""
+        return _linked(await _stored(self._accounts.account(user, provider)), provider)
 
     async def check(self, user: str, provider: Provider) -> Account:
         """Ask the provider whose the stored token is, now."""
@@ -134,13 +134,7 @@ class Linking:
         await self._hub.close()
 
     async def _opened(self, user: str, provider: Provider) -> tuple[Account, str]:
-        opened = await _stored(self._accounts.open(user, provider))
-        if opened is None:
-            raise Rejected(
-                Reason.NOT_FOUND,
-                f"no account at {provider.value} is linked: `metamcp link {provider.value}`",
-            )
-        return opened
+        return _linked(await _stored(self._accounts.open(user, provider)), provider)
 
     async def _whose(self, provider: Provider, token: str) -> tuple[str, tuple[str, ...]]:
         if provider is Provider.HUGGINGFACE:
@@ -166,6 +160,14 @@ class Linking:
             await self._others.ask("registry", "discover", request, Discovered, within_s=DISCOVER_S)
         except Rejected as refusal:
             log.info("spaces_not_looked_at", user=user, error=refusal.message)
+
+
+def _linked(found: T | None, provider: Provider) -> T:
+    if found is None:
+        name = provider.value
+        text = f"no account at {name} is linked: `metamcp link {name}`"
+        raise Rejected(Reason.NOT_FOUND, text)
+    return found
 
 
 async def _asked(work: Awaitable[T], denied: Reason = Reason.FORBIDDEN) -> T:

@@ -1,4 +1,4 @@
-"""The other routes: blobs, tickets, keys; and the Litestar application itself."""
+"""The other routes: blobs, tickets, keys."""
 
 from __future__ import annotations
 
@@ -7,34 +7,15 @@ from importlib import metadata
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Response, get, post, put
-from litestar.config.compression import CompressionConfig
-from litestar.di import Provide
+from litestar import Request, Response, Router, get, post, put
 
 from contracts.result import Pointer
-from services.gateway import errors
 from services.gateway import projection as tables
 from services.gateway.access.tickets import TICKET_S
-from services.gateway.http import (
-    accounts,
-    events,
-    health,
-    hosts,
-    preferences,
-    queries,
-    results,
-    tasks,
-    tokens,
-)
-from services.gateway.http import parts as http_parts
-from services.gateway.http.examples import EXAMPLES
-from services.gateway.http.linking import Linking
-from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok
-from services.gateway.openapi import document, page
+from services.gateway.http.parts import Asking, Envelope, Wired, ok
 from services.gateway.openapi.document import described
 
 NAME = "metamcp-orchestrator"
-KEYS_WAIT_S = 1.0
 KEYS_AGE_S = 60
 """How long others may keep the public keys; a new key signs later than that after it is known."""
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}")
@@ -47,7 +28,7 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in_s: float
 
 
-_EXAMPLES = (Ticket("ticket_…", TICKET_S), *health.EXAMPLES)
+EXAMPLES = (Ticket("ticket_…", TICKET_S),)
 
 
 @get("/", sync_to_thread=False)
@@ -96,7 +77,7 @@ async def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
 async def jwks(parts: Wired) -> Response[bytes]:
     """Return the public keys that permits are signed with, as a JWK set (RFC 7517)."""
     # Who asks because of a new permit must find its key.
-    await parts.projection.reached(parts.hub.position, KEYS_WAIT_S)
+    await parts.caught_up()
     keys = await tables.jwks(parts.projection)
     headers = {"Cache-Control": f"public, max-age={KEYS_AGE_S}" if keys else "no-store"}
     return Response(
@@ -114,45 +95,7 @@ def version() -> str:
         return "0"
 
 
-def build(parts: Parts, open_streams: Any, feeds: events.Feeds, linking: Linking) -> Litestar:
-    """Put the HTTP application together; `open_streams()` counts websockets."""
-
-    async def provide_parts() -> Parts:
-        return parts
-
-    async def provide_streams() -> int:
-        return int(open_streams())
-
-    settings = parts.settings
-    description = document.OpenApiDocument([*EXAMPLES, *_EXAMPLES])
-    put_blob.request_max_body_size = settings.blob_limit
-    return Litestar(
-        [
-            *tasks.ROUTES,
-            *results.ROUTES,
-            hosts.router(parts.host_logs),
-            events.router(feeds),
-            accounts.router(linking),
-            *(preferences.router(), tokens.router()),
-            page.router(description),
-            *health.ROUTES,
-            *(index, put_blob, make_ticket, jwks),
-        ],
-        dependencies={
-            "parts": Provide(provide_parts),
-            "principal": Provide(http_parts.principal),
-            "streams_open": Provide(provide_streams),
-        },
-        exception_handlers=errors.HANDLERS,
-        before_request=queries.checking(description),
-        request_max_body_size=settings.max_body,
-        compression_config=CompressionConfig(
-            backend="gzip",
-            gzip_compress_level=5,
-            minimum_size=1024,
-            exclude_opt_key="no_compression",
-        ),
-        openapi_config=document.config(NAME, version(), description),
-        plugins=[document.Structs()],
-        logging_config=None,
-    )
+def router(blob_limit: int) -> Router:
+    """The routes of this module; a blob may have `blob_limit` bytes."""
+    blobs = Router("/", route_handlers=[put_blob], request_max_body_size=blob_limit)
+    return Router("/", route_handlers=[index, blobs, make_ticket, jwks])

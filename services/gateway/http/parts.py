@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
-from services.gateway.access.identity import Principal
+from contracts.status import TaskView
+from contracts.task import TaskRequest
+from contracts.wire import Accepted
+from services.gateway import projection as tables
+from services.gateway.access.identity import UNKNOWN, Principal
 from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Tokens
 from services.gateway.actor import Desk
-from services.gateway.domain import AUDITOR
+from services.gateway.domain import AUDITOR, UNREADABLE
 from services.gateway.peers.asked import Others
-from services.gateway.peers.checks import Checks
+from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
+from services.gateway.rows import HostView
 from services.gateway.settings import Settings
 from services.gateway.stream.feed import Feed
 from services.log.port import Log
 from services.log.projection import Projection
+from services.process import tracing
+from services.process.ids import new_id
+
+TABLES_WAIT_S = 2.0
+"""How long an answer waits for the tables that it is made from."""
+MOST_LISTED = 500
+MOST_SEQ = 2**63 - 1
+"""SQLite's greatest whole number."""
 
 T = TypeVar("T")
+B = TypeVar("B", bound=msgspec.Struct)
 
 
 class Envelope(msgspec.Struct, Generic[T], frozen=True):
@@ -45,30 +61,38 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     """Ask with `?cursor=` this value for what follows; none: this was the last page."""
 
 
-class Parts:
+class Parts(NamedTuple):
     """What the routes work with; one per process."""
 
-    def __init__(
-        self, log: Log, desk: Desk, hub: Feed, projection: Projection, settings: Settings
-    ) -> None:
-        self.log = log
-        self.desk = desk
-        self.hub = hub
-        self.projection = projection
-        self.settings = settings
-        self.tickets = Tickets()
-        self.tokens = Tokens()
-        self.host_logs = HostLogs()
-        self.others = Others()
-        self.checks = Checks(log)
-        self.connected: Callable[[], bool] = lambda: True
-        """Whether NATS is connected."""
-        self.executors: Callable[[], int | None] = lambda: None
-        """Executors heard of lately; None: not known."""
+    log: Log
+    desk: Desk
+    feed: Feed
+    projection: Projection
+    settings: Settings
+    tickets: Tickets
+    tokens: Tokens
+    host_logs: HostLogs
+    others: Others
+    checks: Checks
+    executors: Executors
+
+    async def caught_up(self) -> None:
+        """Wait, not for long, until the tables hold what the feed has handed out."""
+        await self.projection.reached(self.feed.position, TABLES_WAIT_S)
+
+    async def holds_what_was_told(self, user: str) -> None:
+        """The same until they hold what this user has just submitted or said."""
+        await self.projection.reached(self.desk.newest(user), TABLES_WAIT_S)
 
 
 Wired = NamedDependency[Parts]
 Asking = NamedDependency[Principal]
+User = Annotated[str | None, QueryParameter(description="Another user; for auditors.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="At most so many.")]
+Cursor = Annotated[
+    int | None,
+    QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
+]
 
 
 async def principal(request: Request[Any, Any, Any]) -> Principal:
@@ -82,8 +106,29 @@ async def principal(request: Request[Any, Any, Any]) -> Principal:
 def unauthorized(state: Mapping[str, Any]) -> str:
     """What to tell somebody who may not come in; `state` is that of the request."""
     if state.get("refused"):
-        return "unknown or expired token"
+        return UNKNOWN
     return "send `Authorization: Bearer <token>`; see docs"
+
+
+async def submitted(
+    parts: Parts, user: str, request: TaskRequest, source: str, wait_s: float
+) -> tuple[Accepted, TaskView]:
+    """Submit a task and return it once it is over, or as it is after `wait_s` seconds.
+
+    Raises what `Desk.submit` raises; once the task is on disk, nothing.
+    """
+    task = request.id if request.id is not None else new_id()
+    named = msgspec.structs.replace(request, id=task)
+    waiter = parts.feed.wait_for_end(user, task)
+    try:
+        sent = await parts.desk.submit(user, named, source, tracing.current())
+        view = await parts.desk.first_view(sent)
+        if wait_s and not view.over:
+            await asyncio.wait((waiter.future,), timeout=wait_s)
+            view = await parts.desk.latest(sent)
+    finally:
+        parts.feed.forget(waiter)
+    return sent.accepted, view
 
 
 def whose(asking: Principal, user: str | None) -> str:
@@ -97,6 +142,20 @@ def whose(asking: Principal, user: str | None) -> str:
     if AUDITOR not in asking.roles:
         raise Rejected(Reason.NOT_FOUND, "there is no such task")
     return check_token(user, "user")
+
+
+def read(body: bytes, type_: type[B]) -> B:
+    """Read a body. Raises Rejected(BAD_REQUEST) that names the place."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except UNREADABLE as error:
+        raise Rejected(Reason.BAD_REQUEST, f"the body does not fit: {error}") from None
+
+
+async def hosts_of(parts: Parts, principal: Principal) -> list[HostView]:
+    """The hosts that somebody sees: those they may use, and for auditors all."""
+    every = AUDITOR in principal.roles
+    return await tables.list_hosts(parts.projection, principal.user, every=every)
 
 
 def ok(data: T, message: str = "") -> Envelope[T]:

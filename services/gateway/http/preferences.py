@@ -6,7 +6,7 @@ Everybody has preferences of their own; nobody, not even an auditor, sees or set
 from __future__ import annotations
 
 import msgspec
-from litestar import Router, delete, get, put
+from litestar import delete, get, put
 from litestar.params import FromPath, RawBody
 
 from contracts.ids import check_token
@@ -15,12 +15,8 @@ from services.gateway.access.identity import Principal
 from services.gateway.domain import Weight, parse_weight
 from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok
 from services.gateway.openapi.document import described
-from services.gateway.projection import Preference
+from services.gateway.rows import Preference
 from services.process import tracing
-
-LIST_WAIT_S = 2.0
-"""How long a list waits to contain what its user has just said."""
-HOSTS_WAIT_S = 1.0
 
 
 class Preferred(msgspec.Struct, frozen=True):
@@ -37,7 +33,7 @@ class Preferred(msgspec.Struct, frozen=True):
 @get("/api/preferences")
 async def list_preferences(parts: Wired, principal: Asking) -> Envelope[list[Preference]]:
     """List your own preferences, also those for hosts that are gone by now."""
-    await parts.projection.reached(parts.desk.newest(principal.user), LIST_WAIT_S)
+    await parts.holds_what_was_told(principal.user)
     return ok(await tables.list_preferences(parts.projection, principal.user))
 
 
@@ -62,12 +58,10 @@ async def _prefer(
 ) -> Envelope[Preferred]:
     user, trace = principal.user, tracing.current()
     check_token(host, "host")
-    await parts.projection.reached(parts.hub.position, HOSTS_WAIT_S)
+    await parts.caught_up()
     usable = await tables.may_use(parts.projection, user, host)
     seq = await parts.desk.prefer(user, host, weight, usable=usable, trace=trace)
     return ok(Preferred(host, weight, seq))
 
 
-def router() -> Router:
-    """The routes of this module."""
-    return Router("/", route_handlers=[list_preferences, put_preference, delete_preference])
+ROUTES = (list_preferences, put_preference, delete_preference)

@@ -31,8 +31,19 @@ from contracts.result import (
     ResultVerified,
 )
 from contracts.status import TaskView
+from services.gateway.domain import no_task
 from services.gateway.http import ranges
-from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok, whose
+from services.gateway.http.parts import (
+    Asking,
+    Cursor,
+    Envelope,
+    Limit,
+    Parts,
+    User,
+    Wired,
+    ok,
+    whose,
+)
 from services.gateway.http.ranges import ByteRange
 from services.gateway.openapi.document import described
 
@@ -41,22 +52,13 @@ FIRST_S = 120.0
 PART_S = 30.0
 AHEAD = 3
 """Parts that are asked for before a client has taken them."""
-MOST_SEQ = 2**63 - 1
 
-User = Annotated[str | None, QueryParameter(description="Another user; for auditors.")]
 Kind = Annotated[
     Literal["inline", "object_store", "dataset"] | None,
     QueryParameter(description="In the log, in the object store, or in a Hugging Face Dataset."),
 ]
 When = Annotated[
     str | None, QueryParameter(description="RFC 3339, or seconds since the epoch.", max_length=40)
-]
-
-
-Limit = Annotated[int, QueryParameter(ge=1, le=500, description="At most so many.")]
-Cursor = Annotated[
-    int | None,
-    QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
 ]
 OfHost = Annotated[
     str | None, QueryParameter(max_length=64, description="Only what this host has made.")
@@ -242,7 +244,7 @@ async def _found(parts: Parts, user: str, task: str) -> ResultFound:
     """The result whose bytes are wanted. Small ones stand in the task's own facts."""
     view = await parts.desk.view(user, check_token(task, "task"))
     if view is None:
-        raise Rejected(Reason.NOT_FOUND, f"there is no task {task}")
+        raise no_task(task)
     if not view.over:
         text = f"task {task} is {view.status}: there is no result yet"
         raise Rejected(Reason.NOT_FOUND, text)
@@ -323,7 +325,7 @@ def _seconds(text: str | None, name: str) -> float | None:
         raise Rejected(Reason.BAD_REQUEST, message) from None
 
 
-ROUTES = [
+ROUTES = (
     *(list_results, get_description, get_content, verify_result, delete_result),
     list_dataset_tasks,
-]
+)

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter, RawBody
 
-from contracts.errors import Reason, Rejected
 from contracts.facts import Record, TaskRouted
 from contracts.route import Route
 from contracts.status import Status, TaskView
-from contracts.wire import Accepted, Event
+from contracts.wire import Event
 from services.gateway import projection as tables
-from services.gateway.access.identity import Principal
-from services.gateway.domain import TaskBody, parse_task
-from services.gateway.http.parts import Asking, Envelope, Page, Parts, Wired, ok, whose
+from services.gateway.domain import TaskBody, no_task, parse_task
+from services.gateway.http.parts import (
+    Asking,
+    Cursor,
+    Envelope,
+    Limit,
+    Page,
+    Parts,
+    User,
+    Wired,
+    ok,
+    submitted,
+    whose,
+)
 from services.gateway.openapi.document import described
-from services.gateway.projection import TaskRow
+from services.gateway.rows import Query, TaskRow
 from services.process import tracing
 
 MOST_WAIT_S = 60.0
-MOST_LISTED = 500
-MOST_SEQ = 2**63 - 1
-"""SQLite's greatest whole number."""
-LIST_WAIT_S = 2.0
-"""How long a list waits to contain what its user has just submitted."""
 
 Wait = Annotated[
     float | None,
@@ -37,15 +41,9 @@ Wait = Annotated[
         description="Answer when the task is over, or after so many seconds.",
     ),
 ]
-User = Annotated[str | None, QueryParameter(description="Another user; for auditors.")]
 OfStatus = Annotated[Status | None, QueryParameter(description="Only tasks that are so.")]
 OfType = Annotated[str | None, QueryParameter(description="Only tasks of this type.")]
-Limit = Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="At most so many.")]
 Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Leave out so many.")]
-Cursor = Annotated[
-    int | None,
-    QueryParameter(ge=0, le=MOST_SEQ, description="`next_cursor` of the page before."),
-]
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -75,24 +73,10 @@ async def create_task(
     body: RawBody, parts: Wired, principal: Asking, wait: Wait = None
 ) -> Response[Envelope[TaskView]]:
     """Create a task. 201, or 200 when the same task was sent before."""
-    trace = tracing.current()
-    data = parse_task(body)
-    if not wait:
-        accepted = await parts.desk.submit(principal.user, data, "api", trace)
-        view = await _existing(parts, principal.user, accepted.task)
-        return _created(view, accepted)
-    task = data.id if data.id is not None else _fresh_id(parts, principal)
-    named = msgspec.structs.replace(data, id=task)
-    waiter = parts.hub.wait_for_end(principal.user, task)
-    try:
-        accepted = await parts.desk.submit(principal.user, named, "api", trace)
-        view = await _existing(parts, principal.user, task)
-        if not view.over:
-            await asyncio.wait([waiter.future], timeout=wait)
-            view = await _existing(parts, principal.user, task)
-    finally:
-        parts.hub.forget(waiter)
-    return _created(view, accepted)
+    accepted, view = await submitted(parts, principal.user, parse_task(body), "api", wait or 0.0)
+    status = 200 if accepted.duplicate else 201
+    text = "this task was created before" if accepted.duplicate else "task created"
+    return Response(ok(view, text), status_code=status)
 
 
 @get("/api/tasks", opt=described(errors=(404,)))
@@ -108,8 +92,8 @@ async def list_tasks(
 ) -> Page[TaskRow]:
     """List tasks, newest first."""
     owner = whose(principal, user)
-    await parts.projection.reached(parts.desk.newest(owner), LIST_WAIT_S)
-    query = tables.Query(owner, limit + 1, offset, cursor, status, type)
+    await parts.holds_what_was_told(owner)
+    query = Query(owner, limit + 1, offset, cursor, status, type)
     rows = await tables.list_tasks(parts.projection, query)
     more = rows[limit - 1].created_seq if len(rows) > limit else None
     return Page(True, rows[:limit], next_cursor=more)
@@ -153,29 +137,15 @@ async def cancel_task(task: FromPath[str], parts: Wired, principal: Asking) -> E
 async def _existing(parts: Parts, user: str, task: str) -> TaskView:
     view = await parts.desk.view(user, task)
     if view is None:
-        raise _no_task(task)
+        raise no_task(task)
     return view
 
 
 async def _facts(parts: Parts, user: str, task: str) -> list[Record]:
     records = await parts.desk.facts(user, task)
     if not records:
-        raise _no_task(task)
+        raise no_task(task)
     return records
 
 
-def _no_task(task: str) -> Rejected:
-    return Rejected(Reason.NOT_FOUND, f"there is no task {task[:80]}")
-
-
-def _fresh_id(parts: Parts, principal: Principal) -> str:
-    return parts.desk.origin(principal.user, "api").fact_id
-
-
-def _created(view: TaskView, accepted: Accepted) -> Response[Envelope[TaskView]]:
-    status = 200 if accepted.duplicate else 201
-    text = "this task was created before" if accepted.duplicate else "task created"
-    return Response(ok(view, text), status_code=status)
-
-
-ROUTES = [create_task, list_tasks, get_task, get_events, get_why, cancel_task]
+ROUTES = (create_task, list_tasks, get_task, get_events, get_why, cancel_task)

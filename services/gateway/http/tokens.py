@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Router, delete, get, post
+from litestar import delete, get, post
 from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from services.gateway.access.identity import Principal
 from services.gateway.access.tokens import Issued, Role
-from services.gateway.domain import ADMIN, UNREADABLE
-from services.gateway.http.parts import Asking, Envelope, Page, Wired, ok
+from services.gateway.domain import ADMIN
+from services.gateway.http.parts import Asking, Envelope, Page, Wired, ok, read
 from services.gateway.openapi.document import described
 from services.process import telemetry
 
@@ -52,10 +52,7 @@ class Made(Issued, frozen=True, kw_only=True):
 async def add_token(body: RawBody, parts: Wired, principal: Asking) -> Envelope[Made]:
     """Issue a token for a user. Its text is shown once, here."""
     _admin(principal)
-    try:
-        wanted = msgspec.json.decode(body, type=NewToken)
-    except UNREADABLE as error:
-        raise Rejected(Reason.BAD_REQUEST, f"the body does not fit: {error}") from None
+    wanted = read(body, NewToken)
     user = check_token(wanted.user, "user")
     roles = tuple(sorted(set(wanted.roles) - {"user"}))
     issued, token = await parts.tokens.add(user, roles, wanted.ttl_s, wanted.note)
@@ -89,6 +86,4 @@ def _admin(principal: Principal) -> None:
         raise Rejected(Reason.FORBIDDEN, "tokens are issued and revoked by the role `admin`")
 
 
-def router() -> Router:
-    """The routes of this module."""
-    return Router("/", route_handlers=[add_token, list_tokens, revoke_token])
+ROUTES = (add_token, list_tokens, revoke_token)

@@ -6,8 +6,9 @@ The official SDK speaks both protocol eras here; who is asking is the bearer of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -35,15 +36,18 @@ from contracts.task import MCP_CALL, serves
 from services.gateway import domain
 from services.gateway import projection as tables
 from services.gateway.access.identity import Principal
-from services.gateway.domain import AUDITOR, TaskBody
-from services.gateway.http.parts import Parts
+from services.gateway.domain import TaskBody
+from services.gateway.errors import AWAY
+from services.gateway.http.parts import Parts, submitted
 from services.gateway.mcp import tasks
 from services.gateway.mcp import tools as mcp_tools
 from services.gateway.mcp.tasks import TaskParams
+from services.gateway.rows import HostView
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Subscription
+from services.gateway.stream.feed import Subscription, Waiter
 from services.log.port import LogUnavailable
 from services.process import telemetry, tracing
+from services.process.ids import new_id
 from services.store.blobs import StoreError
 
 PATH = "/mcp"
@@ -151,57 +155,65 @@ class McpDoor:
         except Rejected as refusal:
             return mcp_tools.failed(domain.shortened(refusal.message))
         except (LogUnavailable, StoreError):
-            return mcp_tools.failed("the log or the object store does not answer: try again")
+            return mcp_tools.failed(f"{AWAY}: try again")
 
     async def _call_host(
         self, ctx: Context, principal: Principal, host: str, tool: str, given: dict[str, Any]
     ) -> CallToolResult | dict[str, Any]:
         named = (ctx.meta or {}).get(TASK_KEY)
-        body = {"type": MCP_CALL, "host": host, "input": {"tool": tool, "arguments": given}}
-        if isinstance(named, str):
-            body["id"] = named
-        request = _task(body)
-        desk, user = self._parts.desk, principal.user
-        task = (await desk.submit(user, request, "mcp", tracing.current())).task
-        if _declares_tasks(ctx):
-            return tasks.handle(await self._view(user, task), time.time())
-        try:
-            view = await self._until_over(ctx, user, task)
-        except asyncio.CancelledError:
-            # By the protocol a call is cancelled so; a task that the caller named is durable.
-            if not self._closing and not isinstance(named, str):
-                self._cancel_soon(user, task)
-            raise
-        return await self._answer(ctx, view)
+        task = named if isinstance(named, str) else new_id()
+        call = {"tool": tool, "arguments": given}
+        request = _task({"id": task, "type": MCP_CALL, "host": host, "input": call})
+        user = principal.user
+        with self._following(user, task) as (waiter, news):
+            sent = await self._parts.desk.submit(user, request, "mcp", tracing.current())
+            view = await self._parts.desk.first_view(sent)
+            if _declares_tasks(ctx):
+                return tasks.handle(view, time.time())
+            try:
+                view = await self._until_over(ctx, view, waiter, news)
+                return await self._answer(ctx, view)
+            except asyncio.CancelledError:
+                # By the protocol a call is cancelled so; a task that the caller named is durable.
+                if not self._closing and not isinstance(named, str):
+                    self._cancel_soon(user, task)
+                raise
+            except (LogUnavailable, StoreError):
+                # To call again would be to do it again.
+                return mcp_tools.failed(f"{AWAY}: ask get_task for task {task}, which goes on")
 
-    async def _until_over(self, ctx: Context, user: str, task: str) -> TaskView:
-        """Pass progress on until the task is over. Raises MCPError when the gateway stops first."""
-        hub = self._parts.hub
-        waiter, news = hub.wait_for_end(user, task), _News()
+    @contextlib.contextmanager
+    def _following(self, user: str, task: str) -> Iterator[tuple[Waiter, _News]]:
+        """Hear of a task's end and of its progress."""
+        feed = self._parts.feed
+        waiter, news = feed.wait_for_end(user, task), _News()
         following = Subscription(news, wire.Subscribe(0, "mcp", "task", task), user)
-        hub.want_progress(following, 1)
+        feed.want_progress(following, 1)
         try:
-            view = await self._view(user, task)
-            while not view.over:
-                if waiter.future.done() and not waiter.future.result():
-                    raise _stopping(task)
-                waiting = asyncio.ensure_future(news.some.wait())
-                try:
-                    await asyncio.wait(
-                        (waiter.future, waiting), return_when=asyncio.FIRST_COMPLETED
-                    )
-                finally:
-                    waiting.cancel()
-                for progress in news.take():
-                    await ctx.session.report_progress(
-                        progress.progress, progress.total, progress.message or None
-                    )
-                if waiter.future.done() and waiter.future.result():
-                    view = await self._view(user, task)
-            return view
+            yield waiter, news
         finally:
-            hub.want_progress(following, -1)
-            hub.forget(waiter)
+            feed.want_progress(following, -1)
+            feed.forget(waiter)
+
+    async def _until_over(
+        self, ctx: Context, view: TaskView, waiter: Waiter, news: _News
+    ) -> TaskView:
+        """Pass progress on until the task is over. Raises MCPError when the gateway stops first."""
+        while not view.over:
+            if waiter.future.done() and not waiter.future.result():
+                raise _stopping(view.id)
+            waiting = asyncio.ensure_future(news.some.wait())
+            try:
+                await asyncio.wait((waiter.future, waiting), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
+            for progress in news.take():
+                await ctx.session.report_progress(
+                    progress.progress, progress.total, progress.message or None
+                )
+            if waiter.future.done() and waiter.future.result():
+                view = await self._view(view.user, view.id)
+        return view
 
     async def _answer(self, ctx: Context, view: TaskView) -> CallToolResult:
         result, url = view.result, f"{_base(ctx)}/api/tasks/{view.id}/result"
@@ -216,9 +228,8 @@ class McpDoor:
 
     async def _submit(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.pop("wait_s", 0))
-        desk, trace = self._parts.desk, tracing.current()
-        accepted = await desk.submit(principal.user, _task(given), "mcp", trace)
-        return await self._shown(principal.user, accepted.task, wait_s)
+        _, view = await submitted(self._parts, principal.user, _task(given), "mcp", wait_s)
+        return mcp_tools.said(view)
 
     async def _get(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.get("wait_s", 0))
@@ -265,10 +276,9 @@ class McpDoor:
                 return host, tool
         raise MCPError(INVALID_PARAMS, f"there is no tool {name[:200]!r}: see tools/list")
 
-    async def _hosts(self, principal: Principal) -> list[tables.HostView]:
-        every = AUDITOR in principal.roles
-        found = await tables.list_hosts(self._parts.projection, principal.user, every=every)
-        return [host for host in found if host.owner in (None, principal.user)]
+    async def _hosts(self, principal: Principal) -> list[HostView]:
+        # An agent works for its user, also for one who may see more.
+        return await tables.list_hosts(self._parts.projection, principal.user, every=False)
 
     async def _view(self, user: str, task: str) -> TaskView:
         view = await self._parts.desk.view(user, task)
@@ -277,14 +287,14 @@ class McpDoor:
         return view
 
     async def _shown(self, user: str, task: str, wait_s: float) -> CallToolResult:
-        waiter = self._parts.hub.wait_for_end(user, task)
+        waiter = self._parts.feed.wait_for_end(user, task)
         try:
             view = await self._view(user, task)
             if not view.over and wait_s:
                 await asyncio.wait((waiter.future,), timeout=wait_s)
                 view = await self._view(user, task)
         finally:
-            self._parts.hub.forget(waiter)
+            self._parts.feed.forget(waiter)
         return mcp_tools.said(view)
 
     def _cancel_soon(self, user: str, task: str) -> None:
@@ -300,7 +310,7 @@ class McpDoor:
 
 
 class _News:
-    """Takes the latest progress of a task, as a reader of the hub."""
+    """Takes the latest progress of a task, as a reader of the feed."""
 
     def __init__(self) -> None:
         self.some = asyncio.Event()

@@ -16,7 +16,7 @@ from contracts import host as hosts
 from contracts.host import Host
 from contracts.status import Status, TaskView
 from contracts.task import MCP_CALL
-from services.gateway.projection import HostView
+from services.gateway.rows import HostView
 
 SEPARATOR = "__"
 LONGEST_NAME = 128

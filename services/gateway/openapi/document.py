@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 description of the HTTP API, made from the routes themselves.
 
-Litestar knows paths and parameters, msgspec the types; `described` says at a route what neither
-can.
+Litestar knows paths, parameters and what its `config` says, msgspec the types; `described` says at
+a route what neither can. `__init__` has what Litestar alone would leave out.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 from litestar import Litestar, Request, Response
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import OpenAPIType, Schema
+from litestar.openapi.spec import Components, OpenAPIType, Schema, SecurityScheme, Tag
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.response import Stream
 from litestar.routes import HTTPRoute
@@ -83,8 +84,6 @@ class Operation(NamedTuple):
 
     path: str
     method: str
-    name: str
-    text: str
     status: int
     media_type: str
     answer: Any
@@ -132,7 +131,27 @@ class OpenApiDocument(JsonRenderPlugin):
 
 def config(title: str, version: str, description: OpenApiDocument) -> OpenAPIConfig:
     """Litestar's part of it."""
-    return OpenAPIConfig(title=title, version=version, path=PATH, render_plugins=[description])
+    return OpenAPIConfig(
+        title=title,
+        version=version,
+        description=TEXT,
+        path=PATH,
+        render_plugins=[description],
+        tags=[Tag(name, text) for name, text in TAGS.items()],
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer"),
+                "ticket": SecurityScheme(type="apiKey", security_scheme_in="query", name="ticket"),
+            }
+        ),
+        operation_id_creator=_operation_id,
+        use_handler_docstrings=True,
+    )
+
+
+def _operation_id(handler: HTTPRouteHandler, _: object, path: list[Any]) -> str:
+    """The function's name, with the path's where it has several."""
+    return handler.handler_name + (f"_of_{path[1]}" if len(handler.paths) > 1 else "")
 
 
 def operations(app: Litestar) -> Iterator[Operation]:
@@ -144,14 +163,9 @@ def operations(app: Litestar) -> Iterator[Operation]:
             if method == "OPTIONS" or not handler.resolve_include_in_schema():
                 continue
             signature = handler.parsed_fn_signature
-            name = handler.handler_name
-            if len(handler.paths) > 1:
-                name += "_of_" + route.path_format.split("/")[2]
             yield Operation(
                 path=route.path_format,
                 method=method.lower(),
-                name=name,
-                text=" ".join((handler.fn.__doc__ or "").split()),
                 status=handler.status_code,
                 media_type=str(getattr(handler.media_type, "value", handler.media_type)) or JSON,
                 answer=_answer(signature.return_type.annotation),
@@ -176,23 +190,12 @@ def document(
     for one in routes:
         known = litestar["paths"][one.path][one.method]
         paths.setdefault(one.path, {})[one.method] = _operation(one, known, schemas)
-    used = {_tag(one.path) for one in routes}
-    return {
-        "openapi": "3.1.0",
-        "info": litestar["info"] | {"description": TEXT},
-        "servers": [{"url": "/"}],
-        "tags": [{"name": n, "description": text} for n, text in TAGS.items() if n in used],
-        "paths": paths,
-        "components": {
-            "schemas": litestar.get("components", {}).get("schemas", {}) | schemas.components,
-            "responses": errors.responses(schemas.of(HttpError)),
-            "headers": errors.HEADERS,
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "ticket": {"type": "apiKey", "in": "query", "name": "ticket"},
-            },
-        },
+    components = {
+        "schemas": litestar["components"].get("schemas", {}) | schemas.components,
+        "responses": errors.responses(schemas.of(HttpError)),
+        "headers": errors.HEADERS,
     }
+    return {**litestar, "paths": paths, "components": litestar["components"] | components}
 
 
 def _answer(annotation: Any) -> Any:
@@ -210,7 +213,7 @@ def _tag(path: str) -> str:
 
 
 def _operation(one: Operation, known: Mapping[str, Any], schemas: Schemas) -> dict[str, Any]:
-    said = one.said
+    said, text = one.said, " ".join(known["description"].split())
     parameters = [_parameter(found, one.least) for found in known.get("parameters", ())]
     parameters += [
         {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
@@ -218,9 +221,9 @@ def _operation(one: Operation, known: Mapping[str, Any], schemas: Schemas) -> di
     ]
     made: dict[str, Any] = {
         "tags": [_tag(one.path)],
-        "summary": one.text.partition(". ")[0].rstrip("."),
-        "description": one.text,
-        "operationId": one.name,
+        "summary": text.partition(". ")[0].rstrip("."),
+        "description": text,
+        "operationId": known["operationId"],
         "parameters": parameters,
         "responses": _responses(one, bool(parameters), schemas),
         "security": [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from contracts.errors import Reason
-from services.gateway.errors import RETRY_AFTER_S
+from services.gateway.errors import AWAY, RETRY_AFTER_S
 
 
 class Error(NamedTuple):
@@ -81,7 +81,7 @@ ERRORS: dict[int, Error] = {
         "Unavailable",
         "The log, the object store, another service or Hugging Face does not answer.",
         Reason.UNAVAILABLE,
-        "the log or the object store does not answer: try again",
+        f"{AWAY}: try again",
     ),
 }
 SUCCESS = {200: "Done.", 201: "Made."}

@@ -20,23 +20,24 @@ A = TypeVar("A")
 log = telemetry.get_logger()
 
 Request = Callable[[str, bytes, float], Awaitable[bytes]]
+"""Subject, payload and seconds to the answer's bytes."""
+
+
+def over(bus: Bus) -> Request:
+    """Requests over this connection, in the trace of whoever asks."""
+
+    async def request(subject: str, payload: bytes, within_s: float) -> bytes:
+        with tracing.begin(subject, tracing.current(), tracing.CLIENT) as span:
+            headers = {"traceparent": span.traceparent} if span.traceparent else None
+            return await bus.request(subject, payload, timeout=within_s, headers=headers)
+
+    return request
 
 
 class Others:
     """The commands of the other services."""
 
-    def __init__(self) -> None:
-        self.request: Request | None = None
-        """Set once NATS is connected: subject, payload and seconds to the answer's bytes."""
-
-    def connect(self, bus: Bus) -> None:
-        """Send commands over this connection."""
-
-        async def request(subject: str, payload: bytes, within_s: float) -> bytes:
-            with tracing.begin(subject, tracing.current(), tracing.CLIENT) as span:
-                headers = {"traceparent": span.traceparent} if span.traceparent else None
-                return await bus.request(subject, payload, timeout=within_s, headers=headers)
-
+    def __init__(self, request: Request) -> None:
         self.request = request
 
     async def ask(
@@ -56,8 +57,6 @@ class Others:
         self, service: str, verb: str, request: msgspec.Struct, *, within_s: float = ASK_S
     ) -> bytes:
         """Like `ask`, for an answer that is no JSON."""
-        if self.request is None:
-            raise Rejected(Reason.UNAVAILABLE, "the gateway is still starting: try again")
         payload = msgspec.json.encode(request)
         try:
             return await self.request(command(service, verb), payload, within_s)

@@ -1,17 +1,18 @@
-"""What the gateway's health asks others: how far the log goes, and which services answer."""
+"""What the gateway's health asks others: how far the log goes, which services answer or beat."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import NamedTuple
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
 from contracts import subjects
 from contracts.errors import Rejected
 from contracts.wire import ServiceHealth
-from services.bus.all import AskAll, ask_all
+from services.bus.all import ask_all
 from services.bus.bus import Bus
 from services.bus.errors import BusError, NoResponders
 from services.bus.health import VERB
@@ -20,6 +21,7 @@ from services.process.shared import Shared
 
 ANSWER_S = 1.0
 """How long all answers together may take."""
+BEAT_FRESH_S = 5.0
 _NOUNS = {"results": "results service"}
 
 
@@ -41,16 +43,17 @@ class ServiceAnswer(NamedTuple):
 class Checks:
     """The questions of one gateway."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, bus: Bus) -> None:
         self._log = log
-        self._ask_all: AskAll | None = None
+        self._bus = bus
         self.head = Shared(self._head)
         """Last sequence of the log; None: it does not answer."""
         self.services = Shared(self._services)
 
-    def connect(self, bus: Bus) -> None:
-        """Ask the services over this connection."""
-        self._ask_all = partial(ask_all, bus, within_s=ANSWER_S)
+    @property
+    def connected(self) -> bool:
+        """Whether NATS is connected."""
+        return self._bus.connected
 
     async def _head(self) -> int | None:
         try:
@@ -60,18 +63,34 @@ class Checks:
             return None
 
     async def _services(self) -> list[ServiceAnswer]:
-        if self._ask_all is None:
-            return [ServiceAnswer(service) for service in subjects.SERVICES]
-        asked = (self._service(service, self._ask_all) for service in subjects.SERVICES)
-        return await asyncio.gather(*asked)
+        return await asyncio.gather(*(self._service(service) for service in subjects.SERVICES))
 
-    async def _service(self, service: str, ask: AskAll) -> ServiceAnswer:
+    async def _service(self, service: str) -> ServiceAnswer:
         nobody = ServiceAnswer(service)
+        subject = subjects.command(service, VERB)
         try:
-            answers = await ask(subjects.command(service, VERB), b"")
+            answers = await ask_all(self._bus, subject, within_s=ANSWER_S)
             there = [msgspec.json.decode(answer, type=ServiceHealth) for answer in answers]
         except NoResponders:
             return nobody._replace(trouble=f"no {nobody.noun} is running")
         except (BusError, Rejected, msgspec.MsgspecError):
             return nobody._replace(trouble=f"the {nobody.noun} does not answer")
         return ServiceAnswer(service, tuple(sorted(there, key=lambda one: one.instance)))
+
+
+class Executors:
+    """Which executors have been heard of lately."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heard: dict[str, float] = {}
+
+    def hear(self, message: Any) -> None:
+        """Take a beat, as NATS brings it: its subject says whose it is."""
+        self._heard[message.subject] = self._clock()
+
+    def count(self) -> int:
+        """How many there are."""
+        since = self._clock() - BEAT_FRESH_S
+        self._heard = {name: at for name, at in self._heard.items() if at >= since}
+        return len(self._heard)

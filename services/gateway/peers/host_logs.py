@@ -7,7 +7,8 @@ import msgspec
 from contracts.errors import Reason, Rejected
 from contracts.subjects import command
 from contracts.wire import HostLog, HostLogRequest
-from services.bus.all import AskAll
+from services.bus.all import ask_all
+from services.bus.bus import Bus
 from services.bus.errors import BusError, NoResponders
 
 SUBJECT = command("executor", "host_log")
@@ -16,20 +17,17 @@ SUBJECT = command("executor", "host_log")
 class HostLogs:
     """Asks all executors, because any of them may have run the host."""
 
-    def __init__(self) -> None:
-        self.ask_all: AskAll | None = None
-        """Set once NATS is connected."""
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
 
     async def of(self, host: str, lines: int) -> list[HostLog]:
         """Return the logs that there are, by executor; those of one data folder once.
 
         Raises Rejected(UNAVAILABLE) if no executor answers.
         """
-        if self.ask_all is None:
-            raise Rejected(Reason.UNAVAILABLE, "the gateway is still starting: try again")
         request = msgspec.json.encode(HostLogRequest(host, lines))
         try:
-            answers = await self.ask_all(SUBJECT, request)
+            answers = await ask_all(self._bus, SUBJECT, request)
         except NoResponders:
             text = "no executor is running: they keep the logs of hosts"
             raise Rejected(Reason.UNAVAILABLE, text) from None

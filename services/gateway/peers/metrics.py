@@ -6,11 +6,11 @@ Every sample says which service and instance it comes from. Whoever does not ans
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, make_asgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -20,13 +20,17 @@ from contracts.wire import MetricsPage
 from services.bus.all import AskAll
 from services.bus.errors import BusError
 from services.bus.metrics import VERB
+from services.gateway.server import HttpServer, address, bound
 from services.process import telemetry
 from services.process.shared import Shared
 
+PATH = "/metrics"
 SHARED = "several"
 """Stands for the service and instance where one process runs all of them."""
 
 log = telemetry.get_logger()
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Collection:
@@ -34,13 +38,13 @@ class Collection:
 
     def __init__(self, ask_all: AskAll) -> None:
         self._ask_all = ask_all
-        self._page = Shared(self._make)
+        self._registry = Shared(self._make)
 
-    async def page(self) -> bytes:
-        """Return the page in Prometheus's exposition format, not older than a second."""
-        return await self._page.answer()
+    async def registry(self) -> CollectorRegistry:
+        """Return what there is to show, not older than a second."""
+        return await self._registry.answer()
 
-    async def _make(self) -> bytes:
+    async def _make(self) -> CollectorRegistry:
         answers = await asyncio.gather(*(self._ask(name) for name in subjects.SERVICES))
         return join(page for pages in answers for page in pages)
 
@@ -53,7 +57,7 @@ class Collection:
         return [msgspec.json.decode(answer, type=MetricsPage) for answer in answers]
 
 
-def join(pages: Iterable[MetricsPage]) -> bytes:
+def join(pages: Iterable[MetricsPage]) -> CollectorRegistry:
     """Join the pages of processes: one family for each name, each process once.
 
     Pages may be of different versions of a service; samples keep what they are.
@@ -70,7 +74,7 @@ def join(pages: Iterable[MetricsPage]) -> bytes:
             known = families.setdefault(family.name, family)
             labelled = list(_labelled(family.samples, page.instances))
             known.samples = labelled if known is family else [*known.samples, *labelled]
-    return generate_latest(_Fixed([_up(instances), *families.values()]))
+    return _Fixed([_up(instances), *families.values()])
 
 
 def _labelled(samples: Iterable[Sample], instances: dict[str, str]) -> Iterator[Sample]:
@@ -109,38 +113,50 @@ class _Fixed(CollectorRegistry):
 
 
 class MetricsListener:
-    """Serves `GET /metrics`."""
+    """Serves `GET /metrics`, while it does."""
 
-    def __init__(self, collection: Collection, host: str, port: int) -> None:
-        self._collection = collection
-        self._host = host
-        self._port = port
-        self._runner: web.AppRunner | None = None
-        self.url = ""
-        """Where the page is; empty: nowhere."""
+    def __init__(self, server: HttpServer, url: str) -> None:
+        """Use `MetricsListener.start`."""
+        self.url = url
+        self._server = server
 
-    async def start(self) -> None:
+    @classmethod
+    async def start(cls, collection: Collection, host: str, port: int) -> MetricsListener | None:
         """Listen. A port that is taken is a line in the log: the rest works without metrics."""
-        app = web.Application()
-        app.router.add_get("/metrics", self._answer)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            listening = bound(host, port)
         except OSError as error:
             hint = "choose another with METAMCP_METRICS_PORT, or set METAMCP_ENABLE_METRICS=false"
-            log.warning("metrics_not_served", port=self._port, error=error.strerror, hint=hint)
-            return
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        port = self._runner.addresses[0][1]
-        self.url = f"http://{host}:{port}/metrics"
-        log.info("metrics_served", url=self.url)
+            log.warning("metrics_not_served", port=port, error=error.strerror, hint=hint)
+            return None
+        url = f"http://{address(host, listening)}{PATH}"
+        server = await HttpServer.start(
+            serving(collection), listening, ws="none", timeout_graceful_shutdown=1
+        )
+        log.info("metrics_served", url=url)
+        return cls(server, url)
 
     async def stop(self) -> None:
         """Listen no more."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._server.stop()
 
-    async def _answer(self, _: web.Request) -> web.Response:
-        body = await self._collection.page()
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+def serving(collection: Collection) -> Asgi:
+    """The ASGI application of that one page."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != PATH:
+            await _refuse(send, 404)
+        elif scope["method"] not in ("GET", "HEAD"):
+            await _refuse(send, 405, (b"allow", b"GET, HEAD"))
+        else:
+            # Whatever the client would rather have: what is joined here was read from that form.
+            plain = {**scope, "headers": [], "query_string": b""}
+            await make_asgi_app(await collection.registry())(plain, receive, send)
+
+    return app
+
+
+async def _refuse(send: Any, status: int, *headers: tuple[bytes, bytes]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

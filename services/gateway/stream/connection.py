@@ -7,7 +7,6 @@ to come back (4000-4099) or not (4400-4499).
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.nesting import MAX_DEPTH, too_deep
 from services.gateway import domain
-from services.gateway.access.identity import Principal
+from services.gateway.access.identity import UNKNOWN, Principal
 from services.gateway.actor import Desk
 from services.gateway.domain import TaskBody
 from services.gateway.settings import Settings
@@ -75,21 +74,22 @@ class Streams:
 
     def __init__(
         self,
-        hub: Feed,
+        feed: Feed,
         history: History,
         desk: Desk,
         authenticate: Authenticate,
         holds: Callable[[Principal], bool],
         settings: Settings,
+        epoch: str,
     ) -> None:
-        """`holds`: whether what a principal has shown is still good."""
-        self.hub = hub
+        """`holds`: whether what a principal has shown is still good; `epoch`: the log's."""
+        self.feed = feed
         self.history = history
         self.desk = desk
         self.authenticate = authenticate
         self.holds = holds
         self.settings = settings
-        self.epoch = ""
+        self.epoch = epoch
         self.connections: set[Connection] = set()
         self.users: Counter[str] = Counter()
         """How many of them each user has."""
@@ -172,7 +172,7 @@ class Connection:
         """Greet, then answer frames until the connection ends."""
         self._send(self._hello())
         if refused:
-            self.socket.shut(UNAUTHORIZED, "unknown or expired token")
+            self.socket.shut(UNAUTHORIZED, UNKNOWN)
             return
         if principal is not None and not self._enter(principal):
             return
@@ -202,9 +202,8 @@ class Connection:
         """When to lose patience, in loop time."""
         if self._principal is None:
             return patience
-        if self._principal.expires is None:
-            return None
-        return asyncio.get_running_loop().time() + self._principal.expires - time.time()
+        left_s = self._principal.left_s()
+        return None if left_s is None else asyncio.get_running_loop().time() + left_s
 
     def _hello(self) -> wire.Hello:
         streams = self._streams
@@ -214,7 +213,7 @@ class Connection:
             "subscriptions": streams.settings.max_subscriptions,
             "in_flight": IN_FLIGHT,
         }
-        return wire.Hello(wire.PROTOCOL, streams.epoch, streams.hub.position, PING_S, limits)
+        return wire.Hello(wire.PROTOCOL, streams.epoch, streams.feed.position, PING_S, limits)
 
     async def _take(self, data: bytes) -> None:
         try:
@@ -274,10 +273,10 @@ class Connection:
             raise Rejected(Reason.UNAVAILABLE, "tokens can't be looked up now: try again") from None
         if principal is None:
             if self._principal is None:
-                self._refuse(frame.ref, Reason.UNAUTHORIZED, "unknown or expired token")
-                self.socket.shut(UNAUTHORIZED, "unknown or expired token")
+                self._refuse(frame.ref, Reason.UNAUTHORIZED, UNKNOWN)
+                self.socket.shut(UNAUTHORIZED, UNKNOWN)
                 return
-            raise Rejected(Reason.UNAUTHORIZED, "unknown or expired token; the old one counts")
+            raise Rejected(Reason.UNAUTHORIZED, f"{UNKNOWN}; the old one counts")
         if self._principal is not None and principal.user != self._principal.user:
             raise Rejected(Reason.FORBIDDEN, "this socket belongs to another user: open a new one")
         if self._principal is None and not self._enter(principal):
@@ -294,7 +293,7 @@ class Connection:
         subscription = Subscription(self.socket, frame, principal.user)
         subscription.cursor = start.after
         self._subscriptions[frame.sub] = subscription
-        self._streams.hub.want_progress(subscription, 1)
+        self._streams.feed.want_progress(subscription, 1)
         self._send(wire.Ack(frame.ref, recovered=start.recovered, seq=start.after))
         task = asyncio.create_task(self._streams.history.run(subscription, self.socket))
         self._catching_up[frame.sub] = task
@@ -321,8 +320,8 @@ class Connection:
         subscription = self._subscriptions.pop(name)
         if task := self._catching_up.pop(name, None):
             task.cancel()
-        self._streams.hub.detach(subscription)
-        self._streams.hub.want_progress(subscription, -1)
+        self._streams.feed.detach(subscription)
+        self._streams.feed.want_progress(subscription, -1)
 
     async def _answer(self, ref: int, work: Coroutine[Any, Any, wire.Ack]) -> None:
         """Carry out a frame beside the others; waits while too many are under way."""
@@ -343,7 +342,7 @@ class Connection:
             self._places.release()
 
     async def _submit(self, frame: SubmitFrame, user: str) -> wire.Ack:
-        accepted = await self._streams.desk.submit(user, frame.task, "websocket")
+        accepted, *_ = await self._streams.desk.submit(user, frame.task, "websocket")
         return wire.Ack(frame.ref, task=accepted.task, seq=accepted.seq)
 
     async def _cancel(self, frame: wire.Cancel, user: str) -> wire.Ack:

@@ -33,7 +33,7 @@ PUBLIC: Key = ("host",)
 
 
 class FeedReader(Protocol):
-    """The hub's view of a connection."""
+    """The feed's view of a connection."""
 
     def offer(self, frame: bytes) -> None:
         """Take a frame without waiting."""

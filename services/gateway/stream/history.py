@@ -42,11 +42,11 @@ class Start:
 
 
 class History:
-    """Brings subscriptions up to date and attaches them to the hub."""
+    """Brings subscriptions up to date and attaches them to the feed."""
 
-    def __init__(self, log_: Log, hub: Feed, readers: int, queue_bytes: int) -> None:
+    def __init__(self, log_: Log, feed: Feed, readers: int, queue_bytes: int) -> None:
         self._log = log_
-        self._hub = hub
+        self._feed = feed
         self._slots = asyncio.Semaphore(readers)
         self._chunk = min(CHUNK_BYTES, queue_bytes // 2)
 
@@ -58,8 +58,8 @@ class History:
         """
         if request.after == "start":
             return Start(0, recovered=True)
-        hub = self._hub
-        now = hub.position if hub.live else await self._log.head()
+        feed = self._feed
+        now = feed.position if feed.live else await self._log.head()
         if request.after is None:
             return Start(now, recovered=True)
         after = int(request.after)
@@ -71,35 +71,35 @@ class History:
 
     async def run(self, subscription: Subscription, reader: PacedReader) -> None:
         """Send history, then attach and say so; returns then, or when the reader has gone."""
-        hub = self._hub
+        feed = self._feed
         while await reader.room():
-            if not hub.live or subscription.cursor > hub.position:
+            if not feed.live or subscription.cursor > feed.position:
                 # At start, or when the client has seen more at another gateway.
-                await hub.moved()
-            elif not hub.covers(subscription.cursor):
+                await feed.moved()
+            elif not feed.covers(subscription.cursor):
                 await self._from_log(subscription)
             elif self._from_memory(subscription):
                 return
 
     def _from_memory(self, subscription: Subscription) -> bool:
         """Send a part of what memory holds; after the rest of it, go live in the same step."""
-        found = self._hub.recent(subscription)
+        found = self._feed.recent(subscription)
         part = _bounded(found, self._chunk)
         _send(subscription, part)
         if len(part) < len(found):
             subscription.cursor = part[-1].seq
             return False
-        self._hub.attach(subscription)
+        self._feed.attach(subscription)
         subscription.reader.offer(
             frames.message(wire.CaughtUp(subscription.name, subscription.cursor))
         )
         return True
 
     async def _from_log(self, subscription: Subscription) -> None:
-        """Read one batch up to the hub's position and send a bounded part of it."""
-        after, until = subscription.cursor, self._hub.position
+        """Read one batch up to the feed's position and send a bounded part of it."""
+        after, until = subscription.cursor, self._feed.position
         if after >= until:
-            await self._hub.moved()
+            await self._feed.moved()
             return
         try:
             owners = await self._owners_at(after) if subscription.to == "hosts" else {}

@@ -71,7 +71,6 @@ async def linked(
         registry = await stack.enter_async_context(nats.connected("registry"))
         one = await stack.enter_async_context(world(folder, bus, settings))
         parts = Linked(one, hub, kit)
-        one.site.parts.others.connect(bus)
         await registry.serve("registry", "1.0.0", {"discover": parts.discover})
         # These are not this client's settings: it would refuse the one it doesn't know.
         monkeypatch.delenv("METAMCP_SPACE_URL")

@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from contracts.subjects import TOKENS_BUCKET
 from services.cli.app import execute
 from services.cli.commands.token import span
 from services.cli.common import CliError, Exit
-from services.store.kv import Bucket
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, world
@@ -27,7 +25,6 @@ async def real(
     """A gateway that issues tokens; the client is an admin."""
     monkeypatch.chdir(tmp_path)
     async with nats_server.connected("gateway") as bus, world(tmp_path, bus) as one:
-        one.site.parts.tokens.bucket = Bucket(bus, TOKENS_BUCKET)
         monkeypatch.setenv("METAMCP_URL", one.url)
         monkeypatch.setenv("METAMCP_TOKEN", "admin-token")
         yield one

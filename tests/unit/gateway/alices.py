@@ -18,7 +18,7 @@ import httpx
 from contracts.facts import McpHealth, McpRegistered
 from contracts.host import Host, Noop
 from contracts.result import inline
-from services.bus.all import answer_all, ask_all
+from services.bus.all import answer_all
 from services.executor.hosts import host_log
 from services.gateway.peers.host_logs import SUBJECT
 from services.process.ids import new_id
@@ -143,7 +143,6 @@ async def alices(server: NatsServer, folder: Path) -> AsyncIterator[Alices]:
         logs.mkdir()
         (logs / f"{HOST}.log").write_text(f"{MARK}\n")
         await answer_all(executor, SUBJECT, host_log.HostLogServer(logs, "e1").answer)
-        gateway.site.parts.host_logs.ask_all = partial(ask_all, gateway.bus)
         one = Alices(gateway, hub)
         async with one.clients():
             await _furnish(one)

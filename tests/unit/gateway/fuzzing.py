@@ -188,7 +188,7 @@ async def fill(gateway: World) -> Pointer:
     blob = await gateway.site.desk.upload("alice", data(), "application/json")
     await gateway.append(*_system(), *_hosts(), *_tasks(blob))
     await gateway.settled()
-    assert await gateway.site.projection.reached(gateway.site.hub.position, 20)
+    assert await gateway.site.projection.reached(gateway.site.feed.position, 20)
     return blob
 
 
@@ -226,18 +226,18 @@ def read_by_bob(text: str | bytes) -> ServerFrame:
 
 async def happen(gateway: World) -> None:
     """Something happens to Alice and to Bob, while they listen."""
-    hub = gateway.site.hub
+    feed = gateway.site.feed
     for user, text in (("alice", SECRET), ("bob", "plain")):
         await gateway.append(facts.created(user, source=text))
         for task in (HERS, HER_OPEN, HIS_OPEN):
-            hub.progress(user, task, msgspec.json.encode(Progress(user, task, 1, 0.5, 1.0, text)))
+            feed.progress(user, task, msgspec.json.encode(Progress(user, task, 1, 0.5, 1.0, text)))
     await gateway.settled()
 
 
 def nobody_listens(gateway: World) -> bool:
     """Whether connections, subscriptions and whoever waited have all gone."""
-    hub = gateway.site.hub
-    return not (gateway.site.streams.connections or hub._index or hub._progress or hub._waiters)
+    feed = gateway.site.feed
+    return not (gateway.site.streams.connections or feed._index or feed._progress or feed._waiters)
 
 
 async def serves(gateway: World) -> None:

@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from contracts.wire import Discovered, DiscoverRequest, HttpError
-from services.huggingface.hub import Patience
 from services.keys.accounts import Accounts
 from services.keys.vault import KeyFile, key_path
 from tests.support.hub import HubServer, hub_server
@@ -21,7 +20,6 @@ from tests.support.nats import NatsServer
 from tests.unit.gateway import world as worlds
 from tests.unit.gateway.world import SETTINGS, World, world
 
-QUICK = Patience(attempts=3, seconds=20.0, first_s=0.01)
 PATIENCE_S = 30.0
 
 
@@ -58,7 +56,6 @@ async def linked_world(server: NatsServer, folder: Path, **settings: Any) -> Asy
         patch.setenv("HF_ENDPOINT", hub.url)
         bus = await stack.enter_async_context(server.connected("gateway"))
         one = await stack.enter_async_context(world(folder, bus, chosen))
-        one.site.linking._hub._patience = QUICK
         linked = Linked(one.site, one.log, one.url, bus)
         linked.hub = hub
         linked.accounts = Accounts(bus, KeyFile(key_path(folder, None)))
@@ -89,11 +86,10 @@ class Registry:
 
 @contextlib.asynccontextmanager
 async def registry_of(gateway: World, server: NatsServer) -> AsyncIterator[Registry]:
-    """Serve `cmd.registry.discover`, and let the gateway ask."""
+    """Serve `cmd.registry.discover`."""
     registry = Registry()
     async with server.connected("registry") as bus:
         await bus.serve("registry", "1.0.0", {"discover": registry.discover})
-        gateway.site.parts.others.connect(gateway.bus)
         try:
             yield registry
         finally:

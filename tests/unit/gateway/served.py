@@ -22,7 +22,6 @@ async def registry(
     gateway: World, bus: Bus, folder: Path, settings: Settings, discover: Discover
 ) -> AsyncIterator[None]:
     """Serve it on `bus`, over the gateway's own log; users may register hosts on this machine."""
-    gateway.site.parts.others.connect(gateway.bus)
     projection = await Projection.open(folder / "registry.sqlite", SCHEMA, VERSION)
     actor = Registry(gateway.log, projection, "registry-1", settings)
     tasks = [asyncio.create_task(actor.follow()), asyncio.create_task(actor.run(()))]

@@ -11,10 +11,8 @@ import httpx
 import pytest
 
 from contracts.result import inline
-from contracts.subjects import TOKENS_BUCKET
 from services.bus.bus import Bus
 from services.gateway.settings import Settings
-from services.store.kv import Bucket
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import TASK, World, error_of, world
@@ -183,7 +181,6 @@ async def test_watchers_are_answered_whatever_they_show(
     fresh_nats: NatsServer, tmp_path: Path
 ) -> None:
     async with fresh_nats.connected("gateway") as bus, world(tmp_path, bus) as gateway:
-        gateway.site.parts.tokens.bucket = Bucket(bus, TOKENS_BUCKET)
         await fresh_nats.kill()
         async with gateway.http("mtm_unknown") as client:
             assert (await client.get("/api/health/live")).status_code == 200

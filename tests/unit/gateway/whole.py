@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contracts import subjects
 from contracts.wire import Discovered
 from services.huggingface.datasets import Datasets
 from services.huggingface.hub import Hub
@@ -18,11 +17,9 @@ from services.results.actor import Keeper
 from services.results.listing import Listing
 from services.results.settings import Settings as ResultsSettings
 from services.store.blobs import Blobs
-from services.store.kv import Bucket
 from tests.support.nats import NatsServer
-from tests.unit.gateway.hub_world import QUICK
 from tests.unit.gateway.served import registry
-from tests.unit.gateway.world import SETTINGS, World, world
+from tests.unit.gateway.world import QUICK, SETTINGS, World, world
 from tests.unit.results.test_actor import keeping
 
 AWAY = "http://127.0.0.1:1"
@@ -58,8 +55,6 @@ async def whole(server: NatsServer, folder: Path, hub_url: str = AWAY) -> AsyncI
         registry_bus = await stack.enter_async_context(server.connected("registry"))
         results_bus = await stack.enter_async_context(server.connected("results"))
         one = await stack.enter_async_context(world(folder, bus, chosen))
-        one.site.linking._hub._patience = QUICK
-        one.site.parts.tokens.bucket = Bucket(bus, subjects.TOKENS_BUCKET)
         rules = RegistrySettings(allow_noop=True, probe_limit_s=1.0)
         await stack.enter_async_context(registry(one, registry_bus, folder, rules, no_spaces))
         keeper = await stack.enter_async_context(

@@ -15,7 +15,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from contracts.facts import AnyFact
-from contracts.subjects import TICKETS_BUCKET
 from contracts.wire import HttpError
 from services.bus.bus import Bus
 from services.gateway import projection as tables
@@ -23,13 +22,11 @@ from services.gateway.access.identity import FileIdentity, digest, tokens_file
 from services.gateway.listener import Listener
 from services.gateway.settings import Settings
 from services.gateway.site import Site
-from services.keys.accounts import Accounts
+from services.huggingface.hub import Hub, Patience
 from services.keys.vault import KeyFile, key_path
 from services.log.memory import MemoryLog
 from services.log.port import Log
 from services.log.projection import Projection
-from services.store.blobs import Blobs
-from services.store.kv import Bucket
 
 TOKENS = {
     "alice-token": {"user": "alice"},
@@ -38,6 +35,7 @@ TOKENS = {
 }
 TASK: dict[str, Any] = {"type": "t.x", "input": {"b": 1, "a": [2]}}
 SETTINGS = Settings(port=0, rate_limit_requests=0)
+QUICK = Patience(attempts=3, seconds=20.0, first_s=0.01)
 
 
 class World:
@@ -57,8 +55,8 @@ class World:
         """Wait until the gateway has handed out the whole log."""
         head = await self.log.head()
         async with asyncio.timeout(10):
-            while not self.site.hub.live or self.site.hub.position < head:
-                await self.site.hub.moved()
+            while not self.site.feed.live or self.site.feed.position < head:
+                await self.site.feed.moved()
 
     @contextlib.asynccontextmanager
     async def http(self, token: str | None = "alice-token") -> AsyncIterator[httpx.AsyncClient]:
@@ -152,6 +150,14 @@ async def made(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     return answer.json()["data"]  # type: ignore[no-any-return]
 
 
+def assert_is(view: dict[str, Any], told: dict[str, Any]) -> None:
+    """That a task is as its submitter was told; the times were then by the gateway's clock."""
+    times = ("created_at", "updated_at")
+    for name in times:
+        assert abs(view[name] - told[name]) < 10
+    assert view == told | {name: view[name] for name in times}
+
+
 def error_of(answer: httpx.Response) -> HttpError:
     body = answer.json()
     assert body["success"] is False
@@ -174,23 +180,20 @@ def write_tokens(data: Path, tokens: dict[str, dict[str, Any]]) -> None:
 async def world(
     folder: Path, bus: Bus, settings: Settings = SETTINGS, log: Log | None = None
 ) -> AsyncIterator[World]:
-    """Run a gateway; `bus` is for its object store."""
+    """Run a gateway; what is no log is on `bus`."""
     write_tokens(folder, TOKENS)
     used = log or MemoryLog()
     async with contextlib.AsyncExitStack() as stack:
         view = await Projection.open(folder / "view.sqlite", tables.SCHEMA, tables.VERSION)
         stack.push_async_callback(view.close)
-        blobs = Blobs(bus, limit=settings.blob_limit)
         key = KeyFile(key_path(folder, None))
         key.ensure()
-        accounts = Accounts(bus, key)
-        site = Site(used, blobs, view, FileIdentity(folder), accounts, settings)
-        site.parts.tickets.bucket = Bucket(bus, TICKETS_BUCKET)
+        hub = Hub(patience=QUICK)
+        site = Site(bus, used, view, FileIdentity(folder), key, hub, settings)
         following = asyncio.create_task(site.follow())
         stack.push_async_callback(asyncio.wait, (following,))
         stack.callback(following.cancel)
-        listener = Listener(site)
-        await listener.start()
+        listener = await Listener.start(site)
         stack.push_async_callback(listener.stop)
         one = World(site, used, listener.url, bus)
         await one.settled()

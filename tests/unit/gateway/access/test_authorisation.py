@@ -38,7 +38,7 @@ from tests.unit.gateway.alices import (
 )
 from tests.unit.gateway.http.test_tokens import issuing
 from tests.unit.gateway.whole import ENTRY
-from tests.unit.gateway.world import TASK, TOKENS, World, error_of, write_tokens
+from tests.unit.gateway.world import TASK, TOKENS, World, assert_is, error_of, write_tokens
 
 ALICE, BOB, AUDITOR, ADMIN = "alice-token", "bob-token", "auditor-token", "admin-token"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -343,7 +343,7 @@ async def test_an_id_of_hers_is_free_for_others(one: Alices) -> None:
     async def his_own(task: str) -> None:
         view = await one.has(BOB, "POST", "/api/tasks", json=TASK | {"id": task}, status=201)
         assert (view["user"], view["status"], "result" in view) == ("bob", "pending", False)
-        assert await one.has(BOB, "GET", "/api/tasks/{task}", name=task) == view
+        assert_is(await one.has(BOB, "GET", "/api/tasks/{task}", name=task), view)
         events = await one.has(BOB, "GET", "/api/tasks/{task}/events", name=task)
         assert [event["seq"] for event in events] == [view["seq"]]
         for path in ("/api/tasks/{task}/result", "/api/results/{task}"):

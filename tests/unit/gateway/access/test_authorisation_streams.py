@@ -97,7 +97,7 @@ def then() -> list[AnyFact]:
 def progress(gateway: World) -> None:
     for task in (DONE, WAIT):
         told = wire.Progress("alice", task, 1, 0.5, message=MARK)
-        gateway.site.hub.progress("alice", task, msgspec.json.encode(told))
+        gateway.site.feed.progress("alice", task, msgspec.json.encode(told))
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ async def test_progress_is_live(gateway: World) -> None:
     async with events(gateway, "?to=task&task=a1") as stream:
         assert (await stream.next())["event"] == "caught_up"
         report = Progress("alice", "a1", 1, 0.5)
-        gateway.site.hub.progress("alice", "a1", msgspec.json.encode(report))
+        gateway.site.feed.progress("alice", "a1", msgspec.json.encode(report))
         event = await stream.next()
     assert (event["event"], event["data"]["progress"]) == ("progress", 0.5)
     assert "id" not in event
@@ -145,7 +145,7 @@ async def test_who_reads_too_slowly_is_ended_and_resumes(bus: Bus, tmp_path: Pat
             assert (await stream.next())["event"] == "caught_up"
             # Until it is more than the sockets' own buffers hold while nothing is read.
             async with asyncio.timeout(60):
-                while one.site.feeds:
+                while one.site.event_streams:
                     await one.append(*(facts.created("alice", spec=BULKY) for _ in range(20)))
                     await one.settled()
             read: list[dict[str, Any]] = []
@@ -160,17 +160,17 @@ async def test_who_reads_too_slowly_is_ended_and_resumes(bus: Bus, tmp_path: Pat
 async def test_a_client_that_goes_is_forgotten(gateway: World) -> None:
     async with events(gateway) as stream:
         assert (await stream.next())["event"] == "caught_up"
-        assert len(gateway.site.feeds) == 1
+        assert len(gateway.site.event_streams) == 1
     await gateway.append(facts.created("alice"))
     async with asyncio.timeout(20):
-        while gateway.site.feeds:
+        while gateway.site.event_streams:
             await gateway.append(facts.created("alice"))
 
 
 async def test_streams_end_when_the_gateway_drains(gateway: World) -> None:
     async with events(gateway) as stream:
         assert (await stream.next())["event"] == "caught_up"
-        gateway.site.feeds.end_all()
+        gateway.site.event_streams.end_all()
         with pytest.raises(EOFError):
             await stream.next()
 

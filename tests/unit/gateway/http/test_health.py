@@ -7,18 +7,19 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
 from contracts.errors import Reason, Rejected
-from contracts.subjects import SERVICES, command
+from contracts.subjects import SERVICES, beat, command
 from contracts.task import TaskSpec
 from services.bus import health
 from services.bus.all import answer_all
 from services.bus.bus import Bus
 from services.bus.serve import Handler
+from services.gateway.peers.checks import BEAT_FRESH_S, Executors
 from services.log.jetstream import NatsLog
 from services.process.run import Process
 from services.process.shared import FRESH_S
@@ -40,17 +41,10 @@ class Clock:
 
 
 @pytest.fixture
-async def alone(gateway: World) -> World:
-    """A gateway that has read its log, and asks nobody."""
-    await until(lambda: holds(lambda: gateway.site.hub.live))
+async def asking(gateway: World) -> World:
+    """A gateway that has read its log."""
+    await until(lambda: holds(lambda: gateway.site.feed.live))
     return gateway
-
-
-@pytest.fixture
-async def asking(alone: World, bus: Bus) -> World:
-    """One that asks the services."""
-    alone.site.parts.checks.connect(bus)
-    return alone
 
 
 @contextlib.asynccontextmanager
@@ -193,9 +187,12 @@ async def test_if_nobody_answers_that_is_said_once(asking: World) -> None:
     assert [one["up"] for one in body["data"]["services"]] == [False] * len(SERVICES)
 
 
-async def test_a_gateway_that_can_ask_nobody_yet_says_so_too(alone: World) -> None:
-    async with alone.http(None) as client:
-        assert (await told(client))["message"] == "ready, but no service answers"
+async def test_a_gateway_that_can_ask_nobody_says_so_too(asking: World, bus: Bus) -> None:
+    await bus.close()
+    async with asking.http(None) as client:
+        body = await told(client, 503)
+    assert body["message"] == "the log does not answer; no service answers"
+    assert body["data"]["nats"] is False
 
 
 async def test_services_are_asked_once_a_second_whoever_wants_to_know(
@@ -225,6 +222,22 @@ async def test_services_are_asked_once_a_second_whoever_wants_to_know(
         assert asked == dict.fromkeys(SERVICES, 2)
 
 
+def test_an_executor_counts_for_five_seconds_after_each_beat() -> None:
+    class Heard(NamedTuple):
+        subject: str
+
+    clock = Clock()
+    executors = Executors(clock)
+    assert executors.count() == 0
+    for name in ("executor-1", "executor-2", "executor-1"):
+        executors.hear(Heard(beat(name)))
+    clock.now += BEAT_FRESH_S
+    assert executors.count() == 2
+    executors.hear(Heard(beat("executor-1")))
+    clock.now += 0.01
+    assert executors.count() == 1
+
+
 async def holds(condition: Callable[[], bool]) -> bool:
     return condition()
 
@@ -239,8 +252,6 @@ async def test_without_the_log_the_gateway_lives_and_is_not_ready(
         world(tmp_path / "one", bus, log=log) as one,
         one.http(None) as client,
     ):
-        one.site.parts.checks.connect(bus)
-        one.site.parts.connected = lambda: bus.connected
         await until(lambda: answers(client, 200))
         assert (await client.get("/api/health/ready")).json()["data"] == {"ready": True}
         fresh_nats.pause()
@@ -266,9 +277,9 @@ async def test_without_the_log_the_gateway_lives_and_is_not_ready(
         await until(lambda: answers(client, 200))
 
 
-async def test_a_gateway_that_has_not_read_the_log_is_not_ready(alone: World) -> None:
-    alone.site.hub.live = False
-    async with alone.http(None) as client:
+async def test_a_gateway_that_has_not_read_the_log_is_not_ready(asking: World) -> None:
+    asking.site.feed.live = False
+    async with asking.http(None) as client:
         error = error_of(await client.get("/api/health/ready"))
         assert (await told(client, 503))["data"]["head"] is not None
     assert error.message == "the gateway is still reading the log"

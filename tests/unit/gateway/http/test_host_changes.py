@@ -175,5 +175,9 @@ async def test_without_a_registry_nothing_is_changed(
         world(tmp_path, bus) as one,
         one.http() as client,
     ):
-        starting = error_of(await client.post("/api/mcps/x", json=ENTRY), 503)
-        assert "starting" in starting.message
+        missing = error_of(await client.post("/api/mcps/x", json=ENTRY), 503)
+        assert "the registry service is not running" in missing.message
+        await bus.close()
+        away = error_of(await client.post("/api/mcps/x", json=ENTRY), 503)
+        assert "can't be asked now" in away.message
+        assert await one.log.head() == 0

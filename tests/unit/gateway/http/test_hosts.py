@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,12 @@ from litestar.di import Provide
 
 from contracts.facts import McpRegistered
 from contracts.host import Endpoint, Host, Noop, Stdio
-from services.bus.all import answer_all, ask_all
+from services.bus.all import answer_all
 from services.executor.hosts import host_log
 from services.gateway import errors
 from services.gateway.http import hosts
 from services.gateway.http import parts as http_parts
-from services.gateway.peers.host_logs import SUBJECT, HostLogs
+from services.gateway.peers.host_logs import SUBJECT
 from services.process.ids import new_id
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, error_of, world
@@ -28,15 +27,13 @@ from tests.unit.gateway.world import World, error_of, world
 async def gateway(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
     """A gateway with these routes alone, on a server where no executor is yet."""
     async with fresh_nats.connected("gateway") as bus, world(tmp_path, bus) as one:
-        logs = HostLogs()
-        logs.ask_all = partial(ask_all, bus)
 
         async def parts() -> http_parts.Parts:
             return one.site.parts
 
         dependencies = {"parts": Provide(parts), "principal": Provide(http_parts.principal)}
         one.site.app._http = Litestar(
-            [hosts.router(logs)],
+            [*hosts.ROUTES],
             dependencies=dependencies,
             exception_handlers=errors.HANDLERS,
             openapi_config=None,

@@ -173,7 +173,7 @@ async def test_waiting_answers_with_the_finished_task(gateway: World) -> None:
     async def finish() -> None:
         async with asyncio.timeout(10):
             while not await gateway.log.read(("task.created.alice.slow",)):
-                await gateway.site.hub.moved()
+                await gateway.site.feed.moved()
         await gateway.append(facts.done("alice", "slow", result=inline(b"[1]")))
 
     async with gateway.http() as client:
@@ -341,8 +341,8 @@ async def test_a_stopping_gateway_answers_those_who_wait(tmp_path: Path, bus: Bu
     async with world(tmp_path, bus) as gateway, gateway.http() as client:
         asked = asyncio.create_task(client.post("/api/tasks?wait=60", json=TASK))
         async with asyncio.timeout(10):
-            while not gateway.site.hub._waiters or not await gateway.log.head():
-                await gateway.site.hub.moved()
-        gateway.site.hub.release_waiters()
+            while not gateway.site.feed._waiters or not await gateway.log.head():
+                await gateway.site.feed.moved()
+        gateway.site.feed.release_waiters()
         answer = await asked
     assert (answer.status_code, answer.json()["data"]["status"]) == (201, "pending")

@@ -38,7 +38,6 @@ async def gateway(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World
         fresh_nats.connected("results") as results_bus,
         world(tmp_path, bus) as one,
     ):
-        one.site.parts.others.connect(bus)
         file, settings = tmp_path / "results.sqlite", Settings(retention_days=30)
         async with keeping(one.log, Blobs(results_bus), file, settings) as keeper:  # type: ignore[arg-type]
             await results_bus.serve("results", "1.0.0", keeper.commands())
@@ -137,7 +136,6 @@ async def test_what_is_gone_or_wrong_is_never_answered(gateway: World) -> None:
 async def test_a_read_that_breaks_off_is_never_complete(gateway: World) -> None:
     await finished(gateway, "large", await stored(gateway))
     asked = gateway.site.parts.others.request
-    assert asked is not None
     reads = 0
 
     async def breaking(subject: str, payload: bytes, within_s: float) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from services.keys.permits import load_or_create
 from services.process.ids import new_id
 from tests.support.nats import NatsServer
 from tests.unit.gateway.hub_world import Linked, error_of, linked_world
+from tests.unit.gateway.world import SETTINGS, world
 
 SPACES = "/api/spaces"
 HEAVY = "/api/spaces/ann/heavy"
@@ -139,9 +141,11 @@ async def test_the_kit_is_deployed_once(
     assert again.json()["data"] == deployed
     assert len(gateway.hub.commits("space", "ann/heavy")) == 2
     assert gateway.asked("POST", "/variables") == written, "and the Space need not start anew"
-    parts = gateway.site.parts
-    parts.settings = msgspec.structs.replace(parts.settings, public_url="https://t.example")
-    await client.post(f"{HEAVY}/deploy")
+    reached = tmp_path / "reached"
+    shutil.copytree(tmp_path / "credentials", reached / "credentials")
+    known = msgspec.structs.replace(SETTINGS, public_url="https://t.example")
+    async with world(reached, gateway.bus, known) as second, second.http() as there:
+        assert (await there.post(f"{HEAVY}/deploy")).status_code == 200
     assert variables(gateway).keys() == {"METAMCP_JWKS_URL"}, "with both it would not start"
 
 

@@ -13,7 +13,6 @@ import httpx
 import pytest
 import structlog
 
-from contracts.subjects import TOKENS_BUCKET
 from services.bus.bus import Bus
 from services.gateway.http.tokens import Made
 from services.store.kv import Bucket
@@ -25,9 +24,8 @@ ADMIN = "admin-token"
 
 @contextlib.asynccontextmanager
 async def issuing(one: World) -> AsyncIterator[World]:
-    """Connect a gateway's tokens, as its service does."""
+    """Follow the tokens, as a gateway's service does."""
     tokens = one.site.parts.tokens
-    tokens.bucket = Bucket(one.bus, TOKENS_BUCKET)
     await tokens.refresh()
     following = asyncio.create_task(tokens.follow())
     try:
@@ -180,12 +178,13 @@ async def test_neither_the_log_nor_a_repr_has_the_token(one: World) -> None:
     assert token["token"] not in repr(Made("i", "u", token=token["token"]))
 
 
-async def test_a_gateway_without_nats_says_so(gateway: World) -> None:
+async def test_a_gateway_without_nats_says_so(gateway: World, bus: Bus) -> None:
+    await bus.close()
     async with gateway.http(ADMIN) as admin:
         assert error_of(await admin.post("/api/tokens", json={"user": "a"})).code == 503
 
 
 async def test_a_bucket_that_does_not_answer_is_said(gateway: World, bus: Bus) -> None:
-    gateway.site.parts.tokens.bucket = Bucket(bus, "METAMCP_NOT_THERE")
+    gateway.site.parts.tokens._bucket = Bucket(bus, "METAMCP_NOT_THERE")
     async with gateway.http(ADMIN) as admin:
         assert error_of(await admin.get("/api/tokens")).code == 503

@@ -114,7 +114,7 @@ async def register(gateway: World, id_: str = "h1", **fields: Any) -> None:
         kinds.McpRegistered(id=new_id(), by="registry-1", host=id_, k=1, spec=spec), health
     )
     await gateway.settled()
-    await gateway.site.projection.reached(gateway.site.hub.position, 10)
+    await gateway.site.projection.reached(gateway.site.feed.position, 10)
 
 
 async def next_fact(gateway: World, kind: type[Any]) -> Any:
@@ -207,7 +207,7 @@ async def test_progress_comes_through(gateway: World, mode: Mode) -> None:
         report = msgspec.json.encode(Progress("alice", created.task, 1, 1.0, 2.0, "half"))
         async with asyncio.timeout(20):
             while heard.empty():
-                gateway.site.hub.progress("alice", created.task, report)
+                gateway.site.feed.progress("alice", created.task, report)
                 await asyncio.wait((calling,), timeout=0.02)
         assert await heard.get() == (1.0, 2.0, "half")
         await ended(gateway, created, echoed("hi"))
@@ -351,10 +351,10 @@ async def test_a_stopping_gateway_leaves_the_task_alone(gateway: World) -> None:
         calling = asyncio.create_task(client.call_tool("h1__echo", {"text": "hi"}))
         created = await next_fact(gateway, TaskCreated)
         async with asyncio.timeout(20):
-            while ("task", "alice", created.task) not in gateway.site.hub._waiters:
+            while ("task", "alice", created.task) not in gateway.site.feed._waiters:
                 await asyncio.wait((calling,), timeout=0.01)
         gateway.site.door.close()
-        gateway.site.hub.release_waiters()
+        gateway.site.feed.release_waiters()
         with pytest.raises(MCPError, match="goes on"):
             await calling
     view = await gateway.site.desk.view("alice", created.task)

@@ -158,8 +158,8 @@ async def her_call(gateway: World) -> AsyncIterator[str]:
         session = await initialize(alice)
         headers = ACCEPT | {SESSION: session}
         calling = asyncio.create_task(alice.post("/mcp", headers=headers, json=message))
-        await until(lambda: bool(gateway.site.hub._waiters))
-        ((_, _, task),) = gateway.site.hub._waiters
+        await until(lambda: bool(gateway.site.feed._waiters))
+        ((_, _, task),) = gateway.site.feed._waiters
         yield session
         result = inline(msgspec.json.encode(echoed(SECRET)))
         await gateway.append(facts.done("alice", task, result=result, host=HER_HOST))

@@ -68,8 +68,8 @@ def seqs(sent: list[bytes]) -> list[int]:
 class Client:
     """Follows, is cut off with frames unread, and resumes from what it has read."""
 
-    def __init__(self, history: History, hub: Feed, to: Any, user: str) -> None:
-        self._history, self._hub, self._to, self._user = history, hub, to, user
+    def __init__(self, history: History, feed: Feed, to: Any, user: str) -> None:
+        self._history, self._feed, self._to, self._user = history, feed, to, user
         self.got: list[int] = []
         self._reader: Reader | None = None
 
@@ -88,7 +88,7 @@ class Client:
             return
         self._task.cancel()
         await asyncio.wait([self._task])
-        self._hub.detach(self._subscription)
+        self._feed.detach(self._subscription)
         sent = self._reader.sent
         self.got += seqs(sent[: max(0, len(sent) - unread)])
         self._reader = None
@@ -150,20 +150,20 @@ def test_a_client_that_resumes_gets_every_fact_once_and_in_order(
     asyncio.run(_play(to, steps, Feed(facts=ring, size=10**6, tick_s=tick), known))
 
 
-async def _play(to: str, steps: list[tuple[str, list[Any]]], hub: Feed, known: list[int]) -> None:
+async def _play(to: str, steps: list[tuple[str, list[Any]]], feed: Feed, known: list[int]) -> None:
     """`known`: facts from before the gateway was started again, with its view of them."""
     log = MemoryLog()
-    client = Client(History(log, hub, 2, 2000), hub, to, "alice")
+    client = Client(History(log, feed, 2, 2000), feed, to, "alice")
     begin = START
     for kind in known:
         fact = nth_fact(kind, await log.head())
-        domain.remember_owner(hub.owners, fact)
+        domain.remember_owner(feed.owners, fact)
         begin = Checkpoint(log.epoch, await log.append(fact), fact.id)
-    hub.begin(begin.seq)
+    feed.begin(begin.seq)
 
     async def follow() -> None:
         async for batch in log.follow((">",), begin):
-            hub.publish(batch)
+            feed.publish(batch)
 
     following = asyncio.create_task(follow())
     for step, values in steps:
@@ -179,8 +179,8 @@ async def _play(to: str, steps: list[tuple[str, list[Any]]], hub: Feed, known: l
             case "turns":
                 for _ in values:
                     await _turn()
-    while hub.position < await log.head():
-        await hub.moved()
+    while feed.position < await log.head():
+        await feed.moved()
     got = await client.finish()
     following.cancel()
     await asyncio.wait([following])
@@ -219,31 +219,31 @@ def test_frames_are_valid_and_bounded(sizes: list[int]) -> None:
 
 
 async def test_memory_is_bounded_by_count_and_bytes() -> None:
-    log, hub = MemoryLog(), Feed(facts=50, size=3000, tick_s=0)
+    log, feed = MemoryLog(), Feed(facts=50, size=3000, tick_s=0)
     for _ in range(40):
         await log.append(facts.created("alice"))
     async for batch in log.follow((">",), START):
-        hub.publish(batch)
+        feed.publish(batch)
         break
-    assert len(hub._ring) < 50
-    assert hub._bytes <= 3000
-    assert sum(map(len, hub._users.values())) == len(hub._ring)
-    assert not hub.covers(hub._ring[0].seq - 2)
-    assert hub.covers(hub._ring[0].seq - 1)
+    assert len(feed._ring) < 50
+    assert feed._bytes <= 3000
+    assert sum(map(len, feed._users.values())) == len(feed._ring)
+    assert not feed.covers(feed._ring[0].seq - 2)
+    assert feed.covers(feed._ring[0].seq - 1)
 
 
 async def test_waiting_for_the_end_of_a_task() -> None:
-    log, hub = MemoryLog(), Feed(facts=50, size=10_000, tick_s=0)
-    first, other = hub.wait_for_end("alice", "t1"), hub.wait_for_end("bob", "t1")
+    log, feed = MemoryLog(), Feed(facts=50, size=10_000, tick_s=0)
+    first, other = feed.wait_for_end("alice", "t1"), feed.wait_for_end("bob", "t1")
     await log.append(facts.done("alice", "t1"))
     async for batch in log.follow((">",), START):
-        hub.publish(batch)
+        feed.publish(batch)
         break
     assert first.future.result() == 1
     assert not other.future.done()
-    hub.forget(first)
-    hub.forget(other)
-    assert not hub._waiters
+    feed.forget(first)
+    feed.forget(other)
+    assert not feed._waiters
 
 
 async def test_an_end_in_a_batch_of_history_is_waited_for_too() -> None:
@@ -257,11 +257,11 @@ async def test_an_end_in_a_batch_of_history_is_waited_for_too() -> None:
 
 
 async def test_facts_of_two_audiences_stay_in_order() -> None:
-    log, hub, reader = MemoryLog(), Feed(facts=50, size=10_000, tick_s=0), Reader()
-    hub.attach(Subscription(reader, wire.Subscribe(1, "s", "hosts"), "alice"))
+    log, feed, reader = MemoryLog(), Feed(facts=50, size=10_000, tick_s=0), Reader()
+    feed.attach(Subscription(reader, wire.Subscribe(1, "s", "hosts"), "alice"))
     for k, owner in enumerate(["alice", None, "bob", "alice", None], 1):
         await log.append(host(owner, k))
     async for batch in log.follow((">",), START):
-        hub.publish(batch)
+        feed.publish(batch)
         break
     assert seqs(reader.sent) == [1, 2, 4, 5]

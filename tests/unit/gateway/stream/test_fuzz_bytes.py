@@ -367,7 +367,7 @@ async def test_who_pings_and_does_not_read_fills_no_memory(gateway: World) -> No
     async with stalled(gateway) as (server, writer):
         writer.write(packed(9, b"x" * 125) * 10_000)
         writer.write(packed(1, b'{"op":"submit","ref":1,"task":{"type":"t.x"}}'))
-        await until(lambda: gateway.site.hub.position == 1)
+        await until(lambda: gateway.site.feed.position == 1)
         assert server.transport.get_write_buffer_size() < 512 * 1024
 
 

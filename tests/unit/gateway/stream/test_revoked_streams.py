@@ -83,7 +83,7 @@ async def test_events_of_a_revoked_token_end(one: World) -> None:
                 async with asyncio.timeout(30):
                     async for _ in lines:
                         pass
-                assert len(one.site.feeds) == 1
+                assert len(one.site.event_streams) == 1
             assert (await _status(client), await _status(other)) == (401, 200)
 
 

@@ -226,8 +226,8 @@ async def test_progress_reaches_those_who_follow_the_task_once(gateway: World) -
         await two.follow("a")
         await two.follow("b", "task", task="t1")
         news = msgspec.json.encode(Progress("alice", "t1", 1, 0.5, 1.0, "half"))
-        gateway.site.hub.progress("alice", "t1", news)
-        gateway.site.hub.progress("bob", "t2", msgspec.json.encode(Progress("bob", "t2", 1, 1.0)))
+        gateway.site.feed.progress("alice", "t1", news)
+        gateway.site.feed.progress("bob", "t2", msgspec.json.encode(Progress("bob", "t2", 1, 1.0)))
         frame = await one.until(op="progress")
         assert frame == {
             "op": "progress",

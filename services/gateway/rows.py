@@ -1,0 +1,72 @@
+"""What the gateway's tables hold, as the API shows it, and what is asked of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from contracts.facts import Failure
+from contracts.host import HealthStatus, Host
+from contracts.status import Status
+from contracts.task import Priority
+
+
+class TaskRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A task in a list: everything but its input and its result."""
+
+    id: str
+    user: str
+    type: str
+    priority: Priority
+    status: Status
+    created_seq: int
+    """Also the cursor: `?cursor=` this value continues after this task."""
+    created_at: float
+    seq: int
+    updated_at: float
+    done_at: float | None = None
+    attempt: int = 0
+    host: str = ""
+    cancel_requested: bool = False
+    error: Failure | None = None
+    """Why it failed, or why its latest attempt did."""
+
+
+class HostHealth(msgspec.Struct, frozen=True):
+    """What the last probes said."""
+
+    status: HealthStatus
+    reason: str = ""
+    latency_ms: float = 0.0
+    checked_at: float | None = None
+    """Log time of the last change; none: never probed."""
+
+
+class HostView(Host, frozen=True, kw_only=True, omit_defaults=True):
+    """A host as the API shows it."""
+
+    seq: int
+    """Sequence of its registration."""
+    health: HostHealth
+
+
+class Preference(msgspec.Struct, frozen=True):
+    """What a user has said about a host and not taken back."""
+
+    host: str
+    weight: float
+    """0 (avoid) to 1 (prefer)."""
+    since: float
+    """Log time, seconds since the epoch."""
+
+
+class Query(NamedTuple):
+    """Which tasks to list, newest first."""
+
+    user: str
+    limit: int = 50
+    offset: int = 0
+    cursor: int | None = None
+    status: Status | None = None
+    type: str | None = None
