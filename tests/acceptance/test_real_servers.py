@@ -24,7 +24,11 @@ from services.registry.manifests import manifest
 from services.registry.manifests.manifest import Places
 from tests.support.real_servers import Bench, bench
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("real_servers"),
+]
 ROOT = Path(__file__).parents[2]
 PINS = manifest.BUILTIN.parent / "constraints"
 CODE_ANALYSIS = {"symbols", "complexity", "dependencies"}
