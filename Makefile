@@ -55,8 +55,8 @@ types: $(READY) ## mypy --strict over contracts and services
 unit: $(READY) ## the tests that start no services, four at a time: they wait more than they compute
 	$(call timed,$(PYTEST) -n 4 --dist worksteal -m "not acceptance and not long")
 
-acceptance: $(READY) ## the tests that start the real services, two at a time
-	$(call timed,$(PYTEST) -n 2 --dist loadgroup -m "acceptance and not long")
+acceptance: $(READY) ## the tests that start the real services, two files at a time
+	$(call timed,$(PYTEST) -n 2 --dist loadfile -m "acceptance and not long")
 
 test-long: $(READY) ## the tests that take minutes by their nature: chaos, clients of others
 	$(call timed,$(PYTEST) -m long)

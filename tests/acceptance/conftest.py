@@ -1,8 +1,4 @@
-"""One orchestrator for all tests that do it no harm.
-
-Two processes run the tests (`make acceptance`). What is started once for many tests is a group of
-pytest-xdist; those that measure seconds are the group `timed`, so that none runs beside another.
-"""
+"""One orchestrator for all tests of a process that do it no harm."""
 
 from __future__ import annotations
 
@@ -29,12 +25,10 @@ limits = {{ max_concurrency = {slots}, start_s = 60.0 }}
 """
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the orchestrator run in one process and one loop: it is started once."""
+    """Tests that share the orchestrator run in the loop in which it was started."""
     for item in items:
         if "shared_system" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("shared"))
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 

@@ -28,7 +28,6 @@ from tests.support.system import System, system, until
 pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.long,
-    pytest.mark.xdist_group("foreign"),
     pytest.mark.timeout(300),
     pytest.mark.asyncio(loop_scope="module"),
 ]

@@ -11,11 +11,7 @@ import pytest
 from contracts.subjects import SERVICES
 from tests.support.system import System, system, until
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.timeout(120),
-    pytest.mark.xdist_group("timed"),
-]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 
 async def health(one: System) -> dict[str, Any]:

@@ -23,7 +23,6 @@ pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.timeout(180),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("timed"),
 ]
 
 MANIFEST = """

@@ -30,7 +30,6 @@ pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.timeout(240),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("huggingface"),
 ]
 
 SPACE = "ann/Code.Tools"

@@ -24,11 +24,7 @@ from services.registry.manifests import manifest
 from services.registry.manifests.manifest import Places
 from tests.support.real_servers import Bench, bench
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.timeout(300),
-    pytest.mark.xdist_group("real_servers"),
-]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
 PINS = manifest.BUILTIN.parent / "constraints"
 CODE_ANALYSIS = {"symbols", "complexity", "dependencies"}

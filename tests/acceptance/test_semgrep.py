@@ -24,11 +24,7 @@ from services.registry.manifests.manifest import Places
 from tests.support.real_servers import Bench, bench
 from tests.support.semgrep_snippets import PYTHON, SNIPPETS
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("semgrep"),
-]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 PINS = manifest.BUILTIN.parent / "constraints" / "semgrep.txt"
 SHELL = SNIPPETS["python-subprocess-shell"]
 TODAY = "print('today')\n"

@@ -15,11 +15,7 @@ from contracts.facts import LogRouter, Record, TaskRouted
 from tests.support import chaos, invariants
 from tests.support.system import System, system, until
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.timeout(180),
-    pytest.mark.xdist_group("timed"),
-]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 GAP_S = 5.0
 """The longest time without a router that is allowed."""
