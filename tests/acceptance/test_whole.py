@@ -130,11 +130,11 @@ async def test_up_in_one_process_works_and_drains_on_ctrl_c(tmp_path: Path) -> N
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-
-    async def ready() -> bool:
-        return (await metamcp("tasks", "--json", data=data))[0] == 0
-
-    await until(ready)
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while b"ready at" not in (line := await process.stdout.readline()):
+            assert line, "it ended before it was ready"
+    assert (await metamcp("tasks", "--json", data=data))[0] == 0
     code, out, err = await metamcp("submit", "nobody_does_this", "{}", "--wait", data=data)
     assert code == 1, out + err
     second = await metamcp("up", "--port", "0", "--data", str(data))
