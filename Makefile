@@ -1,14 +1,21 @@
 # Every target is safe to repeat. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit acceptance clients bench schema docs lock clean
+.PHONY: help setup demo test lint types unit acceptance test-long soak clients bench schema docs \
+	lock clean
+# Hundreds of processes start from these files: without bytecode each compiles them all again.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 READY := .venv/.installed
+PYTEST := $(BIN)/python -m pytest -q
+MINUTES ?= 120
+# Run a command and say how long it took.
+timed = @start=$$(date +%s); $(1); code=$$?; echo "$@: $$(($$(date +%s) - start)) s"; exit $$code
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything in it, pinned and checked by hash
 	@echo "setup: .venv is ready"
@@ -35,22 +42,30 @@ $(READY): requirements-dev.txt pyproject.toml
 demo: $(READY) ## run a real task on a real MCP server and show every step
 	@$(BIN)/metamcp demo
 
-test: lint types unit acceptance ## lint, types and all tests
+test: $(READY) ## lint, types and all tests but the long ones
+	@$(MAKE) --no-print-directory -j 2 lint types unit
+	@$(MAKE) --no-print-directory acceptance
 
 lint: $(READY) ## ruff
-	@$(BIN)/ruff check --quiet --output-format=concise .
+	$(call timed,$(BIN)/ruff check --quiet --output-format=concise .)
 
 types: $(READY) ## mypy --strict over contracts and services
-	@$(BIN)/mypy --no-error-summary
+	$(call timed,$(BIN)/mypy --no-error-summary)
 
 unit: $(READY) ## the tests that start no services, four at a time: they wait more than they compute
-	@$(BIN)/python -m pytest -q -n 4 -m "not acceptance"
+	$(call timed,$(PYTEST) -n 4 --dist worksteal -m "not acceptance and not long")
 
-acceptance: $(READY) ## the tests that start the real services
-	@$(BIN)/python -m pytest -q -m acceptance
+acceptance: $(READY) ## the tests that start the real services, two files at a time
+	$(call timed,$(PYTEST) -n 2 --dist loadfile -m "acceptance and not long")
+
+test-long: $(READY) ## the tests that take minutes by their nature: chaos, clients of others
+	$(call timed,$(PYTEST) -m long)
+
+soak: $(READY) ## chaos for MINUTES=120 on one orchestrator, checked every five minutes
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 clients: $(READY) ## try the MCP door with more clients of others, older and newer
-	@FOREIGN_CLIENTS=all $(BIN)/python -m pytest -q tests/acceptance/test_foreign_mcp.py
+	@FOREIGN_CLIENTS=all $(PYTEST) tests/acceptance/test_foreign_mcp.py
 
 bench: $(READY) ## measure throughput, latency, hosts, streams and replay
 	@$(BIN)/python -m tests.bench

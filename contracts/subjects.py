@@ -72,7 +72,14 @@ class Parsed(NamedTuple):
     @property
     def number(self) -> int:
         """The attempt, term or count at its end; 0 if there is none."""
-        return int(self.last) if self.last.isascii() and self.last.isdecimal() else 0
+        # `log.router.<term>-<id>`: said again in this term.
+        text = self.last.partition("-")[0]
+        return int(text) if text.isascii() and text.isdecimal() else 0
+
+    @property
+    def term_begins(self) -> bool:
+        """Whether this is the subject on which a router's term begins."""
+        return self.type == "log.router" and self.last.isdecimal()
 
 
 def of(fact: Logged) -> str:

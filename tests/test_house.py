@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import re
 import subprocess
@@ -55,11 +56,18 @@ MACHINE = re.compile(r"(?:^|[^A-Za-z0-9_.~-])/(?:w[o]rk|f[a]rm|r[o]ot|h[o]me)/",
 Rule = Callable[[str, ast.Module], Iterator[str]]
 
 
+@functools.cache
 def tracked() -> list[str]:
     """Paths of all files that are, or could be, committed."""
     git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     return [path for path in sorted(set(listed.split("\0"))) if (ROOT / path).is_file()]
+
+
+@functools.cache
+def parsed(path: str) -> ast.Module:
+    """The module at this path; every rule reads the same tree."""
+    return ast.parse((ROOT / path).read_text())
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -176,7 +184,7 @@ def impure(path: str, tree: ast.Module, seen: set[str]) -> Iterator[str]:
         if module is None:
             yield f"{path} imports {name}"
         elif module not in seen:
-            yield from impure(module, ast.parse((ROOT / module).read_text()), seen)
+            yield from impure(module, parsed(module), seen)
 
 
 def ours(name: str) -> Iterator[str]:
@@ -215,7 +223,7 @@ def test_every_module(rule: Rule) -> None:
         f"{path}: {problem}"
         for path in tracked()
         if path.endswith(".py")
-        for problem in rule(path, ast.parse((ROOT / path).read_text()))
+        for problem in rule(path, parsed(path))
     ]
     assert wrong == []
 
@@ -293,9 +301,7 @@ def test_the_five_services_have_the_same_files() -> None:
 def product() -> dict[str, ast.Module]:
     """Every module of the product by its dotted name."""
     return {
-        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): ast.parse(
-            (ROOT / path).read_text()
-        )
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): parsed(path)
         for path in tracked()
         if is_product(path) and path.endswith(".py")
     }

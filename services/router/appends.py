@@ -151,4 +151,4 @@ class Appends:
 def _overtaken(error: Exception) -> bool:
     """Whether it is a later term that has refused the fact."""
     known = error.record if isinstance(error, AlreadyRecorded) else None
-    return known is not None and isinstance(known.fact, LogRouter)
+    return known is not None and subjects.matches(subjects.ROUTERS, known.subject)

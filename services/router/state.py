@@ -249,7 +249,7 @@ def _unread(state: State, record: Record) -> None:
     what = subjects.parse(record.subject)
     key = key_of(what.user, what.task)
     task = state.tasks.get(key)
-    if what.type == "log.router":
+    if what.term_begins:
         state.term, state.term_seq, state.changes.meta = what.number, record.seq, True
     elif what.type in ("mcp.registered", "mcp.removed"):
         _removed(state, what.host)
@@ -264,10 +264,9 @@ def _unread(state: State, record: Record) -> None:
 
 
 def _created(state: State, record: Record, fact: TaskCreated) -> None:
-    key = f"{fact.user}.{fact.task}"
+    key, spec = f"{fact.user}.{fact.task}", fact.spec
     if key in state.tasks:
         return
-    spec = fact.spec
     state.tasks[key] = OpenTask(
         user=fact.user,
         task=fact.task,

@@ -12,7 +12,7 @@ from contracts.facts import JobDone, JobFailed, JobSigned, Outcome
 from tests.support import invariants
 from tests.support.system import System, system, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.long, pytest.mark.timeout(300)]
 
 IN_FLIGHT = 200
 VICTIMS = ("gateway", "router", "executor", "registry", "results", "nats")

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from contracts.facts import JobDone, JobFailed, JobSigned, LogRouter, TaskRouted
+from tests import soak
 from tests.support import chaos, invariants
 from tests.support.system import system, until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.long, pytest.mark.timeout(240)]
 
 TASKS = 1000
 SECONDS = 60.0
@@ -52,6 +53,14 @@ async def test_a_minute_of_chaos_breaks_no_invariant(tmp_path: Path) -> None:
     assert len(begun) > 1, "no router was overtaken"
     used = {fact.route.host for fact in facts if isinstance(fact, TaskRouted)}
     assert used == {chaos.STEADY, *chaos.SICK}
+
+
+async def test_a_soak_goes_on_round_after_round_and_checks_all_of_them(tmp_path: Path) -> None:
+    lines = [line async for line in soak.soak(tmp_path, chaos.seed(), [(10.0, 60), (10.0, 60)])]
+    print("\n" + "\n".join(lines))
+    assert [f" {tasks} tasks" in line for tasks, line in zip((60, 120), lines, strict=True)]
+    for name in ("nats", "gateway-1", "router-2", "executor-2"):
+        assert all(f"{name} " in line for line in lines)
 
 
 async def test_a_host_that_hangs_dies_or_flaps_slows_no_other(tmp_path: Path) -> None:

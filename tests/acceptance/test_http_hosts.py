@@ -30,20 +30,23 @@ MANIFEST = """
 endpoint = {{ kind = "http", url = "{web}" }}
 limits = {{ max_concurrency = 4, start_s = 20.0 }}
 probe = {{ interval_s = 2.0 }}
-
-[hosts.{heavy}]
+"""
+SPACE = """
+[hosts.{id}]
 endpoint = {{ kind = "execute", url = "{url}" }}
 placement = "user_space"
 owner = "local"
 replay = "always"
 limits = {{ max_concurrency = 4, start_s = 20.0 }}
 probe = {{ interval_s = 2.0 }}
-{types}
 """
 TYPE = """
-[hosts.{heavy}.task_types.{name}]
+[hosts.{id}.task_types.{name}]
 summary = "{name}"
 """
+MORTAL = "ann-mortal"
+"""A Space that is killed; what it does is asked of no other."""
+LAST_WORK = {"last_work": space.TYPES["work"]}
 
 
 class World(NamedTuple):
@@ -51,40 +54,30 @@ class World(NamedTuple):
     web: HttpServer
     record: Path
     heavy: space.Space
-
-
-@contextlib.asynccontextmanager
-async def running(tmp_path: Path) -> AsyncIterator[World]:
-    """An orchestrator with both hosts; the Space trusts its key."""
-    record, data = tmp_path / "web.jsonl", tmp_path / "data"
-    key = permits.load_or_create(permits.key_path(data))
-    (tmp_path / "space").mkdir()
-    async with contextlib.AsyncExitStack() as stack:
-        web = await stack.enter_async_context(http_server(record))
-        heavy = await stack.enter_async_context(
-            space.start(tmp_path / "space", {"keys": [key.jwk]})
-        )
-        types = "".join(TYPE.format(heavy=space.HOST, name=name) for name in space.TYPES)
-        text = MANIFEST.format(web=web.url, heavy=space.HOST, url=heavy.url, types=types)
-        manifest = tmp_path / "web.toml"
-        manifest.write_text(text)
-        one = await stack.enter_async_context(system(tmp_path, {"one": 2}, extra=manifest))
-        await until(lambda: healthy(one, {"web", space.HOST}))
-        yield World(one, web, record, heavy)
+    mortal: space.Space
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """One for all tests that do it no harm."""
-    async with running(tmp_path_factory.mktemp("world")) as one:
-        yield one
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def own(tmp_path: Path) -> AsyncIterator[World]:
-    """One of this test alone."""
-    async with running(tmp_path) as one:
-        yield one
+    """An orchestrator with all hosts; the Spaces trust its key."""
+    folder = tmp_path_factory.mktemp("world")
+    record, data = folder / "web.jsonl", folder / "data"
+    jwks = {"keys": [permits.load_or_create(permits.key_path(data)).jwk]}
+    async with contextlib.AsyncExitStack() as stack:
+        web = await stack.enter_async_context(http_server(record))
+        spaces = []
+        text = MANIFEST.format(web=web.url)
+        for id_, types in ((space.HOST, space.TYPES), (MORTAL, LAST_WORK)):
+            (folder / id_).mkdir()
+            starting = space.start(folder / id_, jwks, id_, types)
+            spaces.append(await stack.enter_async_context(starting))
+            text += SPACE.format(id=id_, url=spaces[-1].url)
+            text += "".join(TYPE.format(id=id_, name=name) for name in types)
+        manifest = folder / "web.toml"
+        manifest.write_text(text)
+        one = await stack.enter_async_context(system(folder, {"one": 2}, extra=manifest))
+        await until(lambda: healthy(one, {"web", space.HOST, MORTAL}))
+        yield World(one, web, record, *spaces)
 
 
 async def healthy(one: System, wanted: set[str]) -> bool:
@@ -134,14 +127,15 @@ async def test_a_result_of_20_mb_comes_back_from_the_space_as_a_verified_pointer
     assert hashlib.sha256(download.content).hexdigest() == pointer["sha256"]
 
 
-async def test_the_space_may_be_killed_in_mid_call_and_nothing_runs_twice(own: World) -> None:
-    one = own.one
-    task = await one.submit("work", input={"ms": 60_000}, is_heavy=True, timeout_s=5, deadline_s=7)
-    await own.heavy.until_called(1)
-    await own.heavy.kill()
+async def test_the_space_may_be_killed_in_mid_call_and_nothing_runs_twice(world: World) -> None:
+    one = world.one
+    limits = {"timeout_s": 5, "deadline_s": 7}
+    task = await one.submit("last_work", input={"ms": 60_000}, is_heavy=True, **limits)
+    await world.mortal.until_called(1)
+    await world.mortal.kill()
     found = await one.finished(task)
     assert found["status"] in ("failed", "timed_out"), found
-    assert len(own.heavy.calls()) == 1
+    assert len(world.mortal.calls()) == 1
 
 
 @pytest.mark.parametrize("where", ["web", "space"])
@@ -192,9 +186,9 @@ async def test_progress_of_a_tool_reaches_a_websocket_live(world: World) -> None
     assert seen[-1]["progress"] == seen[-1]["total"] == 3
 
 
-async def test_a_web_host_that_is_gone_for_a_while_serves_again(own: World) -> None:
-    one = own.one
-    await own.web.kill()
+async def test_a_web_host_that_is_gone_for_a_while_serves_again(world: World) -> None:
+    one = world.one
+    await world.web.kill()
     task = await one.submit(
         host="web",
         input={"tool": "echo", "arguments": {"text": "back"}},
@@ -206,7 +200,7 @@ async def test_a_web_host_that_is_gone_for_a_while_serves_again(own: World) -> N
         return "last_failure" in await one.task(task) or not await healthy(one, {"web"})
 
     await until(tried)
-    await own.web.start()
+    await world.web.start()
     found = await one.finished(task)
     assert found["status"] == "succeeded", found
-    assert len(written(own.record, "start")) == 1
+    assert [call["task"] for call in written(world.record, "start")].count(task) == 1

@@ -19,7 +19,7 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from contracts.facts import JobSigned, ResultStored
+from contracts.facts import JobSigned, Record, ResultStored
 from services.cli import audit
 from services.cli.commands.log import audit_task
 from tests.support import space
@@ -166,12 +166,10 @@ async def test_a_hub_that_is_down_delays_uploads_and_nothing_else(world: World) 
     await until(some)
     one.running.kill("results-1", signal.SIGKILL)
 
-    async def all_of_them() -> bool:
-        facts = await one.facts()
-        stored = {r.fact.task for r in facts if isinstance(r.fact, ResultStored)}
-        return set(tasks) <= stored
+    def all_of_them(records: list[Record]) -> bool:
+        return set(tasks) <= {r.fact.task for r in records if isinstance(r.fact, ResultStored)}
 
-    await until(all_of_them, seconds=120, every=0.5)
+    await one.told("result.stored.>", all_of_them, seconds=120)
     added: list[str] = []
     for commit in hub.commits("dataset", DATASET):
         added += [path for path in commit.paths if path.startswith("results/")]

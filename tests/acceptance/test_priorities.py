@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from contracts.facts import TaskCreated
+from contracts.facts import Record, TaskCreated
 from contracts.task import Priority
-from tests.support.system import System, system, until
+from tests.support.system import System
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -74,10 +74,9 @@ async def command_line(one: System, body: dict[str, Any]) -> None:
     assert (process.returncode != 0) == (body["priority"] in BAD), out.decode()
 
 
-async def test_every_door_takes_words_and_whole_numbers(tmp_path: Path) -> None:
-    async with system(tmp_path, {"one": 1}) as one:
-        for door in (http, websocket, request, publish, command_line):
-            await takes_all(one, door)
+async def test_every_door_takes_words_and_whole_numbers(shared_system: System) -> None:
+    for door in (http, websocket, request, publish, command_line):
+        await takes_all(shared_system, door)
 
 
 async def takes_all(one: System, door: Door) -> None:
@@ -86,16 +85,16 @@ async def takes_all(one: System, door: Door) -> None:
         await door(one, {"type": "nobody_does_this", "id": task, "priority": priority})
         return task
 
-    wanted = {await send(n, given): stored for n, (given, stored) in enumerate(GIVEN.items())}
-    bad = [await send(100 + number, given) for number, given in enumerate(BAD)]
+    good = await asyncio.gather(*(send(number, given) for number, given in enumerate(GIVEN)))
+    bad = await asyncio.gather(*(send(100 + number, given) for number, given in enumerate(BAD)))
+    wanted = dict(zip(good, GIVEN.values(), strict=True))
     created: dict[str, TaskCreated] = {}
 
-    async def all_there() -> bool:
-        facts = [record.fact for record in await one.facts()]
-        created.update({fact.task: fact for fact in facts if isinstance(fact, TaskCreated)})
+    def all_there(records: list[Record]) -> bool:
+        created.update({r.fact.task: r.fact for r in records if isinstance(r.fact, TaskCreated)})
         return set(wanted) <= set(created) and (door is not publish or set(bad) <= set(created))
 
-    await until(all_there)
+    await one.told("task.created.>", all_there)
     assert {task: created[task].spec.priority for task in wanted} == wanted, door
     # Whoever waits for an answer got one; what was only published is recorded as invalid.
     assert [task for task in bad if task in created] == (bad if door is publish else []), door

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
+import copy
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from contracts.facts import FailureKind
 from contracts.host import Host
@@ -24,7 +27,11 @@ from services.registry.manifests import manifest
 from services.registry.manifests.manifest import Places
 from tests.support.real_servers import Bench, bench
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 ROOT = Path(__file__).parents[2]
 PINS = manifest.BUILTIN.parent / "constraints"
 CODE_ANALYSIS = {"symbols", "complexity", "dependencies"}
@@ -61,16 +68,27 @@ def hosts(data: Path, repository: Path) -> dict[str, Host]:
     return {host.id: host for host in manifest.load([], Places(data, (repository,)))}
 
 
-@pytest.fixture
-async def tree_sitter(hosts: dict[str, Host], tmp_path: Path) -> AsyncIterator[Bench]:
-    async with bench(hosts["tree-sitter-mcp"], tmp_path) as one:
-        yield one
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(
+    hosts: dict[str, Host], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[dict[str, Bench]]:
+    """Both servers, probed and started once."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(bench(hosts[name], tmp_path_factory.mktemp(name)))
+            for name in ("tree-sitter-mcp", "git-mcp")
+        }
 
 
 @pytest.fixture
-async def git_server(hosts: dict[str, Host], tmp_path: Path) -> AsyncIterator[Bench]:
-    async with bench(hosts["git-mcp"], tmp_path) as one:
-        yield one
+def tree_sitter(running: dict[str, Bench]) -> Bench:
+    """What a test says about the host is forgotten with it."""
+    return copy.copy(running["tree-sitter-mcp"])
+
+
+@pytest.fixture
+def git_server(running: dict[str, Bench]) -> Bench:
+    return copy.copy(running["git-mcp"])
 
 
 async def test_code_analysis_of_a_file_of_this_repository(tree_sitter: Bench) -> None:
@@ -244,29 +262,36 @@ def one_pin(tmp_path: Path) -> Path:
     return pins
 
 
-def start(home: Path, pins: Path) -> subprocess.Popen[str]:
+@pytest.fixture
+def wrong_pin(one_pin: Path) -> Path:
+    """The same package with another hash."""
+    pin, _, _ = one_pin.read_text().partition(" ")
+    one_pin.write_text(f"{pin} --hash=sha256:{'0' * 64}\n")
+    return one_pin
+
+
+async def started(home: Path, pins: Path) -> tuple[int | None, str, str]:
+    """How a program in an environment of these pins ends, and what it prints."""
     command = [sys.executable, pinned.__file__, "--home", str(home), "--pins", str(pins)]
-    pipe = subprocess.PIPE
     command += ["--", "python", "-c", "import idna; print(idna.__file__)"]
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    out, said = await asyncio.wait_for(process.communicate(), 120)
+    return process.returncode, out.decode(), said.decode()
 
 
-def test_an_environment_is_built_once_for_all_who_ask(tmp_path: Path, one_pin: Path) -> None:
+async def test_an_environment_is_built_once_for_all_who_ask(tmp_path: Path, one_pin: Path) -> None:
     home = tmp_path / "home"
-    starts = [start(home, one_pin) for _ in range(3)]
-    answers = [process.communicate(timeout=120) for process in starts]
-    assert {process.returncode for process in starts} == {0}, answers
-    (place,) = {out.strip() for out, _ in answers}
+    answers = await asyncio.gather(*(started(home, one_pin) for _ in range(3)))
+    assert {code for code, _, _ in answers} == {0}, answers
+    (place,) = {out.strip() for _, out, _ in answers}
     assert Path(place).is_relative_to(home)
     assert len(list(home.glob("one-*/.ready"))) == 1
 
 
-def test_a_package_with_another_hash_is_refused(tmp_path: Path, one_pin: Path) -> None:
-    pin, _, _ = one_pin.read_text().partition(" ")
-    one_pin.write_text(f"{pin} --hash=sha256:{'0' * 64}\n")
-    process = start(tmp_path / "home", one_pin)
-    out, said = process.communicate(timeout=120)
-    assert (process.returncode, out) == (1, "")
+async def test_a_package_with_another_hash_is_refused(tmp_path: Path, wrong_pin: Path) -> None:
+    code, out, said = await started(tmp_path / "home", wrong_pin)
+    assert (code, out) == (1, "")
     assert "python can't be installed" in said
     assert "hash" in said.lower()
     assert not list((tmp_path / "home").glob("one-*/.ready"))

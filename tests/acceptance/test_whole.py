@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from services.up import up
-from tests.support.system import System, system, until
+from tests.support.system import System, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
+NARROW = "narrow"
+"""The host of the shared orchestrator that is full with one call."""
 
 
 async def metamcp(*arguments: str, data: Path | None = None) -> tuple[int, str, str]:
@@ -77,43 +79,44 @@ async def test_git_history_is_read_by_the_real_server_and_nothing_else(
     assert code == 4, err
 
 
-async def test_big_inputs_and_outputs_go_through_the_object_store(tmp_path: Path) -> None:
-    async with system(tmp_path, {"one": 4}) as one:
-        big = await one.submit(input={"tool": "big", "arguments": {"bytes": 300_000}})
-        found = await one.finished(big)
-        pointer = found["result"]
-        assert (found["status"], pointer["kind"]) == ("succeeded", "pointer")
-        download = await one.get(f"/api/tasks/{big}/result")
-        assert len(download.content) == pointer["size"] > 300_000
-        assert hashlib.sha256(download.content).hexdigest() == pointer["sha256"]
-        text = "x" * 200_000
-        echoed = await one.submit(input={"tool": "echo", "arguments": {"text": text}})
-        found = await one.finished(echoed)
-        assert found["status"] == "succeeded", found
-        assert text in (await one.get(f"/api/tasks/{echoed}/result")).text
-        log = await one.facts()
-        assert max(len(record.data) for record in log) < 100_000
+async def test_big_inputs_and_outputs_go_through_the_object_store(shared_system: System) -> None:
+    one = shared_system
+    big = await one.submit(input={"tool": "big", "arguments": {"bytes": 300_000}})
+    found = await one.finished(big)
+    pointer = found["result"]
+    assert (found["status"], pointer["kind"]) == ("succeeded", "pointer")
+    download = await one.get(f"/api/tasks/{big}/result")
+    assert len(download.content) == pointer["size"] > 300_000
+    assert hashlib.sha256(download.content).hexdigest() == pointer["sha256"]
+    text = "x" * 200_000
+    echoed = await one.submit(input={"tool": "echo", "arguments": {"text": text}})
+    found = await one.finished(echoed)
+    assert found["status"] == "succeeded", found
+    assert text in (await one.get(f"/api/tasks/{echoed}/result")).text
+    log = await one.facts()
+    assert max(len(record.data) for record in log) < 100_000
 
 
 async def test_a_running_task_is_cancelled_at_once_and_a_waiting_one_never_runs(
-    tmp_path: Path,
+    shared_system: System,
 ) -> None:
-    async with system(tmp_path, {"one": 1}) as one:
-        hang: dict[str, Any] = {"tool": "hang", "arguments": {}}
-        running = await one.submit(input=hang)
+    one = shared_system
+    hang: dict[str, Any] = {"tool": "hang", "arguments": {}}
+    running = await one.submit(host=NARROW, input=hang)
 
-        async def runs() -> bool:
-            return (await one.task(running))["status"] == "running" and bool(one.calls())
+    async def runs() -> bool:
+        begun = any(call["task"] == running for call in one.calls())
+        return (await one.task(running))["status"] == "running" and begun
 
-        await until(runs)
-        waiting = await one.submit(input=hang)
-        for task in (waiting, running):
-            answer = await one.http.post(f"{one.url}/api/tasks/{task}/cancel")
-            assert answer.status_code < 300
-            assert (await one.finished(task))["status"] == "cancelled"
-        assert (await one.http.post(f"{one.url}/api/tasks/{running}/cancel")).status_code == 404
-        begun = {call["task"] for call in one.calls() if call["event"] == "start"}
-        assert waiting not in begun
+    await until(runs)
+    waiting = await one.submit(host=NARROW, input=hang)
+    for task in (waiting, running):
+        answer = await one.http.post(f"{one.url}/api/tasks/{task}/cancel")
+        assert answer.status_code < 300
+        assert (await one.finished(task))["status"] == "cancelled"
+    assert (await one.http.post(f"{one.url}/api/tasks/{running}/cancel")).status_code == 404
+    begun = {call["task"] for call in one.calls() if call["event"] == "start"}
+    assert waiting not in begun
 
 
 async def test_up_in_one_process_works_and_drains_on_ctrl_c(tmp_path: Path) -> None:
@@ -127,11 +130,11 @@ async def test_up_in_one_process_works_and_drains_on_ctrl_c(tmp_path: Path) -> N
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-
-    async def ready() -> bool:
-        return (await metamcp("tasks", "--json", data=data))[0] == 0
-
-    await until(ready)
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while b"ready at" not in (line := await process.stdout.readline()):
+            assert line, "it ended before it was ready"
+    assert (await metamcp("tasks", "--json", data=data))[0] == 0
     code, out, err = await metamcp("submit", "nobody_does_this", "{}", "--wait", data=data)
     assert code == 1, out + err
     second = await metamcp("up", "--port", "0", "--data", str(data))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from services.registry.probes import child
 from tests.support import space
 from tests.unit.executor.execute_bench import Bench, at
 
+ISSUER = space.Issuer("RS256")
 TYPES = {name: TaskBinding() for name in (*space.TYPES, "nothing")}
 
 
@@ -24,43 +25,45 @@ class Pair(NamedTuple):
 
     space: space.Space
     bench: Bench
-    issuer: space.Issuer
 
-    def call(self, type: str, raw: bytes, task: str = "t1") -> Call:
+    def call(self, type: str, raw: bytes, task: str) -> Call:
         """A call with the permit that belongs to it."""
-        claims = self.issuer.claims(raw, task=task, user="alice", type=type)
-        return self.bench.call(raw, type=type, task=task, permit=self.issuer.sign(claims))
+        claims = ISSUER.claims(raw, task=task, user="alice", type=type)
+        return self.bench.call(raw, type=type, task=task, permit=ISSUER.sign(claims))
 
-    async def failure(self, type: str, raw: bytes, task: str = "t1") -> HostError:
+    async def failure(self, type: str, raw: bytes, task: str) -> HostError:
         """How a call fails."""
         with pytest.raises(HostError) as caught:
             await self.bench.session.call(self.call(type, raw, task))
         return caught.value
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[space.Space]:
+    """One Space for all tests; they use task ids of their own."""
+    with space.standing(tmp_path_factory.mktemp("space"), ISSUER.jwks) as one:
+        yield one
+
+
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    issuer = space.Issuer("RS256")
-    async with (
-        space.start(tmp_path, issuer.jwks) as one,
-        at(tmp_path, one.url, replay="always", task_types=TYPES) as bench,
-    ):
-        yield Pair(one, bench, issuer)
+async def pair(shared: space.Space, tmp_path: Path) -> AsyncIterator[Pair]:
+    async with at(tmp_path, shared.url, replay="always", task_types=TYPES) as bench:
+        yield Pair(shared, bench)
 
 
 async def test_a_space_takes_the_input_for_what_the_permit_names(pair: Pair) -> None:
     for number, raw in enumerate((b'{"text":"a"}', b'{ "text" : "\\u00e4\xc3\xa4", "n":1.0 }')):
-        result = await pair.bench.session.call(pair.call("echo", raw, f"t{number}"))
+        result = await pair.bench.session.call(pair.call("echo", raw, f"named-{number}"))
         assert isinstance(result, dict)
         assert set(result) == {"content", "structured", "is_error"}
-    assert len(pair.space.calls()) == 2
+    assert [len(pair.space.calls_of(f"named-{number}")) for number in range(2)] == [1, 1]
 
 
 async def test_the_same_permit_gets_the_same_answer_and_one_run(pair: Pair) -> None:
-    call = pair.call("work", b"{}")
+    call = pair.call("work", b"{}", "again")
     first = await pair.bench.session.call(call)
     assert await pair.bench.session.call(call) == first
-    assert len(pair.space.calls_of("t1")) == 1
+    assert len(pair.space.calls_of("again")) == 1
 
 
 async def test_what_goes_wrong_in_a_space_is_told_by_its_kind(pair: Pair) -> None:
@@ -76,27 +79,28 @@ async def test_what_goes_wrong_in_a_space_is_told_by_its_kind(pair: Pair) -> Non
 
 
 async def test_a_permit_for_other_bytes_is_refused(pair: Pair) -> None:
-    other = pair.issuer.claims(b'{"text":"b"}', user="alice", type="echo")
-    call = pair.bench.call(b'{"text":"a"}', type="echo", permit=pair.issuer.sign(other))
+    other = ISSUER.claims(b'{"text":"b"}', task="other", user="alice", type="echo")
+    permit = ISSUER.sign(other)
+    call = pair.bench.call(b'{"text":"a"}', type="echo", task="other", permit=permit)
     with pytest.raises(HostError, match="401: bad_permit") as caught:
         await pair.bench.session.call(call)
     assert caught.value.kind is FailureKind.PROTOCOL
-    assert pair.space.calls() == []
+    assert pair.space.calls_of("other") == []
 
 
 async def test_a_big_answer_of_a_space_lies_in_a_file(pair: Pair) -> None:
-    result: Any = await pair.bench.session.call(pair.call("big", b'{"bytes":5000000}'))
+    result: Any = await pair.bench.session.call(pair.call("big", b'{"bytes":5000000}', "big"))
     assert isinstance(result, Spooled)
     assert result.size > 5_000_000
     result.remove()
 
 
 async def test_a_cancelled_call_is_cancelled_in_the_space(pair: Pair) -> None:
-    running = asyncio.create_task(pair.bench.session.call(pair.call("hang", b"{}")))
-    await pair.space.until_called(1)
+    running = asyncio.create_task(pair.bench.session.call(pair.call("hang", b"{}", "hung")))
+    await pair.space.until_called(1, task="hung")
     running.cancel()
     await asyncio.wait([running])
-    (end,) = await pair.space.until_called(1, "end")
+    (end,) = await pair.space.until_called(1, "end", task="hung")
     assert end["how"] == "cancelled"
 
 

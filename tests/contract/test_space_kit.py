@@ -26,19 +26,8 @@ SHARED = {
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     """One Space for all tests that do it no harm; they use task ids of their own."""
-    folder = tmp_path_factory.mktemp("space")
-    space.configure(folder / "config")
-    one = space.launch(folder, ISSUER.jwks, **SHARED)
-
-    async def ready() -> None:
-        await one.listening()
-        await one.healthy()
-
-    try:
-        asyncio.run(ready())
+    with space.standing(tmp_path_factory.mktemp("space"), ISSUER.jwks, **SHARED) as one:
         yield one
-    finally:
-        asyncio.run(one.stop())
 
 
 @pytest.fixture

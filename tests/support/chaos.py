@@ -75,10 +75,16 @@ def seed() -> int:
     return int(os.environ.get(SEED) or random.randrange(10**6))
 
 
-def plan(seed: int, tasks: int, seconds: float, victims: tuple[str, ...] = VICTIMS) -> Plan:
-    """So many tasks and a blow every few seconds, all within this time."""
+def plan(
+    seed: int,
+    tasks: int,
+    seconds: float,
+    victims: tuple[str, ...] = VICTIMS,
+    label: str = "chaos",
+) -> Plan:
+    """So many tasks, whose ids begin with the label, and a blow every few seconds in this time."""
     dice = random.Random(seed)
-    wishes = [_wish(dice, number, seconds) for number in range(tasks)]
+    wishes = [_wish(dice, f"{label}-{number}", seconds) for number in range(tasks)]
     blows: list[Blow] = []
     at = 0.0
     while (at := at + dice.uniform(1.5, 4.5)) < seconds:
@@ -93,11 +99,11 @@ def plan(seed: int, tasks: int, seconds: float, victims: tuple[str, ...] = VICTI
     return Plan(sorted(wishes, key=lambda wish: wish.at), blows)
 
 
-def _wish(dice: random.Random, number: int, seconds: float) -> Wish:
+def _wish(dice: random.Random, task: str, seconds: float) -> Wish:
     user = PUBLISHER if dice.random() < 0.25 else "local"
     body: dict[str, Any] = {
         "type": dice.choices(["work", "nobody_does_this"], [0.98, 0.02])[0],
-        "id": f"chaos-{number}",
+        "id": task,
         "input": {"ms": dice.choice([1, 5, 20, 100, 400])},
         "priority": dice.choice(["high", "normal", "low", 9, 0, -3]),
         "on_unknown": dice.choice(["fail", "retry"]),

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +331,23 @@ def launch(
         )
     log.rename(folder / f"space-{process.pid}.log")
     return Space(folder, process)
+
+
+@contextlib.contextmanager
+def standing(folder: Path, jwks: Mapping[str, Any], **variables: str) -> Iterator[Space]:
+    """Run the kit for all tests of a module, whatever loops they have."""
+    configure(folder / "config")
+    space = launch(folder, jwks, **variables)
+
+    async def ready() -> None:
+        await space.listening()
+        await space.healthy()
+
+    try:
+        asyncio.run(ready())
+        yield space
+    finally:
+        asyncio.run(space.stop())
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ import websockets
 from contracts.facts import JobDone, Record
 from services.bus.bus import Bus
 from services.log.jetstream import NatsLog
+from services.log.port import START
 from services.up import up
 from services.up.children import ChildProcess
 from services.up.nats_config import AUDITOR
@@ -124,19 +125,28 @@ class System:
             head = await log.head()
             return [record async for batch in log.scan((">",), 0, head) for record in batch.records]
 
+    async def told(
+        self, filter_: str, enough: Callable[[list[Record]], bool], *, seconds: float = PATIENCE_S
+    ) -> None:
+        """Follow the log until the facts of the filter are enough."""
+        records: list[Record] = []
+        async with (
+            asyncio.timeout(seconds),
+            self.log() as log,
+            contextlib.aclosing(log.follow((filter_,), START)) as batches,
+        ):
+            while not enough(records):
+                records += (await anext(batches)).records
+
     async def all_done(self, tasks: list[str]) -> list[Record]:
         """Wait until each of the tasks has its outcome; the whole log by then."""
         wanted = set(tasks)
-        records: list[Record] = []
 
-        async def over() -> bool:
-            nonlocal records
-            records = await self.facts()
-            done = {r.fact.task for r in records if isinstance(r.fact, JobDone)}
-            return wanted <= done
+        def done(records: list[Record]) -> bool:
+            return wanted <= {r.fact.task for r in records if isinstance(r.fact, JobDone)}
 
-        await until(over, seconds=120, every=0.5)
-        return records
+        await self.told("job.done.>", done, seconds=120)
+        return await self.facts()
 
     def socket(self) -> Any:
         """A websocket to the gateway, as a foreign client opens it."""

@@ -85,6 +85,15 @@ async def test_a_router_that_was_overtaken_is_refused_and_begins_again(bench: Be
     assert terms == [1, 2, 3]
 
 
+async def test_a_term_follows_the_one_that_was_said_again_last(bench: Bench) -> None:
+    first = LogRouter(id=new_id(), by="router-9", term=7)
+    await bench.log.append(first, router_term(0))
+    again = LogRouter(id=new_id(), by="router-9", term=7, again=True)
+    await bench.log.append(again, latest_term(7))
+    async with bench.router():
+        assert (await bench.fact(LogRouter, by="router-1")).term == 8
+
+
 async def test_a_lease_that_was_taken_away_ends_the_term(bench: Bench) -> None:
     await bench.register(host("a", 10))
     async with bench.router():
