@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.facts import FailureKind, LogRouter, TaskRouted
-from contracts.subjects import ROUTERS, router_term
+from contracts.subjects import ROUTERS, latest_term, router_term
 from services.log.memory import MemoryLog
 from services.process.ids import new_id
 from services.router.actor import LEASE, LeaseHolder
