@@ -10,6 +10,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from services.bus.bus import Bus, BusError, BusTimeout
+from services.bus.jetstream import ApiError, ApiReason
 
 ALWAYS: Mapping[str, Any] = {
     "storage": "file",
@@ -21,12 +22,19 @@ ALWAYS: Mapping[str, Any] = {
     "deny_delete": True,
 }
 """What the streams of all our buckets have in common."""
-_CONFLICT = {10071, 10164}
-_NOT_FOUND = 10059
 
 
 class StoreError(Exception):
     """The store can't do it: it is away, full, or not set up."""
+
+
+class StoreRefused(StoreError):
+    """JetStream has answered with an error of its own."""
+
+    def __init__(self, what: str, error: ApiError) -> None:
+        super().__init__(f"{what}: {error.description} ({error.err_code})")
+        self.code = error.err_code
+        self.reason = error.reason
 
 
 class Stored(NamedTuple):
@@ -61,12 +69,12 @@ class Stream:
         if expected is not None:
             extra["Nats-Expected-Last-Subject-Sequence"] = str(expected)
         answer = await self._ask(subject, data, extra)
-        found = msgspec.json.decode(answer.data)
-        if error := found.get("error"):
-            if error.get("err_code") in _CONFLICT:
+        try:
+            return int(_checked(self._name, answer.data)["seq"])
+        except StoreRefused as error:
+            if error.reason is ApiReason.CONFLICT:
                 return None
-            raise StoreError(f"{self._name}: {error.get('description')}")
-        return int(found["seq"])
+            raise
 
     async def last(self, subject: str) -> Stored | None:
         """The newest message of a subject. Raises StoreError."""
@@ -136,11 +144,14 @@ class Stream:
 async def ensure_stream(bus: Bus, config: Mapping[str, Any]) -> None:
     """Create the stream, or update it to `config`; the operator's right. Raises StoreError."""
     name = config["name"]
-    found = await _api(bus, f"STREAM.INFO.{name}", {})
-    verb = "CREATE" if _code(found) == _NOT_FOUND else "UPDATE"
-    done = await _api(bus, f"STREAM.{verb}.{name}", config)
-    if error := done.get("error"):
-        raise StoreError(f"Can't {verb.lower()} stream {name}: {error.get('description')}")
+    verb = "UPDATE"
+    try:
+        await _api(bus, f"STREAM.INFO.{name}", {})
+    except StoreRefused as error:
+        if error.reason is not ApiReason.NOT_FOUND:
+            raise
+        verb = "CREATE"
+    await _api(bus, f"STREAM.{verb}.{name}", config)
 
 
 async def _api(bus: Bus, what: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,9 +159,11 @@ async def _api(bus: Bus, what: str, payload: Mapping[str, Any]) -> dict[str, Any
         answer = await bus.request(f"{bus.api}.{what}", msgspec.json.encode(payload))
     except BusError as error:
         raise StoreError(f"{what}: {error}") from error
+    return _checked(what, answer)
+
+
+def _checked(what: str, answer: bytes) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(answer)
+    if "error" in found:
+        raise StoreRefused(what, msgspec.convert(found["error"], ApiError))
     return found
-
-
-def _code(answer: Mapping[str, Any]) -> int:
-    return int(answer.get("error", {}).get("err_code", 0))

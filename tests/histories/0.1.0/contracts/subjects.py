@@ -12,6 +12,7 @@ from typing import NamedTuple
 from contracts import facts
 from contracts.account import Provider
 from contracts.facts import AnyFact, Logged
+from contracts.ids import is_token
 
 STREAM = "METAMCP"
 INTAKE_STREAM = "INTAKE"
@@ -190,6 +191,22 @@ def progress(user: str, task: str) -> str:
 def command(service: str, verb: str) -> str:
     """Request/reply command of a service (nats.micro)."""
     return f"cmd.{service}.{verb}"
+
+
+def check_guard(guard: Guard) -> None:
+    """Raise ValueError for a guard that no fact of the log can ever meet: the server lets most of
+    those pass, as if there were none."""
+    known = any(_meet(guard.subject.split("."), one.split(".")) for one in LOG_SUBJECTS)
+    if not known or not 0 <= guard.seq < 2**63:
+        raise ValueError(f"{guard} guards nothing: no fact of the log stands there")
+
+
+def _meet(filter_: list[str], other: list[str]) -> bool:
+    """Whether two filters without `>` have subjects in common."""
+    return len(filter_) == len(other) and all(
+        a == b or (a == "*" and b) or (b == "*" and is_token(a))
+        for a, b in zip(filter_, other, strict=True)
+    )
 
 
 def matches(filter_: str, subject: str) -> bool:
