@@ -5,6 +5,7 @@ One subject is one fact. The server lets a misspelt guard pass, so nobody writes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import chain
 from typing import NamedTuple
@@ -39,6 +40,14 @@ WRITES: Mapping[str, tuple[str, ...]] = {
 """The five services, and the facts each may append."""
 SERVICES: tuple[str, ...] = tuple(WRITES)
 LOG_SUBJECTS: tuple[str, ...] = tuple(dict.fromkeys(chain.from_iterable(WRITES.values())))
+_TOKEN = r"(?:[A-Za-z0-9_-]{1,64}|\*)"
+_GUARDED = re.compile(
+    "|".join(
+        r"\.".join(_TOKEN if token == "*" else rf"(?:{token}|\*)" for token in one.split("."))
+        for one in LOG_SUBJECTS
+    )
+)
+"""Filters that have subjects in common with the log's."""
 INTAKE_SUBJECTS: tuple[str, ...] = ("intake.>",)
 
 ROUTES = "task.routed.>"
@@ -202,6 +211,13 @@ def progress(user: str, task: str) -> str:
 def command(service: str, verb: str) -> str:
     """Request/reply command of a service (nats.micro)."""
     return f"cmd.{service}.{verb}"
+
+
+def check_guard(guard: Guard) -> None:
+    """Raise ValueError for a guard that no fact of the log can ever meet: the server lets most of
+    those pass, as if there were none."""
+    if not _GUARDED.fullmatch(guard.subject) or not 0 <= guard.seq < 2**63:
+        raise ValueError(f"{guard} guards nothing: no fact of the log stands there")
 
 
 def matches(filter_: str, subject: str) -> bool:

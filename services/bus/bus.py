@@ -59,7 +59,7 @@ T = TypeVar("T")
 Hook = Callable[[], object]
 """Called without arguments; what it returns is awaited in its own task if it can be."""
 MAX_PENDING = 16 * 1024 * 1024
-_DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
+_DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"', re.I)
 
 log = telemetry.get_logger()
 
@@ -81,7 +81,7 @@ class Bus:
         self.on_reconnected: list[Hook] = []
         self.on_disconnected: list[Hook] = []
         self.on_denied: list[Callable[[str, PermissionDenied], object]] = []
-        """Called with the refused subject, in lower case as nats-py reports it."""
+        """Called with the refused subject."""
         self.closed = asyncio.Event()
         """Set when the connection is gone for good: by `close`, or by an error of the protocol."""
         self._where = ",".join(shown(part) for part in url.split(","))

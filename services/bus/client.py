@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+import nats.errors
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.subscription import Subscription
 from nats.errors import (
@@ -55,6 +56,14 @@ class DirectClient(Client):
         if initial_connection and self._current_server is not None:
             bus_tls.settle(info, self._current_server.uri, self._tls)
         await super()._process_info(info, initial_connection)
+
+    async def _process_err(self, err_msg: str) -> None:
+        if "permissions violation" not in err_msg:
+            await super()._process_err(err_msg)
+            return
+        # It comes in lower case, and subjects may differ in case alone: the line is still there.
+        line = bytes(self._ps.buf).partition(b"\r\n")[0].decode(errors="replace")
+        await self._error_cb(nats.errors.Error(line))
 
     async def subscribe_direct(self, subject: str, handler: Handler) -> Subscription:
         """Subscribe; `handler` runs inside the read loop: it must be quick and must not raise."""

@@ -87,29 +87,29 @@ async def put_down(*tasks: asyncio.Future[Any]) -> None:
 
 
 class Troubles:
-    """The waiting futures and the denied subjects of one connection, told apart in lower case."""
+    """The waiting futures and the denied subjects of one connection."""
 
     def __init__(self) -> None:
         self._denied: set[str] = set()
-        self._waiting: dict[str, dict[asyncio.Future[None], str]] = {}
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def check(self, subject: str) -> None:
         """Raise PermissionDenied if the server has refused the subject before."""
-        if subject.lower() in self._denied:
+        if subject in self._denied:
             raise PermissionDenied(subject)
 
     @contextlib.contextmanager
     def watch(self, subject: str) -> Iterator[asyncio.Future[None]]:
         """A future that fails when the subject is denied or the connection is lost."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(subject.lower(), {})
-        waiting[future] = subject
+        waiting = self._waiting.setdefault(subject, set())
+        waiting.add(future)
         try:
             yield future
         finally:
-            del waiting[future]
+            waiting.discard(future)
             if not waiting:
-                self._waiting.pop(subject.lower(), None)
+                self._waiting.pop(subject, None)
             if future.done() and not future.cancelled():
                 future.exception()  # retrieved, so that nobody is warned about it
             future.cancel()
@@ -119,9 +119,9 @@ class Troubles:
         fresh = subject not in self._denied
         if len(self._denied) < MAX_DENIED:
             self._denied.add(subject)
-        for future, exact in self._waiting.get(subject, {}).items():
+        for future in self._waiting.get(subject, ()):
             if not future.done():
-                future.set_exception(PermissionDenied(exact))
+                future.set_exception(PermissionDenied(subject))
         return fresh
 
     def lose(self, error: BusError) -> None:

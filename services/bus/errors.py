@@ -40,7 +40,7 @@ class RequestFailed(BusError):
 
 
 class PermissionDenied(BusError):
-    """This user may not use `subject` (lower-cased by nats-py when the server reported it)."""
+    """This user may not use `subject`."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(

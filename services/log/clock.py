@@ -12,8 +12,7 @@ from typing import NamedTuple
 JUMP_S = 2.0
 """Differences up to this are delay or drift."""
 WINDOW_S = 300.0
-"""For so long, at most twice as long, a reading counts: two clocks that drift apart by 50 ppm are
-30 ms apart by then."""
+"""For so long, at most twice as long, a reading counts: at 50 millionths of drift that is 30 ms."""
 _KEPT = 16
 
 

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 
 from contracts.errors import Reason, Rejected
 from contracts.facts import encode
-from contracts.subjects import Guard, of
+from contracts.subjects import Guard, check_guard, of
 from services.bus import metrics
 from services.bus.bus import Bus
 from services.bus.client import Message, Outgoing
+from services.bus.jetstream import ApiError
 from services.log.port import MAX_FACT, AlreadyRecorded, Append, LogUnavailable, traceparent
 from services.log.read import Reader
-from services.log.wire import REQUEST_TIMEOUT_S, ApiError, PubAck, Wire, puback
+from services.log.wire import REQUEST_TIMEOUT_S, PubAck, Wire, puback
 
 SINGLES = 16
 BATCH_FACTS = 500
@@ -48,6 +49,8 @@ class Pending:
             raise Rejected(Reason.TOO_LARGE, text)
         self.id = item.fact.id
         self.guard: Guard | None = item.guard
+        if item.guard:
+            check_guard(item.guard)
         self.trace = traceparent(item.trace)
         self.alone = False
         """Goes by itself: it was in a batch that was refused for a reason we did not find."""
@@ -99,7 +102,6 @@ class Committer:
         self._room.set()
         self._singles: set[asyncio.Task[None]] = set()
         self._sent: dict[str, Pending] = {}
-        """By lower-case subject: that is how a denial names it."""
         self._batches = itertools.count(1)
         self._ended: LogUnavailable | None = None
         """Set once nothing is sent any more: what is handed in then gets this answer."""
@@ -114,12 +116,12 @@ class Committer:
     async def append_all(self, items: Sequence[Append]) -> list[int | AlreadyRecorded]:
         """Queue the facts and wait for their outcomes. Raises what `Log.append_all` raises."""
         waiting: list[Pending] = []
-        refused: Rejected | None = None
+        refused: Rejected | ValueError | None = None
         try:
             for item in items:
                 try:
                     waiting.append(Pending(item))
-                except Rejected as error:
+                except (Rejected, ValueError) as error:
                     refused = refused or error
                 else:
                     await self._push(waiting[-1])
@@ -253,7 +255,8 @@ class Committer:
             else:
                 await self._read_back([pending], ack)
         except Exception as error:
-            pending.settle(LogUnavailable(f"{pending.subject}: {error!r}"))
+            # A fault of ours, which no trying again mends: whoever handed the fact in has to know.
+            pending.settle(error)
 
     async def _send_batch(self, batch: list[Pending]) -> None:
         if not batch:
@@ -266,6 +269,11 @@ class Committer:
                     pending.settle(seq)
             else:
                 await self._read_back(batch, ack)
+        except Exception:
+            # Alone, each of them gets the answer that is its own.
+            for pending in batch:
+                pending.alone = True
+            self._push_back([pending for pending in batch if not pending.done.done()])
         except BaseException:
             # The writer ends: what is queued gets its answer there.
             self._push_back([pending for pending in batch if not pending.done.done()])
@@ -279,7 +287,7 @@ class Committer:
                 answered.set_result(ack)
 
         reply = self._wire.open(handle)
-        self._sent.update((pending.subject.lower(), pending) for pending in batch)
+        self._sent.update((pending.subject, pending) for pending in batch)
         began = time.perf_counter()
         try:
             with self._wire.waiting() as answered:
@@ -296,7 +304,7 @@ class Committer:
         finally:
             self._wire.close(reply)
             for pending in batch:
-                self._sent.pop(pending.subject.lower(), None)
+                self._sent.pop(pending.subject, None)
 
     async def _send(self, batch: list[Pending], reply: str) -> None:
         await self._bus.nc.publish_all(self._messages(batch, reply))

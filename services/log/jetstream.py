@@ -13,15 +13,16 @@ from contracts import subjects
 from contracts.facts import AnyFact, Record
 from contracts.subjects import Guard
 from services.bus.bus import Bus
+from services.bus.jetstream import ApiReason
 from services.log.commit import Committer
 from services.log.inbox import NatsInbox
 from services.log.port import (
     AlreadyRecorded,
+    ApiRefused,
     Append,
     Batches,
     Checkpoint,
     LogMismatch,
-    LogUnavailable,
 )
 from services.log.read import Follower, Reader
 from services.log.wire import Wire
@@ -30,7 +31,6 @@ LAST_CHUNK = 256
 CLAIM_S = 3
 """What an executor was given and neither claims nor holds for so long goes to another: what a dead
 one was given is thus called within five seconds."""
-NOT_FOUND = (10059, 10014)
 STREAM_CONFIG: dict[str, Any] = {
     "name": subjects.STREAM,
     "subjects": list(subjects.LOG_SUBJECTS),
@@ -184,8 +184,8 @@ async def verify(wire: Wire) -> dict[str, Any]:
     """Return the info of a stream that is configured as it must be. Raises LogMismatch."""
     try:
         answer = await wire.api(f"{wire.bus.api}.STREAM.INFO.{subjects.STREAM}")
-    except LogUnavailable as error:
-        if any(f"({code})" in str(error) for code in NOT_FOUND):
+    except ApiRefused as error:
+        if error.reason is ApiReason.NOT_FOUND:
             raise LogMismatch(
                 f"stream {subjects.STREAM} does not exist:"
                 " start `metamcp up`, or run `metamcp provision`"
@@ -231,8 +231,8 @@ async def provision(bus: Bus) -> None:
 async def _create_or_update(wire: Wire, config: dict[str, Any]) -> None:
     try:
         found = await wire.api(f"$JS.API.STREAM.INFO.{config['name']}")
-    except LogUnavailable as error:
-        if not any(f"({code})" in str(error) for code in NOT_FOUND):
+    except ApiRefused as error:
+        if error.reason is not ApiReason.NOT_FOUND:
             raise
         verb = "CREATE"
     else:

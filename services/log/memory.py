@@ -53,11 +53,11 @@ class MemoryLog:
         """See `Log.append_all`."""
         await asyncio.sleep(0)
         outcomes: list[int | AlreadyRecorded] = []
-        refused: Rejected | None = None
+        refused: Rejected | ValueError | None = None
         for item in items:
             try:
                 outcomes.append(self._store(item))
-            except Rejected as error:
+            except (Rejected, ValueError) as error:
                 refused = refused or error
         if refused:
             raise refused
@@ -149,6 +149,8 @@ class MemoryLog:
         if len(data) > MAX_FACT:
             text = f"{subject}: {len(data)} bytes; a fact has at most {MAX_FACT}"
             raise Rejected(Reason.TOO_LARGE, text)
+        if item.guard:
+            subjects.check_guard(item.guard)
         if (known := self._known(item)) is not None:
             return known
         record = Record(

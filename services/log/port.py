@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from contracts.facts import AnyFact, Record
 from contracts.subjects import Guard
+from services.bus.jetstream import ApiError
 
 MAX_FACT = 1024 * 1024 - 4096
 """Bytes of one fact's JSON; with its headers the stream takes 1 MiB."""
@@ -34,6 +35,15 @@ class AlreadyRecorded(Exception):
 
 class LogUnavailable(Exception):
     """The log does not answer or refuses every write; whether the fact was stored is not known."""
+
+
+class ApiRefused(LogUnavailable):
+    """JetStream has answered with an error of its own."""
+
+    def __init__(self, subject: str, error: ApiError) -> None:
+        super().__init__(f"{subject}: {error.description} ({error.err_code})")
+        self.code = error.err_code
+        self.reason = error.reason
 
 
 class LogMismatch(Exception):
@@ -131,7 +141,8 @@ class Log(Protocol):
         """Store one fact and return its sequence once it is on disk.
 
         A fact whose id stands there already counts as stored. Waits while the log is away.
-        Raises AlreadyRecorded, Rejected(TOO_LARGE), LogUnavailable.
+        Raises AlreadyRecorded, Rejected(TOO_LARGE), LogUnavailable, and ValueError for a guard
+        that guards nothing.
         """
 
     async def append_all(self, items: Sequence[Append]) -> list[int | AlreadyRecorded]:

@@ -18,17 +18,10 @@ import msgspec
 from contracts.facts import Record, Unknown, decode
 from services.bus.bus import Bus
 from services.bus.client import Handler, Message
-from services.log.port import LogUnavailable
+from services.bus.jetstream import ApiError
+from services.log.port import ApiRefused, LogUnavailable
 
 REQUEST_TIMEOUT_S = 5.0
-
-
-class ApiError(msgspec.Struct, frozen=True):
-    """An error as JetStream words it."""
-
-    code: int = 0
-    err_code: int = 0
-    description: str = ""
 
 
 class PubAck(msgspec.Struct, frozen=True):
@@ -137,12 +130,11 @@ class Wire:
         return got
 
     async def api(self, subject: str, payload: bytes = b"") -> dict[str, Any]:
-        """Call the JetStream API. Raises LogUnavailable with the server's words."""
+        """Call the JetStream API. Raises ApiRefused with the server's error, LogUnavailable."""
         message = await self.request(subject, payload)
         answer: dict[str, Any] = msgspec.json.decode(message.data)
         if "error" in answer:
-            error = msgspec.convert(answer["error"], ApiError)
-            raise LogUnavailable(f"{subject}: {error.description} ({error.err_code})")
+            raise ApiRefused(subject, msgspec.convert(answer["error"], ApiError))
         return answer
 
 

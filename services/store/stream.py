@@ -10,6 +10,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from services.bus.bus import Bus, BusError, BusTimeout, NoResponders, PermissionDenied
+from services.bus.jetstream import LASTING, ApiError, ApiReason
 
 ALWAYS: Mapping[str, Any] = {
     "storage": "file",
@@ -21,14 +22,16 @@ ALWAYS: Mapping[str, Any] = {
     "deny_delete": True,
 }
 """What the streams of all our buckets have in common."""
-_CONFLICT = {10071, 10164}
-_NOT_FOUND = 10059
-_NEVER = {_NOT_FOUND, 10054, 10109}
-"""No such stream, a message that is too large, a stream that is sealed."""
 
 
 class StoreError(Exception):
     """The store can't do it: it is away, full, or not set up."""
+
+    def __init__(self, text: str, error: ApiError | None = None) -> None:
+        super().__init__(text)
+        self.code = error.err_code if error else 0
+        self.reason = error.reason if error else None
+        """What JetStream meant by its answer; None: it has given none."""
 
 
 class StoreRefused(StoreError):
@@ -67,13 +70,12 @@ class Stream:
         if expected is not None:
             extra["Nats-Expected-Last-Subject-Sequence"] = str(expected)
         answer = await self._ask(subject, data, extra)
-        found = msgspec.json.decode(answer.data)
-        if error := found.get("error"):
-            if error.get("err_code") in _CONFLICT:
+        try:
+            return int(_checked(self._name, answer.data)["seq"])
+        except StoreError as error:
+            if error.reason is ApiReason.CONFLICT:
                 return None
-            kind = StoreRefused if error.get("err_code") in _NEVER else StoreError
-            raise kind(f"{self._name}: {error.get('description')}")
-        return int(found["seq"])
+            raise
 
     async def last(self, subject: str) -> Stored | None:
         """The newest message of a subject. Raises StoreError."""
@@ -137,10 +139,10 @@ class Stream:
     async def _missing(self) -> bool:
         """Whether there is no such stream; one without a leader does not answer just now."""
         try:
-            answer = await self._bus.request(f"{self._bus.api}.STREAM.INFO.{self._name}", b"")
-        except BusError:
-            return False
-        return _code(msgspec.json.decode(answer)) == _NOT_FOUND
+            await _api(self._bus, f"STREAM.INFO.{self._name}", {})
+        except StoreError as error:
+            return error.reason is ApiReason.NOT_FOUND
+        return False
 
     def _stored(self, message: Msg) -> Stored | None:
         headers = message.headers or {}
@@ -158,11 +160,14 @@ class Stream:
 async def ensure_stream(bus: Bus, config: Mapping[str, Any]) -> None:
     """Create the stream, or update it to `config`; the operator's right. Raises StoreError."""
     name = config["name"]
-    found = await _api(bus, f"STREAM.INFO.{name}", {})
-    verb = "CREATE" if _code(found) == _NOT_FOUND else "UPDATE"
-    done = await _api(bus, f"STREAM.{verb}.{name}", config)
-    if error := done.get("error"):
-        raise StoreError(f"Can't {verb.lower()} stream {name}: {error.get('description')}")
+    verb = "UPDATE"
+    try:
+        await _api(bus, f"STREAM.INFO.{name}", {})
+    except StoreRefused as error:
+        if error.reason is not ApiReason.NOT_FOUND:
+            raise
+        verb = "CREATE"
+    await _api(bus, f"STREAM.{verb}.{name}", config)
 
 
 async def _api(bus: Bus, what: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,9 +175,13 @@ async def _api(bus: Bus, what: str, payload: Mapping[str, Any]) -> dict[str, Any
         answer = await bus.request(f"{bus.api}.{what}", msgspec.json.encode(payload))
     except BusError as error:
         raise StoreError(f"{what}: {error}") from error
+    return _checked(what, answer)
+
+
+def _checked(what: str, answer: bytes) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(answer)
+    if "error" in found:
+        error = msgspec.convert(found["error"], ApiError)
+        kind = StoreRefused if error.reason in LASTING else StoreError
+        raise kind(f"{what}: {error.description} ({error.err_code})", error)
     return found
-
-
-def _code(answer: Mapping[str, Any]) -> int:
-    return int(answer.get("error", {}).get("err_code", 0))

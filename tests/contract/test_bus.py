@@ -121,9 +121,12 @@ async def test_a_denial_wakes_whoever_waits(nats_server: NatsServer) -> None:
         bus.on_denied.append(lambda subject, error: heard.append(subject))
         with pytest.raises(PermissionDenied, match=r"task\.created\.Ann\.T1"):
             await bus.request("task.created.Ann.T1", timeout=30)
-        assert heard == ["task.created.ann.t1"]
+        assert heard == ["task.created.Ann.T1"]
         with pytest.raises(PermissionDenied):
             await bus.publish("task.created.Ann.T1")
+        await bus.publish("task.created.ann.t1")
+        with pytest.raises(PermissionDenied, match=r"task\.created\.ann\.T1"):
+            await bus.request("task.created.ann.T1", timeout=30)
         assert bus.connected
 
 

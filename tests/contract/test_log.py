@@ -11,7 +11,7 @@ import pytest
 from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import Record
-from contracts.subjects import job_head
+from contracts.subjects import Guard, job_head
 from contracts.task import TaskSpec
 from services.log.jetstream import NatsLog
 from services.log.memory import MemoryLog
@@ -329,3 +329,23 @@ async def test_a_scan_ends_where_it_was_told_with_nothing_left_out(logs: Logs) -
         batches = [b async for b in logs.gateway.scan(filters, start, until)]
         assert [r.seq for b in batches for r in b.records] == list(range(start + 1, until + 1))
         assert batches[-1].through == until
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [Guard("job.*.u.*", 0), Guard("jobs.*.u.t.*", 0), Guard("job.*.u.t.*", -1), Guard("", 0)],
+    ids=["too short", "misspelt", "no sequence", "nothing"],
+)
+async def test_a_guard_that_guards_nothing_is_an_error_alone_and_among_many(
+    logs: Logs, guard: Guard
+) -> None:
+    crowd = [Append(facts.signed("u", facts.name())) for _ in range(40)]
+    wrong = facts.signed("u", facts.name())
+    before = await logs.executor.head()
+    async with asyncio.timeout(20):
+        with pytest.raises(ValueError, match="guards nothing"):
+            await logs.executor.append(wrong, guard)
+        with pytest.raises(ValueError, match="guards nothing"):
+            await logs.executor.append_all([*crowd, Append(wrong, guard)])
+        assert await logs.executor.last(subjects.of(wrong)) is None
+        assert await logs.executor.append(wrong) > before

@@ -13,7 +13,15 @@ import pytest
 from contracts.facts import Record
 from services.log.memory import MemoryLog
 from services.log.port import START, Append, Checkpoint
-from services.log.projection import Change, Projection, merge, project, view_path
+from services.log.projection import (
+    Change,
+    Projection,
+    ViewError,
+    ViewUnfit,
+    merge,
+    project,
+    view_path,
+)
 from tests.support import facts
 
 SCHEMA = ("CREATE TABLE IF NOT EXISTS seen (seq INTEGER PRIMARY KEY, task TEXT)",)
@@ -149,3 +157,103 @@ async def test_a_write_that_fails_under_load_is_seen_at_once(
     assert isinstance(following.exception(), sqlite3.IntegrityError)
     assert projection.checkpoint == START
     await projection.close()
+
+
+async def filled(path: Path) -> MemoryLog:
+    """A view of a small log, closed."""
+    log = MemoryLog()
+    last = await fill(log, 20)
+    async with running(log, path) as projection:
+        assert await projection.reached(last, 5)
+    return log
+
+
+async def test_a_view_that_is_locked_is_left_as_it_is_and_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "view.db"
+    log = await filled(path)
+    kept = path.stat().st_ino
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("UPDATE checkpoint SET seq = seq")
+        with pytest.raises(ViewError, match=r"view\.db can't be used now: database is locked"):
+            await Projection.open(path, SCHEMA, 1)
+    assert path.stat().st_ino == kept
+    async with running(log, path) as projection:
+        assert projection.position == 20, "nothing was built anew"
+
+
+async def test_a_view_on_a_full_disk_is_left_as_it_is_and_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "view.db"
+    log = await filled(path)
+    projection = await Projection.open(path, SCHEMA, 1)
+    ((pages,),) = await projection.query("PRAGMA page_count")
+    # SQLite says the same of a full disk and of a file that has reached its limit.
+    await projection._writer.execute(f"PRAGMA max_page_count = {pages}")
+    changes = [Change(INSERT, [(n, "x" * 4000) for n in range(100, 200)])]
+    with pytest.raises(ViewError, match="full"):
+        await projection.commit(changes, Checkpoint(log.epoch, 20, ""))
+    assert len(await projection.query(ROWS)) == 20
+    assert projection.position == 20
+    await projection.close()
+    assert "projection_rebuilt" not in capsys.readouterr().out
+
+
+async def test_a_view_in_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "view.db").mkdir()
+    with pytest.raises(OSError, match=r"view\.db"):
+        await Projection.open(tmp_path / "view.db", SCHEMA, 1)
+    assert (tmp_path / "view.db").is_dir()
+
+
+async def test_a_view_damaged_under_way_is_built_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, log = tmp_path / "view.db", MemoryLog()
+    last = await fill(log, 20)
+    resets = []
+    projection = await Projection.open(path, SCHEMA, 1)
+
+    def spoiled(records: list[Record]) -> Sequence[Change]:
+        if not resets:
+            raise ViewUnfit("database disk image is malformed")
+        return apply(records)
+
+    work = project(log, projection, (">",), spoiled, on_reset=lambda: resets.append(1))
+    following = asyncio.create_task(work)
+    try:
+        async with asyncio.timeout(10):
+            while not resets or projection.position < last:
+                await projection._moved.wait()
+        assert len(await projection.query(ROWS)) == last
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+        await projection.close()
+    assert "projection_rebuilt" in capsys.readouterr().out
+
+
+def older_tables(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE checkpoint DROP COLUMN fact_id")
+        db.commit()
+
+
+def torn(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[100:] = b"\xa5" * (len(data) - 100)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("spoil", [older_tables, torn])
+async def test_an_older_or_torn_view_is_built_anew_and_said_so(
+    tmp_path: Path, spoil: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "view.db"
+    log = await filled(path)
+    spoil(path)
+    async with running(log, path) as projection:
+        assert await projection.reached(20, 5)
+        assert len(await projection.query(ROWS)) == 20
+    assert "projection_rebuilt" in capsys.readouterr().out

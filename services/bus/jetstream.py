@@ -1,0 +1,48 @@
+"""Errors of the JetStream API, told apart by their numbers and never by their words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class ApiReason(StrEnum):
+    """What an error of the server means to us."""
+
+    NOT_FOUND = "not_found"
+    """There is no such stream or consumer."""
+    CONFLICT = "conflict"
+    """Another message stands where one was expected, or none where it was not."""
+    NEVER = "never"
+    """It will not be done, however often it is asked for."""
+    OTHER = "other"
+
+
+LASTING = frozenset({ApiReason.NOT_FOUND, ApiReason.NEVER})
+"""Reasons for which asking again is of no use."""
+
+
+_REASONS = {
+    10014: ApiReason.NOT_FOUND,  # consumer not found
+    10054: ApiReason.NEVER,  # message size exceeds maximum allowed
+    10059: ApiReason.NOT_FOUND,  # stream not found
+    10071: ApiReason.CONFLICT,  # wrong last sequence
+    10109: ApiReason.NEVER,  # invalid operation on sealed stream
+    10164: ApiReason.CONFLICT,  # wrong last sequence, without which one it is
+}
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """An error as JetStream words it."""
+
+    code: int = 0
+    """As of HTTP."""
+    err_code: int = 0
+    """The server's own number of it."""
+    description: str = ""
+
+    @property
+    def reason(self) -> ApiReason:
+        """What it means."""
+        return _REASONS.get(self.err_code, ApiReason.OTHER)
