@@ -20,6 +20,7 @@ from contracts.host import Limits, Step, TaskBinding
 from contracts.result import Pointer
 from services.executor.attempt import output
 from services.executor.attempt.call import Answer, HostError, Spooled
+from services.executor.attempt.course import Course
 from services.executor.attempt.spool import IN_MEMORY
 from services.executor.hosts import bulk
 from services.executor.hosts.bulk import Bulk
@@ -172,7 +173,7 @@ async def test_a_big_result_reaches_the_object_store_through_a_file(
     value = await stdio.open().call(stdio.call("big", bytes=BIG))
     assert isinstance(value, Spooled)
     async with nats_server.connected("executor") as bus:
-        pointer = await output.keep(value, "alice", Blobs(bus), 3 * BIG)
+        pointer = await output.keep(value, "alice", Blobs(bus), 3 * BIG, Course())
         stored = await Blobs(bus).read(pointer)
     assert stdio.left() == []
     assert isinstance(pointer, Pointer)
@@ -252,7 +253,7 @@ async def test_100_mb_take_little_memory_from_the_host_to_the_object_store(
         tracemalloc.start()
         try:
             value = await session.call(served.call("big", bytes=HUGE // 2))
-            pointer = await output.keep(value, "alice", Blobs(bus), 2 * HUGE)
+            pointer = await output.keep(value, "alice", Blobs(bus), 2 * HUGE, Course())
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
