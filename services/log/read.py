@@ -28,6 +28,8 @@ BUSY = 8
 """Facts in one live batch from which on the next is given `GATHER_S` to grow."""
 GATHER_S = 0.003
 LIVE_BYTES = 32 * 1024 * 1024
+PROBE_S = 2.0
+"""After so long a silence the log is asked whether it was one."""
 RECONCILE_S = 30.0
 RETRY_S = 0.25
 EXPECTED_ENDS = ("204", "404")
@@ -140,6 +142,9 @@ class Follower:
         self._taken = 0
         self._behind = True
         self._wake = asyncio.Event()
+        self._silent_s = 0.0
+        self._head = 0
+        """Head of the log through which no live fact is missing."""
 
     async def batches(self) -> Batches:
         """Yield batches for ever; see `Log.follow`."""
@@ -180,7 +185,7 @@ class Follower:
         self._wake.set()
 
     async def _pause(self) -> None:
-        """Wait for news; after a quiet while look at the log itself.
+        """Wait for news; in a silence ask the log whether it has any, from time to time all of it.
 
         In busy times facts are left to come together: each batch costs its readers the same.
         """
@@ -191,10 +196,40 @@ class Follower:
             return
         self._wake.clear()
         try:
-            async with asyncio.timeout(RECONCILE_S):
+            async with asyncio.timeout(PROBE_S):
                 await self._wake.wait()
+            self._silent_s = 0.0
         except TimeoutError:
-            self._behind = True
+            self._silent_s += PROBE_S
+            await self._probe()
+
+    async def _probe(self) -> None:
+        """Go back to history if a live fact was lost; what comes meanwhile is not kept waiting."""
+        asking = asyncio.create_task(self._missed())
+        waking = asyncio.create_task(self._wake.wait())
+        try:
+            await asyncio.wait((asking, waking), return_when=asyncio.FIRST_COMPLETED)
+            if asking.done() and asking.result():
+                self._silent_s, self._behind = 0.0, True
+        finally:
+            asking.cancel()
+            waking.cancel()
+
+    async def _missed(self) -> bool:
+        """Whether the log has facts that did not come; one small question while it stands still."""
+        if self._silent_s >= RECONCILE_S:
+            return True
+        try:
+            _, head = await self._reader.info()
+            if head == self._head:
+                return False
+            newest = await asyncio.gather(*(self._reader.last(f) for f in self._filters))
+        except LogUnavailable:
+            return False  # The next silence asks again.
+        if any(record is not None and record.seq > self._mark.seq for record in newest):
+            return True
+        self._head = head
+        return False
 
     async def _catch_up(self) -> Batches:
         self._behind = False
