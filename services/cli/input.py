@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import sys
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from services.cli.common import CliError, Exit
 
 STDIN = "-"
 FACT_TYPES = tuple(".".join(subject.split(".")[:2]) for subject in LOG_SUBJECTS)
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _HEADROOM = 100
 """Levels of nesting that what is later put around an input, and the call stack, may take."""
 
@@ -81,6 +86,23 @@ def capability(text: str) -> Capability:
         raise _usage(f"{text!r} is no capability.", "Write NAME, NAME@VERSION or NAME@1.2:a,b")
     given = tuple(part.strip() for part in parameters.split(",") if part.strip())
     return Capability(name, version, given) if version else Capability(name, parameters=given)
+
+
+def moment(text: str | None) -> float | None:
+    """Read a time or an age as seconds since the epoch; local time unless it says otherwise."""
+    if text is None:
+        return None
+    try:
+        if found := _AGO.fullmatch(text.strip()):
+            return time.time() - timedelta(**{_UNITS[found[2]]: float(found[1])}).total_seconds()
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        now = datetime.now(UTC).astimezone().isoformat(timespec="minutes")
+        raise CliError(
+            Exit.USAGE,
+            f"{text!r} is no time.",
+            f"Write it like {now}, or an age such as 30m or 2h.",
+        ) from None
 
 
 def _parse(text: str) -> Any:
