@@ -1,12 +1,13 @@
 # Every target is safe to repeat. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit acceptance test-long soak clients bench schema docs \
-	lock clean
+.PHONY: help setup demo test lint types unit unit-newest acceptance test-long soak clients bench \
+	schema docs lock clean
 # Hundreds of processes start from these files: without bytecode each compiles them all again.
 unexport PYTHONDONTWRITEBYTECODE
 
-BIN := .venv/bin
-READY := .venv/.installed
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q
 MINUTES ?= 120
 # Run a command and say how long it took.
@@ -17,14 +18,35 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv with everything in it, pinned and checked by hash
-	@echo "setup: .venv is ready"
+NEWEST := for minor in 20 19 18 17 16 15 14 13 12 11; do \
+		for found in "$$(command -v python3.$$minor)" "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.$$minor.*/bin/python3; do \
+			if "$$found" -c 'import venv, ensurepip' 2>/dev/null; then break 2; fi; \
+		done; \
+		found=""; \
+	done
+VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+
+ifdef PYTHON
+# A Python that is named is the one that is used, also where .venv was made with another one.
+ifneq ($(shell $(PYTHON) $(VERSION)),$(shell $(BIN)/python $(VERSION) 2>/dev/null))
+$(shell rm -f $(READY))
+endif
+endif
+
+setup: $(READY) ## make .venv with everything in it, pinned and checked by hash; PYTHON=/path chooses
+	@echo "setup: $(VENV) is ready, with Python $$($(BIN)/python $(VERSION))"
 
 $(READY): requirements-dev.txt pyproject.toml
-	@echo "setup: installing the pinned packages into .venv"
+	@echo "setup: installing the pinned packages into $(VENV)"
 	@rm -f $@; \
 	fits='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; \
-	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then \
+	if [ -n "$(PYTHON)" ] && ! "$(PYTHON)" -c "$$fits" 2>/dev/null; then \
+		echo "setup: $(PYTHON) is no Python 3.11 or newer with its venv module."; \
+		exit 1; \
+	fi; \
+	version() { "$$1" $(VERSION) 2>/dev/null; }; \
+	if ! $(BIN)/python -c "$$fits" 2>/dev/null || \
+		{ [ -n "$(PYTHON)" ] && [ "$$(version "$(PYTHON)")" != "$$(version $(BIN)/python)" ]; }; then \
 		for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
 			if "$$python" -c "$$fits" 2>/dev/null; then found="$$python"; break; fi; \
 		done; \
@@ -33,7 +55,7 @@ $(READY): requirements-dev.txt pyproject.toml
 			echo "Install one (on Debian: python3 and python3-venv), or name it: make setup PYTHON=/path/to/python"; \
 			exit 1; \
 		fi; \
-		"$$found" -m venv --clear .venv || exit 1; \
+		"$$found" -m venv --clear $(VENV) || exit 1; \
 	fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -54,6 +76,15 @@ types: $(READY) ## mypy --strict over contracts and services
 
 unit: $(READY) ## the tests that start no services, four at a time: they wait more than they compute
 	$(call timed,$(PYTEST) -n 4 --dist worksteal -m "not acceptance and not long")
+
+unit-newest: $(READY) ## the same with the newest Python of this machine, in .venv-newest
+	@$(NEWEST); \
+	if [ -z "$$found" ] || [ "$$("$$found" $(VERSION))" = "$$($(BIN)/python $(VERSION))" ]; then \
+		echo "unit-newest: skipped, .venv has the newest Python found here ($$($(BIN)/python $(VERSION)))"; \
+	else \
+		echo "unit-newest: Python $$("$$found" $(VERSION))"; \
+		$(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$found" unit; \
+	fi
 
 acceptance: $(READY) ## the tests that start the real services, two files at a time
 	$(call timed,$(PYTEST) -n 2 --dist loadfile -m "acceptance and not long")
@@ -83,5 +114,5 @@ lock: $(READY) ## resolve pyproject.toml into the two requirements files
 	@$(LOCK) --extra=dev --constraint=requirements.txt --output-file=requirements-dev.txt pyproject.toml
 
 clean: ## remove what the targets above made (not the data folder)
-	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find contracts services tests -name __pycache__ -type d -prune -exec rm -rf {} +

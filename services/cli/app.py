@@ -7,130 +7,66 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib import metadata
+from collections.abc import Container, Sequence
 
 import cyclopts
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
 
-from services.bus.bus import BusError, PermissionDenied
-from services.cli.commands import (
-    demo,
-    doctor,
-    host_changes,
-    hosts,
-    keys,
-    link,
-    log,
-    prefer,
-    results,
-    run,
-    spaces,
-    tasks,
-    token,
-)
-from services.cli.common import NO_OPTIONS, CliError, Exit, Options
-from services.log.port import LogMismatch, LogUnavailable
+from services.cli.commands.version import installed
+from services.cli.common import CliError, Exit
+from services.cli.table import COMMANDS, Command
 from services.process import telemetry
-from services.process.run import Fatal
 from services.process.settings import SettingsError
-from services.up.nats_server import EmbeddedError
 
-PACKAGE = "metamcp-orchestrator"
 EPILOGUE = (
     "Exit codes: 0 done, 1 it failed, 2 usage, 3 can't be reached, 4 not found or refused,"
     " 130 Ctrl-C. Every command has --json, --url, --ca and --data."
 )
+COMPLETION = "--install-completion"
+COMPLETE = "__complete"
+"""What an installed completion script calls this program with."""
 
 
-def version(*, options: Options = NO_OPTIONS) -> int:
-    """Print the version."""
-    options.out.show({"version": _version()}, Text(_version()))
-    return Exit.OK
+def build(wanted: Container[str] | None = None) -> App:
+    """Put the command line together; what is not wanted has its name and summary only.
 
-
-def _version() -> str:
-    try:
-        return metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        return "0"
-
-
-COMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
-    "Run": (("up", run.up_), ("demo", demo.demo), ("doctor", doctor.doctor)),
-    "Tasks": (
-        ("types", hosts.types),
-        ("submit", tasks.submit),
-        ("call", hosts.call),
-        ("watch", tasks.watch),
-        ("tasks", tasks.tasks),
-        ("task", tasks.task),
-        ("cancel", tasks.cancel),
-    ),
-    "Results": (("result", results.result), ("results", results.results)),
-    "Hosts": (("hosts", hosts.hosts), ("prefer", prefer.prefer)),
-    "Accounts": (
-        ("link", link.link),
-        ("unlink", link.unlink),
-        ("accounts", link.accounts),
-        ("spaces", spaces.spaces),
-    ),
-    "Log": (("replay", log.replay), ("audit", log.audit), ("keys", keys.keys)),
-    "Other": (
-        ("token", token.tokens),
-        ("provision", run.provision),
-        ("version", version),
-    ),
-}
-"""Commands by heading, in the order of the help page."""
-SUBCOMMANDS: dict[str, tuple[tuple[str, Callable[..., int]], ...]] = {
-    "hosts": (
-        ("add", host_changes.add),
-        ("update", host_changes.update),
-        ("enable", host_changes.enable),
-        ("disable", host_changes.disable),
-        ("remove", host_changes.remove),
-        ("probe", host_changes.probe),
-        ("discover", host_changes.discover),
-        ("import", host_changes.import_),
-    ),
-    "keys": (("rotate", keys.rotate),),
-    "results": (
-        ("delete", results.delete),
-        ("verify", results.verify),
-        ("tasks", results.tasks),
-    ),
-    "spaces": (
-        ("create", spaces.create),
-        ("deploy", spaces.deploy),
-        ("restart", spaces.restart),
-    ),
-    "token": (("add", token.add), ("list", token.tokens), ("revoke", token.revoke)),
-}
-"""Commands below one of those."""
-
-
-def build() -> App:
-    """Put the command line together."""
+    None: everything is wanted.
+    """
     app = App(
         name="metamcp",
         help="Send tasks to the best MCP host, and see every step.",
         help_epilogue=EPILOGUE,
         help_format="plaintext",
-        version=_version,
+        version=installed,
         default_parameter=Parameter(negative=(), show_default=False),
         result_action="return_value",
     )
     for heading, commands in COMMANDS.items():
         group = cyclopts.Group.create_ordered(heading)
-        for name, function in commands:
-            app.command(function, name=name, group=group)
-    for name, commands in SUBCOMMANDS.items():
-        for below, function in commands:
-            app[name].command(function, name=below)
+        for command in commands:
+            if wanted is None or command.name in wanted:
+                _add(app, command, group)
+            else:
+                app.command(App(name=command.name, help=command.summary, group=group))
+    app.register_install_completion_command(COMPLETION, help="Complete words in your shell.")
     return app
+
+
+def _add(app: App, command: Command, group: cyclopts.Group) -> None:
+    functions = command.load()
+    app.command(functions[command.name], name=command.name, group=group)
+    for words, function in functions.items():
+        above, _, name = words.rpartition(" ")
+        if above == command.name:
+            app[above].command(function, name=name)
+
+
+def _wanted(arguments: Sequence[str]) -> Container[str] | None:
+    """Words that may be a command's name: only of those the code is loaded."""
+    needs_all = {COMPLETION, COMPLETE} & set(arguments[:1])
+    return None if needs_all else frozenset(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -148,28 +84,47 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _execute(arguments: Sequence[str]) -> int:
     try:
-        code = build()(list(arguments), exit_on_error=False, print_error=False)
+        code = build(_wanted(arguments))(list(arguments), exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         return _say(Exit.USAGE, str(error), "See `metamcp --help` or `metamcp COMMAND --help`.")
-    except CliError as error:
-        return _say(error.code, error.message, error.hint)
-    except SettingsError as error:
-        return _say(Exit.USAGE, str(error))
-    except (Fatal, EmbeddedError) as error:
-        return _say(Exit.FAILED, error.message, error.hint)
-    except PermissionDenied as error:
-        return _say(Exit.REFUSED, str(error), "The credentials of another role are needed.")
-    except (BusError, LogUnavailable) as error:
-        return _say(Exit.UNREACHABLE, str(error))
-    except LogMismatch as error:
-        return _say(Exit.FAILED, str(error))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+    except Exception as error:
+        if (known := _known(error)) is None:
+            raise
+        return _say(*known)
     return int(code or 0)
+
+
+def _known(error: Exception) -> tuple[Exit, str, str] | None:
+    """Exit code, message and hint of an error that is no mistake of ours."""
+    if isinstance(error, CliError):
+        return error.code, error.message, error.hint
+    if isinstance(error, SettingsError):
+        return Exit.USAGE, str(error), ""
+    return _known_below(error)
+
+
+def _known_below(error: Exception) -> tuple[Exit, str, str] | None:
+    """The same for what the rooms below raise; whoever raised it has imported them."""
+    from services.bus.bus import BusError, PermissionDenied
+    from services.log.port import LogMismatch, LogUnavailable
+    from services.process.run import Fatal
+    from services.up.nats_server import EmbeddedError
+
+    if isinstance(error, Fatal | EmbeddedError):
+        return Exit.FAILED, error.message, error.hint
+    if isinstance(error, PermissionDenied):
+        return Exit.REFUSED, str(error), "The credentials of another role are needed."
+    if isinstance(error, BusError | LogUnavailable):
+        return Exit.UNREACHABLE, str(error), ""
+    if isinstance(error, LogMismatch):
+        return Exit.FAILED, str(error), ""
+    return None
 
 
 def _say(code: Exit, message: str, hint: str = "") -> int:

@@ -64,7 +64,8 @@ class Api:
             headers=target.headers,
             timeout=within_s,
             trust_env=not target.here,
-            verify=target.trust or True,
+            # Without TLS nobody's certificate is believed, and no CAs are loaded for nothing.
+            verify=target.trust or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         )
 
     async def __aenter__(self) -> Api:

@@ -5,7 +5,6 @@ Standard output carries what was asked for, and with `--json` nothing else; rema
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Mapping
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-import uvloop
 from cyclopts import Parameter
 from rich.console import Console, RenderableType
 
@@ -144,5 +142,9 @@ def long_names(variables: Mapping[str, str]) -> dict[str, str]:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's asynchronous part."""
+    import asyncio
+
+    import uvloop
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)

@@ -10,7 +10,7 @@ import msgspec
 
 from services.cli.common import CliError, Exit, Options
 from services.process import tls
-from services.up.plan import Announced, read_announced
+from services.up.announced import Announced, read_announced
 
 
 class Target(msgspec.Struct, frozen=True):

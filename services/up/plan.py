@@ -17,7 +17,6 @@ from services.up.children import Echo
 from services.up.settings import Settings
 
 STATE_FILE = "up.json"
-GATEWAY_FILE = "gateway.json"
 CLIENT_ONLY = ("METAMCP_URL", "METAMCP_TOKEN")
 """Short names that the command line understands; to a service they would be unknown settings."""
 
@@ -69,24 +68,6 @@ def read_state(data: Path) -> UpState | None:
     except (OSError, msgspec.DecodeError):
         return None
     return state if alive(state.pid) else None
-
-
-class Announced(msgspec.Struct, frozen=True):
-    """What a gateway writes into its data folder while it runs."""
-
-    url: str
-    certificate: str = ""
-    """The one it shows (PEM); none: it speaks plain HTTP."""
-
-
-def read_announced(data: Path) -> Announced:
-    """What the gateway of this data folder says. Raises OSError, msgspec.DecodeError."""
-    return msgspec.json.decode((data / GATEWAY_FILE).read_bytes(), type=Announced)
-
-
-def read_gateway_url(data: Path) -> str:
-    """Where the gateway of this data folder listens. Raises OSError, msgspec.DecodeError."""
-    return read_announced(data).url
 
 
 def not_ready(status: int, body: bytes, executors: int = 1) -> str:

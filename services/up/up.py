@@ -31,11 +31,11 @@ from services.process.tls import NOTHING, ClientFiles, pinned
 from services.registry import service as registry
 from services.registry.settings import Settings as RegistrySettings
 from services.store import blobs
+from services.up.announced import GATEWAY_FILE, read_announced, read_gateway_url
 from services.up.children import Child, ChildProcess, InProcess, Server
 from services.up.nats_config import OPERATOR
 from services.up.nats_server import Embedded
 from services.up.plan import (
-    GATEWAY_FILE,
     STATE_FILE,
     Plan,
     UpState,
@@ -43,8 +43,6 @@ from services.up.plan import (
     folder_lock,
     log_folder,
     not_ready,
-    read_announced,
-    read_gateway_url,
     read_state,
 )
 from services.up.services import FIVE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import tempfile
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import fanout, hosts, pipeline, replay, streams
+from tests.bench import command_line, fanout, hosts, pipeline, replay, streams
 
-PARTS = ("pipeline", "hosts", "fan_out", "replay", "streams")
+PARTS = ("cli", "pipeline", "hosts", "fan_out", "replay", "streams")
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -22,6 +23,11 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         places = {name: Path(folder) / name for name in (*PARTS, "shared")}
         for place in places.values():
             place.mkdir()
+        if "cli" in options.only:
+            async with pipeline.orchestrator(places["cli"]) as running:
+                found["cli"] = await asyncio.to_thread(
+                    command_line.measure, running.url, running.token, places["cli"]
+                )
         if "pipeline" in options.only:
             found["pipeline"] = await pipeline.measure(
                 places["pipeline"],
@@ -48,6 +54,10 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def report(found: dict[str, Any]) -> None:
     """Print the figures for people."""
+    if line := found.get("cli"):
+        for name, ms in line["ms"].items():
+            ratio = line["empty_pythons"][name]
+            print(f"{'metamcp ' + name:18} {ms:10.0f} ms CPU, {ratio:.1f} times an empty Python")
     if line := found.get("pipeline"):
         print(f"tasks/s            {line['tasks_per_s']:10.0f}   (runs {line['runs']})")
         print(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +15,7 @@ from services.cli import audit as audits
 from services.cli.audit import Check, Recompute, Recomputed
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
 from services.cli.follow import as_event
-from services.cli.input import check_ids, check_types
+from services.cli.input import check_ids, check_types, moment
 from services.cli.show import tasks as render
 from services.log.jetstream import NatsLog
 from services.log.port import Log
@@ -30,8 +27,6 @@ from services.up.nats_config import AUDITOR
 PREFERENCES = next(subject for subject in LOG_SUBJECTS if subject.startswith("mcp.preferred."))
 MOST_FACTS = 1000
 """Of one task; more attempts than this allows can't be asked for."""
-_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Nats = Annotated[str | None, Parameter(name="--nats")]
 
@@ -148,23 +143,6 @@ async def first_since(log: Log, since: float, head: int) -> int:
         else:
             high = middle
     return low
-
-
-def moment(text: str | None) -> float | None:
-    """Read a time or an age as seconds since the epoch; local time unless it says otherwise."""
-    if text is None:
-        return None
-    try:
-        if found := _AGO.fullmatch(text.strip()):
-            return time.time() - timedelta(**{_UNITS[found[2]]: float(found[1])}).total_seconds()
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        now = datetime.now(UTC).astimezone().isoformat(timespec="minutes")
-        raise CliError(
-            Exit.USAGE,
-            f"{text!r} is no time.",
-            f"Write it like {now}, or an age such as 30m or 2h.",
-        ) from None
 
 
 def audit(

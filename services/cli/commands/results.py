@@ -17,9 +17,8 @@ from rich.text import Text
 
 from services.cli.client import Api, find_target
 from services.cli.commands.download import Head, Moved, ToFile, ToStream, download
-from services.cli.commands.log import moment
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
-from services.cli.input import STDIN, check_ids
+from services.cli.input import STDIN, check_ids, moment
 from services.cli.show import results as render
 from services.cli.show.tasks import plain
 from services.cli.show.tasks import result as rendered

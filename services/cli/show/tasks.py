@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -19,7 +19,10 @@ from rich.text import Text
 from contracts import facts
 from contracts.facts import Outcome, Record
 from contracts.subjects import parse
-from services.cli.audit import Check
+
+if TYPE_CHECKING:
+    # It checks signatures, and with it comes all of cryptography.
+    from services.cli.audit import Check
 
 SHOWN = 160
 """Characters of a message that fit into a table."""

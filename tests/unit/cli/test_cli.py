@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 
 from contracts.result import INLINE_LIMIT
-from services.cli.app import COMMANDS, execute
-from services.cli.commands.log import moment, select
+from services.cli.app import execute
+from services.cli.commands.log import select
 from services.cli.common import Exit
+from services.cli.input import moment
+from services.cli.table import COMMANDS
 from tests.unit.cli.gateway import Gateway
 
 VIEW = {"id": "t1", "user": "local", "type": "work", "status": "succeeded", "created_at": 1.0}
 
 
-@pytest.mark.parametrize("name", [name for group in COMMANDS.values() for name, _ in group])
+@pytest.mark.parametrize("name", [name for group in COMMANDS.values() for name, *_ in group])
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute([name, "--help"]) == Exit.OK
     text = capsys.readouterr().out

@@ -173,12 +173,12 @@ async def test_a_route_whose_permit_cannot_be_signed_is_given_back(
 
 
 class Stuck(MemoryDelivery):
-    """A message whose acknowledgement takes for ever."""
+    """A message that takes for ever to be given back."""
 
-    acking: asyncio.Event
+    refusing: asyncio.Event
 
-    async def ack(self) -> None:
-        self.acking.set()
+    async def nak(self, delay_s: float = 0.0) -> None:
+        self.refusing.set()
         await asyncio.Event().wait()
 
 
@@ -189,11 +189,11 @@ async def test_a_drain_gives_back_at_once_what_is_taken_and_not_claimed(
         queue = one.log._queue(subjects.STREAM, subjects.EXECUTOR_DURABLE)
         await one.log.append(routed("t1", spec(), host_seq=99))
         poison = Stuck(queue, "task.routed.alice.t0.1", 98, b"{")
-        poison.acking = asyncio.Event()
+        poison.refusing = asyncio.Event()
         queue.put(poison)
         running = asyncio.create_task(one.executor.run())
         async with asyncio.timeout(5):
-            await poison.acking.wait()
+            await poison.refusing.wait()
             assert one.executor.busy == 1
             await one.executor.drain()
             await asyncio.wait([running])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import Counter
 from itertools import pairwise
@@ -43,6 +44,9 @@ class Tables:
     def apply(self, changes) -> None:
         for change in changes:
             self.db.executemany(change.sql, change.rows)
+
+    def close(self) -> None:
+        self.db.close()
 
     def dump(self) -> dict[str, list[tuple]]:
         names = [name for (name,) in self.db.execute("SELECT name FROM sqlite_master")]
@@ -193,6 +197,10 @@ class Lifecycles(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let everything come to its end, then look at the whole log."""
+        with contextlib.closing(self.tables):
+            self._finish()
+
+    def _finish(self) -> None:
         # An append that never came back has cost the router its term.
         self.world.lead()
         for _ in range(200):
@@ -285,13 +293,13 @@ class Lifecycles(RuleBasedStateMachine):
                 assert isinstance(before, TaskRouted | JobFailed)
 
     def _a_rebuilt_projection_is_the_same(self) -> None:
-        state, tables = initial(), Tables()
-        records = self.world.records
-        for start in range(0, len(records), 7):
-            for record in records[start : start + 7]:
-                evolve(state, record)
-            tables.apply(rows(state, state.take_changes()))
-        assert tables.dump() == self.tables.dump()
+        state, records = initial(), self.world.records
+        with contextlib.closing(Tables()) as tables:
+            for start in range(0, len(records), 7):
+                for record in records[start : start + 7]:
+                    evolve(state, record)
+                tables.apply(rows(state, state.take_changes()))
+            assert tables.dump() == self.tables.dump()
 
 
 TestLifecycles = Lifecycles.TestCase

@@ -222,7 +222,11 @@ class LogRouter(Fact, frozen=True, kw_only=True, tag="log.router", gc=False):
     """A router became the active one."""
 
     term: int
-    """One more than the router's before; routes are guarded on this fact."""
+    """One more than the router's before; what this router writes is guarded on there being no later
+    one."""
+    again: bool = False
+    """It had become so before, and still was when it stored this: the ends of tasks that stand
+    behind this fact are of the same atomic batch."""
 
 
 class LogKey(Fact, frozen=True, kw_only=True, tag="log.key", gc=False):

@@ -64,7 +64,7 @@ def field_texts(class_: type) -> dict[str, str]:
 
 
 def _describe(defs: dict[str, Any]) -> None:
-    """Give every property the text of its field."""
+    """Give every property the text of its field, and every type its own without indentation."""
     classes = {
         name: class_
         for module in MODULES
@@ -72,6 +72,9 @@ def _describe(defs: dict[str, Any]) -> None:
         if isinstance(class_, type)
     }
     for name in defs.keys() & classes.keys():
+        if "description" in defs[name]:
+            # Python 3.13 takes the indentation out of docstrings, older ones leave it in.
+            defs[name]["description"] = inspect.cleandoc(defs[name]["description"])
         texts = field_texts(classes[name])
         properties = defs[name].get("properties", {})
         for field in properties.keys() & texts.keys():

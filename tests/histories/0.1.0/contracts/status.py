@@ -112,7 +112,8 @@ def evolve(view: TaskView, record: Record) -> TaskView:
                 done_at=record.at,
             )
         case ResultStored() as fact:
-            return replace(view, result=fact.pointer)
+            # What was deleted while it moved stays deleted.
+            return replace(view, result=fact.pointer) if view.result is not None else view
         case ResultDeleted():
             return replace(view, result=None)
         case _:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from contracts import facts
 from contracts.account import Provider
 from contracts.facts import AnyFact, Logged
-from contracts.ids import is_token
 
 STREAM = "METAMCP"
 INTAKE_STREAM = "INTAKE"
@@ -82,7 +81,14 @@ class Parsed(NamedTuple):
     @property
     def number(self) -> int:
         """The attempt, term or count at its end; 0 if there is none."""
-        return int(self.last) if self.last.isascii() and self.last.isdecimal() else 0
+        # `log.router.<term>-<id>`: said again in this term.
+        text = self.last.partition("-")[0]
+        return int(text) if text.isascii() and text.isdecimal() else 0
+
+    @property
+    def term_begins(self) -> bool:
+        """Whether this is the subject on which a router's term begins."""
+        return self.type == "log.router" and self.last.isdecimal()
 
 
 def of(fact: Logged) -> str:
@@ -104,7 +110,7 @@ def of(fact: Logged) -> str:
         case facts.McpPreferred():
             return f"mcp.preferred.{fact.user}.{fact.host}.{fact.k}"
         case facts.LogRouter():
-            return f"log.router.{fact.term}"
+            return f"log.router.{fact.term}-{fact.id}" if fact.again else f"log.router.{fact.term}"
         case facts.LogKey():
             return f"log.key.{fact.kid}"
         case facts.LogSealed():
@@ -138,8 +144,13 @@ def job_head(user: str, task: str, seq: int) -> Guard:
 
 
 def router_term(seq: int) -> Guard:
-    """Guard of the active router: `seq` is that of its own `log.router` fact."""
+    """Guard of who becomes the active router: `seq` is that of the newest `log.router` fact."""
     return Guard(ROUTERS, seq)
+
+
+def latest_term(term: int) -> Guard:
+    """Guard of what the router of this term writes: no later term has begun."""
+    return Guard(f"log.router.{term + 1}", 0)
 
 
 def of_task(user: str, task: str) -> tuple[str, ...]:

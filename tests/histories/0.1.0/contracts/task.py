@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from contracts.host import Capability
+from contracts.host import Capability, Execute, Host
 from contracts.result import Pointer, sha256_hex
 
 MCP_CALL = "mcp.call"
@@ -63,6 +63,16 @@ class TaskRequest(TaskSpec, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     id: str | None = None
     """Client-given task id: sending it again with the same content changes nothing."""
+
+
+def serves(host: Host, type_: str) -> bool:
+    """Tell whether a host is for this task type; one that offers tools takes `mcp.call` as well.
+
+    An `/execute` host knows task types, not tools.
+    """
+    return type_ in host.task_types or (
+        type_ == MCP_CALL and not isinstance(host.endpoint, Execute)
+    )
 
 
 def canonical(value: Any) -> bytes:

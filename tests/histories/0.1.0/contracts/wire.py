@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from contracts.errors import Reason
+from contracts.host import HealthStatus, Host
 from contracts.task import TaskRequest
 
 
@@ -126,6 +127,36 @@ class HostChanged(msgspec.Struct, frozen=True):
     """Last sequence of the log that says so; whoever has reached it sees the change."""
     changed: bool
     """False: it was so before."""
+
+
+class HostListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.registry.list`: hosts that this user may use; without a user, all."""
+
+    user: str | None = None
+
+
+class ProbeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.registry.probe`: probe this host now and say how it is; with a user, one of theirs."""
+
+    host: str
+    user: str | None = None
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """How a host is, as a probe has just found."""
+
+    host: Host
+    status: HealthStatus
+    reason: str = ""
+    latency_ms: float = 0.0
+    since: float = 0.0
+    """Log time of the last change of health, seconds since the epoch."""
+
+
+class HostList(msgspec.Struct, frozen=True):
+    """Answer to a `HostListRequest`: what the last probes have found."""
+
+    hosts: tuple[Probed, ...]
 
 
 class DiscoverRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
