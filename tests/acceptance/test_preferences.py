@@ -37,8 +37,8 @@ async def metamcp(one: System, *arguments: str) -> str:
 
 async def prefers(one: System, favourite: str) -> None:
     """Prefer one host, and avoid the other: what is not said counts as success so far."""
-    for host in HOSTS:
-        await metamcp(one, "prefer", host, "1" if host == favourite else "0")
+    said = {host: "1" if host == favourite else "0" for host in HOSTS}
+    await asyncio.gather(*(metamcp(one, "prefer", *words) for words in said.items()))
 
 
 async def work(one: System) -> str:
@@ -75,8 +75,7 @@ async def test_tasks_go_where_their_user_wants_them(shared_system: System) -> No
     for task, host in zip(tasks[::3], hosts[::3], strict=True):
         await explained(one, task, host)
 
-    for host in HOSTS:
-        await metamcp(one, "prefer", host, "--clear")
+    await asyncio.gather(*(metamcp(one, "prefer", host, "--clear") for host in HOSTS))
     assert json.loads(await metamcp(one, "prefer", "--json")) == []
     (route,) = await routed(one, [await work(one)])
     assert {entry.preference for entry in route.route.candidates} == {1.0}
@@ -101,13 +100,16 @@ async def count_up(one: System) -> None:
 
 async def explained(one: System, task: str, host: str) -> None:
     """The command shows the preference of both hosts, and the audit recomputes the route."""
-    lines = (await metamcp(one, "task", task, "--why")).splitlines()
+    why, audited = await asyncio.gather(
+        metamcp(one, "task", task, "--why"), metamcp(one, "audit", task, "--json")
+    )
+    lines = why.splitlines()
     head = next(n for n, line in enumerate(lines) if "preference 0.1" in line)
     rows = [line.split() for line in lines[head + 1 : head + 3]]
     shown = {name: row for name in HOSTS for row in rows if name in row}
     assert {name: float(row[-2]) for name, row in shown.items()} == {
         name: float(name == host) for name in HOSTS
     }
-    report: dict[str, Any] = json.loads(await metamcp(one, "audit", task, "--json"))
+    report: dict[str, Any] = json.loads(audited)
     checks = {check["name"]: check for check in report["checks"]}
     assert checks["routes recomputed"]["ok"] is True, report
