@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
@@ -136,18 +137,17 @@ async def test_all_five_services_pass_over_it_and_go_on(tmp_path: Path) -> None:
     }
 
 
-async def test_each_view_knows_what_it_lacks_and_says_so_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_each_view_knows_what_it_lacks_and_says_so_once(tmp_path: Path) -> None:
     log = await written()
-    found = await views(log, tmp_path)
+    with structlog.testing.capture_logs() as lines:
+        found = await views(log, tmp_path)
     every = {subjects.parse(subject).type for subject in SUBJECTS}
     assert found.passed_over["router"] == found.passed_over["gateway"] == every
     assert found.passed_over["results"] == {
         *("job.done", "result.stored", "result.deleted", "mcp.registered", "mcp.removed")
     }
-    said = capsys.readouterr().out
-    assert said.count("fact_not_readable") == sum(map(len, found.passed_over.values()))
+    said = [line for line in lines if line["event"] == "fact_not_readable"]
+    assert len(said) == sum(map(len, found.passed_over.values()))
     again = await Projection.open(tmp_path / "router.sqlite", router.SCHEMA, router.VERSION)
     assert again.passed_over == every, "it stands in the file"
     await again.close()

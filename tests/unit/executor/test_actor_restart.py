@@ -173,13 +173,14 @@ async def test_a_route_whose_permit_cannot_be_signed_is_given_back(
 
 
 class Stuck(MemoryDelivery):
-    """A message that takes for ever to be given back."""
+    """A message that takes for ever to be given back, the first time."""
 
     refusing: asyncio.Event
 
     async def nak(self, delay_s: float = 0.0) -> None:
-        self.refusing.set()
-        await asyncio.Event().wait()
+        if not self.refusing.is_set():
+            self.refusing.set()
+            await asyncio.Event().wait()
 
 
 async def test_a_drain_gives_back_at_once_what_is_taken_and_not_claimed(

@@ -216,7 +216,7 @@ def test_a_mistake_in_a_file_names_the_place(
 ) -> None:
     path = configure(tmp_path, TYPES) / file
     assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
+    path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(tasks.BadConfig, match=words):
         tasks.load(tmp_path)
 
