@@ -285,6 +285,17 @@ def audience(fact: Logged, owners: Mapping[str, str | None]) -> Audience:
     What can't be read is for those whose task its subject names, else for auditors.
     """
     match fact:
+        case (
+            facts.TaskCreated()
+            | facts.TaskRouted()
+            | facts.JobSigned()
+            | facts.JobDone()
+            | facts.JobFailed()
+            | facts.TaskCancelled()
+            | facts.ResultStored()
+            | facts.ResultDeleted()
+        ):
+            return Audience("task", fact.user, fact.task)
         case facts.McpRegistered():
             return Audience("host", fact.spec.owner)
         case facts.McpRemoved() | facts.McpHealth():
@@ -297,8 +308,6 @@ def audience(fact: Logged, owners: Mapping[str, str | None]) -> Audience:
         case facts.Unknown():
             what = subjects.parse(fact.subject)
             return Audience("task", what.user, what.task) if what.task else SYSTEM
-        case _:
-            return Audience("task", fact.user, fact.task)
 
 
 def may_see(user: str, roles: frozenset[str], whose: Audience) -> bool:

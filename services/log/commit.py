@@ -36,12 +36,32 @@ SEQ = "Nats-Expected-Last-Subject-Sequence"
 SEQ_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
+class Waiting:
+    """Who waits for some facts: told once, when the last of them is settled."""
+
+    __slots__ = ("future", "gone", "left")
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.gone = False
+        """Nobody waits any more: what was not sent yet need not be."""
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def one_less(self) -> None:
+        """Another fact is settled."""
+        self.left -= 1
+        if not self.left and not self.future.done():
+            self.future.set_result(None)
+
+
 class Pending:
     """A fact on its way into the log, and who waits for it."""
 
-    __slots__ = ("alone", "attempts", "data", "done", "guard", "id", "subject", "trace")
+    __slots__ = (
+        *("alone", "attempts", "data", "guard", "id", "outcome", "subject", "trace", "waiting"),
+    )
 
-    def __init__(self, item: Append) -> None:
+    def __init__(self, item: Append, waiting: Waiting) -> None:
         self.subject = of(item.fact)
         self.data = encode(item.fact)
         if len(self.data) > MAX_FACT:
@@ -55,7 +75,14 @@ class Pending:
         self.alone = False
         """Goes by itself: it was in a batch that was refused for a reason we did not find."""
         self.attempts = 0
-        self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.outcome: int | Exception | None = None
+        waiting.left += 1
+        self.waiting = waiting
+
+    @property
+    def over(self) -> bool:
+        """Whether it is settled, or nobody wants to know any more."""
+        return self.outcome is not None or self.waiting.gone
 
     def head(self, more: str = "") -> bytes:
         """Return the header block: the guard in the form the server checks, and `more` lines."""
@@ -66,13 +93,10 @@ class Pending:
         return f"NATS/1.0\r\n{more}\r\n".encode() if more else b""
 
     def settle(self, outcome: int | Exception) -> None:
-        """Tell the waiter, unless it has gone away."""
-        if self.done.done():
-            return
-        if isinstance(outcome, Exception):
-            self.done.set_exception(outcome)
-        else:
-            self.done.set_result(outcome)
+        """Keep the first outcome and tell who waits for it."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.waiting.one_less()
 
 
 def _ack_in(message: Message) -> PubAck | None:
@@ -82,10 +106,12 @@ def _ack_in(message: Message) -> PubAck | None:
     return puback(message.data) if message.data else None
 
 
-def _outcome(outcome: int | BaseException) -> int | AlreadyRecorded:
-    if isinstance(outcome, BaseException) and not isinstance(outcome, AlreadyRecorded):
-        raise outcome
-    return outcome
+def _outcome(pending: Pending) -> int | AlreadyRecorded:
+    outcome = pending.outcome
+    if isinstance(outcome, int | AlreadyRecorded):
+        return outcome
+    assert outcome is not None, "told before it was settled"
+    raise outcome
 
 
 class Committer:
@@ -109,33 +135,42 @@ class Committer:
 
     async def append(self, item: Append) -> int:
         """Queue one fact and wait for its sequence. Raises what `Log.append` raises."""
-        pending = Pending(item)
-        await self._push(pending)
-        return await pending.done
+        waiting = Waiting()
+        pending = Pending(item, waiting)
+        await self._settled(waiting, [pending])
+        outcome = _outcome(pending)
+        if isinstance(outcome, AlreadyRecorded):
+            raise outcome
+        return outcome
 
     async def append_all(self, items: Sequence[Append]) -> list[int | AlreadyRecorded]:
         """Queue the facts and wait for their outcomes. Raises what `Log.append_all` raises."""
-        waiting: list[Pending] = []
+        waiting, sent = Waiting(), list[Pending]()
         refused: Rejected | ValueError | None = None
-        try:
-            for item in items:
-                try:
-                    waiting.append(Pending(item))
-                except (Rejected, ValueError) as error:
-                    refused = refused or error
-                else:
-                    await self._push(waiting[-1])
-            outcomes = await asyncio.gather(*(p.done for p in waiting), return_exceptions=True)
-        finally:
-            for pending in waiting:
-                pending.done.cancel()
+        for item in items:
+            try:
+                sent.append(Pending(item, waiting))
+            except (Rejected, ValueError) as error:
+                refused = refused or error
+        if sent:
+            await self._settled(waiting, sent)
         if refused:
             raise refused
-        return [_outcome(outcome) for outcome in outcomes]
+        return [_outcome(pending) for pending in sent]
+
+    async def _settled(self, waiting: Waiting, sent: Sequence[Pending]) -> None:
+        """Queue the facts and wait until each has its outcome."""
+        try:
+            for pending in sent:
+                await self._push(pending)
+            await waiting.future
+        finally:
+            waiting.gone = True
 
     async def append_together(self, items: Sequence[Append]) -> list[int]:
         """Send the facts as one batch, past the queue. Raises what `Log.append_together` raises."""
-        batch = [Pending(item) for item in items]
+        waiting = Waiting()
+        batch = [Pending(item, waiting) for item in items]
         ack: PubAck | None = None
         for _ in range(ATTEMPTS):
             if self._ended:
@@ -154,8 +189,8 @@ class Committer:
             for pending, outcome in zip(batch, found, strict=True):
                 if isinstance(outcome, AlreadyRecorded):
                     raise outcome
-                if pending.done.done():
-                    await pending.done  # Denied: raises why.
+                if pending.outcome is not None:
+                    _outcome(pending)  # Denied: raises why.
             await asyncio.sleep(RETRY_S)
         why = ack.error.description if ack and ack.error else "no answer"
         raise LogUnavailable(f"{batch[0].subject} and {len(batch) - 1} more: {why}")
@@ -224,7 +259,7 @@ class Committer:
         moved: set[str] = set()
         while self._queue and len(batch) < BATCH_FACTS and size < BATCH_BYTES:
             pending = self._pop()
-            if pending.alone or pending.done.done():
+            if pending.alone or pending.over:
                 self._start_single(pending)
                 continue
             keys = {pending.subject}
@@ -241,7 +276,7 @@ class Committer:
         return batch
 
     def _start_single(self, pending: Pending) -> None:
-        if pending.done.done():
+        if pending.over:
             return  # whoever wanted it has gone
         task = asyncio.create_task(self._send_single(pending))
         self._singles.add(task)
@@ -273,10 +308,10 @@ class Committer:
             # Alone, each of them gets the answer that is its own.
             for pending in batch:
                 pending.alone = True
-            self._push_back([pending for pending in batch if not pending.done.done()])
+            self._push_back([pending for pending in batch if not pending.over])
         except BaseException:
             # The writer ends: what is queued gets its answer there.
-            self._push_back([pending for pending in batch if not pending.done.done()])
+            self._push_back([pending for pending in batch if not pending.over])
             raise
 
     async def _publish(self, batch: list[Pending]) -> PubAck | None:
@@ -331,7 +366,7 @@ class Committer:
         for pending, outcome in zip(batch, found, strict=True):
             if outcome is not None:
                 pending.settle(outcome)
-            elif not pending.done.done():
+            elif not pending.over:
                 again.append(pending)
         if not again:
             return
@@ -339,7 +374,7 @@ class Committer:
             if ack and ack.error:
                 self._unexplained(again, ack.error)
             await asyncio.sleep(RETRY_S)
-        self._push_back([pending for pending in again if not pending.done.done()])
+        self._push_back([pending for pending in again if not pending.over])
 
     async def _look(self, pending: Pending) -> int | AlreadyRecorded | None:
         """Return the outcome the log knows; None: it knows none, the fact can be sent again."""

@@ -29,9 +29,9 @@ class FeedEntry(NamedTuple):
 
 def entry(record: Record, audience: Audience) -> FeedEntry:
     """Encode one fact for all its readers."""
-    tag = ".".join(record.subject.split(".", 2)[:2])
-    head = b'{"seq":%d,"at":%r,"event":' % (record.seq, record.at)
-    return FeedEntry(record.seq, tag, audience, head + record.data + b"}")
+    seq, at, subject, _, data, _ = record
+    tag = subject[: subject.index(".", subject.index(".") + 1)]
+    return FeedEntry(seq, tag, audience, b'{"seq":%d,"at":%r,"event":%b}' % (seq, at, data))
 
 
 def text_frame(payload: bytes) -> bytes:
