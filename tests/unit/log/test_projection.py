@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -205,6 +206,10 @@ async def test_a_view_in_a_folder_that_cannot_be_written_is_an_error(tmp_path: P
     with pytest.raises(OSError, match=r"view\.db"):
         await Projection.open(tmp_path / "view.db", SCHEMA, 1)
     assert (tmp_path / "view.db").is_dir()
+    # aiosqlite does not wait for the thread of a connection that could not be made.
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join, 5)
 
 
 async def test_a_view_damaged_under_way_is_built_anew(
