@@ -30,7 +30,8 @@ class FeedEntry(NamedTuple):
 def entry(record: Record, audience: Audience) -> FeedEntry:
     """Encode one fact for all its readers."""
     seq, at, subject, _, data, _ = record
-    tag = subject[: subject.index(".", subject.index(".") + 1)]
+    stop = subject.find(".", subject.find(".") + 1)
+    tag = subject if stop < 0 else subject[:stop]
     return FeedEntry(seq, tag, audience, b'{"seq":%d,"at":%r,"event":%b}' % (seq, at, data))
 
 
