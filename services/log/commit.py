@@ -11,14 +11,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from contracts.errors import Reason, Rejected
-from contracts.facts import encode
-from contracts.subjects import Guard, check_guard, of
+from contracts.errors import Rejected
 from services.bus import metrics
 from services.bus.bus import Bus
 from services.bus.client import Message, Outgoing
 from services.bus.jetstream import ApiError
-from services.log.port import MAX_FACT, AlreadyRecorded, Append, LogUnavailable, traceparent
+from services.log.pending import Pending, Receipt
+from services.log.port import AlreadyRecorded, Append, LogUnavailable
 from services.log.read import Reader
 from services.log.wire import REQUEST_TIMEOUT_S, PubAck, Wire, puback
 
@@ -32,71 +31,6 @@ QUEUE_FACTS = 20_000
 QUEUE_BYTES = 64 * 1024 * 1024
 RETRY_S = 0.1
 ATTEMPTS = 5
-SEQ = "Nats-Expected-Last-Subject-Sequence"
-SEQ_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
-
-
-class Waiting:
-    """Who waits for some facts: told once, when the last of them is settled."""
-
-    __slots__ = ("future", "gone", "left")
-
-    def __init__(self) -> None:
-        self.left = 0
-        self.gone = False
-        """Nobody waits any more: what was not sent yet need not be."""
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def one_less(self) -> None:
-        """Another fact is settled."""
-        self.left -= 1
-        if not self.left and not self.future.done():
-            self.future.set_result(None)
-
-
-class Pending:
-    """A fact on its way into the log, and who waits for it."""
-
-    __slots__ = (
-        *("alone", "attempts", "data", "guard", "id", "outcome", "subject", "trace", "waiting"),
-    )
-
-    def __init__(self, item: Append, waiting: Waiting) -> None:
-        self.subject = of(item.fact)
-        self.data = encode(item.fact)
-        if len(self.data) > MAX_FACT:
-            text = f"{self.subject}: {len(self.data)} bytes; a fact has at most {MAX_FACT}"
-            raise Rejected(Reason.TOO_LARGE, text)
-        self.id = item.fact.id
-        self.guard: Guard | None = item.guard
-        if item.guard:
-            check_guard(item.guard)
-        self.trace = traceparent(item.trace)
-        self.alone = False
-        """Goes by itself: it was in a batch that was refused for a reason we did not find."""
-        self.attempts = 0
-        self.outcome: int | Exception | None = None
-        waiting.left += 1
-        self.waiting = waiting
-
-    @property
-    def over(self) -> bool:
-        """Whether it is settled, or nobody wants to know any more."""
-        return self.outcome is not None or self.waiting.gone
-
-    def head(self, more: str = "") -> bytes:
-        """Return the header block: the guard in the form the server checks, and `more` lines."""
-        if self.guard:
-            more += f"{SEQ}: {self.guard.seq}\r\n{SEQ_SUBJECT}: {self.guard.subject}\r\n"
-        if self.trace:
-            more += f"traceparent: {self.trace}\r\n"
-        return f"NATS/1.0\r\n{more}\r\n".encode() if more else b""
-
-    def settle(self, outcome: int | Exception) -> None:
-        """Keep the first outcome and tell who waits for it."""
-        if self.outcome is None:
-            self.outcome = outcome
-            self.waiting.one_less()
 
 
 def _ack_in(message: Message) -> PubAck | None:
@@ -104,14 +38,6 @@ def _ack_in(message: Message) -> PubAck | None:
     if message.status == "503":
         return PubAck(error=ApiError(503, 0, "JetStream does not answer"))
     return puback(message.data) if message.data else None
-
-
-def _outcome(pending: Pending) -> int | AlreadyRecorded:
-    outcome = pending.outcome
-    if isinstance(outcome, int | AlreadyRecorded):
-        return outcome
-    assert outcome is not None, "told before it was settled"
-    raise outcome
 
 
 class Committer:
@@ -135,42 +61,42 @@ class Committer:
 
     async def append(self, item: Append) -> int:
         """Queue one fact and wait for its sequence. Raises what `Log.append` raises."""
-        waiting = Waiting()
-        pending = Pending(item, waiting)
-        await self._settled(waiting, [pending])
-        outcome = _outcome(pending)
+        receipt = Receipt()
+        pending = Pending(item, receipt)
+        await self._settled(receipt, [pending])
+        outcome = pending.result()
         if isinstance(outcome, AlreadyRecorded):
             raise outcome
         return outcome
 
     async def append_all(self, items: Sequence[Append]) -> list[int | AlreadyRecorded]:
         """Queue the facts and wait for their outcomes. Raises what `Log.append_all` raises."""
-        waiting, sent = Waiting(), list[Pending]()
+        receipt, sent = Receipt(), list[Pending]()
         refused: Rejected | ValueError | None = None
         for item in items:
             try:
-                sent.append(Pending(item, waiting))
+                sent.append(Pending(item, receipt))
             except (Rejected, ValueError) as error:
                 refused = refused or error
         if sent:
-            await self._settled(waiting, sent)
+            await self._settled(receipt, sent)
         if refused:
             raise refused
-        return [_outcome(pending) for pending in sent]
+        return [pending.result() for pending in sent]
 
-    async def _settled(self, waiting: Waiting, sent: Sequence[Pending]) -> None:
+    async def _settled(self, receipt: Receipt, sent: Sequence[Pending]) -> None:
         """Queue the facts and wait until each has its outcome."""
         try:
             for pending in sent:
                 await self._push(pending)
-            await waiting.future
+            await receipt.future
         finally:
-            waiting.gone = True
+            receipt.gone = True
 
     async def append_together(self, items: Sequence[Append]) -> list[int]:
         """Send the facts as one batch, past the queue. Raises what `Log.append_together` raises."""
-        waiting = Waiting()
-        batch = [Pending(item, waiting) for item in items]
+        receipt = Receipt()
+        batch = [Pending(item, receipt) for item in items]
         ack: PubAck | None = None
         for _ in range(ATTEMPTS):
             if self._ended:
@@ -190,7 +116,7 @@ class Committer:
                 if isinstance(outcome, AlreadyRecorded):
                     raise outcome
                 if pending.outcome is not None:
-                    _outcome(pending)  # Denied: raises why.
+                    pending.result()  # Denied: raises why.
             await asyncio.sleep(RETRY_S)
         why = ack.error.description if ack and ack.error else "no answer"
         raise LogUnavailable(f"{batch[0].subject} and {len(batch) - 1} more: {why}")

@@ -254,7 +254,7 @@ async def test_a_writer_whose_answer_was_late_is_told_of_its_own_fact(
 async def test_one_fact_the_server_refuses_does_not_take_others_along(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.log.commit.MAX_FACT", 2**21)
+    monkeypatch.setattr("services.log.pending.MAX_FACT", 2**21)
     async with opened(nats_server, "gateway") as log, asyncio.timeout(40):
         crowd = [facts.created() for _ in range(60)]
         crowd[30] = facts.created(invalid="x" * (2**20 + 2**13))
