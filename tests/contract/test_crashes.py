@@ -71,7 +71,7 @@ async def crashes(count: int, folder: Path) -> None:
     await asyncio.gather(*map(some, range(AT_ONCE)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_a_thousand_crashes_leave_nothing_behind(tmp_path: Path) -> None:
     child = await McpChild.start(LIVES, Tail(), 10_000)

@@ -82,7 +82,7 @@ async def test_a_kill_in_mid_call_is_never_run_again(tmp_path: Path) -> None:
     await caller.http.aclose()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_kill_at_any_moment_never_runs_a_permit_twice(tmp_path: Path) -> None:
     """Kills while a stream of tasks is under way; then every permit is sent again."""
     asked: dict[str, httpx.Response] = {}

@@ -167,7 +167,7 @@ async def described(gateway: World) -> dict[str, Any]:
     return found.json()  # type: ignore[no-any-return]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_made_up_requests_are_answered_as_described(gateway: World) -> None:
     await given_something(gateway)
