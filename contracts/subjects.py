@@ -6,13 +6,13 @@ One subject is one fact. The server lets a misspelt guard pass, so nobody writes
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from itertools import chain
 from typing import NamedTuple
 
 from contracts import facts
 from contracts.account import Provider
 from contracts.facts import AnyFact, Logged
+from contracts.roles import WRITES
 
 STREAM = "METAMCP"
 INTAKE_STREAM = "INTAKE"
@@ -30,15 +30,6 @@ CREDENTIAL_BUCKETS = {
 EXECUTOR_DURABLE = "executor"
 INTAKE_DURABLE = "intake"
 
-WRITES: Mapping[str, tuple[str, ...]] = {
-    "router": ("task.routed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.router.*"),
-    "registry": ("mcp.registered.*.*", "mcp.removed.*.*", "mcp.health.*.*"),
-    "executor": ("job.signed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.key.*"),
-    "results": ("result.stored.*.*", "result.deleted.*.*", "log.sealed.*"),
-    "gateway": ("task.created.*.*", "task.cancelled.*.*", "mcp.preferred.*.*.*"),
-}
-"""The five services, and the facts each may append."""
-SERVICES: tuple[str, ...] = tuple(WRITES)
 LOG_SUBJECTS: tuple[str, ...] = tuple(dict.fromkeys(chain.from_iterable(WRITES.values())))
 _TOKEN = r"(?:[A-Za-z0-9_-]{1,64}|\*)"
 _GUARDED = re.compile(

@@ -5,9 +5,11 @@ Exit codes: 0 done, 1 it failed, 2 usage, 3 can't be reached, 4 not found or ref
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Container, Sequence
+from typing import TextIO
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -17,7 +19,6 @@ from rich.text import Text
 from services.cli.commands.version import installed
 from services.cli.common import CliError, Exit
 from services.cli.table import COMMANDS, Command
-from services.process import telemetry
 from services.process.settings import SettingsError
 
 EPILOGUE = (
@@ -77,14 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Run a command; errors become one or two lines on stderr and an exit code."""
     with open(os.devnull, "w") as nowhere:
-        # Log lines are for those who run services; `up` and `demo` turn them on.
-        telemetry.setup(level="error", stream=nowhere)
-        return _execute(arguments)
+        return _execute(arguments, nowhere)
 
 
-def _execute(arguments: Sequence[str]) -> int:
+def _execute(arguments: Sequence[str], nowhere: TextIO) -> int:
     try:
-        code = build(_wanted(arguments))(list(arguments), exit_on_error=False, print_error=False)
+        app = build(_wanted(arguments))
+        _hush(nowhere)
+        code = app(list(arguments), exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         return _say(Exit.USAGE, str(error), "See `metamcp --help` or `metamcp COMMAND --help`.")
     except KeyboardInterrupt:
@@ -98,6 +99,18 @@ def _execute(arguments: Sequence[str]) -> int:
             raise
         return _say(*known)
     return int(code or 0)
+
+
+def _hush(nowhere: TextIO) -> None:
+    """Log lines are for those who run services; `up` and `demo` turn them on.
+
+    A command that only asks a gateway has not loaded what writes them.
+    """
+    logging.getLogger().addHandler(logging.NullHandler())
+    if "services.process.telemetry" in sys.modules:
+        from services.process import telemetry
+
+        telemetry.setup(level="error", stream=nowhere)
 
 
 def _known(error: Exception) -> tuple[Exit, str, str] | None:

@@ -1,56 +1,29 @@
-"""The gateway's client: HTTP requests, and a stream of facts that survives cuts.
+"""The gateway's client: HTTP requests.
 
 It knows the gateway's contract only, nothing of its code.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import httpx
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.typing import Subprotocol
 
 from contracts.errors import Reason
 from contracts.facts import Record, decode
 from contracts.subjects import of
-from contracts.wire import (
-    PROTOCOL,
-    Ack,
-    CaughtUp,
-    ErrorFrame,
-    Events,
-    Hello,
-    ProgressFrame,
-    ServerFrame,
-    Subscribe,
-)
 from services.cli.common import CliError, Exit
 from services.cli.target import Target, find_target
 from services.process import tls
-from services.process.backoff import delay
 
-__all__ = ["Api", "FactStream", "Item", "Note", "Scope", "Target", "find_target", "record"]
+__all__ = ["Api", "Target", "find_target", "hint", "record", "unreachable"]
 
 REQUEST_S = 60.0
-_FRAME_BYTES = 16 * 1024 * 1024
-_FIRST_DELAY, _LAST_DELAY = 0.1, 5.0
-_NEVER_AGAIN = range(4400, 4500)
-_NOT_UNDERSTOOD = (Reason.BAD_REQUEST, Reason.BAD_ID, Reason.TOO_LARGE)
-
-_frames: msgspec.json.Decoder[ServerFrame] = msgspec.json.Decoder(ServerFrame)
-
-Item: TypeAlias = Record | ProgressFrame | CaughtUp
-Scope = Literal["tasks", "task", "hosts", "all"]
-Note = Callable[[str], object]
 
 
 class Api:
@@ -196,7 +169,7 @@ def _refuse(answer: httpx.Response) -> None:
         error = msgspec.json.decode(answer.content)["error"]
         message, reason = str(error["message"]), str(error.get("reason", ""))
     code = _exit_code(answer.status_code, reason)
-    raise CliError(code, message, _hint(answer.status_code, reason))
+    raise CliError(code, message, hint(answer.status_code, reason))
 
 
 def _exit_code(status: int, reason: str) -> Exit:
@@ -210,123 +183,14 @@ def _exit_code(status: int, reason: str) -> Exit:
     return Exit.FAILED if status >= 500 else Exit.REFUSED
 
 
-def _hint(status: int, reason: str) -> str:
+def hint(status: int, reason: str) -> str:
+    """What to do about such an answer; empty: nobody knows."""
     hints = {
         401: "Check METAMCP_TOKEN, or the file credentials/token in the data folder.",
         429: "Wait a moment and try again.",
         503: "The services may still be starting: see `metamcp doctor`.",
     }
     return hints.get(status, f"(reason: {reason})" if reason else "")
-
-
-class FactStream:
-    """Facts from the gateway's websocket, resumed after a cut at the last one seen."""
-
-    def __init__(self, target: Target, note: Note) -> None:
-        """`note` is told about cuts and gaps."""
-        self._target = target
-        self._note = note
-        self._epoch: str | None = None
-        self._after: int | Literal["start"] | None = None
-
-    async def follow(
-        self,
-        to: Scope,
-        *,
-        task: str | None = None,
-        types: Sequence[str] = (),
-        after: int | Literal["start"] | None = None,
-    ) -> AsyncIterator[Item]:
-        """Yield facts in order, each once, with progress between them; for ever.
-
-        Raises CliError when the gateway refuses, or was not there in the first place.
-        """
-        self._after = after
-        wanted = Subscribe(ref=1, sub="cli", to=to, task=task, types=tuple(types))
-        failures, seen = 0, False
-        while True:
-            try:
-                async with self._connected() as socket:
-                    hello = await self._hello(socket)
-                    await self._subscribe(socket, wanted, hello)
-                    failures, seen = 0, True
-                    async for item in self._items(socket):
-                        yield item
-            except ConnectionClosed as error:
-                self._check_close(error)
-            except InvalidStatus as error:
-                if error.response.status_code in (401, 403):
-                    raise CliError(
-                        Exit.REFUSED, "The gateway refuses this token.", _hint(401, "")
-                    ) from error
-                if not seen:
-                    raise unreachable(self._target.url, error) from error
-            except (OSError, TimeoutError, InvalidHandshake) as error:
-                if not seen:
-                    raise unreachable(self._target.url, error) from error
-            failures += 1
-            self._note("The stream was cut; it resumes where it stopped.")
-            await asyncio.sleep(delay(failures + 1, _FIRST_DELAY, _LAST_DELAY, random.random()))
-
-    def _connected(self) -> connect:
-        return connect(
-            self._target.stream,
-            additional_headers=self._target.headers,
-            subprotocols=[Subprotocol(PROTOCOL)],
-            max_size=_FRAME_BYTES,
-            ssl=self._target.trust,
-            proxy=None if self._target.here else True,
-        )
-
-    async def _hello(self, socket: ClientConnection) -> Hello:
-        hello = _frames.decode(await socket.recv())
-        if not isinstance(hello, Hello):
-            raise CliError(Exit.FAILED, f"{self._target.url} does not speak {PROTOCOL}.")
-        if self._epoch not in (None, hello.epoch):
-            self._note("The log is a new one; facts are shown from its start.")
-            self._after = "start"
-        self._epoch = hello.epoch
-        return hello
-
-    async def _subscribe(self, socket: ClientConnection, wanted: Subscribe, hello: Hello) -> None:
-        epoch = self._epoch if isinstance(self._after, int) else None
-        asked = msgspec.structs.replace(wanted, after=self._after, epoch=epoch)
-        await socket.send(msgspec.json.encode(asked).decode())
-        while True:
-            frame = _frames.decode(await socket.recv())
-            if isinstance(frame, ErrorFrame):
-                understood = frame.code not in _NOT_UNDERSTOOD
-                raise CliError(Exit.REFUSED if understood else Exit.USAGE, frame.message)
-            if isinstance(frame, Ack) and frame.ref == wanted.ref:
-                break
-        if self._after is not None and frame.recovered is False:
-            self._note("Some facts since the last one seen can't be delivered.")
-        if self._after is None:
-            # From here on a cut must not lose anything, so the place to resume is fixed now.
-            self._after = hello.head
-
-    async def _items(self, socket: ClientConnection) -> AsyncIterator[Item]:
-        async for text in socket:
-            frame = _frames.decode(text)
-            if isinstance(frame, Events):
-                for event in frame.events:
-                    self._after = event.seq
-                    yield record(event.seq, event.at, bytes(event.event))
-            elif isinstance(frame, CaughtUp):
-                if not isinstance(self._after, int) or frame.seq > self._after:
-                    self._after = frame.seq
-                yield frame
-            elif isinstance(frame, ProgressFrame):
-                yield frame
-            elif isinstance(frame, ErrorFrame):
-                self._note(f"The gateway says: {frame.message}")
-        # A clean close by the server is a cut as well: it is shutting down.
-
-    def _check_close(self, error: ConnectionClosed) -> None:
-        received = error.rcvd
-        if received is not None and received.code in _NEVER_AGAIN:
-            why = received.reason or f"code {received.code}"
-            raise CliError(Exit.REFUSED, f"The gateway closed the stream: {why}") from error
 
 
 def record(seq: int, at: float, data: bytes) -> Record:

@@ -12,7 +12,7 @@ from contracts.facts import JobDone, Outcome, Record
 from contracts.result import INLINE_LIMIT
 from contracts.task import canonical
 from contracts.wire import ProgressFrame
-from services.cli.client import Api, FactStream, record
+from services.cli.client import Api, record
 from services.cli.common import CliError, Exit, Out
 from services.cli.show import tasks as render
 
@@ -43,6 +43,8 @@ async def finish(api: Api, out: Out, task: str) -> int:
 async def follow_task(api: Api, out: Out, task: str) -> JobDone:
     """Show one task's facts from its start to its end, as lines on stderr for people."""
     before: float | None = None
+    from services.cli.stream import FactStream
+
     stream = FactStream(api.target, out.note)
     with contextlib.nullcontext() if out.as_json else out.errors.status("") as spinner:
         async for item in stream.follow("task", task=task, after="start"):

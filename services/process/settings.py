@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from contracts.subjects import SERVICES
+from contracts.roles import SERVICES
 from services.process.settings_sources import RawValue, SettingsError, env_name, gather
 from services.process.tls import ClientFiles, set_together
 

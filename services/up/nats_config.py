@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from contracts import subjects
+from contracts import roles, subjects
 from contracts.account import Provider
 from contracts.ids import check_token
 from services.bus.names import (
@@ -28,7 +28,7 @@ from services.bus.names import (
 SYSTEM = "sys"
 OPERATOR = "operator"
 AUDITOR = "auditor"
-ROLES = (OPERATOR, *subjects.SERVICES, AUDITOR)
+ROLES = (OPERATOR, *roles.SERVICES, AUDITOR)
 ACCOUNT = "METAMCP"
 """The account of the operator and the services. Who may request anything here may also name a log
 subject as its reply and so have the answer stored there: outsiders get accounts of their own."""
@@ -124,7 +124,7 @@ def _service(
     role: str, publish: tuple[str, ...] = (), subscribe: tuple[str, ...] = ()
 ) -> Permissions:
     return Permissions(
-        publish=(*subjects.WRITES[role], *_read(subjects.STREAM), *publish),
+        publish=(*roles.WRITES[role], *_read(subjects.STREAM), *publish),
         subscribe=(
             "live.>",
             f"{inbox_prefix(role)}.>",
@@ -217,7 +217,7 @@ def _accounts(plan: ServerPlan) -> Iterable[str]:
     yield f"  {_text(ACCOUNT)} {{"
     yield "    jetstream: enabled"
     yield "    users: ["
-    for role in (OPERATOR, *subjects.SERVICES):
+    for role in (OPERATOR, *roles.SERVICES):
         yield from _user(plan, role)
     yield "    ]"
     yield "    exports: ["

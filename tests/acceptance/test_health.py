@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts.subjects import SERVICES
+from contracts.roles import SERVICES
 from tests.support.system import System, system, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from contracts import subjects
+from contracts import roles, subjects
 from contracts.facts import AnyFact
 from services.bus.bus import Bus, NoResponders, PermissionDenied
 from services.up import nats_config
@@ -97,7 +97,7 @@ async def test_a_role_appends_its_own_facts_and_no_others(server: NatsServer, ro
             for filter_ in subjects.LOG_SUBJECTS
             if not await refused(bus, filter_.replace("*", f"X-{role}"))
         }
-    assert mine == set(subjects.WRITES.get(role, ()))
+    assert mine == set(roles.WRITES.get(role, ()))
 
 
 def test_every_fact_of_the_log_has_a_writer() -> None:
@@ -105,7 +105,7 @@ def test_every_fact_of_the_log_has_a_writer() -> None:
     assert {".".join(filter_.split(".")[:2]) for filter_ in subjects.LOG_SUBJECTS} == tags
 
 
-@pytest.mark.parametrize("role", [*subjects.SERVICES, AUDITOR])
+@pytest.mark.parametrize("role", [*roles.SERVICES, AUDITOR])
 async def test_no_service_manages_streams_or_consumers(server: NatsServer, role: str) -> None:
     async with server.connected(role) as bus:
         every = (*MANAGEMENT, *DESTRUCTION)
@@ -116,7 +116,7 @@ async def test_not_even_the_operator_purges_or_deletes(operator: Bus) -> None:
     assert [w for w in DESTRUCTION if not await refused(operator, f"$JS.API.{w}")] == []
 
 
-@pytest.mark.parametrize("role", [*subjects.SERVICES, AUDITOR])
+@pytest.mark.parametrize("role", [*roles.SERVICES, AUDITOR])
 @pytest.mark.parametrize("subject", [">", "task.>", "_INBOX.>", "_INBOX_operator.>", "intake.>"])
 async def test_nobody_overhears_what_is_not_theirs(
     server: NatsServer, role: str, subject: str
@@ -126,7 +126,7 @@ async def test_nobody_overhears_what_is_not_theirs(
             await bus.subscribe(subject, print)
 
 
-@pytest.mark.parametrize("role", [*subjects.SERVICES, AUDITOR])
+@pytest.mark.parametrize("role", [*roles.SERVICES, AUDITOR])
 async def test_everybody_reads_the_log_and_follows_it(server: NatsServer, role: str) -> None:
     seen: asyncio.Queue[str] = asyncio.Queue()
     subject = f"task.created.reader.{role}"
@@ -173,7 +173,7 @@ async def test_the_auditor_writes_nothing_by_naming_a_log_subject_as_reply(
     assert await stored(operator) == before
 
 
-@pytest.mark.parametrize("role", subjects.SERVICES)
+@pytest.mark.parametrize("role", roles.SERVICES)
 async def test_only_its_worker_pulls_from_a_durable(server: NatsServer, role: str) -> None:
     pulls = {
         "executor": f"$JS.API.CONSUMER.INFO.{STREAM}.{subjects.EXECUTOR_DURABLE}",
@@ -184,7 +184,7 @@ async def test_only_its_worker_pulls_from_a_durable(server: NatsServer, role: st
     assert allowed == {role} & set(pulls)
 
 
-@pytest.mark.parametrize("role", subjects.SERVICES)
+@pytest.mark.parametrize("role", roles.SERVICES)
 async def test_leases_are_the_routers_and_blobs_not_everyones(
     server: NatsServer, role: str
 ) -> None:
@@ -332,6 +332,6 @@ def test_the_example_configuration_is_the_generated_one() -> None:
 
 def test_the_security_page_says_who_writes_what() -> None:
     page = (ROOT / "docs/security.md").read_text()
-    for role, facts in subjects.WRITES.items():
+    for role, facts in roles.WRITES.items():
         row = f"| {role} | " + ", ".join(f"`{fact}`" for fact in facts) + " |"
         assert row in page

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.subjects import SERVICES
+from contracts.roles import SERVICES
 from services.cli import settings_page
 from services.process.settings import fields
 from services.process.settings_sources import env_name

@@ -18,12 +18,13 @@ from contracts.facts import JobDone, McpHealth, McpRegistered, Outcome, Record
 from contracts.host import HealthStatus
 from contracts.wire import CaughtUp
 from services.cli import audit as audits
-from services.cli.client import Api, FactStream, Target
+from services.cli.client import Api, Target
 from services.cli.commands.log import audit_task
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.cli.follow import create, task_value
 from services.cli.input import read_input
 from services.cli.show import tasks as render
+from services.cli.stream import FactStream
 from services.log.jetstream import NatsLog
 from services.process import telemetry
 from services.process.settings import load

@@ -12,7 +12,7 @@ from rich.live import Live
 from contracts.facts import Record
 from contracts.host import Host
 from contracts.task import MCP_CALL, serves
-from services.cli.client import Api, FactStream, find_target
+from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
 from services.cli.follow import create, finish
 from services.cli.input import check_ids, check_seconds, read_input
@@ -77,6 +77,8 @@ async def _log(options: Options, host: str, lines: int | None) -> int:
 
 
 async def _watch(api: Api, out: Out, host: str | None, found: list[Any]) -> int:
+    from services.cli.stream import FactStream
+
     stream = FactStream(api.target, out.note)
     with Live(_rendered(found, host), console=out.console, auto_refresh=False) as live:
         async for item in stream.follow("hosts"):

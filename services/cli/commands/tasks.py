@@ -16,7 +16,7 @@ from contracts.facts import JobDone, Record
 from contracts.subjects import parse
 from contracts.task import Priority
 from contracts.wire import ProgressFrame
-from services.cli.client import Api, FactStream, find_target
+from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.follow import (
     as_event,
@@ -181,6 +181,8 @@ async def _watch(
     history: bool,
 ) -> int:
     out = options.out
+    from services.cli.stream import FactStream
+
     stream = FactStream(find_target(options), out.note)
     after: Literal["start"] | None = "start" if history else None
     last: dict[str, float] = {}

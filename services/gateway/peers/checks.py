@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts import subjects
+from contracts import roles, subjects
 from contracts.errors import Rejected
 from contracts.wire import ServiceHealth
 from services.bus.all import ask_all
@@ -63,7 +63,7 @@ class Checks:
             return None
 
     async def _services(self) -> list[ServiceAnswer]:
-        return await asyncio.gather(*(self._service(service) for service in subjects.SERVICES))
+        return await asyncio.gather(*(self._service(service) for service in roles.SERVICES))
 
     async def _service(self, service: str) -> ServiceAnswer:
         nobody = ServiceAnswer(service)

@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from contracts import subjects
+from contracts import roles, subjects
 from contracts.wire import MetricsPage
 from services.bus.all import AskAll
 from services.bus.errors import BusError
@@ -45,7 +45,7 @@ class Collection:
         return await self._registry.answer()
 
     async def _make(self) -> CollectorRegistry:
-        answers = await asyncio.gather(*(self._ask(name) for name in subjects.SERVICES))
+        answers = await asyncio.gather(*(self._ask(name) for name in roles.SERVICES))
         return join(page for pages in answers for page in pages)
 
     async def _ask(self, service: str) -> list[MetricsPage]:
@@ -94,7 +94,7 @@ def _up(instances: dict[str, str]) -> Metric:
     )
     for instance, service in sorted(instances.items()):
         family.add_metric([service, instance], 1)
-    for service in subjects.SERVICES:
+    for service in roles.SERVICES:
         if service not in instances.values():
             family.add_metric([service, ""], 0)
     return family

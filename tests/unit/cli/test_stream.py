@@ -13,8 +13,9 @@ from websockets.typing import Subprotocol
 
 from contracts.facts import JobDone, Outcome, Record, encode
 from contracts.wire import PROTOCOL, Ack, CaughtUp, ErrorFrame, Event, Events, Hello, Subscribe
-from services.cli.client import FactStream, Target
+from services.cli.client import Target
 from services.cli.common import CliError, Exit
+from services.cli.stream import FactStream
 
 Conversation = Callable[[ServerConnection, Subscribe], Awaitable[None]]
 DONE = encode(

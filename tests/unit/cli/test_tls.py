@@ -13,8 +13,9 @@ import pytest
 from contracts.facts import Record
 from services.bus.bus import Bus
 from services.cli.app import execute
-from services.cli.client import Api, FactStream, find_target
+from services.cli.client import Api, find_target
 from services.cli.common import CliError, Exit, Options
+from services.cli.stream import FactStream
 from services.gateway.listener import announce
 from services.process.tls import first_certificate
 from tests.support import facts

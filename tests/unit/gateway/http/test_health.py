@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from contracts.errors import Reason, Rejected
-from contracts.subjects import SERVICES, beat, command
+from contracts.roles import SERVICES
+from contracts.subjects import beat, command
 from contracts.task import TaskSpec
 from services.bus import health
 from services.bus.all import answer_all
