@@ -6,6 +6,7 @@ A claim is appended before the call and acknowledged after the append, so nothin
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Coroutine, Sequence
 from itertools import islice
@@ -22,7 +23,7 @@ from services.executor.attempt.runner import Ports, Runner
 from services.executor.projection import Hosts
 from services.executor.settings import Settings
 from services.log.port import AlreadyRecorded, Append, Delivery, LogUnavailable
-from services.process import telemetry
+from services.process import backoff, telemetry
 from services.process.ids import new_id
 
 BEAT_S = 1.0
@@ -251,14 +252,14 @@ class Executor:
 
     async def _append(self, items: list[Append]) -> list[int | AlreadyRecorded]:
         """Append; while the log is away the same facts again, which stores none of them twice."""
-        delay, most = RETRY_S
+        failures = 0
         while True:
             try:
                 return await self._ports.log.append_all(items)
             except LogUnavailable as error:
                 log.warning("claims_not_stored_yet", count=len(items), error=str(error))
-                await asyncio.sleep(delay)
-                delay = min(most, delay * 2)
+                failures += 1
+                await asyncio.sleep(backoff.delay(failures, *RETRY_S, random.random()))
 
     def _cancel(self, user: str, task: str, reason: str) -> None:
         """Cancel what is here; remember it for a route that is still on its way.

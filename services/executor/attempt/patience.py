@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from services.executor.attempt.course import Course
 from services.log.port import LogUnavailable
-from services.process import telemetry
+from services.process import backoff, telemetry
 from services.store.blobs import StoreError, StoreRefused
 
 RETRY_S = (0.1, 2.0)
@@ -24,7 +25,7 @@ async def patiently(course: Course, what: str, ask: Callable[[], Awaitable[T]]) 
     Raises StoreRefused, because asking again would not help, and whatever else `ask` does.
     """
     course.lacks = what
-    delay, most = RETRY_S
+    failures = 0
     while True:
         try:
             found = await ask()
@@ -34,8 +35,8 @@ async def patiently(course: Course, what: str, ask: Callable[[], Awaitable[T]]) 
         except (StoreError, LogUnavailable) as error:
             course.lacks = f"{what}: {error}"
             log.warning("asked_in_vain", what=what, error=str(error))
-            await asyncio.sleep(delay)
-            delay = min(most, delay * 2)
+            failures += 1
+            await asyncio.sleep(backoff.delay(failures, *RETRY_S, random.random()))
         else:
             course.lacks = ""
             return found

@@ -6,6 +6,7 @@ Past the limit nothing is called and no success is written. Whoever is refused h
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from services.executor.attempt.patience import RETRY_S, patiently
 from services.executor.hosts.pool import Pool
 from services.executor.settings import Settings
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
-from services.process import telemetry, tracing
+from services.process import backoff, telemetry, tracing
 from services.process.ids import new_id
 
 RECHECK_S = 2.0
@@ -238,7 +239,7 @@ class Runner:
         Raises TimeoutError for a success after the deadline. Should one be stored after all that
         was given up, the guard refuses what is recorded then.
         """
-        delay, most = RETRY_S
+        failures = 0
         while True:
             if is_success(fact) and self._now() >= attempt.deadline:
                 raise TimeoutError
@@ -248,8 +249,8 @@ class Runner:
                 log.info("attempt_overtaken", task=attempt.routed.task, found=str(error))
             except LogUnavailable as error:
                 log.warning("end_not_recorded_yet", task=attempt.routed.task, error=str(error))
-                await asyncio.sleep(delay)
-                delay = min(most, delay * 2)
+                failures += 1
+                await asyncio.sleep(backoff.delay(failures, *RETRY_S, random.random()))
                 continue
             else:
                 attempt.ended(fact)
