@@ -11,9 +11,9 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import command_line, fanout, hosts, pipeline, replay, streams
+from tests.bench import command_line, fanout, hosts, http_clients, pipeline, replay, streams
 
-PARTS = ("cli", "pipeline", "hosts", "fan_out", "replay", "streams")
+PARTS = ("cli", "pipeline", "hosts", "fan_out", "replay", "streams", "http_clients")
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -37,6 +37,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             )
         if "hosts" in options.only:
             found["hosts"] = await hosts.measure(places["hosts"], options.calls)
+        if "http_clients" in options.only:
+            found["http_clients"] = await http_clients.measure(options.calls * 4)
         if {"fan_out", "replay"} & set(options.only):
             async with pipeline.orchestrator(places["shared"]) as running:
                 if "fan_out" in options.only:
@@ -80,6 +82,9 @@ def report(found: dict[str, Any]) -> None:
         )
         rates = f"{line['tasks_per_s']:10.0f}   {line['direct_per_s']:.0f} direct"
         print(f"{name + ' tasks/s':18} {rates}, {line['at_once']} at once")
+    for name, line in found.get("http_clients", {}).items():
+        cpu = f"{line['cpu_us_per_call']:.0f} µs of CPU each"
+        print(f"{name + ' calls/s':18} {line['calls_per_s']:10.0f}   {cpu}, 32 at once")
     if fan := found.get("fan_out"):
         print(f"fan-out facts/s    {fan['facts_per_s']:10.0f}   to {fan['clients']} clients")
     if again := found.get("replay"):
