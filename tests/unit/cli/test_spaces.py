@@ -17,6 +17,7 @@ from services.cli.app import execute
 from services.cli.commands import spaces
 from services.cli.common import CliError, Exit, Out
 from tests.support.nats import NatsServer
+from tests.support.system import until
 from tests.unit.cli.gateway import Gateway
 from tests.unit.cli.linked import Linked, linked, metamcp
 
@@ -90,13 +91,17 @@ async def test_what_makes_a_space_fail_is_said(
     real: Linked, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (real.kit / "app.py").write_text("raise SystemExit('the model is missing')\n")
-    seen = real.discovered
+
+    async def looked() -> bool:
+        return real.discovered == 1
+
+    await until(looked)  # Linking the account has the registry look, and nobody waits for that.
     assert await metamcp("spaces", "deploy", "ann/tools", "--create") == Exit.FAILED
     printed = capsys.readouterr()
     assert "ann/tools is RUNTIME_ERROR" in printed.err
     assert "the model is missing" in printed.err
     assert f"{real.hub.url}/spaces/ann/tools" in printed.err
-    assert real.discovered == seen
+    assert real.discovered == 1
 
 
 async def test_a_space_that_is_no_host_and_one_that_is_paused_are_failures(
