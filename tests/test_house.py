@@ -364,6 +364,18 @@ def test_the_map_in_readme_shows_every_room() -> None:
     assert shown == rooms | loose
 
 
+def test_pages_name_files_that_exist() -> None:
+    named = re.compile(r"`((?:tests|services|contracts|deploy|docs)/[\w./*-]+)`")
+    missing = [
+        f"{path}: {match[1]}"
+        for path in tracked()
+        if path.endswith(".md") and path != "CHANGELOG.md"
+        for match in named.finditer((ROOT / path).read_text())
+        if not any(ROOT.glob(match[1].rstrip("/")))
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize(
     ("pattern", "where"),
     [(LEFTOVERS, "contracts/ services/ deploy/ tests/"), (REGISTRIES, ""), (MACHINE, "")],
