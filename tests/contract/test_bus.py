@@ -268,6 +268,9 @@ async def test_subscribing_without_a_server_fails_and_leaves_nothing(
             with pytest.raises(Disconnected):
                 await bus.flush()
         await fresh_nats.embedded.start()
+        # Closed in mid-attempt, nats-py would leave that attempt's socket to the garbage collector.
+        async with asyncio.timeout(10):
+            await bus.wait_connected()
 
 
 async def test_a_cancelled_connect_ends(tmp_path: Path) -> None:
