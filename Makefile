@@ -89,7 +89,7 @@ unit-newest: $(READY) ## the same with the newest Python of this machine, in .ve
 acceptance: $(READY) ## the tests that start the real services, two files at a time
 	$(call timed,$(PYTEST) -n 2 --dist loadfile -m "acceptance and not long")
 
-test-long: $(READY) ## what is long by its nature: chaos, crashes, made-up requests, clients of others
+test-long: $(READY) ## what is long by its nature: chaos, crashes, big data, stand-ins, clients of others
 	$(call timed,$(PYTEST) -m long)
 
 soak: $(READY) ## chaos for MINUTES=120 on one orchestrator, checked every five minutes

@@ -29,7 +29,10 @@ from huggingface_hub.utils import parse_ratelimit_headers
 from tests.support.hub import HubServer, hub_server
 
 # The library's own use of its HTTP client.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning"),
+]
 
 DATA = "ann/data"
 BIG = bytes(range(256)) * 4096  # 1 MiB, no text: kept by LFS

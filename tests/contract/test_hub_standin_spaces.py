@@ -21,7 +21,10 @@ from tests.support.space import Caller, Issuer
 from tests.support.system import until
 
 # The library's own use of its HTTP client.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning"),
+]
 
 ISSUER = Issuer()
 KIT = "ann/My.Kit"

@@ -19,6 +19,8 @@ from tests.support import space
 from tests.support.space import KIT, ROOT, TYPES, Caller, Issuer, error
 from tests.support.system import until
 
+pytestmark = pytest.mark.long
+
 ISSUER = Issuer("RS256")
 
 
@@ -82,7 +84,6 @@ async def test_a_kill_in_mid_call_is_never_run_again(tmp_path: Path) -> None:
     await caller.http.aclose()
 
 
-@pytest.mark.long
 async def test_a_kill_at_any_moment_never_runs_a_permit_twice(tmp_path: Path) -> None:
     """Kills while a stream of tasks is under way; then every permit is sent again."""
     asked: dict[str, httpx.Response] = {}

@@ -242,6 +242,7 @@ async def served(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await closing(bench)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_100_mb_take_little_memory_from_the_host_to_the_object_store(
