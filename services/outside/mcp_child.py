@@ -177,7 +177,7 @@ class McpChild:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self._ended.wait()
-        self._tail.mark(f"process {self.pid} ended with {self._process.returncode}")
+        self._tail.mark(f"process {self.pid} ended with {self._code}")
         return self.ended()
 
     def last_words(self, count: int = 5) -> str:
@@ -186,12 +186,21 @@ class McpChild:
 
     def ended(self) -> str:
         """How the process ended, in words; empty while it runs."""
-        code = self._process.returncode
+        code = self._code
         if code is None:
             return ""
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return f"exited with code {code}"
+
+    @property
+    def _code(self) -> int | None:
+        """The exit code. asyncio says 255 where its closing transport was the first to see the end;
+        the process's own object knows better then."""
+        transport = getattr(self._process, "_transport", None)
+        own = transport.get_extra_info("subprocess") if transport is not None else None
+        code: int | None = own.returncode if own is not None else None
+        return self._process.returncode if code is None else code
 
     def _kill(self) -> None:
         # Members of the group can outlive its leader, so this is done also after it has left.
