@@ -30,6 +30,7 @@ from services.process.files import private
 TAIL_BYTES = 64 * 1024
 LOG_BYTES = 1024 * 1024
 STOP_S = 1.0
+LOST_CODE = 255
 LAST_WORDS_S = 0.2
 _READ = 256 * 1024
 # Harmless to pass on, and needed where a proxy, own certificates or another cache are in use.
@@ -195,12 +196,14 @@ class McpChild:
 
     @property
     def _code(self) -> int | None:
-        """The exit code. asyncio says 255 where its closing transport was the first to see the end;
-        the process's own object knows better then."""
+        """The exit code. Where its closing transport was the first to see the end, asyncio says
+        `LOST_CODE`, and the process's own object knows better; elsewhere that one does not."""
+        code = self._process.returncode
         transport = getattr(self._process, "_transport", None)
-        own = transport.get_extra_info("subprocess") if transport is not None else None
-        code: int | None = own.returncode if own is not None else None
-        return self._process.returncode if code is None else code
+        if code == LOST_CODE and transport is not None:
+            own: int | None = transport.get_extra_info("subprocess").returncode
+            return own or code
+        return code
 
     def _kill(self) -> None:
         # Members of the group can outlive its leader, so this is done also after it has left.
