@@ -115,6 +115,8 @@ class DirectParser(Parser):
         """Where this message ends; 0 when it is whole, but not for a direct subscription."""
         words = data[at:stop].split()
         body = stop + 2
+        if len(words) - (words[0] == b"HMSG") not in (4, 5):
+            raise ProtocolError("nats: malformed MSG")
         try:
             size = int(words[-1])
             after = body + size + 2
