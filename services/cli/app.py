@@ -25,6 +25,7 @@ EPILOGUE = (
     "Exit codes: 0 done, 1 it failed, 2 usage, 3 can't be reached, 4 not found or refused,"
     " 130 Ctrl-C. Every command has --json, --url, --ca and --data."
 )
+_NOWHERE = logging.NullHandler()
 COMPLETION = "--install-completion"
 COMPLETE = "__complete"
 """What an installed completion script calls this program with."""
@@ -106,7 +107,7 @@ def _hush(nowhere: TextIO) -> None:
 
     A command that only asks a gateway has not loaded what writes them.
     """
-    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger().addHandler(_NOWHERE)
     if "services.process.telemetry" in sys.modules:
         from services.process import telemetry
 
