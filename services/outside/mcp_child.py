@@ -30,7 +30,6 @@ from services.process.files import private
 TAIL_BYTES = 64 * 1024
 LOG_BYTES = 1024 * 1024
 STOP_S = 1.0
-LOST_CODE = 255
 LAST_WORDS_S = 0.2
 _READ = 256 * 1024
 # Harmless to pass on, and needed where a proxy, own certificates or another cache are in use.
@@ -165,6 +164,10 @@ class McpChild:
             async with asyncio.timeout(STOP_S if kindly else 0.0):
                 await self._ended.wait()
         self._kill()
+        # Before its transport closes: that looks for the end too, and who is second knows no code.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self._ended.wait()
         if self._listening is not None:
             # Its last words are still to be read, unless whoever left the group holds the pipe.
             await asyncio.wait([self._listening], timeout=LAST_WORDS_S)
@@ -175,10 +178,7 @@ class McpChild:
         # Whoever has left the group may hold the pipes open, and nothing public closes our ends.
         if (transport := getattr(self._process, "_transport", None)) is not None:
             transport.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await self._ended.wait()
-        self._tail.mark(f"process {self.pid} ended with {self._code}")
+        self._tail.mark(f"process {self.pid} ended with {self._process.returncode}")
         return self.ended()
 
     def last_words(self, count: int = 5) -> str:
@@ -187,23 +187,12 @@ class McpChild:
 
     def ended(self) -> str:
         """How the process ended, in words; empty while it runs."""
-        code = self._code
+        code = self._process.returncode
         if code is None:
             return ""
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return f"exited with code {code}"
-
-    @property
-    def _code(self) -> int | None:
-        """The exit code. Where its closing transport was the first to see the end, asyncio says
-        `LOST_CODE`, and the process's own object knows better; elsewhere that one does not."""
-        code = self._process.returncode
-        transport = getattr(self._process, "_transport", None)
-        if code == LOST_CODE and transport is not None:
-            own: int | None = transport.get_extra_info("subprocess").returncode
-            return own or code
-        return code
 
     def _kill(self) -> None:
         # Members of the group can outlive its leader, so this is done also after it has left.

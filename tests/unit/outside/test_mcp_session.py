@@ -15,7 +15,8 @@ from tests.support.system import until
 from tests.unit.executor.sessions import gone
 from tests.unit.registry.servers import Mood, little, program
 
-DEAF = "import sys; print('here I am', file=sys.stderr, flush=True); sys.stdin.read()"
+DEAF = "import signal, sys; print('here I am', file=sys.stderr, flush=True); signal.pause()"
+"""It does not even leave when its input ends."""
 Begin = Callable[..., McpSession]
 
 
