@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 from contracts.facts import Record
 from services.log.memory import MemoryLog
@@ -183,8 +185,14 @@ async def test_a_view_that_is_locked_is_left_as_it_is_and_said_so(tmp_path: Path
         assert projection.position == 20, "nothing was built anew"
 
 
+@pytest.fixture
+def log_lines() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
 async def test_a_view_on_a_full_disk_is_left_as_it_is_and_said_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, log_lines: list[Any]
 ) -> None:
     path = tmp_path / "view.db"
     log = await filled(path)
@@ -198,7 +206,7 @@ async def test_a_view_on_a_full_disk_is_left_as_it_is_and_said_so(
     assert len(await projection.query(ROWS)) == 20
     assert projection.position == 20
     await projection.close()
-    assert "projection_rebuilt" not in capsys.readouterr().out
+    assert "projection_rebuilt" not in [line["event"] for line in log_lines]
 
 
 async def test_a_view_in_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -212,9 +220,7 @@ async def test_a_view_in_a_folder_that_cannot_be_written_is_an_error(tmp_path: P
             await asyncio.to_thread(thread.join, 5)
 
 
-async def test_a_view_damaged_under_way_is_built_anew(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_view_damaged_under_way_is_built_anew(tmp_path: Path, log_lines: list[Any]) -> None:
     path, log = tmp_path / "view.db", MemoryLog()
     last = await fill(log, 20)
     resets = []
@@ -236,7 +242,7 @@ async def test_a_view_damaged_under_way_is_built_anew(
         following.cancel()
         await asyncio.wait([following])
         await projection.close()
-    assert "projection_rebuilt" in capsys.readouterr().out
+    assert "projection_rebuilt" in [line["event"] for line in log_lines]
 
 
 def older_tables(path: Path) -> None:
@@ -253,7 +259,7 @@ def torn(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [older_tables, torn])
 async def test_an_older_or_torn_view_is_built_anew_and_said_so(
-    tmp_path: Path, spoil: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, spoil: Callable[[Path], object], log_lines: list[Any]
 ) -> None:
     path = tmp_path / "view.db"
     log = await filled(path)
@@ -261,4 +267,4 @@ async def test_an_older_or_torn_view_is_built_anew_and_said_so(
     async with running(log, path) as projection:
         assert await projection.reached(20, 5)
         assert len(await projection.query(ROWS)) == 20
-    assert "projection_rebuilt" in capsys.readouterr().out
+    assert "projection_rebuilt" in [line["event"] for line in log_lines]
