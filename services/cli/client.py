@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any
 
-import httpx
 import msgspec
 
 from contracts.errors import Reason
 from contracts.facts import Record, decode
 from contracts.subjects import of
 from services.cli.common import CliError, Exit
+from services.cli.http import httpx
 from services.cli.target import Target, find_target
 from services.process import tls
 

@@ -141,10 +141,13 @@ def long_names(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's asynchronous part."""
+    """Run a command's asynchronous part.
+
+    Commands that start services have loaded the faster loop; one that only asks a gateway would pay
+    more for loading it than it saves.
+    """
     import asyncio
 
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    uvloop: Any = sys.modules.get("uvloop")
+    with asyncio.Runner(loop_factory=uvloop and uvloop.new_event_loop) as runner:
         return runner.run(work)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-import httpx
 import msgspec
 
 from services.cli.common import CliError, Exit, Options
+from services.cli.http import httpx
 from services.process import tls
 from services.up.announced import Announced, read_announced
 

@@ -6,11 +6,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
 from contracts.account import Provider
 from contracts.host import Host, Stdio, StreamableHttp
 from services.cli.common import environ
+from services.cli.http import httpx
 from services.cli.show.hosts import Finding
 from services.keys.secrets import MissingSecret, Secrets
 from services.process.settings import load

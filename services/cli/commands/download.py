@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-import httpx
 import msgspec
 
 from services.cli.client import Api
 from services.cli.common import CliError, Exit
+from services.cli.http import httpx
 
 TRIES = 5
 """Answers in a row that may break off without one new byte."""
