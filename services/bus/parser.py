@@ -7,15 +7,16 @@ of what receiving a fact cost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from nats.errors import ProtocolError
 from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
 
 _LINE = len("NATS/1.0")
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A message as it came off the socket."""
 
     subject: str
@@ -56,11 +57,6 @@ class Message(NamedTuple):
 Handler = Callable[[Message], None]
 
 
-def direct(nc: Any, sid: int) -> Handler | None:
-    """The handler of a direct subscription; None for any other, and for one that is gone."""
-    return getattr(getattr(nc._subs.get(sid), "_cb", None), "direct", None)
-
-
 class DirectParser(Parser):
     """Gives messages of direct subscriptions to their handlers, all else to nats-py."""
 
@@ -92,54 +88,67 @@ class DirectParser(Parser):
         """Handle all that is whole; return where the rest begins."""
         at, end, resets = 0, len(data), self._resets
         while at < end and resets == self._resets:
+            at = self._direct(data, at)
             stop = data.find(b"\r\n", at)
             if stop < 0:
                 if end - at > MAX_CONTROL_LINE_SIZE:
                     raise ProtocolError("nats: a line without an end")
                 self._wanted = 0
                 return at
+            after = stop + 2
             if data.startswith((b"MSG ", b"HMSG "), at):
-                after = self._message(data, at, stop)
+                after += _line(data[at:stop].split())[-1] + 2
                 if after > end:
                     self._wanted = after - at
                     return at
-                if after == 0:
-                    after = await self._queued(data, at, stop)
-            else:
-                after = stop + 2
-                await super().parse(data[at:after])
+            await super().parse(data[at:after])
             at = after
         return at
 
-    def _message(self, data: bytes, at: int, stop: int) -> int:
-        """Where this message ends; 0 when it is whole, but not for a direct subscription."""
-        words = data[at:stop].split()
-        body = stop + 2
-        if len(words) - (words[0] == b"HMSG") not in (4, 5):
-            raise ProtocolError("nats: malformed MSG")
-        try:
-            size = int(words[-1])
+    def _direct(self, data: bytes, at: int) -> int:
+        """Hand on whole direct messages while one follows the other; return where others begin."""
+        subscriptions, stats = self.nc._subs, self.nc.stats
+        while data.startswith((b"MSG ", b"HMSG "), at):
+            stop = data.find(b"\r\n", at)
+            if stop < 0:
+                break
+            words = data[at:stop].split()
+            sid, reply, head, size = _line(words)
+            handler = _handler(subscriptions.get(sid))
+            body = stop + 2
             after = body + size + 2
-            if after > len(data):
-                return after
-            handler = direct(self.nc, int(words[2]))
-            if handler is None:
-                return 0
-            if words[0] == b"MSG":
-                head, reply = b"", words[3] if len(words) == 5 else b""
-            else:
-                length = int(words[-2])
-                head, reply = data[body : body + length], words[3] if len(words) == 6 else b""
-        except (ValueError, IndexError):
-            raise ProtocolError("nats: malformed MSG") from None
-        text = data[body + len(head) : after - 2]
-        handler(Message(words[1].decode(), reply.decode(), text, head))
-        self.nc.stats["in_msgs"] += 1
-        self.nc.stats["in_bytes"] += size
-        return after
+            if handler is None or after > len(data):
+                break
+            text = body + head
+            handler(
+                Message(words[1].decode(), reply.decode(), data[text : after - 2], data[body:text])
+            )
+            stats["in_msgs"] += 1
+            stats["in_bytes"] += size
+            at = after
+        return at
 
-    async def _queued(self, data: bytes, at: int, stop: int) -> int:
-        """Give one whole message to nats-py; return where it ends."""
-        after = stop + 2 + int(data[at:stop].rpartition(b" ")[2]) + 2
-        await super().parse(data[at:after])
-        return after
+
+def _line(words: list[bytes]) -> tuple[int, bytes, int, int]:
+    """A message's first line: subscription, reply, bytes of the header block and of all.
+
+    Raises ProtocolError.
+    """
+    try:
+        match words:
+            case [b"MSG", _, sid, size]:
+                return int(sid), b"", 0, int(size)
+            case [b"MSG", _, sid, reply, size]:
+                return int(sid), reply, 0, int(size)
+            case [b"HMSG", _, sid, head, size]:
+                return int(sid), b"", int(head), int(size)
+            case [b"HMSG", _, sid, reply, head, size]:
+                return int(sid), reply, int(head), int(size)
+    except ValueError:
+        pass
+    raise ProtocolError("nats: malformed MSG")
+
+
+def _handler(subscription: Any) -> Handler | None:
+    """The handler of a direct subscription; None for any other, and for one that is gone."""
+    return getattr(getattr(subscription, "_cb", None), "direct", None)

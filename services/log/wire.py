@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -31,12 +30,6 @@ class PubAck(msgspec.Struct, frozen=True):
     error: ApiError | None = None
 
 
-# As the server writes them behind our own, of which `traceparent` is the last: on a republished and
-# on a directly read message.
-_STORED = re.compile(
-    rb"\r\n(?:traceparent: ([^\r]+)\r\n)?Nats-Stream: [^\r]+\r\nNats-Subject: ([^\r]+)"
-    rb"\r\nNats-Sequence: (\d+)\r\nNats-Time-Stamp: (.{19})([^Z]*)Z\r\n"
-)
 _puback: msgspec.json.Decoder[PubAck] = msgspec.json.Decoder(PubAck)
 
 
@@ -151,24 +144,31 @@ def epoch_seconds(stamp: str) -> float:
 def record_of(msg: Message) -> Record:
     """Turn a republished or directly read message into a record, whatever it holds.
 
-    Raises ValueError for a message that comes from no stream.
+    The server writes `Nats-Stream`, `-Subject`, `-Sequence` and `-Time-Stamp`, in this order,
+    behind our own headers, of which `traceparent` is the last. Raises ValueError for a message that
+    comes from no stream.
     """
-    found = _STORED.search(msg.head)
-    if found is None:
+    ours, found, stored = msg.head.rpartition(b"\r\nNats-Stream: ")
+    if not found:
         raise ValueError(f"the message on {msg.subject} comes from no stream")
-    trace, subject, seq, second, fraction = found.groups()
-    name = subject.decode()
+    _, subject, seq, stamp, _ = stored.split(b"\r\n", 4)
+    name = subject[_SUBJECT:].decode()
     fact = decode(msg.data, name)
+    last = ours[ours.rfind(b"\r\n") + 2 :]
     return Record(
-        int(seq),
-        _whole_second(second) + float(b"0" + fraction),
+        int(seq[_SEQUENCE:]),
+        _whole_second(stamp[_STAMP : _STAMP + 19]) + float(b"0" + stamp[_STAMP + 19 : -1]),
         name,
         fact,
         fact.json if isinstance(fact, Unknown) else msg.data,
-        trace.decode(errors="replace") if trace else "",
+        last[_TRACE:].decode(errors="replace") if last.startswith(b"traceparent: ") else "",
     )
 
 
+_SUBJECT = len("Nats-Subject: ")
+_SEQUENCE = len("Nats-Sequence: ")
+_STAMP = len("Nats-Time-Stamp: ")
+_TRACE = len("traceparent: ")
 _seconds: dict[bytes, float] = {}
 
 

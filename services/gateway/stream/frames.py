@@ -29,10 +29,11 @@ class FeedEntry(NamedTuple):
 
 def entry(record: Record, audience: Audience) -> FeedEntry:
     """Encode one fact for all its readers."""
-    seq, at, subject, _, data, _ = record
+    seq, subject = record.seq, record.subject
     stop = subject.find(".", subject.find(".") + 1)
     tag = subject if stop < 0 else subject[:stop]
-    return FeedEntry(seq, tag, audience, b'{"seq":%d,"at":%r,"event":%b}' % (seq, at, data))
+    text = b'{"seq":%d,"at":%r,"event":%b}' % (seq, record.at, record.data)
+    return FeedEntry(seq, tag, audience, text)
 
 
 def text_frame(payload: bytes) -> bytes:

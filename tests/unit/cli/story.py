@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec.structs import replace
 
 from contracts import facts
 from contracts.facts import AnyFact, Outcome, Record, encode
@@ -157,7 +158,7 @@ class Story:
 
     def _rewritten(self, record: Record, fields: dict[str, Any]) -> Record:
         fact = msgspec.structs.replace(record.fact, **fields)
-        return record._replace(fact=fact, subject=of(fact), data=encode(fact))
+        return replace(record, fact=fact, subject=of(fact), data=encode(fact))
 
     def change_route(self, **fields: Any) -> None:
         """The same for what stands in the routes."""

@@ -6,6 +6,7 @@ import jwt
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec.structs import replace
 
 from contracts import facts
 from contracts.facts import JobDone, JobSigned, LogKey, Outcome, TaskCreated, TaskRouted
@@ -71,13 +72,13 @@ def _done_before_signed(story: Story) -> None:
     *before, signed, done = story.records
     story.records = [
         *before,
-        done._replace(seq=signed.seq, at=signed.at),
-        signed._replace(seq=done.seq, at=done.at),
+        replace(done, seq=signed.seq, at=signed.at),
+        replace(signed, seq=done.seq, at=done.at),
     ]
 
 
 def _time_runs_back(story: Story) -> None:
-    story.records[-1] = story.records[-1]._replace(at=0.0)
+    story.records[-1] = replace(story.records[-1], at=0.0)
 
 
 def _two_outcomes(story: Story) -> None:
@@ -89,7 +90,7 @@ def _work_after_the_end(story: Story) -> None:
 
 
 def _somebody_elses_fact(story: Story) -> None:
-    story.records[-1] = story.records[-1]._replace(subject="job.done.bob.t1.end")
+    story.records[-1] = replace(story.records[-1], subject="job.done.bob.t1.end")
 
 
 def _no_creation(story: Story) -> None:
@@ -105,7 +106,7 @@ def _forged_permit(story: Story) -> None:
 
 
 def _unknown_key(story: Story) -> None:
-    story.records = [r._replace(seq=99) if isinstance(r.fact, LogKey) else r for r in story.records]
+    story.records = [replace(r, seq=99) if isinstance(r.fact, LogKey) else r for r in story.records]
 
 
 def _no_permit(story: Story) -> None:
@@ -117,7 +118,7 @@ def _longer_permit(story: Story) -> None:
 
 
 def _old_permit(story: Story) -> None:
-    story.records = [r._replace(at=r.at + 3600) for r in story.records]
+    story.records = [replace(r, at=r.at + 3600) for r in story.records]
 
 
 def _other_input(story: Story) -> None:

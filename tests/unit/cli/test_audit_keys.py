@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from msgspec.structs import replace
 
 from contracts.facts import JobSigned, LogKey, Record, encode
 from contracts.subjects import of
@@ -45,7 +46,7 @@ def resign(story: Story, attempt: int, sign: Any) -> None:
         if isinstance(record.fact, JobSigned) and record.fact.attempt == attempt:
             permit = sign(verify(record.fact.permit, key().jwk))
             fact = msgspec.structs.replace(record.fact, permit=permit)
-            story.records[k] = record._replace(fact=fact, data=encode(fact))
+            story.records[k] = replace(record, fact=fact, data=encode(fact))
 
 
 def forget(story: Story, kid: str) -> None:
@@ -57,7 +58,7 @@ def of_new(story: Story, **fields: Any) -> None:
     for k, record in enumerate(story.records):
         if isinstance(record.fact, LogKey) and record.fact.kid == NEW.kid:
             fact = msgspec.structs.replace(record.fact, **fields)
-            story.records[k] = record._replace(fact=fact, subject=of(fact), data=encode(fact))
+            story.records[k] = replace(record, fact=fact, subject=of(fact), data=encode(fact))
 
 
 def test_permits_of_both_keys_verify_for_ever() -> None:

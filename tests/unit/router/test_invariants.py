@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from contracts.facts import JobDone, JobSigned, LogRouter, Record, TaskRouted
 from services.router.recompute import CannotRecompute
@@ -36,7 +37,7 @@ def with_digest(record: Record) -> Record:
     """The success names the task's input, as an executor's does."""
     if isinstance(record.fact, JobDone) and not record.fact.input_sha256:
         digest = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-        return record._replace(fact=msgspec.structs.replace(record.fact, input_sha256=digest))
+        return replace(record, fact=msgspec.structs.replace(record.fact, input_sha256=digest))
     return record
 
 
@@ -50,14 +51,14 @@ def changed(records: list[Record], kind: type, **fields: Any) -> list[Record]:
     index = next(n for n, record in enumerate(records) if isinstance(record.fact, kind))
     record = records[index]
     fact = msgspec.structs.replace(record.fact, **fields)
-    return [*records[:index], record._replace(fact=fact), *records[index + 1 :]]
+    return [*records[:index], replace(record, fact=fact), *records[index + 1 :]]
 
 
 def without(records: list[Record], kind: type) -> list[Record]:
     """Leave the first fact of this kind out, and number the others anew."""
     index = next(n for n, record in enumerate(records) if isinstance(record.fact, kind))
     left = [*records[:index], *records[index + 1 :]]
-    return [record._replace(seq=n) for n, record in enumerate(left, 1)]
+    return [replace(record, seq=n) for n, record in enumerate(left, 1)]
 
 
 def routed(records: list[Record], **fields: Any) -> list[Record]:
@@ -74,7 +75,7 @@ LIES: dict[str, Callable[[list[Record], list], Story]] = {
     "a gap": lambda records, calls: (records[1:], calls),
     "no end": lambda records, calls: (without(records, JobDone), calls),
     "two ends": lambda records, calls: (
-        [*records, records[-2]._replace(seq=len(records) + 1)],
+        [*records, replace(records[-2], seq=len(records) + 1)],
         calls,
     ),
     "no claim": lambda records, calls: (without(records, JobSigned), calls),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from contracts.facts import FailureKind, JobDone, JobFailed, TaskRouted
 from contracts.task import Priority
 from contracts.wire import Beat
@@ -151,7 +153,7 @@ def test_a_clock_jump_expires_nothing_and_new_tasks_keep_their_time() -> None:
     jump = world.moment.now + 3600
     created = world.submit("t2", deadline_s=30)
     assert world.clock.observe([(created.seq, jump)], world.moment.mono)
-    created = world.records[-1] = created._replace(at=jump)
+    created = world.records[-1] = replace(created, at=jump)
     world.state.tasks["alice.t2"].at = jump
     world.plan.begin(world.moment)
     world.later(29)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.facts import FailureKind, LogRouter, TaskRouted
 from contracts.subjects import ROUTERS, latest_term, router_term
@@ -119,7 +120,7 @@ class WallClockLog(MemoryLog):
         length = len(self._records)
         outcome = super()._store(item)
         if len(self._records) > length:
-            self._records[-1] = self._records[-1]._replace(at=self.time() + self.shift)
+            self._records[-1] = replace(self._records[-1], at=self.time() + self.shift)
         return outcome
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.facts import LogKey, Record
 from services.cli.audit import key_subjects
@@ -67,7 +68,7 @@ def known(log: MemoryLog) -> list[LogKey]:
 
 def pass_time(log: MemoryLog, seconds: float) -> None:
     """Make the log older: everything in it happened that much earlier."""
-    log._records = [r._replace(at=r.at - seconds) for r in log._records]
+    log._records = [replace(r, at=r.at - seconds) for r in log._records]
     log._by_subject = {r.subject: r for r in log._records}
 
 
