@@ -88,7 +88,9 @@ class Committer:
         """Queue the facts and wait until each has its outcome."""
         try:
             for pending in sent:
-                await self._push(pending)
+                while not self._room.is_set():
+                    await self._room.wait()
+                self._push(pending)
             await receipt.future
         finally:
             receipt.gone = True
@@ -150,9 +152,7 @@ class Committer:
                 if SINGLES < len(self._queue) < BATCH_FACTS // 2:
                     await asyncio.sleep(min(time.monotonic() - began, LINGER_S))
 
-    async def _push(self, pending: Pending) -> None:
-        while not self._room.is_set():
-            await self._room.wait()
+    def _push(self, pending: Pending) -> None:
         if self._ended:
             pending.settle(self._ended)
             return
@@ -188,14 +188,13 @@ class Committer:
             if pending.alone or pending.over:
                 self._start_single(pending)
                 continue
-            keys = {pending.subject}
-            if pending.guard:
-                keys.add(pending.guard.subject)
-            meets = keys if pending.subject.startswith("job.") else {pending.subject}
-            if moved & meets:
+            subject = pending.subject
+            guarded = pending.guard.subject if pending.guard else subject
+            if subject in moved or (guarded in moved and subject.startswith("job.")):
                 held.append(pending)
                 continue
-            moved |= keys
+            moved.add(subject)
+            moved.add(guarded)
             batch.append(pending)
             size += len(pending.data)
         self._push_back(held)

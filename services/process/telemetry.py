@@ -28,6 +28,8 @@ FILE_COUNT = 5
 trace: ContextVar[str | None] = ContextVar("trace", default=None)
 """The W3C `traceparent` of the work at hand; a new asyncio task inherits it."""
 
+SAMPLED, UNSAMPLED = "01", "00"
+"""Flags of a `traceparent` (W3C Trace Context): who sends it may have recorded the span, or not."""
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _SECRET_WORDS = frozenset({"token", "password", "secret", "authorization", "permit"})
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -52,11 +54,12 @@ def parse_traceparent(value: str | None) -> TraceParent | None:
     return TraceParent(match[2], match[3], match[4])
 
 
-def new_traceparent(parent: str | None = None) -> str:
-    """Begin a span: in the parent's trace when that is valid, else in a new trace."""
-    above = parse_traceparent(parent)
-    trace_id = above.trace_id if above else secrets.token_hex(16)
-    return f"00-{trace_id}-{secrets.token_hex(8)}-{above.flags if above else '01'}"
+def new_traceparent(parent: str | None = None, flags: str = SAMPLED) -> str:
+    """Begin a span: in the parent's trace when that is valid, else in a new trace with `flags`."""
+    span_id = secrets.token_hex(8)
+    if above := parse_traceparent(parent):
+        return f"00-{above.trace_id}-{span_id}-{above.flags}"
+    return f"00-{secrets.token_hex(16)}-{span_id}-{flags}"
 
 
 def get_logger() -> structlog.stdlib.BoundLogger:

@@ -182,7 +182,7 @@ def received(
     """
     span = begin(name, given or "", kind, since=None, **attributes)
     if _state.tracer is None:
-        span.traceparent = telemetry.new_traceparent(given)
+        span.traceparent = telemetry.new_traceparent(given, telemetry.UNSAMPLED)
     telemetry.trace.set(span.traceparent)
     return span
 

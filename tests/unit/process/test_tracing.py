@@ -46,8 +46,10 @@ def test_untraced_requests_have_a_trace_id_for_the_log_lines() -> None:
         assert telemetry.trace.get() == span.traceparent == tracing.current()
         assert span.traceparent.split("-")[1] == PARENT.split("-")[1]
         assert span.traceparent != PARENT
+        assert span.traceparent.endswith("-01"), "whoever asked records it"
     with tracing.received("GET", "nonsense") as span:
         assert telemetry.parse_traceparent(span.traceparent)
+        assert span.traceparent.endswith("-00"), "nobody records it"
     telemetry.trace.set(None)
 
 
