@@ -18,7 +18,7 @@ from contracts import facts, subjects
 from contracts.facts import FailureKind, TaskRouted, Unknown
 from contracts.wire import Beat
 from services.executor import domain
-from services.executor.attempt.attempt import Attempt
+from services.executor.attempt.attempt import Attempt, Key
 from services.executor.attempt.runner import Ports, Runner
 from services.executor.projection import Hosts
 from services.executor.settings import Settings
@@ -38,8 +38,6 @@ SIGN_CHUNK = 16
 MOST_CANCELS = 10_000
 CUT_S = 1.0
 """What cut calls get to be recorded."""
-
-Key = tuple[str, str, int]
 
 log = telemetry.get_logger()
 
@@ -141,7 +139,8 @@ class Executor:
             self._spawn(self._answer(delivery))
             self._inbox.want(1)
             return None
-        known = self._attempts.get((fact.user, fact.task, fact.attempt))
+        key = (fact.user, fact.task, fact.attempt)
+        known = self._attempts.get(key)
         if known is not None:
             # Delivered again while it is here: only the newest delivery can be answered.
             self._inbox.want(1)
@@ -150,8 +149,8 @@ class Executor:
                 self._spawn(self._answer(delivery))
             return None
         attempt = Attempt(fact, delivery)
-        attempt.course.cancelled = self._cancels.get((fact.user, fact.task))
-        self._attempts[fact.user, fact.task, fact.attempt] = attempt
+        attempt.course.cancelled = self._cancels.get(attempt.name)
+        self._attempts[key] = attempt
         self._hosts.clock.told(delivery.seq, fact.route.now, time.monotonic())
         return attempt
 
@@ -223,7 +222,8 @@ class Executor:
             attempt.seq = stored
             await self._answer(attempt.delivery)
             attempt.course.cut = self._draining
-            attempt.task = self._spawn(self._run(attempt))
+            # Held by the attempt, which is here until its run is over.
+            attempt.task = asyncio.create_task(self._run(attempt))
 
     async def _guarded(self, attempts: Sequence[Attempt], work: Coroutine[Any, Any, None]) -> None:
         """Do this work on these attempts; when it breaks, give back what it left unclaimed."""
@@ -238,6 +238,8 @@ class Executor:
     async def _run(self, attempt: Attempt) -> None:
         try:
             await self._runner.run(attempt)
+        except Exception:
+            log.exception("executor_task_failed", task=attempt.routed.task)
         finally:
             self._release(attempt)
 
@@ -298,14 +300,12 @@ class Executor:
             log.debug("ack_not_sent", error=repr(error))
 
     def _holds(self, attempt: Attempt) -> bool:
-        routed = attempt.routed
-        return self._attempts.get((routed.user, routed.task, routed.attempt)) is attempt
+        return self._attempts.get(attempt.key) is attempt
 
     def _release(self, attempt: Attempt) -> None:
         if not self._holds(attempt):
             return
-        routed = attempt.routed
-        del self._attempts[routed.user, routed.task, routed.attempt]
+        del self._attempts[attempt.key]
         attempt.span.end()
         if not self._attempts:
             self._empty.set()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, TypeAlias
+import functools
+from typing import Any, NamedTuple, TypeAlias
 
 from prometheus_client import Histogram
 
@@ -18,6 +19,8 @@ from services.process import tracing
 
 Name: TypeAlias = tuple[str, str]
 """User and id of a task."""
+Key: TypeAlias = tuple[str, str, int]
+"""The same and the number of the attempt."""
 Ending: TypeAlias = JobDone | JobFailed
 UNKNOWN = TaskSpec(type="unknown")
 
@@ -27,6 +30,12 @@ ATTEMPTS = Histogram(
     ["end"],
     buckets=metrics.SECONDS,
 )
+
+
+@functools.cache
+def _attempts_with(end: str) -> Any:
+    """The part of `ATTEMPTS` for one end, of which there are as many as the facts have words."""
+    return ATTEMPTS.labels(end)
 
 
 class Asked(NamedTuple):
@@ -44,12 +53,24 @@ class Attempt:
 
     __slots__ = (
         *("began", "budget_s", "calling", "claimed_at", "course", "created", "deadline"),
-        *("delivery", "known", "permit", "plan", "reading", "reported_at", "routed", "seq"),
-        *("span", "task", "trace"),
+        *(
+            "delivery",
+            "expired",
+            "key",
+            "known",
+            "name",
+            "permit",
+            "plan",
+            "reading",
+            "reported_at",
+        ),
+        *("routed", "seq", "span", "task", "trace"),
     )
 
     def __init__(self, routed: TaskRouted, delivery: Delivery) -> None:
         self.routed = routed
+        self.name: Name = (routed.user, routed.task)
+        self.key: Key = (routed.user, routed.task, routed.attempt)
         self.delivery = delivery
         self.span = tracing.begin(
             "run task",
@@ -81,6 +102,8 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.calling = False
         """It may be stopped: it has not come to its end yet."""
+        self.expired = False
+        """It was interrupted because its deadline has come."""
         self.reported_at = 0.0
 
     @property
@@ -105,14 +128,34 @@ class Attempt:
         self.course.cut = True
         self._interrupt()
 
+    def expire(self) -> None:
+        """Its deadline has come, and it is under its limit still."""
+        self.expired = True
+        if self.task is not None:
+            self.task.cancel()
+
     def _interrupt(self) -> None:
         if self.calling and self.task is not None:
             self.task.cancel()
 
+    def absorb(self) -> bool:
+        """Take back the cancellation of its task, so that it can write down how this ended.
+
+        False: it came from outside, and stands. A wish to stop counts for more than the limit.
+        """
+        if self.task is None:
+            return False
+        if self.calling and self.course.stopped:
+            self.expired = False
+            while self.task.cancelling():
+                self.task.uncancel()
+            return True
+        return self.expired and self.task.uncancel() == 0
+
     def ended(self, fact: Ending) -> None:
         """Count the end that stands in the log now."""
         end = fact.outcome.value if isinstance(fact, JobDone) else fact.kind.value
-        ATTEMPTS.labels(end).observe(fact.elapsed_ms / 1000)
+        _attempts_with(end).observe(fact.elapsed_ms / 1000)
         self.span.note(end=end)
         if not is_success(fact):
             self.span.fail(end)

@@ -6,6 +6,7 @@ Past the limit nothing is called and no success is written. Whoever is refused h
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +24,7 @@ from services.executor import domain
 from services.executor.attempt import output, plan, workspace
 from services.executor.attempt.attempt import Asked, Attempt, Ending, is_success
 from services.executor.attempt.call import Call, HostError
+from services.executor.attempt.deadlines import Deadlines
 from services.executor.attempt.ending import CalledOff, Stopped, ending
 from services.executor.attempt.patience import RETRY_S, patiently
 from services.executor.hosts.pool import Pool
@@ -67,6 +69,7 @@ class Runner:
         self._ports = ports
         self._settings = settings
         self._by = instance
+        self._deadlines = Deadlines()
         self._limits = workspace.WorkspaceLimits(settings.max_files, settings.max_files_bytes)
         # Not the loop's time: that stands still within one turn of the loop, also in a long pause.
         self._now = time.monotonic
@@ -75,27 +78,29 @@ class Runner:
         """Call, and record the end."""
         telemetry.trace.set(attempt.trace or None)
         attempt.began = self._now()
-        limit = asyncio.timeout_at(attempt.deadline)
+        self._deadlines.watch(attempt)
         try:
-            async with limit:
-                result = await self._work(attempt)
-                # From here on only the limit may stop it: the work is done.
-                attempt.calling = False
-                await self._record(attempt, self._succeeded(attempt, result))
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError):
-                if not (attempt.calling and attempt.course.stopped):
-                    raise
-                _forget_cancellation()
+            result = await self._work(attempt)
+            # From here on only the limit may stop it: the work is done.
             attempt.calling = False
-            late = isinstance(error, TimeoutError) and (
-                limit.expired() or self._now() >= attempt.deadline
-            )
+            await self._record(attempt, self._succeeded(attempt, result))
+        except (Exception, asyncio.CancelledError) as error:
+            self._deadlines.release(attempt)
+            if isinstance(error, asyncio.CancelledError):
+                if not attempt.absorb():
+                    raise
+                late = attempt.expired
+            else:
+                in_vain = attempt.expired or self._now() >= attempt.deadline
+                late = isinstance(error, TimeoutError) and in_vain
+            attempt.calling = False
             await self._record(attempt, self._stopped(attempt, error, late=late))
+        finally:
+            self._deadlines.release(attempt)
 
     async def read(self, attempts: Sequence[Attempt]) -> Asked:
         """Fetch what was asked for, and what is wanted no more. Raises LogUnavailable."""
-        names = dict.fromkeys((a.routed.user, a.routed.task) for a in attempts)
+        names = dict.fromkeys(attempt.name for attempt in attempts)
         created = {subjects.created(*name): name for name in names}
         wanted = [*created, *(subjects.cancelled(*name) for name in names)]
         asked = Asked({}, {}, set())
@@ -130,12 +135,12 @@ class Runner:
         if course.stopped:
             raise Stopped
         asked = await self._asked(attempt)
-        attempt.created = asked.created.get((routed.user, routed.task))
+        attempt.created = asked.created.get(attempt.name)
         if course.cancelled is None:
-            course.cancelled = asked.cancelled.get((routed.user, routed.task))
+            course.cancelled = asked.cancelled.get(attempt.name)
         if course.cancelled is not None:
             raise Stopped
-        if (routed.user, routed.task) in asked.unread:
+        if attempt.name in asked.unread:
             why = "the executor's release can't read the task"
             raise HostError(FailureKind.CUT, why, called=False)
         if why := domain.unfit(routed, attempt.created):
@@ -151,7 +156,8 @@ class Runner:
             limit = attempt.known.host.limits.max_output_bytes
             return await output.keep(value, routed.user, self._ports.blobs, limit, course)
         finally:
-            await space.remove()
+            if space.made:
+                await space.remove()
 
     async def _prepare(self, attempt: Attempt, space: workspace.Workspace) -> Call:
         routed, spec = attempt.routed, attempt.spec
@@ -173,14 +179,14 @@ class Runner:
                 lambda: self._fill(space, routed.user, files),
             )
 
-        async def on_progress(progress: float, total: float | None, message: str) -> None:
-            await self._progress(attempt, progress, total, message)
-
-        async def still_ours() -> bool:
-            return await self._still_ours(attempt)
-
-        roots = self._settings.roots
-        call = Call(prepared, space, on_progress, still_ours, roots, attempt.course)
+        call = Call(
+            prepared,
+            space,
+            functools.partial(self._progress, attempt),
+            functools.partial(self._still_ours, attempt),
+            self._settings.roots,
+            attempt.course,
+        )
         call.deadline = attempt.deadline
         return call
 
@@ -289,9 +295,3 @@ class Runner:
 
 def _guard(attempt: Attempt) -> subjects.Guard:
     return subjects.job_head(attempt.routed.user, attempt.routed.task, attempt.seq)
-
-
-def _forget_cancellation() -> None:
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()

@@ -65,7 +65,8 @@ class Workspace:
         self._parent = parent
         # Task ids are unique per user only; tokens hold no dots, so this name is unique.
         self._name = f"{user}.{task}.{attempt}"
-        self._made = False
+        self.made = False
+        """The folder is there."""
 
     @property
     def path(self) -> Path:
@@ -74,9 +75,9 @@ class Workspace:
 
     def ensure(self) -> str:
         """Make the folder if it isn't there, and return its path."""
-        if not self._made:
+        if not self.made:
             self.path.mkdir(parents=True, mode=0o700)
-            self._made = True
+            self.made = True
         return str(self.path)
 
     async def fill(
@@ -101,8 +102,8 @@ class Workspace:
 
     async def remove(self) -> None:
         """Delete the folder and all in it."""
-        if self._made:
-            self._made = False
+        if self.made:
+            self.made = False
             await asyncio.to_thread(shutil.rmtree, self.path, ignore_errors=True)
 
 

@@ -97,6 +97,8 @@ class Recent:
 
     def faults(self, now: float) -> tuple[int, int]:
         """How many of the last calls failed, and of how many; zeros if that is less than half."""
+        if not self._faults:
+            return 0, 0
         while self._ends and self._ends[0][0] < now - self._rules.recent_s:
             self._faults -= self._ends.popleft()[1]
         count = len(self._ends)

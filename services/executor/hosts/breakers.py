@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from types import TracebackType
 
 import msgspec
 
@@ -87,8 +88,7 @@ class CallGuard:
         self.check()
         return self.breaker.tried(self._clock())
 
-    @contextlib.contextmanager
-    def watch(self, call: Call, deadline: float, *, waited: bool = False) -> Iterator[None]:
+    def watch(self, call: Call, deadline: float, *, waited: bool = False) -> Watch:
         """Let one call through and learn from its end. Raises HostError(UNREACHABLE).
 
         `deadline` is the monotonic time at which the caller cancels the call: only then is that
@@ -98,21 +98,21 @@ class CallGuard:
         ticket = self.breaker.admit(began, waited=waited)
         if ticket is None:
             raise self._refusal(began)
+        return Watch(self, call, ticket, max(deadline, began + self._patience_s))
+
+    def ended(self, call: Call, ticket: int, enough: float, error: BaseException | None) -> None:
+        """Learn from a call's end; cancelled at `enough` or later, it had all the time it needs."""
         found, kind = Verdict.NOTHING, FailureKind.LOST
-        try:
-            yield
+        if error is None:
             found = Verdict.ANSWERS
-        except HostError as error:
+        elif isinstance(error, HostError):
             kind = error.kind
             found = verdict(kind, error.called, caller=error.callers)
-            raise
-        except asyncio.CancelledError:
-            enough = max(deadline, began + self._patience_s)
-            if call.called is None and self._clock() >= enough - EARLY_S:
+        elif isinstance(error, asyncio.CancelledError):
+            silent = call.called is None and self._clock() >= enough - EARLY_S
+            if silent:
                 found, kind = Verdict.FAULT, FailureKind.TIMEOUT
-            raise
-        finally:
-            self._learn(ticket, found, kind)
+        self._learn(ticket, found, kind)
 
     def news(self, now: float, repeat_s: float) -> bool:
         """Whether something is to be told: it changed, or is not well and was told long ago."""
@@ -195,6 +195,30 @@ class CallGuard:
         """Why it is not closed. Never what a failure said: that belongs to one user."""
         how = f"; at the last one {_HOW[self.breaker.last]}" if self.breaker.last else ""
         return f"{self.breaker.failures} calls in a row failed{how}"
+
+
+class Watch:
+    """Around a call that was let through; a class, because generators take twice the time."""
+
+    __slots__ = ("_call", "_enough", "_guard", "_ticket")
+
+    def __init__(self, guard: CallGuard, call: Call, ticket: int, enough: float) -> None:
+        """Use `CallGuard.watch`."""
+        self._guard = guard
+        self._call = call
+        self._ticket = ticket
+        self._enough = enough
+
+    def __enter__(self) -> None:
+        """Nothing: the call was let through when this was made."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._guard.ended(self._call, self._ticket, self._enough, error)
 
 
 class Breakers:

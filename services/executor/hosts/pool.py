@@ -24,6 +24,7 @@ MOST_SESSIONS = 32
 log = telemetry.get_logger()
 
 Close = Callable[[HostSession], None]
+_WITH_BEARER = (StreamableHttp, Execute)
 
 
 class _Room:
@@ -58,7 +59,8 @@ class Door:
             raise HostError(FailureKind.UNREACHABLE, message)
         self.inside += 1
         try:
-            async with self._places:
+            await self._places.acquire()
+            try:
                 waited = await self._guard.turn()
                 room = self._room(bearer)
                 room.inside += 1
@@ -67,6 +69,8 @@ class Door:
                         return await room.session.call(call)
                 finally:
                     room.inside -= 1
+            finally:
+                self._places.release()
         finally:
             self.inside -= 1
 
@@ -182,4 +186,4 @@ class Pool:
 def secret_of(host: Host) -> str | None:
     """Name of the secret that the host's endpoint asks for."""
     endpoint = host.endpoint
-    return endpoint.bearer_from if isinstance(endpoint, StreamableHttp | Execute) else None
+    return endpoint.bearer_from if isinstance(endpoint, _WITH_BEARER) else None
