@@ -142,6 +142,8 @@ class Circuit:
 
         `waited`: it has waited `trial_s` for the end of a trial.
         """
+        if self.until is None:
+            return self._era
         state = self.state(now)
         if state is BreakerState.OPEN or (self.tried(now) and not waited):
             return None

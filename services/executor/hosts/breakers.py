@@ -69,6 +69,8 @@ class CallGuard:
 
     def check(self) -> None:
         """Raise HostError(UNREACHABLE) while the breaker is open."""
+        if self.breaker.until is None:
+            return
         now = self._clock()
         if self.breaker.state(now) is BreakerState.OPEN:
             raise self._refusal(now)
@@ -100,12 +102,14 @@ class CallGuard:
             raise self._refusal(began)
         return Watch(self, call, ticket, max(deadline, began + self._patience_s))
 
-    def ended(self, call: Call, ticket: int, enough: float, error: BaseException | None) -> None:
-        """Learn from a call's end; cancelled at `enough` or later, it had all the time it needs."""
+    def answered(self, ticket: int) -> None:
+        """Learn that a call has succeeded."""
+        self._learn(ticket, Verdict.ANSWERS, FailureKind.LOST)
+
+    def stopped(self, call: Call, ticket: int, enough: float, error: BaseException) -> None:
+        """Learn from what stopped a call; until `enough` the host may still have answered."""
         found, kind = Verdict.NOTHING, FailureKind.LOST
-        if error is None:
-            found = Verdict.ANSWERS
-        elif isinstance(error, HostError):
+        if isinstance(error, HostError):
             kind = error.kind
             found = verdict(kind, error.called, caller=error.callers)
         elif isinstance(error, asyncio.CancelledError):
@@ -172,7 +176,7 @@ class CallGuard:
         return state, failures, self.recent.faults(now)[0] > 0
 
     def _well(self, now: float) -> bool:
-        return self.breaker.state(now) is BreakerState.CLOSED and not self.recent.faults(now)[0]
+        return self.breaker.until is None and not self.recent.faults(now)[0]
 
     def _log(self, now: float) -> None:
         if self.breaker.until is None:
@@ -218,7 +222,10 @@ class Watch:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        self._guard.ended(self._call, self._ticket, self._enough, error)
+        if error is None:
+            self._guard.answered(self._ticket)
+        else:
+            self._guard.stopped(self._call, self._ticket, self._enough, error)
 
 
 class Breakers:
