@@ -53,18 +53,8 @@ class Attempt:
 
     __slots__ = (
         *("began", "budget_s", "calling", "claimed_at", "course", "created", "deadline"),
-        *(
-            "delivery",
-            "expired",
-            "key",
-            "known",
-            "name",
-            "permit",
-            "plan",
-            "reading",
-            "reported_at",
-        ),
-        *("routed", "seq", "span", "task", "trace"),
+        *("delivery", "expired", "key", "known", "name", "permit", "plan", "reading"),
+        *("reported_at", "routed", "seq", "span", "task", "trace"),
     )
 
     def __init__(self, routed: TaskRouted, delivery: Delivery) -> None:

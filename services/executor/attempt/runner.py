@@ -91,8 +91,8 @@ class Runner:
                     raise
                 late = attempt.expired
             else:
-                in_vain = attempt.expired or self._now() >= attempt.deadline
-                late = isinstance(error, TimeoutError) and in_vain
+                over = attempt.expired or self._now() >= attempt.deadline
+                late = over and isinstance(error, TimeoutError)
             attempt.calling = False
             await self._record(attempt, self._stopped(attempt, error, late=late))
         finally:

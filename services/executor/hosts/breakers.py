@@ -67,9 +67,14 @@ class CallGuard:
         self._told_at = 0.0
         self._told_well = True
 
+    @property
+    def troubled(self) -> bool:
+        """The breaker is not closed, so there may be a turn to wait for."""
+        return self.breaker.until is not None
+
     def check(self) -> None:
         """Raise HostError(UNREACHABLE) while the breaker is open."""
-        if self.breaker.until is None:
+        if not self.troubled:
             return
         now = self._clock()
         if self.breaker.state(now) is BreakerState.OPEN:
@@ -80,7 +85,7 @@ class CallGuard:
 
         Raises HostError(UNREACHABLE) if the trial has failed.
         """
-        if self.breaker.until is None:
+        if not self.troubled:
             return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._trial_s):

@@ -61,7 +61,7 @@ class Door:
         try:
             await self._places.acquire()
             try:
-                waited = await self._guard.turn()
+                waited = self._guard.troubled and await self._guard.turn()
                 room = self._room(bearer)
                 room.inside += 1
                 try:
