@@ -214,13 +214,16 @@ class Executor:
         if self._draining:
             return
         claims = [self._signed(attempt) for attempt in attempts]
+        mine = []
         for attempt, stored in zip(attempts, await self._append(claims), strict=True):
             if isinstance(stored, AlreadyRecorded):
                 log.info("claim_refused", task=attempt.routed.task, found=str(stored))
-                await self._finish(attempt)
-                continue
-            attempt.seq = stored
-            await self._answer(attempt.delivery)
+                self._release(attempt)
+            else:
+                attempt.seq = stored
+                mine.append(attempt)
+        await self._answer(*[attempt.delivery for attempt in attempts])
+        for attempt in mine:
             attempt.course.cut = self._draining
             # Held by the attempt, which is here until its run is over.
             attempt.task = asyncio.create_task(self._run(attempt))
@@ -292,10 +295,10 @@ class Executor:
         self._release(attempt)
         await self._answer(attempt.delivery)
 
-    async def _answer(self, delivery: Delivery) -> None:
+    async def _answer(self, *deliveries: Delivery) -> None:
         """Acknowledge; if that gets lost the route comes again, and its claim is refused."""
         try:
-            await delivery.ack()
+            await self._inbox.ack_all(deliveries)
         except Exception as error:
             log.debug("ack_not_sent", error=repr(error))
 

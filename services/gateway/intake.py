@@ -173,5 +173,4 @@ class Intake:
 
 def _trace(delivery: Delivery, fact: TaskCreated) -> str:
     """The span of taking this message, in its publisher's trace if it names one."""
-    given = delivery.headers.get("traceparent", "")
-    return tracing.passed("take task", given, user=fact.user, task=fact.task)
+    return tracing.passed("take task", delivery.trace, user=fact.user, task=fact.task)

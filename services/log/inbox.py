@@ -27,6 +27,7 @@ BUSY = 8
 """Messages handed over at once from which on the next ones are given `GATHER_S` to gather."""
 GATHER_S = 0.003
 ORDINARY_ENDS = ("404", "408")
+ACK = b"+ACK"
 _NAK_NS = 1_000_000_000
 
 
@@ -36,30 +37,25 @@ class NatsDelivery:
     def __init__(self, wire: Wire, message: Message) -> None:
         tokens = message.reply.split(".")
         self._wire = wire
-        self._reply = message.reply
+        self.reply = message.reply
         self.subject = message.subject
         self.seq = int(tokens[-4])
         self.redelivered = tokens[-5] != "1"
         self.data = message.data
-        self._head = message
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The message's own headers."""
-        return self._head.headers()
+        self.trace = message.header(b"traceparent").decode(errors="replace")
 
     async def ack(self) -> None:
         """Done with it."""
-        await self._wire.bus.nc.publish(self._reply, b"+ACK")
+        await self._wire.bus.nc.publish(self.reply, ACK)
 
     async def nak(self, delay_s: float = 0.0) -> None:
         """Give it back, to come again after `delay_s`."""
         body: dict[str, Any] = {"delay": int(delay_s * _NAK_NS)}
-        await self._wire.bus.nc.publish(self._reply, b"-NAK " + msgspec.json.encode(body))
+        await self._wire.bus.nc.publish(self.reply, b"-NAK " + msgspec.json.encode(body))
 
     async def hold(self) -> None:
         """Keep it: the server's wait for an answer begins anew."""
-        await self._wire.bus.nc.publish(self._reply, b"+WPI")
+        await self._wire.bus.nc.publish(self.reply, b"+WPI")
 
 
 class NatsInbox:
@@ -107,6 +103,11 @@ class NatsInbox:
                     await self._news.wait()
             except TimeoutError:
                 self._forget_pulls()
+
+    async def ack_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Be done with many, by one write."""
+        replies = (one.reply for one in deliveries if isinstance(one, NatsDelivery))
+        await self._wire.bus.nc.publish_all((reply, "", b"", ACK) for reply in replies)
 
     async def close(self) -> None:
         """Stop, and give back what nobody has looked at, also what open pulls have still brought.

@@ -226,12 +226,8 @@ class MemoryDelivery:
         self.seq = seq
         self.data = data
         self.redelivered = False
+        self.trace = ""
         self.acknowledged = False
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """None here."""
-        return {}
 
     async def ack(self) -> None:
         """Done with it."""
@@ -269,6 +265,11 @@ class MemoryInbox:
         self._room -= count
         self._taken += taken
         return taken
+
+    async def ack_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Be done with many."""
+        for delivery in deliveries:
+            await delivery.ack()
 
     async def close(self) -> None:
         """Give back what was taken and not acknowledged."""

@@ -101,10 +101,8 @@ class Delivery(Protocol):
     """Its sequence in the stream it came from."""
     data: bytes
     redelivered: bool
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The message's own headers."""
+    trace: str
+    """W3C `traceparent`, if the writer had one."""
 
     async def ack(self) -> None:
         """Done with it; it does not come again."""
@@ -124,6 +122,9 @@ class Inbox(Protocol):
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for messages; at least one is returned."""
+
+    async def ack_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge many at once."""
 
     async def close(self) -> None:
         """Stop taking messages; those that `receive` has not returned go to another reader at once,

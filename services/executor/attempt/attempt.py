@@ -64,7 +64,7 @@ class Attempt:
         self.delivery = delivery
         self.span = tracing.begin(
             "run task",
-            delivery.headers.get("traceparent", ""),
+            delivery.trace,
             tracing.CONSUMER,
             user=routed.user,
             task=routed.task,
