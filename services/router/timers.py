@@ -30,19 +30,19 @@ class Timers:
 
     def clear(self, key: str) -> None:
         """Forget the key's alarm, if there is one."""
-        self._at.pop(key, None)
+        if self._at.pop(key, None) is not None and not self._at:
+            self._heap.clear()
 
     def first(self) -> float | None:
-        """Return the time of the next alarm."""
-        while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
-            heappop(self._heap)
+        """Return the time of the next alarm, or of one before it that was cleared."""
         return self._heap[0][0] if self._heap else None
 
     def due(self, now: float) -> list[str]:
         """Take out every key whose alarm is at or before `now`."""
         found = []
-        while (first := self.first()) is not None and first <= now:
-            key = heappop(self._heap)[1]
-            del self._at[key]
-            found.append(key)
+        while self._heap and self._heap[0][0] <= now:
+            at, key = heappop(self._heap)
+            if self._at.get(key) == at:
+                del self._at[key]
+                found.append(key)
         return found
