@@ -6,14 +6,17 @@ Pure: `evolve` folds the log into the `State`, `decide` says the next step of on
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+import msgspec
 
 from contracts.facts import Failure, JobFailed, Outcome
 from contracts.replay import UNKNOWN_OUTCOME, outcome_unknown, repeatable
 from services.log.clock import LogClock
+from services.router.fold import evolve
 from services.router.select import Demand
 from services.router.settings import Settings
-from services.router.state import SICK, OpenTask, Phase, State, evolve, initial, key_of
+from services.router.state import SICK, OpenTask, Phase, State, initial, key_of
 
 __all__ = [
     "End",
@@ -36,26 +39,26 @@ _EARLY_S = 0.5
 """An executor that ends an attempt at the task's deadline may read its clock a little early."""
 
 
-class End(NamedTuple):
+class End(msgspec.Struct, frozen=True, gc=False):
     """The task is over; the router writes its `job.done`."""
 
     outcome: Outcome
     error: Failure | None = None
 
 
-class Lose(NamedTuple):
+class Lose(msgspec.Struct, frozen=True, gc=False):
     """The attempt is lost; the router writes its `job.failed`."""
 
     message: str
 
 
-class Wait(NamedTuple):
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """Nothing to do before `until`, unless a fact comes."""
 
     until: float
 
 
-class NeedsHost(NamedTuple):
+class NeedsHost(msgspec.Struct, frozen=True, gc=False):
     """It wants a host now, and looks again at `until`."""
 
     until: float
@@ -78,14 +81,16 @@ def decide(task: OpenTask, now: float, rules: Settings, clock: LogClock) -> Step
         return End(Outcome.REJECTED, Failure("invalid", task.invalid))
     if task.cancelled:
         return End(Outcome.CANCELLED)
-    failed_at = clock.moved(task.head_at, task.head)
-    if task.failure is not None and (end := _after(task, failed_at >= expires - _EARLY_S, rules)):
-        return end
+    again = 0.0
+    if task.failure is not None:
+        failed_at = clock.moved(task.head_at, task.head)
+        if (end := _after(task, failed_at >= expires - _EARLY_S, rules)) is not None:
+            return end
+        again = failed_at + backoff_s(task.task, task.attempt)
     if now >= expires:
         return End(Outcome.TIMED_OUT, _too_late(task))
     if task.phase is Phase.ROUTED:
         return Wait(expires)
-    again = failed_at + backoff_s(task.task, task.attempt) if task.failure else 0.0
     start = clock.moved(task.at, task.seq) + task.delay_s if task.delay_s else 0.0
     if task.failure is not None and task.failure.kind not in SICK:
         start = max(start, again)

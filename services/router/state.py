@@ -10,39 +10,12 @@ from typing import Literal
 
 import msgspec
 
-from contracts import subjects
-from contracts.facts import (
-    FailureKind,
-    JobDone,
-    JobFailed,
-    JobSigned,
-    LogRouter,
-    McpHealth,
-    McpPreferred,
-    McpRegistered,
-    McpRemoved,
-    Outcome,
-    Record,
-    TaskCancelled,
-    TaskCreated,
-    TaskRouted,
-    Unknown,
-)
-from contracts.host import Placement
-from contracts.task import Priority, TaskSpec, input_sha256
+from contracts.facts import FailureKind, JobFailed
+from contracts.task import Priority
 from services.router.select import HostEntry, Need
 
 HISTORY_LIMIT = 64
 """Attempts remembered per user and host; then both counts are halved, so that old news fades."""
-HOSTS_FAULT = frozenset(
-    {
-        FailureKind.UNREACHABLE,
-        FailureKind.TOOL,
-        FailureKind.PROTOCOL,
-        FailureKind.TIMEOUT,
-        FailureKind.CUT,
-    }
-)
 SICK = frozenset(
     {
         FailureKind.HOST_GONE,
@@ -53,7 +26,8 @@ SICK = frozenset(
     }
 )
 """After these another host is tried first."""
-_MESSAGE = 1000
+NO_PERMIT = 0.0
+"""A row leaves out what is its field's default: for a number that is this very object."""
 
 
 class Phase(StrEnum):
@@ -91,7 +65,7 @@ class OpenTask(msgspec.Struct, omit_defaults=True):
     head_at: float = 0.0
     executor: str = ""
     incarnation: str = ""
-    permit_until: float = 0.0
+    permit_until: float = NO_PERMIT
     failure: JobFailed | None = None
     """Of its latest attempt, while nothing newer has happened."""
     excluded: tuple[str, ...] = ()
@@ -168,10 +142,11 @@ class State:
 
     def taste(self, user: str, host: str) -> float:
         """How much this user likes the host: as they said, else smoothed success, 1.0 at first."""
-        said = self.tastes.get((user, host))
+        pair = (user, host)
+        said = self.tastes.get(pair)
         if said is not None:
             return said
-        track = self.tracks.get((user, host))
+        track = self.tracks.get(pair)
         return (track.good + 2) / (track.tried + 2) if track else 1.0
 
     def count_flight(self, task: OpenTask) -> None:
@@ -194,6 +169,17 @@ class State:
         if count == 0 or (count == 1 and by == 1):
             self.changes.owners.add(owner)
 
+    def forget_host(self, host: str) -> None:
+        """Take the host out, and with it how it has done."""
+        entry = self.hosts.pop(host, None)
+        if entry is None:
+            return
+        self.count_owner(entry.spec.owner, -1)
+        self.changes.hosts.add(host)
+        for pair in [pair for pair in self.tracks if pair[1] == host]:
+            del self.tracks[pair]
+            self.changes.tracks.add(pair)
+
     def leave_flight(self, task: OpenTask) -> None:
         """Give the attempt's slot back, if it has one."""
         if task.phase is Phase.WAITING:
@@ -215,185 +201,10 @@ def key_of(user: str, task: str) -> str:
     return f"{user}.{task}"
 
 
-def evolve(state: State, record: Record) -> None:
-    """Apply one fact. Total: what does not fit, or does not concern the router, changes nothing."""
-    state.seq = record.seq
-    match record.fact:
-        case TaskCreated() as fact:
-            _created(state, record, fact)
-        case TaskRouted() | JobSigned() | JobFailed() | JobDone() | TaskCancelled() as fact:
-            key = f"{fact.user}.{fact.task}"
-            if (task := state.tasks.get(key)) is not None:
-                state.changes.tasks.add(key)
-                _moved(state, task, key, record)
-        case McpRegistered() as fact:
-            _registered(state, record.seq, fact)
-        case McpRemoved() as fact:
-            _removed(state, fact.host)
-        case McpHealth() as fact:
-            if (entry := state.hosts.get(fact.host)) is not None:
-                entry.status = fact.status
-                state.changes.hosts.add(fact.host)
-        case McpPreferred() as fact:
-            _preferred(state, fact)
-        case LogRouter(again=False) as fact:
-            state.term, state.term_seq, state.changes.meta = fact.term, record.seq, True
-        case Unknown():
-            _unread(state, record)
-        case _:
-            pass
-
-
-def _unread(state: State, record: Record) -> None:
-    """Note what a record that can't be read is about, so that nothing is decided against it."""
-    what = subjects.parse(record.subject)
-    key = key_of(what.user, what.task)
-    task = state.tasks.get(key)
-    if what.term_begins:
-        state.term, state.term_seq, state.changes.meta = what.number, record.seq, True
-    elif what.type in ("mcp.registered", "mcp.removed"):
-        _removed(state, what.host)
-    elif task is not None and (what.type == "task.routed" or what.type.startswith("job.")):
-        state.changes.tasks.add(key)
-        task.unread = True
-        if what.type != "task.routed":
-            task.head, task.head_at = record.seq, record.at
-        if what.type == "job.done":
-            state.leave_flight(task)
-            del state.tasks[key]
-
-
-def _created(state: State, record: Record, fact: TaskCreated) -> None:
-    key, spec = f"{fact.user}.{fact.task}", fact.spec
-    if key in state.tasks:
-        return
-    state.tasks[key] = OpenTask(
-        user=fact.user,
-        task=fact.task,
-        seq=record.seq,
-        at=record.at,
-        digest=input_sha256(spec),
-        need=_need(spec),
-        priority=spec.priority,
-        timeout_s=spec.timeout_s,
-        deadline_s=spec.deadline_s,
-        delay_s=spec.delay_s,
-        max_attempts=spec.max_attempts,
-        on_unknown=spec.on_unknown,
-        retry_tool_errors=spec.retry_tool_errors,
-        invalid=fact.invalid[:_MESSAGE],
-        trace=record.trace,
-    )
-    state.changes.tasks.add(key)
-
-
-def _need(spec: TaskSpec) -> Need:
-    return Need(
-        spec.type, spec.required_capabilities, spec.preferred_capabilities, spec.is_heavy, spec.host
-    )
-
-
-def _moved(state: State, task: OpenTask, key: str, record: Record) -> None:
-    """Apply a later fact of an open task."""
-    match record.fact:
-        case TaskRouted() as fact:
-            _routed(state, task, fact)
-        case JobSigned() as fact:
-            task.phase = Phase.RUNNING if task.phase is not Phase.WAITING else task.phase
-            task.head, task.head_at = record.seq, record.at
-            task.executor, task.incarnation = fact.executor, fact.incarnation
-            task.permit_until = fact.expires
-        case JobFailed() as fact:
-            _failed(state, task, record, fact)
-        case JobDone() as fact:
-            if fact.outcome is Outcome.SUCCEEDED:
-                _count(state, task.user, fact.host, success=True)
-            state.leave_flight(task)
-            del state.tasks[key]
-        case TaskCancelled():
-            task.cancelled = True
-        case _:
-            pass
-
-
-def _routed(state: State, task: OpenTask, fact: TaskRouted) -> None:
-    state.leave_flight(task)
-    task.phase = Phase.ROUTED
-    task.attempt, task.host = fact.attempt, fact.route.host
-    task.failure, task.unread = None, False
-    entry = state.hosts.get(task.host)
-    task.falls_back = (
-        entry is not None
-        and entry.spec.placement is Placement.USER_SPACE
-        and entry.spec.flags.fallback_to_oracle
-    )
-    state.count_flight(task)
-
-
-def _failed(state: State, task: OpenTask, record: Record, fact: JobFailed) -> None:
-    state.leave_flight(task)
-    task.phase = Phase.WAITING
-    task.head, task.head_at = record.seq, record.at
-    task.executor = task.incarnation = ""
-    task.permit_until = 0.0
-    long = len(fact.message) > _MESSAGE
-    task.failure = msgspec.structs.replace(fact, message=fact.message[:_MESSAGE]) if long else fact
-    task.fallback = task.fallback or task.falls_back
-    task.unread = task.unread and task.attempt != fact.attempt
-    if fact.kind in SICK and fact.host not in task.excluded:
-        task.excluded = (*task.excluded, fact.host)
-    if fact.kind in HOSTS_FAULT:
-        _count(state, task.user, fact.host, success=False)
-
-
-def _count(state: State, user: str, host: str, *, success: bool) -> None:
-    if host in state.hosts:
-        track = state.tracks.get((user, host))
-        if track is None:
-            track = state.tracks[user, host] = Track()
-        track.count(success)
-        state.changes.tracks.add((user, host))
-
-
-def _registered(state: State, seq: int, fact: McpRegistered) -> None:
-    entry = state.hosts.get(fact.host)
-    before = entry.spec.owner if entry else None
-    if entry is None:
-        state.hosts[fact.host] = HostEntry(fact.spec, seq)
-    else:
-        entry.spec, entry.seq = fact.spec, seq
-    if before != fact.spec.owner:
-        state.count_owner(before, -1)
-        state.count_owner(fact.spec.owner)
-    state.changes.hosts.add(fact.host)
-    if not state.first_host_seq:
-        state.first_host_seq = seq
-        state.changes.meta = True
-
-
-def _removed(state: State, host: str) -> None:
-    entry = state.hosts.pop(host, None)
-    if entry is None:
-        return
-    state.count_owner(entry.spec.owner, -1)
-    state.changes.hosts.add(host)
-    for pair in [pair for pair in state.tracks if pair[1] == host]:
-        del state.tracks[pair]
-        state.changes.tracks.add(pair)
-
-
-def _preferred(state: State, fact: McpPreferred) -> None:
-    pair = (fact.user, fact.host)
-    if fact.weight is None:
-        state.tastes.pop(pair, None)
-    else:
-        state.tastes[pair] = min(1.0, max(0.0, fact.weight))
-    state.changes.tastes.add(pair)
-
-
 def less(counts: dict[str, int], key: str) -> None:
     """Count one less; what comes to nothing is not kept."""
-    if counts.get(key, 0) > 1:
-        counts[key] -= 1
+    left = counts.get(key, 0) - 1
+    if left > 0:
+        counts[key] = left
     else:
         counts.pop(key, None)

@@ -1,0 +1,226 @@
+"""How each fact of the log changes the router's state.
+
+Pure: the state depends only on the records folded, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from contracts import subjects
+from contracts.facts import (
+    FailureKind,
+    JobDone,
+    JobFailed,
+    JobSigned,
+    LogRouter,
+    McpHealth,
+    McpPreferred,
+    McpRegistered,
+    McpRemoved,
+    Outcome,
+    Record,
+    TaskCancelled,
+    TaskCreated,
+    TaskRouted,
+    Unknown,
+)
+from contracts.host import Placement
+from contracts.task import input_sha256
+from services.router.select import HostEntry, Need
+from services.router.state import NO_PERMIT, SICK, OpenTask, Phase, State, Track, key_of
+
+HOSTS_FAULT = frozenset(
+    {
+        FailureKind.UNREACHABLE,
+        FailureKind.TOOL,
+        FailureKind.PROTOCOL,
+        FailureKind.TIMEOUT,
+        FailureKind.CUT,
+    }
+)
+_MESSAGE = 1000
+
+
+def evolve(state: State, record: Record) -> None:
+    """Apply one fact. Total: what does not fit, or does not concern the router, changes nothing."""
+    state.seq = record.seq
+    fact: Any = record.fact
+    if (move := _MOVES.get(type(fact))) is not None:
+        key = f"{fact.user}.{fact.task}"
+        if (task := state.tasks.get(key)) is not None:
+            state.changes.tasks.add(key)
+            move(state, task, record, fact)
+    elif (apply := _CHANGES.get(type(fact))) is not None:
+        apply(state, record, fact)
+
+
+def _unread(state: State, record: Record, _: Unknown) -> None:
+    """Note what a record that can't be read is about, so that nothing is decided against it."""
+    what = subjects.parse(record.subject)
+    key = key_of(what.user, what.task)
+    task = state.tasks.get(key)
+    if what.term_begins:
+        state.term, state.term_seq, state.changes.meta = what.number, record.seq, True
+    elif what.type in ("mcp.registered", "mcp.removed"):
+        state.forget_host(what.host)
+    elif task is not None and (what.type == "task.routed" or what.type.startswith("job.")):
+        state.changes.tasks.add(key)
+        task.unread = True
+        if what.type != "task.routed":
+            task.head, task.head_at = record.seq, record.at
+        if what.type == "job.done":
+            state.leave_flight(task)
+            del state.tasks[key]
+
+
+def _created(state: State, record: Record, fact: TaskCreated) -> None:
+    key, spec = f"{fact.user}.{fact.task}", fact.spec
+    if key in state.tasks:
+        return
+    state.tasks[key] = OpenTask(
+        user=fact.user,
+        task=fact.task,
+        seq=record.seq,
+        at=record.at,
+        digest=input_sha256(spec),
+        need=Need(
+            spec.type,
+            spec.required_capabilities,
+            spec.preferred_capabilities,
+            spec.is_heavy,
+            spec.host,
+        ),
+        priority=spec.priority,
+        timeout_s=spec.timeout_s,
+        deadline_s=spec.deadline_s,
+        delay_s=spec.delay_s,
+        max_attempts=spec.max_attempts,
+        on_unknown=spec.on_unknown,
+        retry_tool_errors=spec.retry_tool_errors,
+        invalid=fact.invalid[:_MESSAGE],
+        trace=record.trace,
+    )
+    state.changes.tasks.add(key)
+
+
+def _signed(_: State, task: OpenTask, record: Record, fact: JobSigned) -> None:
+    if task.phase is not Phase.WAITING:
+        task.phase = Phase.RUNNING
+    task.head, task.head_at = record.seq, record.at
+    task.executor, task.incarnation = fact.executor, fact.incarnation
+    task.permit_until = fact.expires
+
+
+def _done(state: State, task: OpenTask, _: Record, fact: JobDone) -> None:
+    if fact.outcome is Outcome.SUCCEEDED:
+        _count(state, task.user, fact.host, success=True)
+    state.leave_flight(task)
+    del state.tasks[f"{task.user}.{task.task}"]
+
+
+def _cancelled(_: State, task: OpenTask, __: Record, ___: TaskCancelled) -> None:
+    task.cancelled = True
+
+
+def _routed(state: State, task: OpenTask, _: Record, fact: TaskRouted) -> None:
+    state.leave_flight(task)
+    task.phase = Phase.ROUTED
+    task.attempt, task.host = fact.attempt, fact.route.host
+    task.failure, task.unread = None, False
+    entry = state.hosts.get(task.host)
+    task.falls_back = (
+        entry is not None
+        and entry.spec.placement is Placement.USER_SPACE
+        and entry.spec.flags.fallback_to_oracle
+    )
+    state.count_flight(task)
+
+
+def _failed(state: State, task: OpenTask, record: Record, fact: JobFailed) -> None:
+    state.leave_flight(task)
+    task.phase = Phase.WAITING
+    task.head, task.head_at = record.seq, record.at
+    task.executor = task.incarnation = ""
+    task.permit_until = NO_PERMIT
+    long = len(fact.message) > _MESSAGE
+    task.failure = msgspec.structs.replace(fact, message=fact.message[:_MESSAGE]) if long else fact
+    task.fallback = task.fallback or task.falls_back
+    task.unread = task.unread and task.attempt != fact.attempt
+    if fact.kind in SICK and fact.host not in task.excluded:
+        task.excluded = (*task.excluded, fact.host)
+    if fact.kind in HOSTS_FAULT:
+        _count(state, task.user, fact.host, success=False)
+
+
+def _count(state: State, user: str, host: str, *, success: bool) -> None:
+    if host in state.hosts:
+        pair = (user, host)
+        track = state.tracks.get(pair)
+        if track is None:
+            track = state.tracks[pair] = Track()
+        track.count(success)
+        state.changes.tracks.add(pair)
+
+
+def _registered(state: State, record: Record, fact: McpRegistered) -> None:
+    entry = state.hosts.get(fact.host)
+    before = entry.spec.owner if entry else None
+    if entry is None:
+        state.hosts[fact.host] = HostEntry(fact.spec, record.seq)
+    else:
+        entry.spec, entry.seq = fact.spec, record.seq
+    if before != fact.spec.owner:
+        state.count_owner(before, -1)
+        state.count_owner(fact.spec.owner)
+    state.changes.hosts.add(fact.host)
+    if not state.first_host_seq:
+        state.first_host_seq = record.seq
+        state.changes.meta = True
+
+
+def _removed(state: State, _: Record, fact: McpRemoved) -> None:
+    state.forget_host(fact.host)
+
+
+def _health(state: State, _: Record, fact: McpHealth) -> None:
+    if (entry := state.hosts.get(fact.host)) is not None:
+        entry.status = fact.status
+        state.changes.hosts.add(fact.host)
+
+
+def _preferred(state: State, _: Record, fact: McpPreferred) -> None:
+    pair = (fact.user, fact.host)
+    if fact.weight is None:
+        state.tastes.pop(pair, None)
+    else:
+        state.tastes[pair] = min(1.0, max(0.0, fact.weight))
+    state.changes.tastes.add(pair)
+
+
+def _term(state: State, record: Record, fact: LogRouter) -> None:
+    if not fact.again:
+        state.term, state.term_seq, state.changes.meta = fact.term, record.seq, True
+
+
+_MOVES: dict[type, Callable[[State, OpenTask, Record, Any], None]] = {
+    TaskRouted: _routed,
+    JobSigned: _signed,
+    JobFailed: _failed,
+    JobDone: _done,
+    TaskCancelled: _cancelled,
+}
+"""What later facts do to an open task."""
+_CHANGES: dict[type, Callable[[State, Record, Any], None]] = {
+    TaskCreated: _created,
+    McpRegistered: _registered,
+    McpRemoved: _removed,
+    McpHealth: _health,
+    McpPreferred: _preferred,
+    LogRouter: _term,
+    Unknown: _unread,
+}
+"""What all others do."""
