@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
+from math import inf
+
+import msgspec
 
 from services.router.select import Demand
 
@@ -16,15 +18,15 @@ CLASSES = 3
 """High, normal, low."""
 
 
-class Waiting(NamedTuple):
-    """A queued task; tuples of these sort by age."""
+class Waiting(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A queued task; these sort by age."""
 
     seq: int
     at: float
     key: str
 
 
-class Next(NamedTuple):
+class Next(msgspec.Struct, frozen=True, gc=False):
     """The task whose turn it is."""
 
     key: str
@@ -42,6 +44,8 @@ class _Lane:
         self.items: list[Waiting] = []
         self.count = 0
         self.entry: _Entry | None = None
+        self.rises = inf
+        """When its place is looked at again, because a task in it may be of a higher class then."""
 
 
 # (round, had a turn in the one before)
@@ -76,7 +80,7 @@ class Queue:
         self._lane_count = 0
         self._round = 0
         self._held: dict[str, dict[_Lane, None]] = {}
-        self._risers: list[tuple[float, int, _Entry]] = []
+        self._risers: list[tuple[float, int, _Lane]] = []
         self._number = 0
 
     def __len__(self) -> int:
@@ -114,6 +118,8 @@ class Queue:
         lane.count -= 1
         if not lane.count:
             self._drop(lane)
+        elif lane.items[0].key == key:
+            heappop(lane.items)
         elif len(lane.items) > 2 * lane.count + 16:
             # One for each key: a task that left and came back stands here twice.
             found = {item.key: item for item in lane.items if self._where.get(item.key) is lane}
@@ -124,8 +130,7 @@ class Queue:
         """Return the task whose turn it is, of those neither parked nor held; it stays here."""
         self._rise(now)
         for heap in self._heaps:
-            lane = self._top(heap, now)
-            if lane is not None:
+            if heap and (lane := self._top(heap, now)) is not None:
                 return Next(lane.items[0].key, lane.user, lane.group.demand)
         return None
 
@@ -221,11 +226,14 @@ class Queue:
         if len(heap) > self._room():
             heap[:] = [entry for entry in heap if entry[3].entry is entry]
             heapify(heap)
-        if rank:
-            due = head.at + (steps + 1) * self._age_s
-            heappush(self._risers, (due, self._number, lane.entry))
+        due = head.at + (steps + 1) * self._age_s
+        if rank and due < lane.rises:
+            lane.rises = due
+            heappush(self._risers, (due, self._number, lane))
             if len(self._risers) > self._room():
-                self._risers = [riser for riser in self._risers if riser[2][3].entry is riser[2]]
+                self._risers = [
+                    one for one in self._risers if one[2].count and one[0] == one[2].rises
+                ]
                 heapify(self._risers)
 
     def _top(self, heap: list[_Entry], now: float) -> _Lane | None:
@@ -267,7 +275,8 @@ class Queue:
 
     def _rise(self, now: float) -> None:
         while self._risers and self._risers[0][0] <= now:
-            entry = heappop(self._risers)[2]
-            lane = entry[3]
-            if lane.entry is entry:
-                self._place(lane, now)
+            due, _, lane = heappop(self._risers)
+            if due == lane.rises:
+                lane.rises = inf
+                if lane.entry is not None:
+                    self._place(lane, now)
