@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from contracts import subjects
 from contracts.errors import Rejected
 from contracts.facts import LogRouter, TaskRouted
@@ -32,7 +34,7 @@ class Reign(NamedTuple):
     wake: Callable[[], None]
 
 
-class _Sent(NamedTuple):
+class _Sent(msgspec.Struct, frozen=True, gc=False):
     """A decision and what is appended for it."""
 
     decision: Decision
@@ -50,9 +52,11 @@ class Appends:
 
     def start(self, plan: TermPlan, decisions: Sequence[Decision]) -> None:
         """Append what the plan has decided, on the side."""
-        sent = [_Sent(decision, append_of(decision)) for decision in decisions]
-        routes = [one for one in sent if isinstance(one.decision.fact, TaskRouted)]
-        ends = [one for one in sent if not isinstance(one.decision.fact, TaskRouted)]
+        routes: list[_Sent] = []
+        ends: list[_Sent] = []
+        for decision in decisions:
+            sent = routes if isinstance(decision.fact, TaskRouted) else ends
+            sent.append(_Sent(decision, append_of(decision)))
         if routes:
             self._spawn(self._route(plan, routes), plan, len(routes))
         if ends:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import NamedTuple
+
+import msgspec
 
 from contracts import subjects
 from contracts.facts import Failure, FailureKind, JobDone, JobFailed, Outcome, TaskRouted
@@ -34,7 +35,7 @@ routed can't be put into another order any more."""
 RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """A fact to append, for the task `key`."""
 
     key: str
@@ -45,7 +46,7 @@ class Decision(NamedTuple):
     """Log time since which the task has waited for this."""
 
 
-class _Pending(NamedTuple):
+class _Pending(msgspec.Struct, frozen=True, gc=False):
     """A decision on its way: resolved when the task's attempt or job head differ from these."""
 
     attempt: int
@@ -72,6 +73,7 @@ class TermPlan:
         self._policy = policy(rules)
         self.term = state.term
         self._began = state.term_seq
+        self._guard = subjects.latest_term(state.term)
         self._queue = Queue(rules.age_s)
         self._timers = Timers()
         self._due: dict[str, End | Lose] = {}
@@ -114,9 +116,8 @@ class TermPlan:
         if changes.hosts:
             self._hosts_changed(changes.owners, moment)
         for key in changes.tasks:
-            known = self._pending.get(key)
-            if known is not None and self._resolved(key, known):
-                self._drop(key, known, moment)
+            if key in self._pending:
+                self._settle(key, moment)
             self._aside.pop(key, None)
             self._review(key, moment)
         for host in changes.freed_hosts:
@@ -164,30 +165,35 @@ class TermPlan:
                 times.append(lost_at - moment.mono)
         return max(0.0, min(times)) if times else None
 
-    def _resolved(self, key: str, known: _Pending) -> bool:
-        task = self._state.tasks.get(key)
-        return task is None or (task.attempt, task.head) != (known.attempt, known.head)
+    def _settle(self, key: str, moment: Moment) -> None:
+        """Let go of the decision if what came of it is folded."""
+        known, task = self._pending[key], self._state.tasks.get(key)
+        if task is None or task.attempt != known.attempt or task.head != known.head:
+            self._drop(key, known, moment)
 
     def _review(self, key: str, moment: Moment) -> None:
         """Put the task where it belongs now: due, queue, hopeless, claims, or only a timer."""
         self._due.pop(key, None)
-        self._queue.leave(key)
-        self._hopeless.discard(key)
         if key in self._claim_of:
             self._unclaim(key)
+        else:
+            self._queue.leave(key)
+            self._hopeless.discard(key)
         task = self._state.tasks.get(key)
         if task is None or task.unread:
             self._timers.clear(key)
             return
         if key in self._pending:
             return
-        if moment.now < self._aside.get(key, moment.now):
-            self._timers.set(key, self._aside[key])
-            return
-        self._aside.pop(key, None)
-        step = domain.decide(task, moment.now, self._rules, self._clock)
+        now = moment.now
+        if (rest := self._aside.get(key)) is not None:
+            if now < rest:
+                self._timers.set(key, rest)
+                return
+            del self._aside[key]
+        step = domain.decide(task, now, self._rules, self._clock)
         if isinstance(step, NeedsHost):
-            self._ready(key, task, step, moment.now)
+            self._ready(key, task, step, now)
         elif isinstance(step, Wait):
             self._timers.set(key, step.until)
             if task.phase is Phase.RUNNING:
@@ -200,9 +206,8 @@ class TermPlan:
         at = self._clock.moved(task.at, task.seq)
         if self._screen(wanted).possible:
             self._timers.set(key, step.until)
-            self._queue.enter(
-                Waiting(task.seq, at, key), task.user, RANK[task.priority], wanted, now
-            )
+            item = Waiting(task.seq, at, key)
+            self._queue.enter(item, task.user, RANK[task.priority], wanted, now)
             return
         early = not 0 < self._state.first_host_seq < task.seq
         until = at + self._rules.no_host_grace_s
@@ -270,12 +275,8 @@ class TermPlan:
         return True
 
     def _slots(self, found: Screen) -> dict[str, int]:
-        slots = {}
-        for fit in found.fits:
-            used = self._state.used.get(fit.host, 0) + self._used.get(fit.host, 0)
-            if used:
-                slots[fit.host] = used
-        return slots
+        folded, ours = self._state.used, self._used
+        return {fit.host: folded.get(fit.host, 0) + ours.get(fit.host, 0) for fit in found.fits}
 
     def _route(
         self, key: str, task: OpenTask, chosen: Selection, index: int, moment: Moment
@@ -309,8 +310,7 @@ class TermPlan:
             attempt=task.attempt + 1,
             route=route,
         )
-        guard = subjects.latest_term(self.term)
-        return Decision(key, fact, guard, task.trace, task.head_at or task.at)
+        return Decision(key, fact, self._guard, task.trace, task.head_at or task.at)
 
     def _close(self, key: str, step: End | Lose) -> Decision:
         task = self._state.tasks[key]

@@ -41,7 +41,7 @@ USABLE = frozenset({HealthStatus.HEALTHY, HealthStatus.WARNING})
 """Work is sent to no other host: it waits until one of these has a slot, or for its deadline."""
 
 
-class Need(msgspec.Struct, frozen=True, omit_defaults=True):
+class Need(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True, gc=False):
     """What a task asks of its host."""
 
     type: str
@@ -71,7 +71,7 @@ class HostEntry(msgspec.Struct):
     status: HealthStatus = HealthStatus.UNKNOWN
 
 
-class Fit(NamedTuple):
+class Fit(msgspec.Struct, frozen=True, gc=False):
     """A host that passed every filter but the slots, and its score so far."""
 
     host: str
@@ -82,7 +82,7 @@ class Fit(NamedTuple):
     fitness: float
 
 
-class Screen(NamedTuple):
+class Screen(msgspec.Struct, frozen=True):
     """Outcome of the filters that depend on the hosts alone."""
 
     fits: tuple[Fit, ...]
@@ -93,7 +93,7 @@ class Screen(NamedTuple):
     """Only excluded hosts are left, so they count again."""
 
 
-class Selection(NamedTuple):
+class Selection(msgspec.Struct, frozen=True):
     """The chosen host and why."""
 
     host: str
@@ -148,15 +148,19 @@ def choose(
     """Score the hosts that have a free slot and take the best; None when all are full."""
     ranked: list[tuple[float, str, Fit, float, float]] = []
     full: list[str] = []
+    taken: dict[str, int] = {}
     for fit in found.fits:
-        used = slots.get(fit.host, 0)
-        if used >= fit.limit:
-            full.append(fit.host)
+        host, limit = fit.host, fit.limit
+        used = slots.get(host, 0)
+        if used:
+            taken[host] = used
+        if used >= limit:
+            full.append(host)
             continue
-        health = fit.fitness * (1 - used / fit.limit)
-        liked = taste(user, fit.host)
+        health = fit.fitness * (1 - used / limit)
+        liked = taste(user, host)
         total = score(fit.capability, fit.resource, health, liked)
-        ranked.append((-total, fit.host, fit, health, liked))
+        ranked.append((-total, host, fit, health, liked))
     if not ranked:
         return None
     ranked.sort()
@@ -165,9 +169,9 @@ def choose(
         host=best.host,
         host_seq=best.seq,
         score=-ranked[0][0],
-        candidates=tuple(_candidate(*item) for item in ranked[:LISTED]),
+        candidates=tuple([_candidate(*item) for item in ranked[:LISTED]]),
         removed={**found.removed, "slots": tuple(full[:NAMED])} if full else found.removed,
-        slots={fit.host: slots[fit.host] for fit in found.fits if slots.get(fit.host)},
+        slots=taken,
         policy=policy,
     )
 

@@ -11,13 +11,12 @@ from services.router.plan import Decision
 def append_of(decision: Decision) -> Append:
     """The decided fact, with the span that its readers go on from."""
     fact = decision.fact
-    host = fact.route.host if isinstance(fact, TaskRouted) else fact.host
     if isinstance(fact, TaskRouted):
-        name, end = "route task", None
+        name, host, end = "route task", fact.route.host, None
     elif isinstance(fact, JobDone):
-        name, end = "end task", fact.outcome.value
+        name, host, end = "end task", fact.host, fact.outcome.value
     else:
-        name, end = "give up attempt", fact.kind.value
+        name, host, end = "give up attempt", fact.host, fact.kind.value
     trace = tracing.passed(
         name,
         decision.trace,
