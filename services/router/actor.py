@@ -205,9 +205,9 @@ class Router:
 
     def _read_clock(self, batch: Batch) -> bool:
         """Take note of the log's time; True if its clock has jumped."""
-        facts = [(record.seq, record.at) for record in batch.records]
-        if not batch.live or not facts:
+        if not batch.live or not batch.records:
             return False
+        facts = [record[:2] for record in batch.records]
         if self._clock is not None:
             return self._clock.observe(facts, self._mono())
         if self._steady:
@@ -317,12 +317,17 @@ class Router:
         return self._deposed.is_set()
 
     async def _decide(self) -> None:
+        loop = asyncio.get_running_loop()
         while not self._stopping:
             self._wake.clear()
-            more = self._round()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0 if more else self._sleep_s()):
-                    await self._wake.wait()
+            if self._round():
+                await asyncio.sleep(0)
+                continue
+            alarm = loop.call_later(self._sleep_s(), self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                alarm.cancel()
 
     def _round(self) -> bool:
         """Decide once and append it on the side; True if there may be more to decide at once."""
