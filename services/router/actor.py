@@ -183,11 +183,12 @@ class Router:
         return rows(self._state, unwritten)
 
     def _noticed(self, batch: Batch) -> None:
+        state = self._state
         for record in batch.records:
-            evolve(self._state, record)
-        changes = self._state.take_changes()
+            evolve(state, record)
+        changes = state.take_changes()
         self._unwritten.add(changes)
-        self._state.seq = max(self._state.seq, batch.through)
+        state.seq = max(state.seq, batch.through)
         if batch.live:
             self._live.set()
         if self._plan is not None and self._plan.over:

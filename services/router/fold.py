@@ -104,7 +104,9 @@ def _created(state: State, record: Record, fact: TaskCreated) -> None:
         invalid=fact.invalid[:_MESSAGE],
         trace=record.trace,
     )
-    state.changes.tasks.add(key)
+    if key not in state.changes.tasks:
+        state.changes.tasks.add(key)
+        state.changes.born.add(key)
 
 
 def _signed(_: State, task: OpenTask, record: Record, fact: JobSigned) -> None:

@@ -50,7 +50,7 @@ def rows(state: State, changes: Changes) -> list[Change]:
     """Return the statements that bring the changed rows in line with the state."""
     out: list[Change] = []
     if changes.tasks:
-        out += _task_rows(state, changes.tasks)
+        out += _task_rows(state, changes)
     if changes.tracks:
         tracks = [(pair, state.tracks.get(pair)) for pair in changes.tracks]
         out.append(Change(_PUT_TRACK, [(*p, t.good, t.tried) for p, t in tracks if t is not None]))
@@ -89,14 +89,11 @@ async def load(projection: Projection) -> State:
     return state
 
 
-def _task_rows(state: State, keys: set[str]) -> list[Change]:
-    put, cut = [], []
-    for key in keys:
-        task = state.tasks.get(key)
-        if task is None:
-            cut.append((key,))
-        else:
-            put.append((key, _encode(task)))
+def _task_rows(state: State, changes: Changes) -> list[Change]:
+    """A task that has come and gone since the last rows has none."""
+    open_, born = state.tasks, changes.born
+    put = [(key, _encode(open_[key])) for key in changes.tasks if key in open_]
+    cut = [(key,) for key in changes.tasks if key not in open_ and key not in born]
     return [Change(_PUT_TASK, put), Change(_CUT_TASK, cut)]
 
 

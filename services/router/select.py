@@ -169,7 +169,14 @@ def choose(
         host=best.host,
         host_seq=best.seq,
         score=-ranked[0][0],
-        candidates=tuple([_candidate(*item) for item in ranked[:LISTED]]),
+        candidates=tuple(
+            [
+                Candidate(
+                    host, -minus, fit.capability, fit.resource, round(health, 6), round(liked, 6)
+                )
+                for minus, host, fit, health, liked in ranked[:LISTED]
+            ]
+        ),
         removed={**found.removed, "slots": tuple(full[:NAMED])} if full else found.removed,
         slots=taken,
         policy=policy,
@@ -253,10 +260,6 @@ def _unable(demand: Demand, host: Host) -> str | None:
 
 def _takes_heavy(host: Host, fallback: bool) -> bool:
     return host.placement is Placement.USER_SPACE or host.flags.accepts_heavy or fallback
-
-
-def _candidate(minus: float, host: str, fit: Fit, health: float, liked: float) -> Candidate:
-    return Candidate(host, -minus, fit.capability, fit.resource, round(health, 6), round(liked, 6))
 
 
 def _fit(need: Need, entry: HostEntry) -> Fit:

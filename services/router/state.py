@@ -95,6 +95,8 @@ class Changes(msgspec.Struct):
     """Keys whose value may have changed since the last `State.take_changes`."""
 
     tasks: set[str] = msgspec.field(default_factory=set)
+    born: set[str] = msgspec.field(default_factory=set)
+    """Those of the tasks that were not there at the last `State.take_changes`."""
     hosts: set[str] = msgspec.field(default_factory=set)
     tracks: set[tuple[str, str]] = msgspec.field(default_factory=set)
     tastes: set[tuple[str, str]] = msgspec.field(default_factory=set)
@@ -106,6 +108,7 @@ class Changes(msgspec.Struct):
 
     def add(self, later: Changes) -> None:
         """Take in the keys of later changes."""
+        self.born |= later.born - self.tasks
         self.tasks |= later.tasks
         self.hosts |= later.hosts
         self.tracks |= later.tracks

@@ -135,6 +135,27 @@ def test_alarms_that_were_cleared_take_no_room() -> None:
     assert len(timers._heap) < 2000
 
 
+def test_a_cleared_alarm_never_rings_though_it_may_stand_before_the_next_one() -> None:
+    timers = Timers()
+    timers.set("gone", 1)
+    timers.set("a", 3)
+    timers.clear("gone")
+    assert timers.first() in (1, 3), "an early look is harmless"
+    assert timers.due(2) == []
+    assert timers.first() == 3
+    timers.set("gone", 3)
+    assert sorted(timers.due(3)) == ["a", "gone"]
+
+
+def test_nothing_is_left_to_look_for_when_all_alarms_are_cleared() -> None:
+    timers = Timers()
+    for n in range(10):
+        timers.set(f"t{n}", n)
+    for n in range(10):
+        timers.clear(f"t{n}")
+    assert timers.first() is None
+
+
 def test_a_route_is_recomputed_from_its_own_inputs() -> None:
     world = ready(host("a", 4), host("b", 4))
     world.submit("t1", host="b")

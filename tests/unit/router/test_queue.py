@@ -121,6 +121,35 @@ def test_waiting_lifts_a_task_to_the_next_priority() -> None:
     assert line.take() == "low"
 
 
+def test_a_lane_rises_though_its_first_task_was_another_when_it_was_placed() -> None:
+    line = Line(age_s=60)
+    line.enter("old", "a", rank=1)
+    line.now = 30.0
+    line.enter("young", "a", rank=1)
+    assert line.take() == "old"
+    line.now = 40.0
+    assert line.queue.best(line.now).key == "young"
+    line.now = 60.0
+    line.enter("high", "a", rank=0)
+    assert line.queue.best(line.now).key == "high", "the alarm was the old task's"
+    line.now = 90.0
+    assert [line.take(), line.take()] == ["young", "high"]
+
+
+def test_a_lane_put_aside_while_it_rises_is_of_its_class_when_it_comes_back() -> None:
+    line = Line(age_s=60)
+    line.enter("low", "a", rank=2)
+    line.queue.hold("a")
+    assert line.queue.best(line.now) is None
+    line.now = 130.0
+    line.enter("high", "b", rank=0)
+    line.queue.release("a", line.now)
+    assert line.take() == "low"
+    line.enter("low2", "a", rank=2)
+    line.now = 200.0
+    assert line.drain() == ["high", "low2"]
+
+
 def test_low_work_is_served_in_the_end_under_a_flood_of_high_work() -> None:
     line = Line(age_s=10)
     line.enter("low", "b", rank=2)
