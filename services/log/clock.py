@@ -56,19 +56,20 @@ class LogClock:
     def observe(self, facts: Sequence[tuple[int, float]], mono: float) -> bool:
         """Take note of sequences and times of live facts; True if the log's clock has jumped.
 
-        One that is from the future, or older than its predecessor, can only be a jump. Those that
-        come again change nothing.
+        They are in order. One that is from the future, or older than its predecessor, can only be
+        a jump. Those that come again change nothing.
         """
-        facts = [fact for fact in facts if fact[0] > self._seq]
-        if not facts:
+        seq, at = facts[-1] if facts else (0, 0.0)
+        if seq <= self._seq:
             return False
-        seq, at = facts[-1]
         if not self._odd(seq, at, mono):
             self._take(at, mono)
             self._seq, self._at = seq, at
             return False
         jumped = False
         for seq, at in facts:
+            if seq <= self._seq:
+                continue
             if self._odd(seq, at, mono):
                 self._jump(seq, at, mono)
                 jumped = True

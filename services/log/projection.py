@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import inspect
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,9 +32,13 @@ UNFIT = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 )
 """SQLite's codes for a file that is damaged, or has other tables than ours."""
-MOST_WAITING = 4096
+MOST_WAITING = 8192
+MOST_BYTES = 32 * 1024 * 1024
+"""Facts that are not written yet, and the size of their JSON: more are not taken."""
+HALF = 0.5
+"""Of these: from then on rows wait for no others."""
 GATHER_S = 0.25
-"""How long rows may wait for others: the log has them already."""
+"""How long rows wait for others, so that what changes often is written once: the log has it all."""
 
 log = structlog.get_logger()
 
@@ -75,7 +78,7 @@ class Projection:
         self._reader: aiosqlite.Connection
         self._moved = asyncio.Event()
         self.awaited = asyncio.Event()
-        """Set when somebody waits for rows: they are written without delay then."""
+        """Set when somebody waits for rows, or many do: they are written without delay then."""
         self.checkpoint = START
         self.passed_over: set[str] = set()
         """Types of facts of which some could not be read: the rows don't have what they say."""
@@ -217,11 +220,15 @@ class Pump:
     together, so that what changed often is written once.
     """
 
-    def __init__(self, projection: Projection, apply: Apply, on_batch: OnBatch | None) -> None:
+    def __init__(
+        self, projection: Projection, apply: Apply, on_batch: OnBatch | None, gather_s: float
+    ) -> None:
         self._projection = projection
         self._apply = apply
         self._on_batch = on_batch
+        self._gather_s = gather_s
         self._unwritten: list[Record] = []
+        self._bytes = 0
         self._passed: dict[str, None] = {}
         """Types that `projection.passed_over` has, or will have with the rows."""
         self._mark = projection.checkpoint
@@ -237,9 +244,10 @@ class Pump:
                 self._pass_over(record, record.fact)
         if self._on_batch:
             waiting = self._on_batch(batch)
-            if inspect.isawaitable(waiting):
+            if waiting is not None:
                 await waiting
         self._unwritten += batch.records
+        self._bytes += sum([len(record.data) for record in batch.records])
         last = batch.records[-1] if batch.records else None
         if last and last.seq == batch.through:
             self._mark = Checkpoint(epoch, last.seq, last.fact.id)
@@ -247,7 +255,9 @@ class Pump:
             self._mark = Checkpoint(epoch, batch.through, "")
         if self._mark != self._projection.checkpoint:
             self._wake.set()
-        if len(self._unwritten) > MOST_WAITING:
+        if (fill := self._fill()) > HALF:
+            self._projection.awaited.set()
+        if fill > 1:
             self._drained.clear()
             await self._drained.wait()
 
@@ -263,15 +273,18 @@ class Pump:
         """Write what has been applied, until stopped."""
         while not self._stopping:
             await self._wake.wait()
-            if len(self._unwritten) < MOST_WAITING // 2:
-                await self._gather()
+            await self._gather()
             self._wake.clear()
             await self.flush()
+
+    def _fill(self) -> float:
+        """How much is unwritten, of the most that may be."""
+        return max(len(self._unwritten) / MOST_WAITING, self._bytes / MOST_BYTES)
 
     async def _gather(self) -> None:
         """Let facts come together for one transaction, unless somebody waits for the rows."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GATHER_S):
+            async with asyncio.timeout(self._gather_s):
                 await self._projection.awaited.wait()
         self._projection.awaited.clear()
 
@@ -283,7 +296,7 @@ class Pump:
 
     async def flush(self) -> None:
         """Write everything taken so far in one transaction."""
-        records, self._unwritten = self._unwritten, []
+        records, self._unwritten, self._bytes = self._unwritten, [], 0
         mark = self._mark
         if mark != self._projection.checkpoint:
             changes = [*self._apply(records)] if records else []
@@ -314,6 +327,7 @@ async def project(
     *,
     on_batch: OnBatch | None = None,
     on_reset: Callable[[], None] | None = None,
+    gather_s: float = GATHER_S,
 ) -> None:
     """Keep the projection in step with the log, for ever.
 
@@ -321,10 +335,12 @@ async def project(
     before, into changes of rows. When the log turns out to be another one, or the file damaged,
     `on_reset` is called (drop what you hold in memory) and everything is built anew. Records that
     can't be read come as `Unknown`, are counted here, and their types stand in `passed_over`.
+    `gather_s` is how long rows wait for others when nobody waits for them.
     """
     while True:
         try:
-            await _follow(log_, projection, filters, Pump(projection, apply, on_batch))
+            pump = Pump(projection, apply, on_batch, gather_s)
+            await _follow(log_, projection, filters, pump)
         except (LogMismatch, ViewUnfit) as error:
             log.warning("projection_rebuilt", path=str(projection._path), error=str(error))
             await projection.reset()

@@ -175,7 +175,8 @@ class Follower:
             return
         self._buffer.append(message)
         self._bytes += len(message.data)
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def _lost_sight(self) -> None:
         """Live facts may be missing: read history again from the last delivered one."""

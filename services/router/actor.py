@@ -37,6 +37,8 @@ ROUND = 256
 """Facts decided at once."""
 STOP_S = 3.0
 """How long a clean end waits, first for facts on their way, then for the lease to be given up."""
+ROWS_S = 1.0
+"""How long its rows wait for others: nobody reads them, and most tasks are over by then."""
 MOST_PENDING = 4096
 """Facts decided and not folded yet; beyond that the router waits for the log."""
 
@@ -175,6 +177,7 @@ class Router:
             self._apply,
             on_batch=self._noticed,
             on_reset=self._reset,
+            gather_s=ROWS_S,
         )
 
     def _apply(self, records: list[Record]) -> list[Change]:
@@ -208,7 +211,7 @@ class Router:
         """Take note of the log's time; True if its clock has jumped."""
         if not batch.live or not batch.records:
             return False
-        facts = [record[:2] for record in batch.records]
+        facts = [(record.seq, record.at) for record in batch.records]
         if self._clock is not None:
             return self._clock.observe(facts, self._mono())
         if self._steady:

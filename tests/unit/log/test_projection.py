@@ -162,6 +162,23 @@ async def test_a_write_that_fails_under_load_is_seen_at_once(
     await projection.close()
 
 
+@pytest.mark.parametrize("most", ["MOST_WAITING", "MOST_BYTES"])
+async def test_what_is_much_waits_for_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: str
+) -> None:
+    monkeypatch.setattr(f"services.log.projection.{most}", 20 if most == "MOST_WAITING" else 4000)
+    log = MemoryLog()
+    last = await fill(log, 200)
+    projection = await Projection.open(tmp_path / "view.db", SCHEMA, 1)
+    following = asyncio.create_task(project(log, projection, (">",), apply, gather_s=60.0))
+    async with asyncio.timeout(10):
+        while projection.position < last:
+            await projection._moved.wait()
+    following.cancel()
+    await asyncio.wait([following])
+    await projection.close()
+
+
 async def filled(path: Path) -> MemoryLog:
     """A view of a small log, closed."""
     log = MemoryLog()
