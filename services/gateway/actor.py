@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from contracts import subjects
@@ -22,7 +22,8 @@ from contracts.task import TaskRequest
 from contracts.wire import Accepted
 from services.gateway import domain
 from services.gateway.domain import Origin
-from services.log.port import AlreadyRecorded, Log, LogUnavailable
+from services.gateway.seats import Seats
+from services.log.port import AlreadyRecorded, Append, Log, LogUnavailable
 from services.process import telemetry, tracing
 from services.process.ids import new_id
 from services.store.blobs import BlobMissing, Blobs, StoreError
@@ -65,6 +66,13 @@ class Submitted(NamedTuple):
         return begin(Record(self.accepted.seq, self.at, "", self.fact, b""), self.fact)
 
 
+class _Draft(NamedTuple):
+    """A task on its way to the log together with others."""
+
+    fact: TaskCreated
+    span: tracing.Span
+
+
 class Desk:
     """Submits and cancels for all users, and reads single tasks from the log itself."""
 
@@ -72,7 +80,7 @@ class Desk:
         self._log = log
         self._blobs = blobs
         self._by = instance
-        self._places = asyncio.Semaphore(IN_FLIGHT)
+        self._seats = Seats(IN_FLIGHT)
         self._newest: OrderedDict[str, int] = OrderedDict()
 
     async def submit(
@@ -86,18 +94,66 @@ class Desk:
         span = tracing.received("submit task", trace, tracing.PRODUCER, user=user, task=task)
         try:
             with span:
-                async with asyncio.timeout(ANSWER_S), self._places:
+                async with asyncio.timeout(ANSWER_S), self._seats:
                     fact = await self.prepare(self.origin(user, source), task, request)
                     seq = await self._log.append(fact, trace=span.traceparent)
         except AlreadyRecorded as known:
-            if known.record is None:
-                raise Unanswered(task) from known
-            first = domain.sent_again(fact, known.record)
-            return Submitted(first, fact, known.record.at)
+            return _sent_again(fact, known)
         except (TimeoutError, LogUnavailable, StoreError) as error:
             raise Unanswered(task) from error
         self._remember(user, seq)
         return Submitted(Accepted(task, seq), fact, now)
+
+    async def submit_small(
+        self, user: str, requests: Sequence[TaskRequest], source: str
+    ) -> list[Submitted | Exception]:
+        """Store tasks whose inputs are small (`domain.is_small`), with one wait for all of them.
+
+        For each, in order, what `submit` would return or raise.
+        """
+        now = time.time()
+        drafts = [self._draft(user, request, source) for request in requests]
+        stored = iter(await self._stored([d for d in drafts if isinstance(d, _Draft)]))
+        outcomes = [_outcome(d, next(stored), now) if isinstance(d, _Draft) else d for d in drafts]
+        if told := [one.accepted.seq for one in outcomes if isinstance(one, Submitted)]:
+            self._remember(user, max(told))
+        return outcomes
+
+    def _draft(self, user: str, request: TaskRequest, source: str) -> _Draft | Exception:
+        task = request.id if request.id is not None else new_id()
+        span = tracing.received("submit task", "", tracing.PRODUCER, user=user, task=task)
+        try:
+            input_ = domain.canonical_input(request.input)
+            return _Draft(domain.admit(self.origin(user, source), task, request, input_), span)
+        except Exception as error:
+            _end(span, error)
+            return error
+
+    async def _stored(self, drafts: Sequence[_Draft]) -> Sequence[int | BaseException]:
+        """What has become of each in the log."""
+        items = [Append(draft.fact, None, draft.span.traceparent) for draft in drafts]
+        count = len(items)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self._seats.take(count, count)
+                try:
+                    return await self._appended(items)
+                finally:
+                    self._seats.give(count)
+        except TimeoutError as error:
+            return [error] * count
+        except BaseException as error:
+            for draft in drafts:
+                _end(draft.span, error)
+            raise
+
+    async def _appended(self, items: Sequence[Append]) -> Sequence[int | BaseException]:
+        try:
+            return await self._log.append_all(items)
+        except Exception:
+            # This is about one of them. Alone each gets its own answer; the stored ones stay so.
+            alone = (self._log.append(item.fact, trace=item.trace) for item in items)
+            return await asyncio.gather(*alone, return_exceptions=True)
 
     async def prepare(self, origin: Origin, task: str, request: TaskRequest) -> TaskCreated:
         """Return the fact for a request, its input moved to the object store if it is large.
@@ -223,6 +279,38 @@ class Desk:
         self._newest[user] = max(seq, self._newest.pop(user, 0))
         if len(self._newest) > MOST_USERS:
             self._newest.popitem(last=False)
+
+
+def _end(span: tracing.Span, error: BaseException) -> None:
+    """The work that a span tells of has failed."""
+    span.fail(type(error).__name__)
+    span.end()
+
+
+def _outcome(draft: _Draft, stored: int | BaseException, now: float) -> Submitted | Exception:
+    fact, span = draft
+    if isinstance(stored, int):
+        span.end()
+        return Submitted(Accepted(fact.task, stored), fact, now)
+    _end(span, stored)
+    match stored:
+        case AlreadyRecorded():
+            try:
+                return _sent_again(fact, stored)
+            except Rejected as refusal:
+                return refusal
+        case TimeoutError() | LogUnavailable():
+            return Unanswered(fact.task)
+        case Exception():
+            return stored
+    raise stored
+
+
+def _sent_again(fact: TaskCreated, known: AlreadyRecorded) -> Submitted:
+    """The answer about a task that was there. Raises Rejected."""
+    if known.record is None:
+        raise Unanswered(fact.task) from known
+    return Submitted(domain.sent_again(fact, known.record), fact, known.record.at)
 
 
 def _said(last: Record | None) -> McpPreferred | None:

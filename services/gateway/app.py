@@ -240,7 +240,7 @@ class Gateway:
         await receive()
         await send({"type": "websocket.accept", "subprotocol": wire.PROTOCOL})
         socket: StreamSocket = scope["state"]["socket"]
-        await self._streams.serve(socket, receive, principal, refused=bool(shown and not principal))
+        await self._streams.serve(socket, principal, refused=bool(shown and not principal))
 
 
 def _retry_after(seconds: float) -> tuple[bytes, bytes]:

@@ -108,6 +108,14 @@ def priority_of(value: Priority | int) -> Priority:
     return Priority.LOW if value < 0 else Priority.NORMAL
 
 
+def is_small(request: TaskRequest) -> bool:
+    """Whether the fact will hold the input in any case, so that no object store is needed.
+
+    Canonical JSON is at most four times as long as what was sent: `1e15` is.
+    """
+    return request.input_pointer is None and len(request.input) <= INLINE_LIMIT // 4
+
+
 def canonical_input(raw: msgspec.Raw) -> bytes:
     """Return the task's input in canonical form. Raises Rejected unless it is a JSON object."""
     if bytes(raw) == b"{}":

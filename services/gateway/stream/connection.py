@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -20,12 +20,12 @@ from contracts.nesting import MAX_DEPTH, too_deep
 from services.gateway import domain
 from services.gateway.access.identity import UNKNOWN, Principal
 from services.gateway.actor import Desk
-from services.gateway.domain import TaskBody
 from services.gateway.settings import Settings
 from services.gateway.stream import frames
 from services.gateway.stream.feed import Feed, Subscription
 from services.gateway.stream.history import History
 from services.gateway.stream.socket import StreamSocket
+from services.gateway.stream.work import SubmitFrame, Work, refused
 from services.log.port import LogUnavailable
 from services.process import telemetry
 from services.store.blobs import StoreError
@@ -45,17 +45,7 @@ FACT_TYPES = frozenset(str(t.__struct_config__.tag) for t in facts.AnyFact.__arg
 
 log = telemetry.get_logger()
 
-Receive = Callable[[], Awaitable[Any]]
 Authenticate = Callable[[str], Awaitable[Principal | None]]
-
-
-class SubmitFrame(
-    msgspec.Struct, frozen=True, tag_field="op", tag="submit", forbid_unknown_fields=True
-):
-    """`contracts.wire.Submit`, with the original specification's priorities."""
-
-    ref: int
-    task: TaskBody
 
 
 Frame: TypeAlias = wire.ClientAuth | wire.Subscribe | wire.Unsubscribe | SubmitFrame | wire.Cancel
@@ -100,14 +90,14 @@ class Streams:
         return len(self.connections) >= self.settings.max_connections
 
     async def serve(
-        self, socket: StreamSocket, receive: Receive, principal: Principal | None, *, refused: bool
+        self, socket: StreamSocket, principal: Principal | None, *, refused: bool
     ) -> None:
         """Speak with one client until it or we close; `refused`: its request had a bad token."""
         socket.limit = self.settings.queue_bytes
         connection = Connection(self, socket)
         self.connections.add(connection)
         try:
-            await connection.run(receive, principal, refused=refused)
+            await connection.run(principal, refused=refused)
         finally:
             self.connections.discard(connection)
             connection.close()
@@ -128,7 +118,7 @@ class Streams:
 
     async def drain(self, within_s: float) -> None:
         """Let running submissions be answered, then ask every client to come back elsewhere."""
-        work = [task for connection in self.connections for task in connection.answering]
+        work = [task for connection in self.connections for task in connection.work.running]
         if work:
             await asyncio.wait(work, timeout=within_s)
         self.shut_all(RESTART, "the gateway is stopping: reconnect and resume")
@@ -150,12 +140,11 @@ class Connection:
 
     def __init__(self, streams: Streams, socket: StreamSocket) -> None:
         self.socket = socket
-        self.answering: set[asyncio.Task[None]] = set()
+        self.work = Work(streams.desk, socket.offer, IN_FLIGHT)
         self._streams = streams
         self._principal: Principal | None = None
         self._subscriptions: dict[str, Subscription] = {}
         self._catching_up: dict[str, asyncio.Task[None]] = {}
-        self._places = asyncio.Semaphore(IN_FLIGHT)
         self._malformed = 0
 
     @property
@@ -168,7 +157,7 @@ class Connection:
         """Id of the token it goes by, if that can be revoked."""
         return None if self._principal is None else self._principal.token
 
-    async def run(self, receive: Receive, principal: Principal | None, *, refused: bool) -> None:
+    async def run(self, principal: Principal | None, *, refused: bool) -> None:
         """Greet, then answer frames until the connection ends."""
         self._send(self._hello())
         if refused:
@@ -178,20 +167,14 @@ class Connection:
             return
         patience = asyncio.get_running_loop().time() + AUTH_S
         while self.socket.open:
-            until = self._until(patience)
             try:
-                if until is None:
-                    event = await receive()
-                else:
-                    async with asyncio.timeout_at(until):
-                        event = await receive()
+                async with asyncio.timeout_at(self._until(patience)):
+                    messages = await self.socket.messages()
             except TimeoutError:
                 late = "the token has expired" if self._principal else "no authentication in 5 s"
                 self.socket.shut(UNAUTHORIZED, late)
                 return
-            if event["type"] == "websocket.disconnect":
-                return
-            await self._take(event["bytes"])
+            await self._take(messages)
 
     def close(self) -> None:
         """Forget everything the client followed; its submissions go on."""
@@ -215,7 +198,24 @@ class Connection:
         }
         return wire.Hello(wire.PROTOCOL, streams.epoch, streams.feed.position, PING_S, limits)
 
-    async def _take(self, data: bytes) -> None:
+    async def _take(self, messages: Sequence[bytes]) -> None:
+        """Answer frames that came together; of those, submissions are stored together."""
+        for data in messages:
+            if not self.socket.open:
+                break
+            frame = self._read(data)
+            if frame is None:
+                continue
+            try:
+                await self._handle(frame)
+            except Rejected as refusal:
+                self._refuse(frame.ref, refusal.reason, refusal.message)
+            except LogUnavailable:
+                self._refuse(frame.ref, Reason.UNAVAILABLE, "the log does not answer: try again")
+        await self._begin()
+
+    def _read(self, data: bytes) -> Frame | None:
+        """Decode a frame; one that can't be is answered here, and too many of those close."""
         try:
             domain.check_depth(data, "it", FRAME_NESTING)
             frame = _frames.decode(data)
@@ -224,20 +224,19 @@ class Connection:
             self._malformed += 1
             if self._malformed >= MOST_MALFORMED:
                 self.socket.shut(MALFORMED, f"{MOST_MALFORMED} malformed frames in a row")
-            return
+            return None
         self._malformed = 0
-        try:
-            await self._handle(frame)
-        except Rejected as refusal:
-            self._refuse(frame.ref, refusal.reason, refusal.message)
-        except LogUnavailable:
-            self._refuse(frame.ref, Reason.UNAVAILABLE, "the log does not answer: try again")
+        return frame
 
     async def _handle(self, frame: Frame) -> None:
+        principal = self._principal
+        if isinstance(frame, SubmitFrame) and principal is not None:
+            await self.work.submit(frame, principal.user)
+            return
+        await self._begin()
         if isinstance(frame, wire.ClientAuth):
             await self._authenticate(frame)
             return
-        principal = self._principal
         if principal is None:
             raise Rejected(Reason.UNAUTHORIZED, "send an auth frame first")
         match frame:
@@ -248,10 +247,13 @@ class Connection:
                     raise Rejected(Reason.NOT_FOUND, f"there is no subscription {frame.sub!r}")
                 self._drop(frame.sub)
                 self._send(wire.Ack(frame.ref))
-            case SubmitFrame():
-                await self._answer(frame.ref, self._submit(frame, principal.user))
             case wire.Cancel():
-                await self._answer(frame.ref, self._cancel(frame, principal.user))
+                await self.work.cancel(frame, principal.user)
+
+    async def _begin(self) -> None:
+        """Store what was submitted up to here, before anything else is done."""
+        if self._principal is not None:
+            await self.work.begin(self._principal.user)
 
     def _enter(self, principal: Principal) -> bool:
         """Take a place among the user's connections; closes if there is none."""
@@ -323,37 +325,11 @@ class Connection:
         self._streams.feed.detach(subscription)
         self._streams.feed.want_progress(subscription, -1)
 
-    async def _answer(self, ref: int, work: Coroutine[Any, Any, wire.Ack]) -> None:
-        """Carry out a frame beside the others; waits while too many are under way."""
-        await self._places.acquire()
-        task = asyncio.create_task(self._carry_out(ref, work))
-        self.answering.add(task)
-        task.add_done_callback(self.answering.discard)
-
-    async def _carry_out(self, ref: int, work: Coroutine[Any, Any, wire.Ack]) -> None:
-        try:
-            self._send(await work)
-        except Rejected as refusal:
-            self._refuse(ref, refusal.reason, refusal.message)
-        except Exception:
-            log.exception("stream_frame_failed")
-            self._refuse(ref, Reason.INTERNAL, "the gateway failed; its log has the reason")
-        finally:
-            self._places.release()
-
-    async def _submit(self, frame: SubmitFrame, user: str) -> wire.Ack:
-        accepted, *_ = await self._streams.desk.submit(user, frame.task, "websocket")
-        return wire.Ack(frame.ref, task=accepted.task, seq=accepted.seq)
-
-    async def _cancel(self, frame: wire.Cancel, user: str) -> wire.Ack:
-        seq = await self._streams.desk.cancel(user, frame.task)
-        return wire.Ack(frame.ref, task=frame.task, seq=seq)
-
     def _send(self, frame: wire.ServerFrame) -> None:
         self.socket.offer(frames.message(frame))
 
     def _refuse(self, ref: int | None, reason: Reason, message: str) -> None:
-        self._send(wire.ErrorFrame(reason.value, domain.shortened(message), ref))
+        self._send(refused(ref, reason, message))
 
 
 def check_subscription(request: wire.Subscribe, principal: Principal) -> None:

@@ -89,8 +89,19 @@ class StreamSocket(WebSocketsSansIOProtocol):
         """Whether frames can still be sent."""
         return not (self.disconnected or self.close_sent or self.transport.is_closing())
 
+    async def messages(self) -> list[bytes]:
+        """Wait for messages; all that have come, in order. None, when the connection is over."""
+        queue = self.queue
+        events: list[Any] = [await queue.get()]
+        while not queue.empty():
+            events.append(queue.get_nowait())
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        return [event["bytes"] for event in events if event["type"] == "websocket.receive"]
+
     def offer(self, frame: bytes) -> None:
-        """Send a finished frame, or keep it while the peer is busy; never waits."""
+        """Send finished frames, or keep them while the peer is busy; never waits."""
         if not self.open:
             return
         if self.writable.is_set() and not self._waiting:
