@@ -275,7 +275,7 @@ def prefer(
     )
 
 
-class Audience(NamedTuple):
+class Audience(msgspec.Struct, frozen=True, gc=False):
     """Who a fact is for, besides auditors, who see everything."""
 
     kind: str
@@ -292,18 +292,9 @@ def audience(fact: Logged, owners: Mapping[str, str | None]) -> Audience:
 
     What can't be read is for those whose task its subject names, else for auditors.
     """
+    if isinstance(fact, facts.TaskFact):
+        return Audience("task", fact.user, fact.task)
     match fact:
-        case (
-            facts.TaskCreated()
-            | facts.TaskRouted()
-            | facts.JobSigned()
-            | facts.JobDone()
-            | facts.JobFailed()
-            | facts.TaskCancelled()
-            | facts.ResultStored()
-            | facts.ResultDeleted()
-        ):
-            return Audience("task", fact.user, fact.task)
         case facts.McpRegistered():
             return Audience("host", fact.spec.owner)
         case facts.McpRemoved() | facts.McpHealth():

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -100,14 +101,24 @@ class _Keys:
         self._used = {}
 
 
-class _Task:
-    """What one batch says about one task."""
+class _Task(msgspec.Struct, gc=False):
+    """What one batch says about one task; None: nothing."""
 
-    __slots__ = ("changes", "created")
-
-    def __init__(self) -> None:
-        self.created: tuple[Any, ...] | None = None
-        self.changes: dict[str, Any] = {}
+    user: str
+    id: str
+    seq: int = 0
+    updated_at: float = 0.0
+    type: str | None = None
+    """It and the next three only of a task that was created in this batch."""
+    priority: str | None = None
+    created_seq: int | None = None
+    created_at: float | None = None
+    status: str | None = None
+    attempt: int | None = None
+    host: str | None = None
+    cancel_requested: int | None = None
+    done_at: float | None = None
+    error: str | None = None
 
 
 def apply(records: list[Record]) -> list[Change]:
@@ -115,33 +126,35 @@ def apply(records: list[Record]) -> list[Change]:
     tasks: dict[tuple[str, str], _Task] = {}
     rest: list[Change] = []
     keys = _Keys()
-    clock: list[tuple[float]] = []
-    """When the last of the facts happened that change a row."""
+    last: Record | None = None
+    """The last of the facts that change a row."""
     for record in records:
-        fact = record.fact
-        match fact:
-            case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth():
-                rest.append(_small(record, fact))
-            case facts.LogKey():
-                keys.announced(record, fact)
-            case facts.McpPreferred():
-                rest.append(_preference(record, fact))
+        fact: Any = record.fact
+        if (tell := _TELL.get(type(fact))) is not None:
+            tell(_touched(tasks, fact.user, fact.task, record), record, fact)
+            if tell is _signed:
+                keys.signed(fact)
+            last = record
+            continue
+        match record.fact:
             case facts.LogRouter() | facts.LogSealed():
                 continue
+            case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth() as fact:
+                rest.append(_small(record, fact))
+            case facts.McpPreferred() as fact:
+                rest.append(_preference(record, fact))
+            case facts.LogKey() as fact:
+                keys.announced(record, fact)
             case facts.Unknown():
                 what = subjects.parse(record.subject)
                 if what.task:
-                    _touch(tasks.setdefault((what.user, what.task), _Task()), record)
+                    _touched(tasks, what.user, what.task, record)
                 elif what.type in ("mcp.registered", "mcp.removed"):
                     rest.append(Change(_DELETE_HOST, [(what.host,)]))
-            case _:
-                _apply_task(tasks.setdefault((fact.user, fact.task), _Task()), record, fact)
-                if isinstance(fact, facts.JobSigned):
-                    keys.signed(fact)
-        clock = [(record.at,)]
-    created = [_row(task) for task in tasks.values() if task.created]
-    changed = [_update(key, task) for key, task in tasks.items() if not task.created]
-    rest += [*keys.changes(), Change(_SET_CLOCK, clock)]
+        last = record
+    created = [_row(task) for task in tasks.values() if task.type is not None]
+    changed = [_CHANGED(task) for task in tasks.values() if task.type is None]
+    rest += [*keys.changes(), Change(_SET_CLOCK, [(last.at,)] if last else [])]
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
 
 
@@ -155,33 +168,62 @@ def _kid(head: str) -> str:
     return str(found.get("kid", ""))
 
 
-def _touch(task: _Task, record: Record) -> None:
-    task.changes["seq"], task.changes["updated_at"] = record.seq, record.at
+def _touched(tasks: dict[tuple[str, str], _Task], user: str, id_: str, record: Record) -> _Task:
+    """The task a fact is about, which is the last one about it so far."""
+    task = tasks.get((user, id_))
+    if task is None:
+        task = tasks[user, id_] = _Task(user, id_)
+    task.seq, task.updated_at = record.seq, record.at
+    return task
 
 
-def _apply_task(task: _Task, record: Record, fact: facts.TaskFact) -> None:
-    _touch(task, record)
-    changes = task.changes
-    match fact:
-        case TaskCreated():
-            task.created = (fact.user, fact.task, fact.spec.type, fact.spec.priority.value)
-            changes.update(created_seq=record.seq, created_at=record.at)
-            changes["status"] = Status.PENDING.value
-        case facts.TaskCancelled():
-            changes["cancel_requested"] = 1
-        case facts.TaskRouted():
-            changes.update(status="queued", attempt=fact.attempt, host=fact.route.host)
-        case facts.JobSigned():
-            changes.update(status="running", attempt=fact.attempt, host=fact.host)
-        case facts.JobFailed():
-            changes.update(status="queued", error=_error(Failure(fact.kind, fact.message)))
-        case facts.JobDone():
-            changes.update(status=of_outcome(fact.outcome).value, done_at=record.at)
-            changes["error"] = _error(fact.error)
-            if fact.attempt:
-                changes["attempt"] = fact.attempt
-            if fact.host:
-                changes["host"] = fact.host
+def _created(task: _Task, record: Record, fact: TaskCreated) -> None:
+    task.type, task.priority = fact.spec.type, str(fact.spec.priority)
+    task.created_seq, task.created_at = record.seq, record.at
+    task.status = "pending"
+
+
+def _cancelled(task: _Task, _: Record, __: facts.TaskCancelled) -> None:
+    task.cancel_requested = 1
+
+
+def _routed(task: _Task, _: Record, fact: facts.TaskRouted) -> None:
+    task.status, task.attempt, task.host = "queued", fact.attempt, fact.route.host
+
+
+def _signed(task: _Task, _: Record, fact: facts.JobSigned) -> None:
+    task.status, task.attempt, task.host = "running", fact.attempt, fact.host
+
+
+def _failed(task: _Task, _: Record, fact: facts.JobFailed) -> None:
+    task.status, task.error = "queued", _error(Failure(fact.kind, fact.message))
+
+
+def _done(task: _Task, record: Record, fact: facts.JobDone) -> None:
+    task.status, task.done_at = _STATUS[fact.outcome], record.at
+    task.error = _error(fact.error)
+    if fact.attempt:
+        task.attempt = fact.attempt
+    if fact.host:
+        task.host = fact.host
+
+
+def _no_more(_: _Task, __: Record, ___: facts.ResultStored | facts.ResultDeleted) -> None:
+    """There is a new fact: that is all."""
+
+
+_TELL: dict[type, Callable[[_Task, Record, Any], None]] = {
+    TaskCreated: _created,
+    facts.TaskCancelled: _cancelled,
+    facts.TaskRouted: _routed,
+    facts.JobSigned: _signed,
+    facts.JobFailed: _failed,
+    facts.JobDone: _done,
+    facts.ResultStored: _no_more,
+    facts.ResultDeleted: _no_more,
+}
+"""What each fact of a task says about it."""
+_STATUS = {outcome: str(of_outcome(outcome)) for outcome in facts.Outcome}
 
 
 def _error(failure: Failure | None) -> str:
@@ -189,22 +231,19 @@ def _error(failure: Failure | None) -> str:
     return msgspec.json.encode(failure).decode() if failure else ""
 
 
+_CHANGED = attrgetter(
+    *("seq", "updated_at", "status", "attempt", "host", "cancel_requested", "done_at", "error"),
+    *("user", "id"),
+)
+"""The row for `_CHANGE_TASK`."""
+
+
 def _row(task: _Task) -> tuple[Any, ...]:
-    get = task.changes.get
-    assert task.created
+    """The row for `_INSERT_TASK`."""
     return (
-        *task.created,
-        *(get("status"), get("created_seq"), get("created_at"), get("seq"), get("updated_at")),
-        *(get("done_at"), get("attempt", 0), get("host", ""), get("cancel_requested", 0)),
-        get("error", ""),
-    )
-
-
-def _update(key: tuple[str, str], task: _Task) -> tuple[Any, ...]:
-    get = task.changes.get
-    return (
-        *(get("seq"), get("updated_at"), get("status"), get("attempt"), get("host")),
-        *(get("cancel_requested"), get("done_at"), get("error"), *key),
+        *(task.user, task.id, task.type, task.priority, task.status),
+        *(task.created_seq, task.created_at, task.seq, task.updated_at, task.done_at),
+        *(task.attempt or 0, task.host or "", task.cancel_requested or 0, task.error or ""),
     )
 
 

@@ -206,41 +206,49 @@ class Feed:
 
     def _entries(self, records: Iterable[Record]) -> Iterator[FeedEntry]:
         for record in records:
-            domain.remember_owner(self.owners, record.fact)
-            yield frames.entry(record, domain.audience(record.fact, self.owners))
+            fact = record.fact
+            whose = domain.audience(fact, self.owners)
+            if whose.kind != "task":
+                domain.remember_owner(self.owners, fact)
+            yield frames.entry(record, whose)
 
     def _flush(self) -> None:
         self._timer = None
         began = time.monotonic()
         pending, self._pending = self._pending, []
         self.position = self._through
-        for item in pending:
-            self._keep(item)
+        self._keep(pending)
         self._deliver(pending)
         ended = time.monotonic()
         self._rest_until = ended + min(self._tick_s, REST * (ended - began))
         self._moved.set()
         self._moved = asyncio.Event()
 
-    def _keep(self, item: FeedEntry) -> None:
-        self._ring.append(item)
-        self._bytes += len(item.text)
-        if item.audience.kind == "task" and item.audience.user:
-            self._users.setdefault(item.audience.user, deque()).append(item)
-            if item.type == "job.done":
-                self._ended(item.audience.user, item.audience.task, item.seq)
+    def _keep(self, items: list[FeedEntry]) -> None:
+        for item in items:
+            whose = item.audience
+            self._bytes += len(item.text)
+            if whose.kind == "task" and whose.user:
+                mine = self._users.get(whose.user)
+                if mine is None:
+                    mine = self._users[whose.user] = deque()
+                mine.append(item)
+                if self._waiters and item.type == "job.done":
+                    self._ended(whose.user, whose.task, item.seq)
+        self._ring += items
         while len(self._ring) > self._most or self._bytes > self._most_bytes:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         old = self._ring.popleft()
+        whose = old.audience
         self._bytes -= len(old.text)
         self._ring_start = old.seq
-        if old.audience.kind == "task" and old.audience.user:
-            mine = self._users[old.audience.user]
+        if whose.kind == "task" and whose.user:
+            mine = self._users[whose.user]
             mine.popleft()
             if not mine:
-                del self._users[old.audience.user]
+                del self._users[whose.user]
 
     def _ended(self, user: str, task: str, seq: int) -> None:
         for future in self._waiters.pop(("task", user, task), ()):

@@ -6,10 +6,11 @@ Server frames carry no mask and no compression, so one finished frame serves eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from contracts import wire
 from contracts.facts import Record
 from services.gateway.domain import Audience
 
@@ -17,14 +18,17 @@ FRAME_BYTES = 128 * 1024
 """Facts are packed into frames up to about this size; a bigger fact has a frame of its own."""
 
 
-class FeedEntry(NamedTuple):
+class FeedEntry(msgspec.Struct, frozen=True, gc=False):
     """A fact ready to be sent."""
 
     seq: int
     type: str
     audience: Audience
     text: bytes
-    """`{"seq":…,"at":…,"event":…}`; the event is the stored JSON, byte for byte."""
+    """A `contracts.wire.Event`; its event is the stored JSON, byte for byte."""
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def entry(record: Record, audience: Audience) -> FeedEntry:
@@ -32,8 +36,8 @@ def entry(record: Record, audience: Audience) -> FeedEntry:
     seq, subject = record.seq, record.subject
     stop = subject.find(".", subject.find(".") + 1)
     tag = subject if stop < 0 else subject[:stop]
-    text = b'{"seq":%d,"at":%r,"event":%b}' % (seq, record.at, record.data)
-    return FeedEntry(seq, tag, audience, text)
+    event = wire.Event(seq, record.at, msgspec.Raw(record.data))
+    return FeedEntry(seq, tag, audience, _encode(event))
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -54,7 +58,7 @@ def payload(frame: bytes) -> memoryview:
 
 def message(frame: Any) -> bytes:
     """Encode one of `contracts.wire`'s server frames."""
-    return text_frame(msgspec.json.encode(frame))
+    return text_frame(_encode(frame))
 
 
 def event_frames(sub: str, texts: Sequence[bytes]) -> list[bytes]:

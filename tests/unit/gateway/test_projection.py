@@ -118,3 +118,7 @@ def test_rows_say_what_the_fold_says(records: list[Record]) -> None:
                 assert getattr(row, field) == getattr(view, field), field
             for field in ("updated_at", "done_at", "attempt", "host", "cancel_requested"):
                 assert getattr(row, field) == getattr(view, field), field
+
+
+def test_every_fact_of_a_task_says_something_about_it() -> None:
+    assert tables._TELL.keys() == set(kinds.TaskFact.__args__)
