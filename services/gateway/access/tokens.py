@@ -139,6 +139,7 @@ class Tokens:
             try:
                 if not self._after:
                     await self._load()
+                    return
                 while changes := await self._bucket.changes(self._after):
                     self._after = changes[-1].revision
                     self._tell({id_ for change in changes for id_ in self._apply(change)})
