@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ LONGEST_MESSAGE = 1000
 _TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPEC_FIELDS = TaskSpec.__struct_fields__
+_spec_values = attrgetter(*_SPEC_FIELDS)
 EMPTY = msgspec.Raw(b"{}")
 
 
@@ -157,7 +159,7 @@ def admit(origin: Origin, task: str, request: TaskRequest, input_: bytes | Point
             f"`input` has {len(input_)} bytes; above {INLINE_LIMIT} send it with PUT /api/blobs"
             " and name it as `input_pointer`",
         )
-    fields: dict[str, Any] = {name: getattr(request, name) for name in _SPEC_FIELDS}
+    fields: dict[str, Any] = dict(zip(_SPEC_FIELDS, _spec_values(request), strict=True))
     fields["priority"] = priority_of(request.priority)
     fields["input"] = msgspec.Raw(input_) if isinstance(input_, bytes) else EMPTY
     fields["input_pointer"] = input_ if isinstance(input_, Pointer) else None

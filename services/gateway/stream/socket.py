@@ -30,6 +30,8 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._arrived: list[bytes] = []
+        """Messages that nobody has taken; for the first of them there is an event in the queue."""
         self._waiting: deque[bytes] = deque()
         self._cut: TimerHandle | None = None
         self.queued = 0
@@ -73,16 +75,24 @@ class StreamSocket(WebSocketsSansIOProtocol):
             super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
-        """Hand over a whole message as bytes; a text has to be UTF-8 (RFC 6455, 8.1)."""
-        self.frames = [b"".join(self.frames)]
-        if self.curr_msg_data_type == "text" and not self.close_sent:
+        """Keep a whole message for `messages`; a text has to be UTF-8 (RFC 6455, 8.1)."""
+        data = b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "text":
             try:
-                self.frames[0].decode()
+                data.decode()
             except UnicodeDecodeError:
                 self.conn.fail(CloseCode.INVALID_DATA, "a text that is not UTF-8")
                 self.handle_parser_exception()
-        self.curr_msg_data_type = "bytes"
-        super().send_receive_event_to_app()
+                return
+        if not self._arrived:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        self._arrived.append(data)
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
 
     @property
     def open(self) -> bool:
@@ -91,14 +101,12 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     async def messages(self) -> list[bytes]:
         """Wait for messages; all that have come, in order. None, when the connection is over."""
-        queue = self.queue
-        events: list[Any] = [await queue.get()]
-        while not queue.empty():
-            events.append(queue.get_nowait())
+        await self.queue.get()
+        messages, self._arrived = self._arrived, []
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        return [event["bytes"] for event in events if event["type"] == "websocket.receive"]
+        return messages
 
     def offer(self, frame: bytes) -> None:
         """Send finished frames, or keep them while the peer is busy; never waits."""

@@ -16,6 +16,7 @@ from services.gateway.stream.connection import IN_FLIGHT
 from services.log.memory import MemoryLog
 from services.log.port import AlreadyRecorded, Append
 from services.store.blobs import Blobs
+from tests.unit.gateway.stream.test_fuzz_bytes import packed
 from tests.unit.gateway.world import World, world
 
 
@@ -52,19 +53,18 @@ def submit(ref: int, **fields: Any) -> dict[str, Any]:
     return {"op": "submit", "ref": ref, "task": {"type": "t.x", "id": f"t{ref}"} | fields}
 
 
-def queued(gateway: World, *frames: object) -> None:
-    """Put these frames into the queue of the only connection, as if they came in one packet."""
+def arrive(gateway: World, *messages: object) -> None:
+    """Let these come in one packet over the only connection."""
     (server,) = (one.socket for one in gateway.site.streams.connections)
-    for frame in frames:
-        text = frame if isinstance(frame, str) else json.dumps(frame)
-        server.queue.put_nowait({"type": "websocket.receive", "bytes": text.encode()})
+    texts = (one if isinstance(one, str) else json.dumps(one) for one in messages)
+    server.data_received(b"".join(packed(1, text.encode()) for text in texts))
 
 
 async def test_what_came_together_is_stored_together(held: World) -> None:
     log: Any = held.log
     async with held.stream() as one:
         await one.receive()
-        queued(held, *(submit(n) for n in range(20)))
+        arrive(held, *(submit(n) for n in range(20)))
         await log.has(20)
         log.open.set()
         answers = [await one.receive() for _ in range(20)]
@@ -81,7 +81,7 @@ async def test_other_frames_between_them_are_answered_too(held: World) -> None:
         await one.receive()
         wrong = submit(3, input=[1])
         subscribe = {"op": "subscribe", "ref": 4, "sub": "s"}
-        queued(held, submit(1), "{", submit(2), wrong, subscribe, submit(5), submit(1))
+        arrive(held, submit(1), "{", submit(2), wrong, subscribe, submit(5), submit(1))
         frames = [await one.receive() for _ in range(8)]
     answers = {f.get("ref"): f.get("code", f["op"]) for f in frames if f["op"] != "caught_up"}
     bad = "bad_request"
@@ -93,7 +93,7 @@ async def test_no_more_than_the_bound_are_under_way(held: World) -> None:
     log: Any = held.log
     async with held.stream() as one:
         await one.receive()
-        queued(held, *(submit(n) for n in range(2 * IN_FLIGHT)))
+        arrive(held, *(submit(n) for n in range(2 * IN_FLIGHT)))
         await log.has(IN_FLIGHT)
         async with held.stream("bob-token") as two:
             await two.receive()
@@ -117,7 +117,7 @@ async def test_a_large_input_holds_nothing_up(
     monkeypatch.setattr(Blobs, "put", slow)
     async with gateway.stream() as one:
         await one.receive()
-        queued(gateway, submit(1), submit(2, input={"a": "x" * 100_000}), submit(3))
+        arrive(gateway, submit(1), submit(2, input={"a": "x" * 100_000}), submit(3))
         assert {(await one.receive())["ref"] for _ in range(2)} == {1, 3}
         go_on.set()
         assert (await one.receive())["ref"] == 2
@@ -126,7 +126,7 @@ async def test_a_large_input_holds_nothing_up(
 async def test_what_came_before_the_end_is_stored_and_nothing_after_it(gateway: World) -> None:
     async with gateway.stream() as one:
         await one.receive()
-        queued(gateway, submit(1), *["{"] * 10, submit(2))
+        arrive(gateway, submit(1), *["{"] * 10, submit(2))
         assert await one.closed() == 4400
     async with asyncio.timeout(10):
         while not gateway.site.feed.position:
@@ -139,7 +139,7 @@ async def test_submissions_of_a_client_that_has_gone_are_stored(held: World) -> 
     log: Any = held.log
     async with held.stream() as one:
         await one.receive()
-        queued(held, submit(1), submit(2))
+        arrive(held, submit(1), submit(2))
         await log.has(2)
         one.socket.transport.abort()
     log.open.set()
