@@ -24,7 +24,7 @@ from services.log.wire import REQUEST_TIMEOUT_S, PubAck, Wire, puback
 SINGLES = 16
 BATCH_FACTS = 500
 BATCH_BYTES = 4 * 1024 * 1024
-LINGER_S = 0.025
+LINGER_S = 0.05
 """Under load a batch is given as long to fill as the last one took, at most this: a batch costs the
 server the same whatever its size."""
 QUEUE_FACTS = 20_000

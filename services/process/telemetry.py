@@ -56,10 +56,10 @@ def parse_traceparent(value: str | None) -> TraceParent | None:
 
 def new_traceparent(parent: str | None = None, flags: str = SAMPLED) -> str:
     """Begin a span: in the parent's trace when that is valid, else in a new trace with `flags`."""
-    span_id = secrets.token_hex(8)
+    fresh = secrets.token_hex(24)
     if above := parse_traceparent(parent):
-        return f"00-{above.trace_id}-{span_id}-{above.flags}"
-    return f"00-{secrets.token_hex(16)}-{span_id}-{flags}"
+        return f"00-{above.trace_id}-{fresh[:16]}-{above.flags}"
+    return f"00-{fresh[16:]}-{fresh[:16]}-{flags}"
 
 
 def get_logger() -> structlog.stdlib.BoundLogger:

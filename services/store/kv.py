@@ -85,6 +85,10 @@ class Bucket:
         bucket. After any error start over at 0: the server may have lost what was not on disk yet,
         or be another one. Raises StoreError.
         """
+        # Mostly there is nothing, and that is one short answer.
+        newest = await self._stream.last(f"{self._prefix}>")
+        if newest is None or newest.seq <= after:
+            return []
         page = await self._stream.read(f"{self._prefix}>", after + 1, _PAGE)
         return [self._change(stored) for stored in page]
 
