@@ -33,6 +33,8 @@ from services.store.blobs import Blobs
 from services.store.kv import Bucket
 
 EVERYTHING = (">",)
+ROWS_S = 1.0
+"""How long rows wait for others; lists that are asked for have them written at once."""
 
 
 class Site:
@@ -100,6 +102,7 @@ class Site:
             tables.apply,
             on_batch=self.feed.publish,
             on_reset=self._reset,
+            gather_s=ROWS_S,
         )
 
     def _reset(self) -> None:
