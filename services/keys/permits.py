@@ -5,18 +5,16 @@ Only an executor signs; everybody else works with the public JWK from the log.
 
 from __future__ import annotations
 
-import binascii
-import functools
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import jwt
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from jwt.utils import base64url_encode
 
 from contracts.wire import ISSUER, PermitClaims
 from services.keys import jwk as jwks
@@ -34,7 +32,6 @@ _OPTIONS: Any = {
 }
 # A header or payload may be nested as deep as its author likes.
 _MALFORMED = (jwt.PyJWTError, ValueError, RecursionError)
-_json = msgspec.json.Encoder()
 
 
 class BadKey(Exception):
@@ -49,21 +46,23 @@ class SigningKey:
     """A private key and the names of its public half."""
 
     def __init__(self, private: Private) -> None:
+        self._private = private
         self.jwk = jwks.public_jwk(private.public_key())
         """Public half, as `log.key` and the JWKS carry it."""
         self.kid: str = self.jwk["kid"]
         self.algorithm: Algorithm = self.jwk["alg"]
-        self._sign = _signature_of(private)
+        self._how = jwt.get_algorithm_by_name(self.algorithm)
         head = {"typ": "JWT", "alg": self.algorithm, "kid": self.kid}
-        self._head = _base64url(_json.encode(head)) + b"."
+        self._head = base64url_encode(msgspec.json.encode(head)) + b"."
 
     def sign(self, claims: PermitClaims) -> str:
-        """Return the JWT, made by hand because all but claims and signature is always the same.
+        """Return the JWT, its header encoded once: `jwt.encode` takes 15 % more.
 
         RS256 takes 0.3 ms of the calling thread, EdDSA 0.04 ms; a thread of its own is slower.
         """
-        text = self._head + _base64url(_json.encode(claims))
-        return (text + b"." + _base64url(self._sign(text))).decode("ascii")
+        text = self._head + base64url_encode(msgspec.json.encode(claims))
+        signature = self._how.sign(text, self._private)
+        return (text + b"." + base64url_encode(signature)).decode()
 
 
 class Signer:
@@ -141,21 +140,6 @@ def kid_of(token: str) -> str:
         return str(jwt.get_unverified_header(token)["kid"])
     except (*_MALFORMED, KeyError) as error:
         raise BadPermit(f"the permit names no key: {error}") from error
-
-
-def _signature_of(private: Private) -> Callable[[bytes], bytes]:
-    """What makes the signature of the key's one algorithm (RFC 7518, RFC 8037)."""
-    if isinstance(private, rsa.RSAPrivateKey):
-        return functools.partial(
-            private.sign, padding=padding.PKCS1v15(), algorithm=hashes.SHA256()
-        )
-    return private.sign
-
-
-def _base64url(data: bytes) -> bytes:
-    """Encode as RFC 7515 does, without padding; `base64` translates, which takes longer."""
-    text = binascii.b2a_base64(data, newline=False)
-    return text.replace(b"+", b"-").replace(b"/", b"_").rstrip(b"=")
 
 
 def _generate(algorithm: Algorithm) -> Private:
