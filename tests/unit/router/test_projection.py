@@ -46,7 +46,9 @@ def written(records: list[Record], ends: set[int]) -> tuple[dict[str, list[tuple
                 count += len(change.rows)
             unwritten = Changes()
     tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master")]
-    return {name: sorted(file.execute(f"SELECT * FROM {name}")) for name in tables}, count
+    found = {name: sorted(file.execute(f"SELECT * FROM {name}")) for name in tables}
+    file.close()
+    return found, count
 
 
 LIFE = lives().records
