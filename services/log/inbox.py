@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from nats.aio.subscription import Subscription
 
-from services.bus.client import Message
+from services.bus.client import Message, Outgoing
 from services.log.port import Delivery
 from services.log.wire import Wire
 
@@ -105,9 +105,12 @@ class NatsInbox:
                 self._forget_pulls()
 
     async def ack_all(self, deliveries: Sequence[Delivery]) -> None:
-        """Be done with many, by one write."""
-        replies = (one.reply for one in deliveries if isinstance(one, NatsDelivery))
-        await self._wire.bus.nc.publish_all((reply, "", b"", ACK) for reply in replies)
+        """Be done with many of this inbox, by one write."""
+        acks: list[Outgoing] = []
+        for delivery in deliveries:
+            assert isinstance(delivery, NatsDelivery), "it came from another inbox"
+            acks.append((delivery.reply, "", b"", ACK))
+        await self._wire.bus.nc.publish_all(acks)
 
     async def close(self) -> None:
         """Stop, and give back what nobody has looked at, also what open pulls have still brought.

@@ -78,7 +78,7 @@ class Projection:
         self._reader: aiosqlite.Connection
         self._moved = asyncio.Event()
         self.awaited = asyncio.Event()
-        """Set when somebody waits for rows, or many do: they are written without delay then."""
+        """Set when somebody waits for rows, or many wait to be written: no delay then."""
         self.checkpoint = START
         self.passed_over: set[str] = set()
         """Types of facts of which some could not be read: the rows don't have what they say."""

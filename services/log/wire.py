@@ -30,6 +30,10 @@ class PubAck(msgspec.Struct, frozen=True):
     error: ApiError | None = None
 
 
+_SUBJECT = len("Nats-Subject: ")
+_SEQUENCE = len("Nats-Sequence: ")
+_STAMP = len("Nats-Time-Stamp: ")
+_TRACE = len("traceparent: ")
 _puback: msgspec.json.Decoder[PubAck] = msgspec.json.Decoder(PubAck)
 
 
@@ -165,10 +169,6 @@ def record_of(msg: Message) -> Record:
     )
 
 
-_SUBJECT = len("Nats-Subject: ")
-_SEQUENCE = len("Nats-Sequence: ")
-_STAMP = len("Nats-Time-Stamp: ")
-_TRACE = len("traceparent: ")
 _seconds: dict[bytes, float] = {}
 
 

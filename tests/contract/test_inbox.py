@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from services.log.jetstream import NatsLog, provision
 from services.log.port import Delivery
 from tests.support import facts
 from tests.support.nats import NatsServer
+from tests.support.system import until
 
 SOON_S = 5.0
 """What was given to a reader that is gone comes to another within this time."""
@@ -94,6 +96,21 @@ async def test_a_reader_that_closes_gives_back_at_once_what_it_has_not_looked_at
     await seen.ack()
 
 
+async def test_many_are_acknowledged_at_once(readers: Readers, fresh_nats: NatsServer) -> None:
+    inbox = readers.inboxes[0]
+    inbox.want(3)
+    await readers.route("t1", "t2", "t3")
+    taken = await take(inbox, 3)
+    async with fresh_nats.connected("operator") as bus:
+        assert (await consumer(bus))["num_ack_pending"] == 3
+        await inbox.ack_all(taken)
+
+        async def none_is_left() -> bool:
+            return bool((await consumer(bus))["num_ack_pending"] == 0)
+
+        await until(none_is_left)
+
+
 async def test_what_a_slow_reader_holds_is_not_taken_from_it(readers: Readers) -> None:
     first, second = readers.inboxes
     first.want(1)
@@ -131,7 +148,11 @@ async def test_provisioning_shortens_the_wait_of_an_older_deployment(
         assert await ack_wait_s(bus) == fresh < SOON_S
 
 
-async def ack_wait_s(bus: Bus) -> float:
+async def consumer(bus: Bus) -> dict[str, Any]:
     answer = await bus.request(f"$JS.API.CONSUMER.INFO.{STREAM}.{EXECUTOR_DURABLE}", b"")
-    found: float = msgspec.json.decode(answer)["config"]["ack_wait"] / 1e9
+    found: dict[str, Any] = msgspec.json.decode(answer)
     return found
+
+
+async def ack_wait_s(bus: Bus) -> float:
+    return float((await consumer(bus))["config"]["ack_wait"] / 1e9)
