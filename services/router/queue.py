@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
-from math import inf
+from math import inf, nextafter
 
 import msgspec
 
@@ -226,7 +226,8 @@ class Queue:
         if len(heap) > self._room():
             heap[:] = [entry for entry in heap if entry[3].entry is entry]
             heapify(heap)
-        due = head.at + (steps + 1) * self._age_s
+        # A sum that is rounded down must not come due again at this very moment, for ever.
+        due = max(head.at + (steps + 1) * self._age_s, nextafter(now, inf))
         if rank and due < lane.rises:
             lane.rises = due
             heappush(self._risers, (due, self._number, lane))

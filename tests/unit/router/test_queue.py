@@ -136,6 +136,15 @@ def test_a_lane_rises_though_its_first_task_was_another_when_it_was_placed() -> 
     assert [line.take(), line.take()] == ["young", "high"]
 
 
+def test_a_rise_whose_time_is_rounded_down_is_not_tried_for_ever() -> None:
+    line = Line(age_s=0.1)
+    line.now = 1.8e9
+    line.enter("old", rank=2)
+    line.now += 0.1
+    assert int((line.now - 1.8e9) / 0.1) == 0, "no whole step, by these clocks"
+    assert line.take() == "old"
+
+
 def test_a_lane_put_aside_while_it_rises_is_of_its_class_when_it_comes_back() -> None:
     line = Line(age_s=60)
     line.enter("low", "a", rank=2)
