@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from contracts.errors import Reason, Rejected
@@ -20,8 +18,8 @@ from services.gateway.domain import TaskBody
 from services.gateway.seats import Seats
 from services.log.memory import MemoryLog
 from services.log.port import AlreadyRecorded, Append, LogUnavailable
-from services.process import tracing
 from services.store.blobs import Blobs
+from tests.support.spans import kept_spans
 
 
 class Rough(MemoryLog):
@@ -67,12 +65,8 @@ def desk(log: Rough, bus: Bus) -> Desk:
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
-    yield exporter
-    tracing.use(None)
+    with kept_spans() as exporter:
+        yield exporter
 
 
 def requests(*texts: str) -> list[TaskBody]:

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from services.process import telemetry, tracing
+from tests.support.spans import kept_spans
 
 ROOT = Path(__file__).parents[3]
 PARENT = f"00-{'ab' * 16}-{'cd' * 8}-01"
@@ -22,12 +21,8 @@ PARENT = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
 @pytest.fixture
 def kept() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
-    yield exporter
-    tracing.use(None)
+    with kept_spans() as exporter:
+        yield exporter
 
 
 def test_without_a_collector_the_text_is_passed_on() -> None:
@@ -84,12 +79,8 @@ def test_an_error_marks_the_span(kept: InMemorySpanExporter) -> None:
 
 
 def test_what_is_not_sampled_is_not_sent_and_says_so_to_all_that_follow() -> None:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
-    given = tracing.passed("work", PARENT)
-    tracing.use(None)
+    with kept_spans(ALWAYS_OFF) as exporter:
+        given = tracing.passed("work", PARENT)
     assert exporter.get_finished_spans() == ()
     assert given.split("-")[1::2] == ["ab" * 16, "00"]
 
