@@ -38,7 +38,6 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 NATS_USERS = ("bus", "log", "store")
 FAMILIES = {
     "services/outside/mcp_": "three ways to one protocol: message, child, HTTP",
-    "services/registry/builtin/semgrep_": "one built-in host: its engine, report and server",
 }
 """Families of files with one prefix that are no rooms, and why."""
 SAME_NAME = {

@@ -1,4 +1,4 @@
-"""One bad and one good example for each rule in `registry/builtin/rules`, by the rule's id.
+"""One bad and one good example for each rule in `builtin/security/rules`, by the rule's id.
 
 Credentials are put together here, so that nothing that looks like one stands in a file.
 """

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.server.mcpserver.exceptions import ToolError
 
-from services.registry.builtin import semgrep_engine, semgrep_report
-from services.registry.builtin.semgrep_engine import Engine, ScanFailed
-from services.registry.builtin.semgrep_server import MOST_RULE, Scanner, files_in
+from services.registry.builtin.security import engine as semgrep_engine
+from services.registry.builtin.security import report as semgrep_report
+from services.registry.builtin.security.engine import Engine, ScanFailed
+from services.registry.builtin.security.server import MOST_RULE, Scanner, files_in
 from tests.unit.executor.world import moment
 
 CLEAN = {"results": [], "errors": [], "paths": {"scanned": ["./a.py"]}}
@@ -120,7 +121,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.registry.builtin.semgrep_server.MOST_FILES", 2)
+    monkeypatch.setattr("services.registry.builtin.security.server.MOST_FILES", 2)
     for name in "abc":
         (tmp_path / name).touch()
     with pytest.raises(ToolError, match="more than 2 files"):

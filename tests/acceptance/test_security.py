@@ -122,7 +122,7 @@ def test_a_rule_finds_what_is_bad_and_leaves_what_is_good(
 
 def test_every_rule_has_its_snippets_a_weakness_and_advice(results: dict[str, Any]) -> None:
     text = "".join(
-        path.read_text() for path in sorted(manifest.BUILTIN.parent.glob("rules/*.yaml"))
+        path.read_text() for path in sorted(manifest.BUILTIN.parent.glob("security/rules/*.yaml"))
     )
     ids = [line.split("id:")[1].strip() for line in text.splitlines() if "  - id:" in line]
     assert sorted(ids) == sorted(SNIPPETS)

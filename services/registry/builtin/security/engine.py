@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from services.registry.builtin import semgrep_report
+from services.registry.builtin.security import report
 
 SCAN_S = 300.0
 """The longest scan."""
@@ -62,7 +62,7 @@ class Engine:
             raw = msgspec.json.decode(output, type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise ScanFailed(f"semgrep answered with something else than JSON: {error}") from None
-        if wrong := semgrep_report.broken_rule(raw):
+        if wrong := report.broken_rule(raw):
             raise ScanFailed(f"the rule can't be used: {wrong}")
         return raw
 

@@ -21,8 +21,9 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
-from services.registry.builtin import pinned, semgrep_report
-from services.registry.builtin.semgrep_engine import MOST_FILES, Engine, ScanFailed
+from services.registry.builtin import pinned
+from services.registry.builtin.security import report
+from services.registry.builtin.security.engine import MOST_FILES, Engine, ScanFailed
 
 MOST_RULE = 256 * 1024
 PLANTED = "import os\n\n\ndef run(name):\n    os.system('ls ' + name)\n"
@@ -32,7 +33,7 @@ READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_worl
 # The engine leaves such a rule out without a word, and the code would look clean.
 _JOIN = re.compile(r"^\s*-?\s*mode\s*:\s*['\"]?join", re.MULTILINE)
 
-Report = Callable[[Mapping[str, Any], Sequence[str]], dict[str, Any]]
+Shape = Callable[[Mapping[str, Any], Sequence[str]], dict[str, Any]]
 
 
 class Scanner:
@@ -48,22 +49,22 @@ class Scanner:
 
         `rule`: a semgrep rule in YAML; without one, the rules that come with this server.
         """
-        return await self._report(folder, rule, semgrep_report.scan)
+        return await self._report(folder, rule, report.scan)
 
     async def analyze(self, folder: str, rule: str | None = None) -> dict[str, Any]:
         """Scan all files of a folder and group the serious findings by weakness (CWE).
 
         `rule`: a semgrep rule in YAML; without one, the rules that come with this server.
         """
-        return await self._report(folder, rule, semgrep_report.analysis)
+        return await self._report(folder, rule, report.analysis)
 
     async def check(self) -> dict[str, Any]:
         """Scan a planted weakness with all rules that come with this server, and find it."""
         started = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="semgrep-") as own:
             _written(PLANTED, Path(own, "planted.py"))
-            report = await self.scan(own)
-        if PLANTED_RULE not in {one["rule"] for one in report["findings"]}:
+            answer = await self.scan(own)
+        if PLANTED_RULE not in {one["rule"] for one in answer["findings"]}:
             raise ToolError("semgrep runs, and did not find the weakness it was shown")
         return {"ok": True, "ms": round((time.perf_counter() - started) * 1000)}
 
@@ -74,7 +75,7 @@ class Scanner:
         except ScanFailed as failed:
             raise ToolError(str(failed)) from None
 
-    async def _report(self, folder: str, rule: str | None, report: Report) -> dict[str, Any]:
+    async def _report(self, folder: str, rule: str | None, shape: Shape) -> dict[str, Any]:
         files = await asyncio.to_thread(files_in, Path(folder))
         with tempfile.TemporaryDirectory(prefix="semgrep-") as own:
             rules = self._rules
@@ -84,7 +85,7 @@ class Scanner:
                 raw = await self._engine.scan(Path(folder), files, rules)
             except ScanFailed as failed:
                 raise ToolError(str(failed)) from None
-        return report(raw, files)
+        return shape(raw, files)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -122,7 +123,7 @@ def server(scanner: Scanner) -> MCPServer:
 
 def main(argv: Sequence[str]) -> None:
     """Build semgrep's environment unless it stands, then serve on stdin and stdout."""
-    parser = argparse.ArgumentParser(prog="semgrep_server.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="security.server", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="folder for environments")
     parser.add_argument("--pins", type=Path, required=True, help="requirements with hashes")
     parser.add_argument("--rules", type=Path, required=True, help="folder with the rules")

@@ -1,0 +1,1 @@
+"""The scan server of the built-in host semgrep-mcp: many engines, one answer."""
