@@ -1,4 +1,4 @@
-"""docs/rules.md lists every rule of ours; `METAMCP_WRITE_DOCS=1 pytest …` on this file writes it."""
+"""docs/rules.md lists every rule of ours; with WRITE_DOCS=1 in the environment this writes it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PAGE = ROOT / "docs" / "rules.md"
 HEAD = """# The rules of the security scan
 
 Those that come with it, for semgrep's engine; they are ours, under the license of this project.
-[security-scan.md](security-scan.md) has the other engines and how to bring rules of your own. A test
-writes this page from `services/registry/builtin/security/rules/`.
+[security-scan.md](security-scan.md) has the other engines and how to bring rules of your own.
+A test writes this page from `services/registry/builtin/security/rules/`.
 """
 
 
@@ -40,6 +40,6 @@ def page() -> str:
 
 
 def test_the_page_lists_every_rule() -> None:
-    if os.environ.get("METAMCP_WRITE_DOCS"):
+    if os.environ.get("WRITE_DOCS"):
         PAGE.write_text(page())
     assert PAGE.read_text() == page()
