@@ -25,7 +25,7 @@ from tests.support.real_servers import Bench, bench
 from tests.support.semgrep_snippets import PYTHON, SNIPPETS
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
-PINS = manifest.BUILTIN.parent / "constraints" / "semgrep.txt"
+PINS = manifest.BUILTIN.parent / "constraints" / "security.txt"
 SHELL = SNIPPETS["python-subprocess-shell"]
 TODAY = "print('today')\n"
 RULE = """rules:

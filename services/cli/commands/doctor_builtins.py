@@ -20,7 +20,7 @@ from services.registry.settings import Settings
 
 REACH_S = 5.0
 """How long a host behind a URL may take to answer."""
-INSTALLED_MB = {"tree-sitter": 290, "git": 70, "semgrep": 330}
+INSTALLED_MB = {"tree-sitter": 290, "git": 70, "security": 430}
 """Size of an environment, by the name of its pins; uv keeps as much again for the next one."""
 _UNKNOWN_MB = 300
 _TOKEN = (

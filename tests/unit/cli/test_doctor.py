@@ -57,12 +57,12 @@ async def test_a_new_machine_is_told_what_comes(tmp_path: Path) -> None:
         "built-in github-mcp",
     }
     assert {finding.state for finding in found.values()} == {"off"}, "nothing of this is a failure"
-    assert "330 MB" in found["built-in semgrep-mcp"].detail
+    assert "430 MB" in found["built-in semgrep-mcp"].detail
     assert "metamcp up" in found["built-in semgrep-mcp"].hint
     assert "can't be reached" in found["built-in github-mcp"].detail
 
 
-@pytest.mark.parametrize("name", ["tree-sitter", "git", "semgrep"])
+@pytest.mark.parametrize("name", ["tree-sitter", "git", "security"])
 def test_an_environment_is_absent_then_installing_then_there(name: str, tmp_path: Path) -> None:
     pins = manifest.BUILTIN.parent / "constraints" / f"{name}.txt"
     endpoint = Stdio("python", ("--pins", str(pins)))
@@ -85,8 +85,8 @@ def test_an_environment_is_absent_then_installing_then_there(name: str, tmp_path
 def test_a_disk_that_is_too_full_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(doctor_builtins.INSTALLED_MB, "semgrep", 1 << 40)
-    pins = manifest.BUILTIN.parent / "constraints" / "semgrep.txt"
+    monkeypatch.setitem(doctor_builtins.INSTALLED_MB, "security", 1 << 40)
+    pins = manifest.BUILTIN.parent / "constraints" / "security.txt"
     finding = installed("x", Stdio("python", ("--pins", str(pins))), tmp_path)
     assert finding.state == "failed"
     assert "Make room" in finding.hint

@@ -1,103 +1,128 @@
-"""The MCP server of the built-in host semgrep-mcp: semgrep's own engine, with rules that are here.
+"""The MCP server of the built-in host semgrep-mcp: engines of others and rules of ours, offline.
 
-semgrep's own `semgrep mcp` does not start without a network and runs one scan at a time; this one
-needs the network for its installation only.
+It needs the network for its installation only.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ToolAnnotations
+from mcp_types import CallToolResult
 
-from services.registry.builtin import pinned
-from services.registry.builtin.security import report
-from services.registry.builtin.security.engine import MOST_FILES, Engine, ScanFailed
+from contracts.sarif import sarif
+from services.registry.builtin import pinned, serving
+from services.registry.builtin.security import planted, report
+from services.registry.builtin.security.engines.base import EngineFailed
+from services.registry.builtin.security.engines.semgrep import Semgrep
+from services.registry.builtin.security.scanner import BadScan, Scanner
 
 MOST_RULE = 256 * 1024
-PLANTED = "import os\n\n\ndef run(name):\n    os.system('ls ' + name)\n"
-"""What `check` scans, and the rule it has to break."""
-PLANTED_RULE = "python-os-system"
-READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
-# The engine leaves such a rule out without a word, and the code would look clean.
+# semgrep leaves such a rule out without a word, and the code would look clean.
 _JOIN = re.compile(r"^\s*-?\s*mode\s*:\s*['\"]?join", re.MULTILINE)
+_PROGRESS_S = 0.3
+VERSION = "2.0.0"
 
-Shape = Callable[[Mapping[str, Any], Sequence[str]], dict[str, Any]]
+Severity = Literal["ERROR", "WARNING", "INFO"]
+Format = Literal["json", "sarif"]
 
 
-class Scanner:
+class Tools:
     """The tools: what they take, and what they answer."""
 
-    def __init__(self, engine: Engine, rules: Path) -> None:
-        """`rules`: folder with the rules for those who bring none."""
-        self._engine = engine
-        self._rules = rules
+    def __init__(self, environment: Path, rules: Path) -> None:
+        """`rules`: folder with semgrep rules for those who bring none."""
+        self._scanner = Scanner(environment, rules)
+        self._semgrep = Semgrep(environment, rules)
+        self._quick = Scanner(environment, planted.rules(rules))
+        self._proven = False
 
-    async def scan(self, folder: str, rule: str | None = None) -> dict[str, Any]:
-        """Scan all files of a folder and list every finding: file, line, rule, severity, message.
+    async def scan(
+        self,
+        ctx: Context[Any, Any],
+        folder: str,
+        rule: str | None = None,
+        engines: list[str] | None = None,
+        min_severity: Severity = "INFO",
+        format: Format = "json",
+    ) -> CallToolResult:
+        """Scan all files of a folder with every engine and list every finding once.
 
-        `rule`: a semgrep rule in YAML; without one, the rules that come with this server.
+        `rule`: a semgrep rule in YAML; then semgrep alone runs, with this rule. `engines`: only
+        these. `format`: `sarif` answers with a SARIF 2.1.0 log.
         """
-        return await self._report(folder, rule, report.scan)
+        answer = await self._scan(ctx, folder, rule, engines, min_severity)
+        words = report.summary(answer)
+        return serving.answer(sarif(answer, VERSION) if format == "sarif" else answer, words)
 
-    async def analyze(self, folder: str, rule: str | None = None) -> dict[str, Any]:
+    async def analyze(
+        self,
+        ctx: Context[Any, Any],
+        folder: str,
+        rule: str | None = None,
+        engines: list[str] | None = None,
+    ) -> CallToolResult:
         """Scan all files of a folder and group the serious findings by weakness (CWE).
 
-        `rule`: a semgrep rule in YAML; without one, the rules that come with this server.
+        The inputs are those of `scan`.
         """
-        return await self._report(folder, rule, report.analysis)
+        answer = report.analysis(await self._scan(ctx, folder, rule, engines, report.SERIOUS))
+        return serving.answer(answer, report.summary(answer))
 
     async def check(self) -> dict[str, Any]:
-        """Scan a planted weakness with all rules that come with this server, and find it."""
+        """Find planted weaknesses: the first time with every engine, then with semgrep's alone."""
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix="semgrep-") as own:
-            _written(PLANTED, Path(own, "planted.py"))
-            answer = await self.scan(own)
-        if PLANTED_RULE not in {one["rule"] for one in answer["findings"]}:
-            raise ToolError("semgrep runs, and did not find the weakness it was shown")
+        with tempfile.TemporaryDirectory(prefix="planted-") as own:
+            if not self._proven:
+                await planted.prove(self._scanner, Path(own, "all"), planted.WEAKNESSES)
+                self._proven = True
+            else:
+                await planted.prove(self._quick, Path(own, "one"), planted.ONE, ["semgrep"])
         return {"ok": True, "ms": round((time.perf_counter() - started) * 1000)}
 
     async def get_supported_languages(self) -> list[str]:
-        """The languages that a rule can be for."""
+        """The languages that a semgrep rule can be for."""
         try:
-            return await self._engine.languages()
-        except ScanFailed as failed:
+            return await self._semgrep.languages()
+        except EngineFailed as failed:
             raise ToolError(str(failed)) from None
 
-    async def _report(self, folder: str, rule: str | None, shape: Shape) -> dict[str, Any]:
-        files = await asyncio.to_thread(files_in, Path(folder))
-        with tempfile.TemporaryDirectory(prefix="semgrep-") as own:
-            rules = self._rules
-            if rule is not None:
-                rules = _written(_checked(rule), Path(own, "rule.yaml"))
+    async def _scan(
+        self,
+        ctx: Context[Any, Any],
+        folder: str,
+        rule: str | None,
+        engines: Sequence[str] | None,
+        min_severity: str,
+    ) -> dict[str, Any]:
+        last = 0.0
+
+        async def tell(done: int, total: int, words: str) -> None:
+            nonlocal last
+            if done == total or time.monotonic() - last > _PROGRESS_S:
+                last = time.monotonic()
+                await ctx.report_progress(done, total, words)
+
+        with tempfile.TemporaryDirectory(prefix="rule-") as own:
+            brought = None if rule is None else _written(_checked(rule), Path(own, "rule.yaml"))
             try:
-                raw = await self._engine.scan(Path(folder), files, rules)
-            except ScanFailed as failed:
-                raise ToolError(str(failed)) from None
-        return shape(raw, files)
-
-
-def files_in(folder: Path) -> list[str]:
-    """The names of all files in a folder, no link followed. Raises ToolError."""
-    found: list[str] = []
-    for root, _, names in os.walk(folder):
-        found += [str(Path(root, name).relative_to(folder)) for name in names]
-        if len(found) > MOST_FILES:
-            raise ToolError(f"there are more than {MOST_FILES} files: scan a part of them")
-    if not (files := sorted(name for name in found if not (folder / name).is_symlink())):
-        raise ToolError("there are no files: give them in `files`, name to text")
-    return files
+                return await self._scanner.scan(
+                    Path(folder),
+                    rule=brought,
+                    engines=engines,
+                    min_severity=min_severity,
+                    progress=tell,
+                )
+            except BadScan as bad:
+                raise ToolError(str(bad)) from None
 
 
 def _checked(rule: str) -> str:
@@ -113,16 +138,16 @@ def _written(text: str, path: Path) -> Path:
     return path
 
 
-def server(scanner: Scanner) -> MCPServer:
-    """The MCP server that offers the scanner's tools."""
-    made = MCPServer("semgrep", version="1.0.0", log_level="WARNING")
-    for tool in (scanner.scan, scanner.analyze, scanner.check, scanner.get_supported_languages):
-        made.add_tool(tool, annotations=READ_ONLY)
+def server(tools: Tools) -> MCPServer:
+    """The MCP server that offers the tools."""
+    made = MCPServer("security", version=VERSION, log_level="WARNING")
+    for tool in (tools.scan, tools.analyze, tools.check, tools.get_supported_languages):
+        made.add_tool(tool, annotations=serving.READ_ONLY)
     return made
 
 
 def main(argv: Sequence[str]) -> None:
-    """Build semgrep's environment unless it stands, then serve on stdin and stdout."""
+    """Build the engines' environment unless it stands, then serve on stdin and stdout."""
     parser = argparse.ArgumentParser(prog="security.server", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="folder for environments")
     parser.add_argument("--pins", type=Path, required=True, help="requirements with hashes")
@@ -131,8 +156,8 @@ def main(argv: Sequence[str]) -> None:
     try:
         folder = pinned.environment(options.home.absolute(), options.pins)
     except (pinned.BuildFailed, OSError) as error:
-        sys.exit(f"semgrep can't be installed: {error}")
-    server(Scanner(Engine(folder / "bin"), options.rules)).run("stdio")
+        sys.exit(f"the engines can't be installed: {error}")
+    server(Tools(folder, options.rules)).run("stdio")
 
 
 if __name__ == "__main__":
