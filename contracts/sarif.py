@@ -16,6 +16,7 @@ _LEVELS = {"ERROR": "error", "WARNING": "warning", "INFO": "note"}
 _SCORES = {"ERROR": "8.0", "WARNING": "5.0", "INFO": "2.0"}
 """For `security-severity`, a number from 0 to 10 as in CVSS: high, medium, low."""
 _SEVERITIES = tuple(_SCORES)
+_WORD = re.compile(r"[A-Za-z0-9]+")
 _CWE = re.compile(r"(?i)\bcwe-?(\d+)")
 
 Finding = Mapping[str, Any]
@@ -57,7 +58,6 @@ def _rule(rule: str, one: Finding, severity: str) -> dict[str, Any]:
     cwes = [found[1] for cwe in one["cwe"] if (found := _CWE.search(cwe))]
     described = {
         "id": rule,
-        "name": rule,
         "shortDescription": {"text": (one["cwe"] or [rule])[0]},
         "fullDescription": {"text": one["message"] or rule},
         "help": {"text": one["fix"], "markdown": one["fix"]},
@@ -68,6 +68,8 @@ def _rule(rule: str, one: Finding, severity: str) -> dict[str, Any]:
             "security-severity": _SCORES[severity],
         },
     }
+    if (name := "".join(part.capitalize() for part in _WORD.findall(rule))) != rule:
+        described["name"] = name
     if cwes:
         described["helpUri"] = f"https://cwe.mitre.org/data/definitions/{cwes[0]}.html"
     return described

@@ -17,6 +17,7 @@ _SHOWN = 4
 """Characters of a secret that are shown, so that one can tell which it is."""
 _MASK = "********"
 _QUOTED = re.compile(r"""(["'`])((?:\\.|(?!\1).)*)\1""")
+_WORD = re.compile(r"(?<![\w*])(?=\w*\d)\w{8,}")
 _TOKEN = re.compile(r"(?=[^\s]*\d)[A-Za-z0-9+/_=.~-]{16,}")
 _AFTER_KEY = re.compile(r"(?<=PRIVATE KEY-----).+")
 
@@ -33,7 +34,8 @@ def merged(
     by_path: dict[str, Group] = {}
     for engine, several in found.items():
         for one in several:
-            by_path.setdefault(one.path, []).append((engine, one))
+            placed = in_characters(one, lines.get(one.path, ()))
+            by_path.setdefault(one.path, []).append((engine, placed))
     told = []
     for path in sorted(by_path):
         groups = [group for group in _groups(by_path[path]) if _worth_telling(group)]
@@ -61,13 +63,29 @@ def masked(line: str, places: Iterable[tuple[int, int | None]]) -> str:
     return _TOKEN.sub(lambda token: _cut(token[0]), line)
 
 
+def in_characters(one: Found, lines: Sequence[str]) -> Found:
+    """The same finding with columns that count characters."""
+    if not one.in_bytes:
+        return one
+    end = None if one.end_column is None else _column(lines, one.end_line, one.end_column)
+    column = _column(lines, one.line, one.column)
+    return one._replace(column=column, end_column=end, in_bytes=False)
+
+
+def _column(lines: Sequence[str], line: int, column: int) -> int:
+    text = lines[line - 1] if 0 < line <= len(lines) else ""
+    before = text.encode("utf-8", "surrogateescape")[: column - 1]
+    return column if text.isascii() else len(before.decode("utf-8", "replace")) + 1
+
+
 def _hidden(text: str) -> str:
     """A secret, or the piece of code that holds it."""
     if _MASK in text:
         return text
-    if _QUOTED.search(text):
-        return _QUOTED.sub(lambda quoted: quoted[1] + _cut(quoted[2]) + quoted[1], text)
-    return _cut(text)
+    if not _QUOTED.search(text):
+        return _cut(text)
+    text = _QUOTED.sub(lambda quoted: quoted[1] + _cut(quoted[2]) + quoted[1], text)
+    return _WORD.sub(lambda word: _cut(word[0]), text)
 
 
 def _cut(secret: str) -> str:

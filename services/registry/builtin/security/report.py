@@ -26,7 +26,7 @@ def analysis(scan: Mapping[str, Any]) -> dict[str, Any]:
     left = {key: value for key, value in scan.items() if key not in ("findings", "by_severity")}
     return {
         "vulnerabilities": [_vulnerability(name, groups[name]) for name in order],
-        "count": len(serious),
+        "count": len(serious) + scan["left_out"],
         **left,
     }
 

@@ -34,7 +34,7 @@ class BanditTest(NamedTuple):
 CHECKS = {
     "B103": BanditTest(732, "ERROR", _HIGH),
     "B201": BanditTest(
-        489, "ERROR", fix="Start the app without debug=True; its console runs any code."
+        489, "ERROR", fix="Start the app without debug=True; its console runs code."
     ),
     "B304": BanditTest(327, "ERROR"),
     "B305": BanditTest(327, "WARNING"),
@@ -45,9 +45,7 @@ CHECKS = {
     "B501": BanditTest(295, "ERROR", _HIGH, fix="Leave verify on, or give your authority's file."),
     "B502": BanditTest(757, "ERROR", fix="Use ssl.create_default_context: TLS 1.2 and later."),
     "B503": BanditTest(757, "WARNING", fix="Use ssl.create_default_context."),
-    "B505": BanditTest(
-        326, "ERROR", fix="Use RSA keys of 2,048 bits or more, or an elliptic curve."
-    ),
+    "B505": BanditTest(326, "ERROR", fix="Use RSA of 2,048 bits or more, or an elliptic curve."),
     "B506": BanditTest(502, "ERROR", fix="Use yaml.safe_load."),
     "B507": BanditTest(295, "ERROR", fix="Load known hosts, and use RejectPolicy."),
     "B508": BanditTest(319, "WARNING", fix="Use SNMPv3 with authentication and encryption."),

@@ -47,6 +47,8 @@ class Found(NamedTuple):
     """False: too often wrong to be told unless another engine found the same."""
     secret: bool = False
     """The place holds a secret, which no answer may repeat."""
+    in_bytes: bool = True
+    """The columns count bytes of UTF-8, as most engines do; else characters."""
 
 
 class Ran(NamedTuple):

@@ -18,10 +18,10 @@ from services.registry.builtin.security.engines.base import EngineFailed
 BATCH_S = 300.0
 """The longest run of one process."""
 MOST_OUTPUT = 64 * 1024 * 1024
-MEMORY_KIB = 4 * 1024 * 1024
+MEMORY_BYTES = 4 * 1024 * 1024 * 1024
 """Address space of one process."""
 _MOST_WORDS = 16 * 1024
-_LIMITED = f'ulimit -c 0; ulimit -v {MEMORY_KIB}; exec "$0" "$@"'
+_LIMITED = f'ulimit -c 0; ulimit -v {MEMORY_BYTES >> 10}; exec "$0" "$@"'
 
 
 class Output(NamedTuple):

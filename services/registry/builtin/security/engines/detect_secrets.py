@@ -90,6 +90,7 @@ def findings(target: ScanTarget, raw: Mapping[str, Any]) -> Iterator[Found]:
         cwe=(weaknesses.named(321 if kind == PRIVATE_KEY else 798),),
         message=_message(kind),
         secret=True,
+        in_bytes=False,
     )
 
 

@@ -92,5 +92,6 @@ def _finding(path: str, one: Mapping[str, Any], remark: Remark) -> Found:
         cwe=(weaknesses.named(remark.cwe),),
         message=one["message"],
         fix=remark.fix,
+        in_bytes=False,
         secret=one["code"] == "DL3064",
     )

@@ -56,7 +56,7 @@ class Semgrep:
 
     name = "semgrep"
     package = "semgrep"
-    batch = 1500
+    batch = 600
 
     def __init__(self, environment: Path, rules: Path, *, own: bool = False) -> None:
         """`rules`: file or folder; `own`: a task brought them, so they may be anything."""
