@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.account import Provider
@@ -14,14 +14,17 @@ from services.cli.show.hosts import Finding
 from services.keys.secrets import MissingSecret, Secrets
 from services.process.settings import load
 from services.registry.builtin import pinned
+from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.repository import OLDEST, version
 from services.registry.manifests import manifest
 from services.registry.manifests.manifest import ManifestError, Places
 from services.registry.settings import Settings
 
 REACH_S = 5.0
 """How long a host behind a URL may take to answer."""
-INSTALLED_MB = {"tree-sitter": 290, "git": 70, "security": 430}
+INSTALLED_MB = {"tree-sitter": 290, "security": 430}
 """Size of an environment, by the name of its pins; uv keeps as much again for the next one."""
+GIT_SERVER = "services.registry.builtin.git.server"
 _UNKNOWN_MB = 300
 _TOKEN = (
     "Each user can have an own one: `metamcp link github`. With one for all, every user works as"
@@ -63,6 +66,8 @@ async def _builtin(host: Host, data: Path, variables: Mapping[str, str], *, off:
     match host.endpoint:
         case Stdio() as endpoint if "--pins" in endpoint.args:
             return installed(name, endpoint, data)
+        case Stdio() as endpoint if GIT_SERVER in endpoint.args:
+            return await reading_git(name, shutil.which("git"), [Path(one) for one in host.roots])
         case StreamableHttp() as endpoint:
             return await reached(name, endpoint, Secrets(data / "secrets", variables))
         case _:
@@ -89,6 +94,24 @@ def installed(name: str, endpoint: Stdio, data: Path) -> Finding:
         f"not installed yet: its first start does that, with about {size} MB",
         "`metamcp up` starts it. It needs the package index once, then no network any more.",
     )
+
+
+async def reading_git(name: str, program: str | None, roots: Sequence[Path]) -> Finding:
+    """Whether there is a git that will do, and which folders it may read."""
+    install = f"Install git {'.'.join(map(str, OLDEST))} or newer; everything else goes on without."
+    if program is None:
+        return Finding(name, "off", "there is no git", install)
+    try:
+        detail = f"git {await version(program)}"
+    except Refused as refused:
+        return Finding(name, "off", str(refused), install)
+    if not roots:
+        hint = "METAMCP_REGISTRY_ROOTS names them. Whoever may submit tasks can read what is there."
+        return Finding(name, "off", f"{detail}; no folders are named that it may read", hint)
+    if missing := [str(root) for root in roots if not root.is_dir()]:
+        hint = "Make it, or correct METAMCP_REGISTRY_ROOTS."
+        return Finding(name, "failed", f"{detail}; {missing[0]} is no folder", hint)
+    return Finding(name, "ok", f"{detail}; it may read {', '.join(map(str, roots))}")
 
 
 async def reached(name: str, endpoint: StreamableHttp, secrets: Secrets) -> Finding:

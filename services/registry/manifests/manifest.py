@@ -96,10 +96,12 @@ def _filled(raw: Any, package: Path, places: Places) -> Any:
         "root": str(places.roots[0].absolute()) if places.roots else NO_ROOT,
     }
     filled = dict(raw)
-    if "endpoint" in filled:
-        filled["endpoint"] = _replaced(filled["endpoint"], values, "endpoint")
+    if isinstance(endpoint := filled.get("endpoint"), dict):
+        if isinstance(args := endpoint.get("args"), list):
+            endpoint = {**endpoint, "args": list(_spread(args, places))}
+        filled["endpoint"] = _replaced(endpoint, values, "endpoint")
     if isinstance(filled.get("roots"), list):
-        filled["roots"] = _replaced(list(_roots(filled["roots"], places)), values, "roots")
+        filled["roots"] = _replaced(list(_spread(filled["roots"], places)), values, "roots")
     if isinstance(types := filled.get("task_types"), dict):
         filled["task_types"] = {
             name: {**binding, "example": _rooted(binding["example"], values)}
@@ -110,12 +112,13 @@ def _filled(raw: Any, package: Path, places: Places) -> Any:
     return filled
 
 
-def _roots(roots: list[Any], places: Places) -> Iterator[Any]:
-    for root in roots:
-        if root == "{roots}":
+def _spread(entries: list[Any], places: Places) -> Iterator[Any]:
+    """An entry that is `{roots}` stands for all of them: none, one or several."""
+    for entry in entries:
+        if entry == "{roots}":
             yield from (str(place.absolute()) for place in places.roots)
         else:
-            yield root
+            yield entry
 
 
 def _replaced(value: Any, values: Mapping[str, str], where: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,13 @@ import pytest
 from contracts.host import Stdio, StreamableHttp
 from services.cli.app import execute
 from services.cli.commands import doctor_builtins
-from services.cli.commands.doctor_builtins import builtins, installed, linked, reached
+from services.cli.commands.doctor_builtins import (
+    builtins,
+    installed,
+    linked,
+    reached,
+    reading_git,
+)
 from services.cli.common import Exit
 from services.cli.show.hosts import Finding
 from services.keys.secrets import Secrets
@@ -60,9 +67,10 @@ async def test_a_new_machine_is_told_what_comes(tmp_path: Path) -> None:
     assert "430 MB" in found["built-in semgrep-mcp"].detail
     assert "metamcp up" in found["built-in semgrep-mcp"].hint
     assert "can't be reached" in found["built-in github-mcp"].detail
+    assert "METAMCP_REGISTRY_ROOTS" in found["built-in git-mcp"].hint
 
 
-@pytest.mark.parametrize("name", ["tree-sitter", "git", "security"])
+@pytest.mark.parametrize("name", ["tree-sitter", "security"])
 def test_an_environment_is_absent_then_installing_then_there(name: str, tmp_path: Path) -> None:
     pins = manifest.BUILTIN.parent / "constraints" / f"{name}.txt"
     endpoint = Stdio("python", ("--pins", str(pins)))
@@ -80,6 +88,26 @@ def test_an_environment_is_absent_then_installing_then_there(name: str, tmp_path
     assert state() == ("off", "not installed yet")
     (folder / pinned.READY).touch()
     assert state() == ("ok", "installed")
+
+
+async def test_git_has_to_be_there_new_enough_and_may_read_some_folders(tmp_path: Path) -> None:
+    git = shutil.which("git")
+    assert git is not None
+    ready = await reading_git("x", git, [tmp_path])
+    assert (ready.state, str(tmp_path) in ready.detail) == ("ok", True)
+    assert ready.detail.startswith("git 2.")
+    assert (await reading_git("x", git, [])).state == "off"
+    nowhere = await reading_git("x", git, [tmp_path, tmp_path / "absent"])
+    assert (nowhere.state, "absent is no folder" in nowhere.detail) == ("failed", True)
+    without = await reading_git("x", None, [tmp_path])
+    assert (without.state, "Install git 2.32" in without.hint) == ("off", True)
+    old = tmp_path / "git"
+    old.write_text("#!/bin/sh\necho git version 2.20.1\n")
+    old.chmod(0o755)
+    finding = await reading_git("x", str(old), [tmp_path])
+    assert (finding.state, "this is git 2.20.1" in finding.detail) == ("off", True)
+    broken = await reading_git("x", str(tmp_path / "no" / "git"), [tmp_path])
+    assert (broken.state, "can't be started" in broken.detail) == ("off", True)
 
 
 def test_a_disk_that_is_too_full_is_a_failure(

@@ -80,7 +80,7 @@ def test_the_first_to_start_are_the_quick_ones() -> None:
 
 def test_each_starts_from_pins_that_are_there(tmp_path: Path) -> None:
     for host in builtins(tmp_path).values():
-        if isinstance(host.endpoint, Stdio):
+        if isinstance(host.endpoint, Stdio) and host.id != "git-mcp":
             pins = Path(host.endpoint.args[host.endpoint.args.index("--pins") + 1])
             assert pins.is_file()
             assert pinned.place(tmp_path / "servers", pins).parent == tmp_path / "servers"

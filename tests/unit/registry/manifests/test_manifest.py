@@ -69,7 +69,9 @@ def test_the_built_in_hosts_are_those_of_the_specification() -> None:
     assert tree_sitter.flags == Flags(
         can_run_on_user_space=True, result_pointer_preferred=True, fallback_to_oracle=False
     )
-    assert set(hosts["git-mcp"].task_types) == {"git_log", "git_status", "git_diff", "git_show"}
+    assert set(hosts["git-mcp"].task_types) == {
+        *("git_log", "git_status", "git_diff", "git_show", "git_blame", "git_branch", "git_grep")
+    }
 
 
 def test_every_built_in_task_type_says_what_it_takes() -> None:
@@ -117,7 +119,7 @@ def test_placeholders_stand_for_places(tmp_path: Path) -> None:
         [hosts.mine]
         endpoint.kind = "stdio"
         endpoint.command = "{bin}/x"
-        endpoint.args = ["{package}/a", "{data}", "{python}", '{"a":1}']
+        endpoint.args = ["{package}/a", "{data}", "{python}", '{"a":1}', "--roots", "{roots}"]
         roots = ["/fixed", "{roots}"]
         [hosts.mine.task_types.look]
         steps = [{ tool = "t" }]
@@ -127,10 +129,26 @@ def test_placeholders_stand_for_places(tmp_path: Path) -> None:
     mine = host(tmp_path, text, places)
     assert mine.endpoint == Stdio(
         f"{Path(sys.executable).parent}/x",
-        (f"{tmp_path}/a", f"{tmp_path}/data", sys.executable, '{"a":1}'),
+        (
+            *(f"{tmp_path}/a", f"{tmp_path}/data", sys.executable, '{"a":1}'),
+            *("--roots", "/one", "/two"),
+        ),
     )
     assert mine.roots == ("/fixed", "/one", "/two")
     assert mine.task_types["look"].example == {"path": "/one", "text": "{braces}"}
+
+
+def test_where_no_folders_are_named_their_placeholder_stands_for_nothing(tmp_path: Path) -> None:
+    text = """
+        [hosts.mine]
+        endpoint = { kind = "stdio", command = "x", args = ["--roots", "{roots}", "--end"] }
+        roots = ["{roots}"]
+    """
+    mine = host(tmp_path, text, Places(tmp_path))
+    assert mine.endpoint == Stdio("x", ("--roots", "--end"))
+    assert mine.roots == ()
+    with pytest.raises(ManifestError, match=r"\{roots\} is not known"):
+        host(tmp_path, text.replace('"{roots}", "--end"', '"in-{roots}"'), Places(tmp_path))
 
 
 def test_an_operators_host_replaces_a_built_in_one(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""What two states of a repository differ in: the options that git gets, and the answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from services.registry.builtin.git import place
+from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.child import Records
+from services.registry.builtin.git.parse import patches
+from services.registry.builtin.git.repository import Repository
+
+Detail = Literal["patch", "stat", "name_only"]
+SUBMODULES_LEFT_OUT = (
+    "A submodule's .git leads outside the folders that may be read: submodules were left out."
+)
+_ALWAYS = (
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "--find-renames"),
+    *("--full-index", "--no-abbrev", "--submodule=short", "--raw", "--numstat", "-z"),
+)
+
+
+class Shape:
+    """How much of a difference is told."""
+
+    def __init__(self, detail: Detail, context_lines: int, paths: Sequence[str]) -> None:
+        """`paths`: checked names; none of them: everything."""
+        self.detail = detail
+        self.paths = paths
+        self._context = context_lines
+
+    def options(self) -> list[str]:
+        """For git."""
+        patch = ["--patch", f"--unified={self._context}"] if self.detail == "patch" else []
+        return [*_ALWAYS, *patch]
+
+
+async def diff(
+    repository: Repository, shape: Shape, *sides: str, submodules: str = "dirty"
+) -> dict[str, Any]:
+    """The files that differ between the sides, which are options and ids of ours.
+
+    `submodules`: which changes of them are not looked at. Raises Refused.
+    """
+    arguments = ["diff", *shape.options(), f"--ignore-submodules={submodules}", *sides]
+    out = await repository.read(*arguments, "--", *shape.paths)
+    patch = shape.detail == "patch"
+    cut = repository.truncated
+    try:
+        files = patches.parse(out, repository.text, patch=patch, cut=cut)
+    except patches.Unclear as unclear:
+        raise Refused(f"the files changed while they were read ({unclear}): try again") from None
+    if shape.detail == "name_only":
+        files = [{key: value for key, value in file.items() if key in _NAMES} for file in files]
+    return {"files": files, **_totals(files)}
+
+
+_NAMES = ("path", "path_base64", "old_path", "old_path_base64", "status", "conflict")
+
+
+def _totals(files: list[dict[str, Any]]) -> dict[str, int]:
+    keys = ("additions", "deletions")
+    return {key: sum(file.get(key, 0) for file in files) for key in keys}
+
+
+async def submodules_to_ignore(repository: Repository) -> str:
+    """`dirty`, or `all` if git would have to look outside the bounds for one of them."""
+    top = repository.work_tree()
+    sift = Records(lambda record: record.startswith(b"160000 "))
+    done = await repository.ran("ls-files", "-z", "--stage", sift=sift)
+    names = [record.partition(b"\t")[2] for record in done.out.split(b"\0")[:-1]]
+    try:
+        for name in names:
+            place.check_submodule(top / os.fsdecode(name), repository.bounds)
+    except Refused:
+        return "all"
+    return "dirty"

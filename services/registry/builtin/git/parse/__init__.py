@@ -1,0 +1,1 @@
+"""What git prints, as data: one module for each of its formats. Pure."""

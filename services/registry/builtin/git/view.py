@@ -1,0 +1,138 @@
+"""A git folder of our own for one call, through which git sees a repository.
+
+Its configuration is written here and nothing else is read for one: so a repository can name no
+program, no other place and no server. What git needs besides is copied, or linked to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.registry.builtin.git import place as places
+from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.place import Place
+
+MOST_CONFIG = 4 * 1024 * 1024
+MOST_INDEX = 512 * 1024 * 1024
+_PREFIX = "call-"
+_STALE_S = 3600.0
+_MOST_HEAD = 64 * 1024
+_HEADS = ("HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD")
+_UNDER_WAY = {
+    "merge": "MERGE_HEAD",
+    "rebase": "rebase-merge",
+    "rebase or am": "rebase-apply",
+    "cherry-pick": "CHERRY_PICK_HEAD",
+    "revert": "REVERT_HEAD",
+    "bisect": "BISECT_LOG",
+}
+
+
+def settle(home: Path) -> None:
+    """Have the folders of calls made in this one; what calls of old left there is removed."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in home.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                shutil.rmtree(left, ignore_errors=True)
+    tempfile.tempdir = str(home)
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """An empty folder for one call, and for nobody else."""
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as own:
+        yield Path(own)
+
+
+def configuration(place: Place) -> bytes:
+    """The text of the repository's own configuration. Raises Refused."""
+    return _configuration(place.common / "config")
+
+
+def worktree_configuration(place: Place) -> bytes:
+    """The text of the configuration that is for this working tree only."""
+    return _configuration(place.git / "config.worktree")
+
+
+def _configuration(path: Path) -> bytes:
+    if not os.path.lexists(path):
+        return b""
+    if (text := places.read(path, MOST_CONFIG)) is None:
+        raise Refused(f"the repository's {path.name} is no file of at most {MOST_CONFIG >> 20} MiB")
+    return text
+
+
+def build(own: Path, place: Place, config: bytes) -> dict[str, str]:
+    """Fill the folder; return what git's environment needs. Raises Refused and OSError."""
+    git = own / "git"
+    (git / "info").mkdir(parents=True)
+    (git / "config").write_bytes(config)
+    for name in _HEADS:
+        if (text := _head(place.git / name)) is not None:
+            (git / name).write_bytes(text)
+    if not (git / "HEAD").exists():
+        raise Refused("the repository's HEAD can't be read")
+    for name in ("refs", "packed-refs", "shallow", "info/exclude", "info/attributes"):
+        _link(git / name, place.common / name)
+    _link(git / "info" / "sparse-checkout", place.git / "info" / "sparse-checkout")
+    (git / "logs").mkdir()
+    _link(git / "logs" / "HEAD", place.git / "logs" / "HEAD")
+    _link(git / "logs" / "refs", place.common / "logs" / "refs")
+    environment = {
+        "GIT_DIR": str(git),
+        "GIT_OBJECT_DIRECTORY": os.path.realpath(place.common / "objects"),
+        "GIT_INDEX_FILE": str(git / "index"),
+    }
+    return environment | ({"GIT_WORK_TREE": str(place.worktree)} if place.worktree else {})
+
+
+def add_index(own: Path, place: Place) -> None:
+    """Give the call a copy of the index: git may refresh that one. Raises Refused and OSError."""
+    git = own / "git"
+    for shared in place.git.glob("sharedindex.*"):
+        _copy(shared, git / shared.name)
+    _copy(place.git / "index", git / "index")
+
+
+def under_way(place: Place) -> list[str]:
+    """What was begun in this working tree and is not done: a merge, say."""
+    return [what for what, name in _UNDER_WAY.items() if os.path.lexists(place.git / name)]
+
+
+def _head(path: Path) -> bytes | None:
+    if path.is_symlink():
+        # How git wrote a symbolic ref in its first years.
+        target = os.readlink(path)
+        return b"ref: " + os.fsencode(target) + b"\n" if target.startswith("refs/") else None
+    return places.read(path, _MOST_HEAD)
+
+
+def _link(link: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        link.symlink_to(os.path.realpath(target))
+
+
+def _copy(path: Path, copy: Path) -> None:
+    if not os.path.lexists(path):
+        return
+    try:
+        source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise Refused(f"the repository's {path.name} can't be read: {error.strerror}") from None
+    with open(source, "rb") as file, copy.open("wb") as made:
+        state = os.fstat(source)
+        if state.st_size > MOST_INDEX:
+            raise Refused(f"the repository's {path.name} has over {MOST_INDEX >> 20} MiB")
+        left = MOST_INDEX
+        while left > 0 and (part := file.read(min(left, 1 << 20))):
+            made.write(part)
+            left -= len(part)
+    # git compares this time with the files' own: what it has not to read again, it does not.
+    os.utime(copy, ns=(state.st_atime_ns, state.st_mtime_ns))

@@ -1,0 +1,337 @@
+"""Repositories of people who want more: nothing of theirs runs, nothing outside the roots is read.
+
+All of it holds without the sandbox, which these tests do not use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.server.mcpserver.exceptions import ToolError
+
+from tests.unit.registry.builtin.git.world import Repo, Tools
+
+SECRET = "the secret of somebody else"
+PROGRAMS = """
+    core.fsmonitor core.hooksPath core.pager core.editor core.sshCommand core.gitProxy core.askPass
+    diff.external diff.evil.command diff.evil.textconv merge.evil.driver filter.evil.clean
+    filter.evil.smudge filter.evil.process gpg.program gpg.ssh.program pager.log pager.status
+    alias.log alias.status alias.diff credential.helper uploadpack.packObjectsHook
+    remote.origin.uploadpack remote.origin.vcs sequence.editor trailer.x.command
+    blame.ignoreRevsFile interactive.diffFilter
+""".split()
+WORDS = {
+    "core.attributesFile": "{outside}/attributes",
+    "core.excludesFile": "{outside}/excludes",
+    "diff.orderFile": "{outside}/order",
+    "mailmap.file": "{outside}/mailmap",
+    "include.path": "{outside}/config",
+    "includeIf.gitdir:/.path": "{outside}/config",
+    "log.showSignature": "true",
+    "diff.noprefix": "true",
+    "diff.renames": "false",
+    "log.date": "relative",
+    "format.pretty": "oneline",
+    "status.short": "true",
+    "status.branch": "false",
+    "color.ui": "always",
+    "core.quotePath": "true",
+    "protocol.ext.allow": "always",
+    "protocol.allow": "always",
+    "extensions.partialClone": "origin",
+    "remote.origin.promisor": "true",
+    "remote.origin.url": "ext::{program}",
+    "submodule.recurse": "true",
+    "diff.submodule": "log",
+    "trace2.eventTarget": "{outside}/trace",
+}
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    *[(tool, {}) for tool in ("git_status", "git_log", "git_diff", "git_show", "git_branch")],
+    *[("git_diff_unstaged", {}), ("git_diff_staged", {}), ("git_blame", {"path": "a"})],
+    *[("git_grep", {"pattern": "e"}), ("git_diff", {"target": "HEAD~1..HEAD"})],
+    *[("git_show", {"revision": "HEAD:a"}), ("git_show", {"revision": "v1"})],
+]
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder beside the root, with a repository in it that holds a secret."""
+    folder = tmp_path / "outside"
+    Repo(folder / "theirs").commit(SECRET, a=SECRET + "\n")
+    return folder
+
+
+@pytest.fixture
+def program(outside: Path) -> Iterator[Path]:
+    """Leaves a file beside itself when it runs, and never may."""
+    path = outside / "program"
+    path.write_text(f"#!/bin/sh\ntouch {outside}/ran\ncat\n")
+    path.chmod(0o755)
+    yield path
+    assert not (outside / "ran").exists()
+
+
+@pytest.fixture
+def victim(repo: Repo) -> Repo:
+    """A repository with something to look at for every call."""
+    repo.write(".gitattributes", "* diff=evil filter=evil merge=evil\n")
+    repo.commit(a="one\n", b="one\n")
+    repo.commit("Two", a="two\n")
+    repo.git("tag", "--annotate", "--message=Tag", "v1")
+    repo.write("a", "three\n")
+    repo.write("b", "staged\n")
+    repo.git("add", "b")
+    return repo
+
+
+async def everything(tools: Tools, repo: Repo | Path, path: Path | None = None) -> list[Any]:
+    """The answers of all calls, or the words they are refused with."""
+    answers = []
+    for tool, more in CALLS:
+        try:
+            answers.append(await tools(tool, path or repo, **more))
+        except ToolError as refused:
+            answers.append(str(refused))
+        assert SECRET not in repr(answers[-1]) + tools.text
+    return answers
+
+
+async def test_no_program_that_a_repository_names_runs(
+    victim: Repo, tools: Tools, program: Path, outside: Path
+) -> None:
+    before = await everything(tools, victim)
+    for key in PROGRAMS:
+        victim.git("config", key, str(program))
+    for key, value in WORDS.items():
+        victim.git("config", key, value.format(outside=outside, program=program))
+    (outside / "config").write_text(f"[core]\n\tfsmonitor = {program}\n")
+    (outside / "attributes").write_text("* binary\n")
+    (outside / "mailmap").write_text("Eve <eve@example.org> <ann@example.org>\n")
+    hooks = victim.path / ".git" / "hooks"
+    hooks.mkdir()
+    for hook in ("post-index-change", "fsmonitor-watchman", "pre-auto-gc", "reference-transaction"):
+        (hooks / hook).symlink_to(program)
+    after = await everything(tools, victim)
+    for answer in after:
+        assert isinstance(answer, dict)
+        notes = answer.pop("notes", [])
+        assert all("(evil)" in note for note in notes)
+    assert after == before
+    assert not (outside / "trace").exists()
+
+
+async def test_the_same_repository_would_have_run_it(victim: Repo, outside: Path) -> None:
+    """Else the test above could not fail."""
+    program = outside / "real"
+    program.write_text(f"#!/bin/sh\ntouch {outside}/really\ncat\n")
+    program.chmod(0o755)
+    for key in ("core.fsmonitor", "diff.evil.textconv", "filter.evil.clean"):
+        victim.git("config", key, str(program))
+        victim.git("diff")
+        assert (outside / "really").exists(), key
+        (outside / "really").unlink()
+        victim.git("config", "--unset", key)
+
+
+async def test_filters_that_are_not_run_are_named(victim: Repo, tools: Tools) -> None:
+    victim.git("config", "filter.lfs.process", "git-lfs filter-process")
+    await tools("git_status", victim)
+    assert "(lfs): they are not run" in tools.text
+
+
+async def test_a_git_folder_elsewhere_is_not_opened(
+    root: Path, outside: Path, tools: Tools, program: Path
+) -> None:
+    theirs = outside / "theirs" / ".git"
+    for number, name in enumerate((".git", ".git/objects", ".git/refs", ".git/HEAD")):
+        mine = Repo(root / f"link{number}")
+        mine.commit(a="1\n")
+        mine.path.joinpath(name).rename(root / f"moved{number}")
+        mine.path.joinpath(name).symlink_to(outside / "theirs" / name)
+        answers = await everything(tools, mine)
+        assert all(isinstance(answer, str) for answer in answers), name
+    pointing = root / "pointing"
+    pointing.mkdir()
+    (pointing / ".git").write_text(f"gitdir: {theirs}\n")
+    common = Repo(root / "common")
+    common.commit(a="1\n")
+    (common.path / ".git" / "commondir").write_text(str(theirs))
+    worktree = Repo(root / "worktree")
+    worktree.commit(a="1\n")
+    worktree.git("config", "core.worktree", str(outside / "theirs"))
+    for folder in (pointing, common.path, worktree.path, outside / "theirs"):
+        for answer in await everything(tools, folder):
+            assert "outside the folders" in answer, folder
+
+
+async def test_objects_are_borrowed_within_the_roots_only(
+    root: Path, outside: Path, tools: Tools
+) -> None:
+    theirs = outside / "theirs"
+    secret = Repo(theirs).git("rev-parse", "HEAD")
+    near = Repo(root / "near")
+    id_ = near.commit("Near", n="1\n")
+    mine = Repo(root / "mine")
+    mine.commit(a="1\n")
+    alternates = mine.path / ".git" / "objects" / "info" / "alternates"
+    alternates.parent.mkdir(exist_ok=True)
+    alternates.write_text("# borrowed\n../../../near/.git/objects\n")
+    assert (await tools("git_show", mine, revision=id_))["commit"]["subject"] == "Near"
+    alternates.write_text(f"{theirs}/.git/objects\n")
+    assert "outside" in await tools.refused("git_show", mine, revision=secret)
+    alternates.write_text("../../../near/.git/objects\n")
+    chained = near.path / ".git" / "objects" / "info" / "alternates"
+    chained.parent.mkdir(exist_ok=True)
+    chained.write_text(f"{theirs}/.git/objects\n")
+    assert "outside" in await tools.refused("git_show", mine, revision=secret)
+    for text in (f'"{theirs}/.git/objects"\n', "x" * 70_000):
+        alternates.write_text(text)
+        assert "alternates" in await tools.refused("git_show", mine, revision=secret)
+    alternates.unlink()
+    alternates.symlink_to(theirs / ".git" / "HEAD")
+    assert "is no file" in await tools.refused("git_log", mine)
+
+
+async def test_no_link_in_the_git_folder_leads_out(root: Path, outside: Path, tools: Tools) -> None:
+    theirs = outside / "theirs" / ".git"
+    secret = Repo(outside / "theirs").git("rev-parse", "HEAD")
+    mine = Repo(root / "mine")
+    mine.commit(a="1\n")
+    stolen = f"objects/{secret[:2]}/{secret[2:]}"
+    names = (stolen, "refs/heads/stolen", "packed-refs", "info/exclude", "logs/refs/x", "shallow")
+    for name in (*names, "info/attributes", "objects/pack/x.pack", "objects/ff"):
+        link = mine.path / ".git" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(theirs / stolen)
+        assert "outside" in await tools.refused("git_log", mine, revision=secret), name
+        link.unlink()
+    link = mine.path / ".git" / "index"
+    link.unlink()
+    link.symlink_to(theirs / "index")
+    assert "can't be read" in await tools.refused("git_status", mine)
+    (mine.path / ".git" / "config").unlink()
+    os.mkfifo(mine.path / ".git" / "config")
+    assert "is no file" in await tools.refused("git_log", mine)
+
+
+async def test_links_in_the_working_tree_are_not_followed(
+    repo: Repo, outside: Path, tools: Tools
+) -> None:
+    repo.write("d/a", "mine\n")
+    repo.commit(a="1\n")
+    (repo.path / "d" / "a").unlink()
+    (repo.path / "d").rmdir()
+    (repo.path / "d").symlink_to(outside / "theirs")
+    (repo.path / ".gitattributes").symlink_to(outside / "theirs" / "a")
+    (repo.path / ".gitignore").symlink_to(outside / "theirs" / "a")
+    await everything(tools, repo)
+    diff = await tools("git_diff", repo, paths=["d/a"])
+    assert [(file["path"], file["status"]) for file in diff["files"]] == [("d/a", "deleted")]
+    assert (await tools("git_grep", repo, pattern="mine"))["matches"][0]["path"] == "d/a"
+    (repo.path / ".gitmodules").symlink_to(outside / "theirs" / "a")
+    assert "outside" in await tools.refused("git_status", repo)
+
+
+async def test_a_submodule_that_leads_out_is_left_out(
+    repo: Repo, outside: Path, tools: Tools
+) -> None:
+    commit = repo.commit(a="1\n")
+    repo.git("update-index", "--add", "--cacheinfo", f"160000,{commit},sub")
+    repo.git("commit", "--quiet", "--message=Sub")
+    (repo.path / "sub").mkdir()
+    assert (await tools("git_status", repo))["clean"]
+    (repo.path / "sub" / ".git").write_text(f"gitdir: {outside}/theirs/.git\n")
+    secret = Repo(outside / "theirs").git("rev-parse", "HEAD")
+    for tool in ("git_status", "git_diff", "git_diff_unstaged"):
+        answer = await tools(tool, repo)
+        assert "submodules were left out" in tools.text
+        assert secret not in repr(answer)
+
+
+async def test_folders_that_are_closed_inside_the_roots(root: Path, tools: Tools) -> None:
+    closed = Repo(root / "data" / "mine")
+    closed.commit(a="1\n")
+    pointing = root / "pointing"
+    pointing.mkdir()
+    (pointing / ".git").write_text(f"gitdir: {closed.path}/.git\n")
+    strict = Tools(root, closed=(root / "data",))
+    assert "outside" in await strict.refused("git_log", closed)
+    assert "outside" in await strict.refused("git_log", pointing)
+    assert (await tools("git_log", pointing))["commits"]
+    inner = Tools(closed.path, closed=(root / "data",))
+    assert (await inner("git_log", closed))["commits"], "named by the operator itself"
+
+
+async def test_what_is_no_repository_that_may_be_read(
+    repo: Repo, root: Path, tmp_path: Path, tools: Tools
+) -> None:
+    repo.commit(a="1\n")
+    (root / "empty").mkdir()
+    (root / "broken" / ".git").mkdir(parents=True)
+    (root / "file").touch()
+    expected = {
+        str(root / "empty"): "is no git repository",
+        str(root / "broken"): "has no HEAD",
+        str(root / "file"): "is no folder",
+        str(root / "absent"): "is missing",
+        "repo": "must be the absolute path",
+        "a\0b": "must be the absolute path",
+        "/etc": "outside the folders",
+        f"{root}/../outside": "is missing",
+        f"{root}/..": "outside the folders",
+    }
+    for path, words in expected.items():
+        assert words in await tools.refused("git_log", path)
+    inner = Tools(repo.path / "sub")
+    repo.write("sub/x", "")
+    assert "is no git repository" in await inner.refused("git_log", repo.path / "sub")
+    assert "METAMCP_REGISTRY_ROOTS" in await Tools().refused("git_log", repo)
+    linked = tmp_path / "linked"
+    linked.symlink_to(root)
+    assert (await Tools(linked)("git_log", linked / "repo"))["commits"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[core]\n\trepositoryformatversion = 2",
+        "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tfuture = true",
+        "[core]\n\trepositoryformatversion = 1\n[extensions]\n\trefStorage = reftable",
+        "[core",
+    ],
+)
+async def test_a_repository_of_a_kind_that_is_not_known(
+    repo: Repo, tools: Tools, line: str
+) -> None:
+    repo.commit(a="1\n")
+    (repo.path / ".git" / "config").write_text(f"{line}\n")
+    words = await tools.refused("git_log", repo)
+    assert "not known here" in words or "can't be read" in words
+
+
+async def test_no_option_is_smuggled_in(victim: Repo, tools: Tools, outside: Path) -> None:
+    option = f"--output={outside}/written"
+    tries: list[tuple[str, dict[str, Any]]] = [
+        ("git_log", {"revision": option}),
+        ("git_diff", {"target": option}),
+        ("git_diff", {"target": f"HEAD..{option}"}),
+        ("git_show", {"revision": option}),
+        ("git_show", {"revision": f"{option}:a"}),
+        ("git_blame", {"path": "a", "revision": option}),
+        ("git_blame", {"path": option}),
+        ("git_branch", {"contains": option}),
+        ("git_branch", {"merged": option}),
+        ("git_grep", {"pattern": "x", "revision": "--open-files-in-pager=touch"}),
+        ("git_grep", {"pattern": "x", "paths": ["--open-files-in-pager=touch"]}),
+    ]
+    for tool, more in tries:
+        assert await tools.refused(tool, victim, **more)
+    for tool in ("git_log", "git_diff", "git_show", "git_diff_staged"):
+        await tools(tool, victim, paths=[option, ":(top)*", ":!a"])
+    await tools("git_log", victim, author=option, message="-n1")
+    await tools("git_grep", victim, pattern=option)
+    assert not (outside / "written").exists()
