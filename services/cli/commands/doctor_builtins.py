@@ -14,7 +14,7 @@ from services.cli.show.hosts import Finding
 from services.keys.secrets import MissingSecret, Secrets
 from services.process.settings import load
 from services.registry.builtin import pinned
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.repository import OLDEST, version
 from services.registry.manifests import manifest
 from services.registry.manifests.manifest import ManifestError, Places
@@ -103,7 +103,7 @@ async def reading_git(name: str, program: str | None, roots: Sequence[Path]) -> 
         return Finding(name, "off", "there is no git", install)
     try:
         detail = f"git {await version(program)}"
-    except Refused as refused:
+    except GitRefused as refused:
         return Finding(name, "off", str(refused), install)
     if not roots:
         hint = "METAMCP_REGISTRY_ROOTS names them. Whoever may submit tasks can read what is there."

@@ -1,6 +1,6 @@
 """What callers ask for, checked: nothing of theirs is ever taken for an option. Pure.
 
-Every function raises Refused with words for the caller.
+Every function raises GitRefused with words for the caller.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _TIMES = (
 )
 
 
-class Refused(Exception):
+class GitRefused(Exception):
     """The call can't be answered; the message says why, and what to do."""
 
 
-class Target(NamedTuple):
+class Comparison(NamedTuple):
     """What a diff compares: `old` with `new`, or with what is not committed (None)."""
 
     old: str
@@ -46,26 +46,26 @@ def revision(text: str) -> str:
     """The name of one revision."""
     what = f"the revision {text[:80]!r}"
     if not text or len(text) > LONGEST_REVISION:
-        raise Refused(f"{what} must have 1 to {LONGEST_REVISION} characters")
+        raise GitRefused(f"{what} must have 1 to {LONGEST_REVISION} characters")
     if _CONTROL.search(text) or _unpaired(text):
-        raise Refused(f"{what} has characters that no revision has")
+        raise GitRefused(f"{what} has characters that no revision has")
     if text.startswith("-"):
-        raise Refused(f"{what} begins with `-`: name a commit, branch or tag")
+        raise GitRefused(f"{what} begins with `-`: name a commit, branch or tag")
     if ".." in text or text.startswith("^"):
-        raise Refused(f"{what} is a range: name one commit, branch or tag")
+        raise GitRefused(f"{what} is a range: name one commit, branch or tag")
     if ":" in text or "{/" in text:
-        raise Refused(f"{what} is a search: name a commit, branch or tag")
+        raise GitRefused(f"{what} is a search: name a commit, branch or tag")
     return text
 
 
-def target(text: str) -> Target:
+def target(text: str) -> Comparison:
     """One revision, `A..B` or `A...B`; a side that is left out is HEAD."""
     old, dots, new = text.partition("...")
     if not dots:
         old, dots, new = text.partition("..")
     if not dots:
-        return Target(revision(text))
-    return Target(revision(old or "HEAD"), revision(new or "HEAD"), dots == "...")
+        return Comparison(revision(text))
+    return Comparison(revision(old or "HEAD"), revision(new or "HEAD"), dots == "...")
 
 
 def place_in(text: str) -> tuple[str, str | None]:
@@ -77,7 +77,7 @@ def place_in(text: str) -> tuple[str, str | None]:
 def paths(given: Sequence[str] | None) -> list[str]:
     """Names relative to the top of the repository; none of them: everything."""
     if given is not None and len(given) > MOST_PATHS:
-        raise Refused(f"there are {len(given)} paths; {MOST_PATHS} are allowed")
+        raise GitRefused(f"there are {len(given)} paths; {MOST_PATHS} are allowed")
     checked = [_inside(one) for one in given or ()]
     return [] if "" in checked else checked
 
@@ -85,37 +85,37 @@ def paths(given: Sequence[str] | None) -> list[str]:
 def path(text: str) -> str:
     """The name of one file, relative to the top of the repository."""
     if not (checked := _inside(text)):
-        raise Refused(f"{text!r} names no file")
+        raise GitRefused(f"{text!r} names no file")
     return checked
 
 
 def _inside(text: str) -> str:
     what = f"the path {text[:80]!r}"
     if len(text) > LONGEST_PATH:
-        raise Refused(f"{what}… has {len(text)} characters; {LONGEST_PATH} are allowed")
+        raise GitRefused(f"{what}… has {len(text)} characters; {LONGEST_PATH} are allowed")
     if "\0" in text or _unpaired(text):
-        raise Refused(f"{what} has characters that no path has")
+        raise GitRefused(f"{what} has characters that no path has")
     if text.startswith("/"):
-        raise Refused(f"{what} is absolute: give it relative to the top of the repository")
+        raise GitRefused(f"{what} is absolute: give it relative to the top of the repository")
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise Refused(f"{what} leaves the repository")
+        raise GitRefused(f"{what} leaves the repository")
     return "/".join(parts)
 
 
 def pattern(text: str) -> str:
     """What to search for."""
     if not text or len(text) > LONGEST_PATTERN:
-        raise Refused(f"a pattern has 1 to {LONGEST_PATTERN} characters, this one {len(text)}")
+        raise GitRefused(f"a pattern has 1 to {LONGEST_PATTERN} characters, this one {len(text)}")
     if "\n" in text or "\0" in text or _unpaired(text):
-        raise Refused("a pattern is one line of text: search for one line after another")
+        raise GitRefused("a pattern is one line of text: search for one line after another")
     return text
 
 
 def words(text: str, what: str) -> str:
     """Words to look for in commits."""
     if not text or len(text) > LONGEST_PATTERN or _CONTROL.search(text) or _unpaired(text):
-        raise Refused(f"`{what}` has 1 to {LONGEST_PATTERN} characters in one line")
+        raise GitRefused(f"`{what}` has 1 to {LONGEST_PATTERN} characters in one line")
     return text
 
 
@@ -139,7 +139,9 @@ def moment(text: str, now: datetime, *, end: bool) -> str:
             return _of_day(datetime.fromisoformat(words_).date(), end=end)
         return _written(datetime.fromisoformat(text.strip()))
     except (ValueError, OverflowError, OSError):
-        raise Refused(f"{text[:80]!r} is no time that is known here. There are {_TIMES}.") from None
+        raise GitRefused(
+            f"{text[:80]!r} is no time that is known here. There are {_TIMES}."
+        ) from None
 
 
 def _of_day(day: date, *, end: bool) -> str:

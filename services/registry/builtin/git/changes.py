@@ -10,7 +10,7 @@ from mcp_types import CallToolResult
 from pydantic import Field
 
 from services.registry.builtin.git import asked, diffs, view
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.diffs import Shape
 from services.registry.builtin.git.parse import history, states
 from services.registry.builtin.git.repository import Repository
@@ -32,7 +32,7 @@ MOST_ENTRIES = 10_000
 NO_COMMITS = "There are no commits yet."
 
 
-class Changes:
+class ChangeTools:
     """Status, log, diffs and single commits."""
 
     def __init__(self, git: Git) -> None:
@@ -84,7 +84,7 @@ class Changes:
             names = asked.paths(paths)
             try:
                 tips = await _tips(one, revision)
-            except Refused:
+            except GitRefused:
                 if revision != "HEAD" or await one.head() is not None:
                     raise
                 nothing: dict[str, Any] = {"commits": [], "tip": None, "next": None}
@@ -178,7 +178,7 @@ async def _tips(one: Repository, revision: str) -> list[str]:
     if wanted.new is None:
         return [old]
     if wanted.merge_base:
-        raise Refused("a log takes `A..B`, not `A...B`")
+        raise GitRefused("a log takes `A..B`, not `A...B`")
     return [await one.commit(wanted.new), f"^{old}"]
 
 

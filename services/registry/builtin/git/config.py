@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 
 _WORD = re.compile(r"[A-Za-z0-9.-]{0,64}")
 _BRANCH_REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]{1,1000}")
@@ -36,7 +36,7 @@ BIG_FILE = "16m"
 """From this size on, a file's content is not compared."""
 
 
-class Settings(NamedTuple):
+class RepositorySettings(NamedTuple):
     """What a repository's own configuration comes to here."""
 
     entries: tuple[tuple[str, str], ...]
@@ -57,15 +57,15 @@ def parse(out: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def settings(entries: list[tuple[str, str]]) -> Settings:
-    """Raises Refused for a repository of a kind that is not known here."""
+def settings(entries: list[tuple[str, str]]) -> RepositorySettings:
+    """Raises GitRefused for a repository of a kind that is not known here."""
     last = dict(entries)
     version = last.get("core.repositoryformatversion", "0")
     if version not in ("0", "1"):
-        raise Refused(f"the repository has format {version[:20]!r}, which is not known here")
+        raise GitRefused(f"the repository has format {version[:20]!r}, which is not known here")
     if version == "1":
         _check_extensions(last)
-    return Settings(
+    return RepositorySettings(
         tuple(_taken(entries, version)),
         bare=_true(last.get("core.bare", "false")),
         worktree=last.get("core.worktree"),
@@ -82,7 +82,9 @@ def _check_extensions(last: dict[str, str]) -> None:
         if name == key:
             continue
         if name not in _EXTENSIONS or (name == "refstorage" and value != "files"):
-            raise Refused(f"the repository uses {key[:80]}={value[:80]!r}, which is not known here")
+            raise GitRefused(
+                f"the repository uses {key[:80]}={value[:80]!r}, which is not known here"
+            )
 
 
 def _taken(entries: list[tuple[str, str]], version: str) -> Iterator[tuple[str, str]]:
@@ -99,7 +101,7 @@ def _taken(entries: list[tuple[str, str]], version: str) -> Iterator[tuple[str, 
             yield key, value
 
 
-def written(found: Settings, *, bare: bool) -> bytes:
+def written(found: RepositorySettings, *, bare: bool) -> bytes:
     """The configuration that git gets to see."""
     version = int(any(key.startswith("extensions.") for key, _ in found.entries))
     lines = [

@@ -8,7 +8,7 @@ from mcp_types import CallToolResult
 from pydantic import Field
 
 from services.registry.builtin.git import asked, diffs
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.diffs import Shape
 from services.registry.builtin.git.parse import (
     annotate,
@@ -43,10 +43,10 @@ _TYPES = {
     "all": ("refs/heads/", "refs/remotes/"),
 }
 
-Known = dict[str, Any]
+Found = dict[str, Any]
 
 
-class Contents:
+class ContentTools:
     """Everything here reads commits only, never the working tree."""
 
     def __init__(self, git: Git) -> None:
@@ -72,14 +72,14 @@ class Contents:
                 return await _file(one, await one.commit(name), inside)
             shape = Shape(detail, context_lines, asked.paths(paths))
             id_ = await one.object(name)
-            found: Known = {"kind": "commit"}
+            found: Found = {"kind": "commit"}
             kind = (await one.read("cat-file", "-t", id_)).decode().strip()
             if kind == "tag":
                 raw = await one.read("cat-file", "tag", id_)
                 found = {"kind": "tag", "tag": history.tag(raw, one.text)}
                 kind = found["tag"]["type"]
             if kind in ("tree", "blob"):
-                raise Refused(f"{name!r} is a {kind}: ask for `REVISION:path`")
+                raise GitRefused(f"{name!r} is a {kind}: ask for `REVISION:path`")
             return await _commit(one, await one.commit(id_), found, shape)
 
     async def git_blame(
@@ -94,10 +94,10 @@ class Contents:
         async with self._git.opened(repo_path) as one:
             name, id_ = asked.path(path), await one.commit(revision)
             if last_line is not None and last_line < first_line:
-                raise Refused("`last_line` comes before `first_line`")
+                raise GitRefused("`last_line` comes before `first_line`")
             lines = await _lines(one, id_, name)
             if lines and first_line > lines:
-                raise Refused(f"{name!r} has {lines} lines at {revision!r}")
+                raise GitRefused(f"{name!r} has {lines} lines at {revision!r}")
             last = min(lines, last_line or lines, first_line + MOST_LINES - 1)
             out = b""
             if lines:
@@ -168,7 +168,7 @@ class Contents:
                 *("-e", wanted, id_, "--", *names),
             )
             if done.code not in (0, 1) or (done.code == 1 and done.said):
-                raise Refused(f"git could not search for that: {done.said[:300]}")
+                raise GitRefused(f"git could not search for that: {done.said[:300]}")
             found, more = matches.parse(done.out, f"{id_}:".encode(), one.text, max_count)
             one.truncated = done.cut or more
             files = len({hit["path"] for hit in found})
@@ -178,7 +178,7 @@ class Contents:
             return answered(one, structured, text, [], "Name `paths`, or search for more.")
 
 
-async def _commit(one: Repository, id_: str, found: Known, shape: Shape) -> CallToolResult:
+async def _commit(one: Repository, id_: str, found: Found, shape: Shape) -> CallToolResult:
     out = await one.read(
         *("log", "-z", "--max-count=1", f"--format={history.FORMAT}", "--encoding=UTF-8"),
         *("--decorate=full", "--no-notes", "--no-show-signature", "--no-patch", "--no-color"),
@@ -200,21 +200,21 @@ async def _commit(one: Repository, id_: str, found: Known, shape: Shape) -> Call
     return answered(one, found, "\n".join(text), notes, CUT)
 
 
-async def _entry(one: Repository, id_: str, path: str) -> Known:
-    """What the commit has at this path. Raises Refused."""
+async def _entry(one: Repository, id_: str, path: str) -> Found:
+    """What the commit has at this path. Raises GitRefused."""
     if not path:
         return {"path": "", "kind": "folder", "id": await one.object(id_, "tree")}
     out = await one.read("ls-tree", "-z", "-l", "--full-tree", id_, "--", path)
     for entry in trees.parse(out, Decoder()):
         if entry["path"] == path:
             return entry
-    raise Refused(f"there is no {path!r} in commit {id_[:12]}: paths are relative to the top")
+    raise GitRefused(f"there is no {path!r} in commit {id_[:12]}: paths are relative to the top")
 
 
 async def _file(one: Repository, id_: str, path: str) -> CallToolResult:
     """A file or folder as a commit has it."""
     entry = await _entry(one, id_, path)
-    found: Known = {"revision": id_, **entry}
+    found: Found = {"revision": id_, **entry}
     match entry["kind"]:
         case "folder":
             out = await one.read("ls-tree", "-z", "-l", entry["id"])
@@ -235,13 +235,13 @@ async def _file(one: Repository, id_: str, path: str) -> CallToolResult:
 
 
 async def _lines(one: Repository, id_: str, path: str) -> int:
-    """How many lines a text file has. Raises Refused."""
+    """How many lines a text file has. Raises GitRefused."""
     entry = await _entry(one, id_, path)
     if entry["kind"] != "file":
-        raise Refused(f"{path!r} is a {entry['kind']}, no file with lines")
+        raise GitRefused(f"{path!r} is a {entry['kind']}, no file with lines")
     done = await one.ran("cat-file", "blob", entry["id"])
     if done.cut:
-        raise Refused(f"{path!r} has {entry['size']} bytes: that is too big for this")
+        raise GitRefused(f"{path!r} has {entry['size']} bytes: that is too big for this")
     if b"\0" in done.out[:_BINARY]:
-        raise Refused(f"{path!r} is no text")
+        raise GitRefused(f"{path!r} is no text")
     return done.out.count(b"\n") + (not done.out.endswith(b"\n") and bool(done.out))

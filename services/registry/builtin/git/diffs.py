@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from services.registry.builtin.git import place
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.child import Records
 from services.registry.builtin.git.parse import patches
 from services.registry.builtin.git.repository import Repository
@@ -42,7 +42,7 @@ async def diff(
 ) -> dict[str, Any]:
     """The files that differ between the sides, which are options and ids of ours.
 
-    `submodules`: which changes of them are not looked at. Raises Refused.
+    `submodules`: which changes of them are not looked at. Raises GitRefused.
     """
     arguments = ["diff", *shape.options(), f"--ignore-submodules={submodules}", *sides]
     out = await repository.read(*arguments, "--", *shape.paths)
@@ -51,7 +51,7 @@ async def diff(
     try:
         files = patches.parse(out, repository.text, patch=patch, cut=cut)
     except patches.Unclear as unclear:
-        raise Refused(f"the files changed while they were read ({unclear}): try again") from None
+        raise GitRefused(f"the files changed while they were read ({unclear}): try again") from None
     if shape.detail == "name_only":
         files = [{key: value for key, value in file.items() if key in _NAMES} for file in files]
     return {"files": files, **_totals(files)}
@@ -74,6 +74,6 @@ async def submodules_to_ignore(repository: Repository) -> str:
     try:
         for name in names:
             place.check_submodule(top / os.fsdecode(name), repository.bounds)
-    except Refused:
+    except GitRefused:
         return "all"
     return "dirty"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 
 MOST_ALTERNATES = 20
 MOST_NAMES = 500_000
@@ -19,19 +19,19 @@ _MOST_POINTER = 64 * 1024
 _ROOTS = "the folders of METAMCP_REGISTRY_ROOTS"
 
 
-class Bounds(NamedTuple):
+class Folders(NamedTuple):
     """Folders that may be read, and folders in them that may not."""
 
     roots: tuple[Path, ...]
     closed: tuple[Path, ...] = ()
 
-    def real(self) -> RealBounds:
+    def real(self) -> RealFolders:
         """The same, with every link followed."""
-        return RealBounds(*(tuple(Path(os.path.realpath(one)) for one in part) for part in self))
+        return RealFolders(*(tuple(Path(os.path.realpath(one)) for one in part) for part in self))
 
 
-class RealBounds(NamedTuple):
-    """Bounds without links."""
+class RealFolders(NamedTuple):
+    """Folders without links."""
 
     roots: tuple[Path, ...]
     closed: tuple[Path, ...]
@@ -48,13 +48,13 @@ class RealBounds(NamedTuple):
         )
 
     def resolve(self, path: Path, what: str) -> Path:
-        """The path with every link followed. Raises Refused, also when there is nothing."""
+        """The path with every link followed. Raises GitRefused, also when there is nothing."""
         try:
             real = Path(os.path.realpath(path, strict=True))
         except (OSError, ValueError):
-            raise Refused(f"{what} is missing, or can't be read") from None
+            raise GitRefused(f"{what} is missing, or can't be read") from None
         if not self.hold(real):
-            raise Refused(f"{what} lies outside {_ROOTS}: nothing of it is read")
+            raise GitRefused(f"{what} lies outside {_ROOTS}: nothing of it is read")
         return real
 
 
@@ -69,15 +69,15 @@ class Place(NamedTuple):
     """None: `repo_path` names a bare repository, or the inside of a `.git`."""
 
 
-def find(repo_path: str, bounds: RealBounds) -> Place:
-    """The repository that this folder is in. Raises Refused."""
+def find(repo_path: str, bounds: RealFolders) -> Place:
+    """The repository that this folder is in. Raises GitRefused."""
     if not bounds.roots:
-        raise Refused("no folder may be read: name some in METAMCP_REGISTRY_ROOTS")
+        raise GitRefused("no folder may be read: name some in METAMCP_REGISTRY_ROOTS")
     if "\0" in repo_path or not os.path.isabs(repo_path):
-        raise Refused("`repo_path` must be the absolute path of a folder")
+        raise GitRefused("`repo_path` must be the absolute path of a folder")
     start = bounds.resolve(Path(repo_path), f"the folder {repo_path!r}")
     if not start.is_dir():
-        raise Refused(f"{repo_path!r} is no folder")
+        raise GitRefused(f"{repo_path!r} is no folder")
     for folder in (start, *start.parents):
         if not bounds.hold(folder):
             break
@@ -85,7 +85,7 @@ def find(repo_path: str, bounds: RealBounds) -> Place:
             return _placed(_git_dir(folder / ".git", bounds), folder, bounds)
         if _looks_like_one(folder):
             return _placed(folder, None, bounds)
-    raise Refused(f"{repo_path!r} is no git repository, nor in one")
+    raise GitRefused(f"{repo_path!r} is no git repository, nor in one")
 
 
 def _looks_like_one(folder: Path) -> bool:
@@ -96,33 +96,33 @@ def _looks_like_one(folder: Path) -> bool:
     )
 
 
-def _git_dir(dot_git: Path, bounds: RealBounds) -> Path:
+def _git_dir(dot_git: Path, bounds: RealFolders) -> Path:
     """Where `.git` leads: a folder, a link to one, or a file that names one."""
     real = bounds.resolve(dot_git, f"what {str(dot_git)!r} links to")
     if real.is_dir():
         return real
     text = read(real, _MOST_POINTER)
     if text is None or not text.startswith(b"gitdir: "):
-        raise Refused(f"{str(dot_git)!r} is neither a folder nor a file that names one")
+        raise GitRefused(f"{str(dot_git)!r} is neither a folder nor a file that names one")
     named = os.fsdecode(text.removeprefix(b"gitdir: ").rstrip(b"\r\n"))
     return bounds.resolve(dot_git.parent / named, f"the folder that {str(dot_git)!r} names")
 
 
-def _placed(git: Path, worktree: Path | None, bounds: RealBounds) -> Place:
+def _placed(git: Path, worktree: Path | None, bounds: RealFolders) -> Place:
     common = git
     if (named := read(git / "commondir", _MOST_POINTER)) is not None:
         folder = git / os.fsdecode(named.rstrip(b"\r\n"))
         common = bounds.resolve(folder, "the repository that this working tree belongs to")
     if not os.path.lexists(git / "HEAD"):
-        raise Refused(f"{str(git)!r} is no git repository: it has no HEAD")
+        raise GitRefused(f"{str(git)!r} is no git repository: it has no HEAD")
     for part in ("objects", "refs"):
         if not bounds.resolve(common / part, f"the repository's {part}").is_dir():
-            raise Refused(f"{str(common)!r} is no git repository: `{part}` is no folder")
+            raise GitRefused(f"{str(common)!r} is no git repository: `{part}` is no folder")
     return Place(git, common, worktree)
 
 
-def check(place: Place, bounds: RealBounds) -> None:
-    """Whether all that git would open lies within the bounds. Raises Refused."""
+def check(place: Place, bounds: RealFolders) -> None:
+    """Whether all that git would open lies within the bounds. Raises GitRefused."""
     left = MOST_NAMES
     stores = _stores(place.common / "objects", bounds)
     tops = [place.common / "refs", place.common / "logs", place.git / "logs", *stores]
@@ -135,8 +135,8 @@ def check(place: Place, bounds: RealBounds) -> None:
         bounds.resolve(place.worktree / ".gitmodules", "what .gitmodules links to")
 
 
-def check_submodule(folder: Path, bounds: RealBounds) -> None:
-    """Whether git may look which commit is checked out there. Raises Refused."""
+def check_submodule(folder: Path, bounds: RealFolders) -> None:
+    """Whether git may look which commit is checked out there. Raises GitRefused."""
     if not os.path.lexists(folder / ".git"):
         return
     real = bounds.resolve(folder, "a submodule's folder")
@@ -147,7 +147,7 @@ def check_submodule(folder: Path, bounds: RealBounds) -> None:
     _check_links(inner.common / "refs", bounds, MOST_NAMES)
 
 
-def _stores(objects: Path, bounds: RealBounds) -> list[Path]:
+def _stores(objects: Path, bounds: RealFolders) -> list[Path]:
     """The folder of objects, and those it borrows from, and so on."""
     found: list[Path] = []
     waiting = [bounds.resolve(objects, "the repository's objects")]
@@ -157,7 +157,7 @@ def _stores(objects: Path, bounds: RealBounds) -> list[Path]:
             continue
         found.append(folder)
         if len(found) > MOST_ALTERNATES:
-            raise Refused(f"the repository borrows objects from over {MOST_ALTERNATES} others")
+            raise GitRefused(f"the repository borrows objects from over {MOST_ALTERNATES} others")
         for name in _alternates(folder):
             if not os.path.lexists(folder / name):
                 continue
@@ -170,15 +170,15 @@ def _alternates(objects: Path) -> Iterator[str]:
         return
     text = read(objects / "info" / "alternates", _MOST_POINTER)
     if text is None:
-        raise Refused("objects/info/alternates is no file that can be read")
+        raise GitRefused("objects/info/alternates is no file that can be read")
     for line in text.split(b"\n"):
         if line.startswith(b'"'):
-            raise Refused("objects/info/alternates has a quoted name, which is not known here")
+            raise GitRefused("objects/info/alternates has a quoted name, which is not known here")
         if line and not line.startswith(b"#"):
             yield os.fsdecode(line)
 
 
-def _check_links(top: Path, bounds: RealBounds, left: int) -> int:
+def _check_links(top: Path, bounds: RealFolders, left: int) -> int:
     """No link below leads out; `left`: how many names may be looked at."""
     if not os.path.lexists(top):
         return left
@@ -188,15 +188,15 @@ def _check_links(top: Path, bounds: RealBounds, left: int) -> int:
         try:
             entries = list(os.scandir(folder))
         except OSError as error:
-            raise Refused(f"the repository can't be read: {error.strerror}") from None
+            raise GitRefused(f"the repository can't be read: {error.strerror}") from None
         left -= len(entries)
         if left < 0:
-            raise Refused(f"the repository has more than {MOST_NAMES} loose files: run `git gc`")
+            raise GitRefused(f"the repository has more than {MOST_NAMES} loose files: run `git gc`")
         for entry in entries:
             if entry.is_symlink():
                 real = bounds.resolve(Path(entry.path), f"what {entry.name!r} links to")
                 if real.is_dir():
-                    raise Refused(f"the repository's folder {entry.name!r} is a link")
+                    raise GitRefused(f"the repository's folder {entry.name!r} is a link")
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))
     return left

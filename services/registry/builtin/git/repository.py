@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.registry.builtin.git import asked, config, place, view
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.child import MOST_OUTPUT, Ran, Records, run
 from services.registry.builtin.git.parse.words import Decoder
-from services.registry.builtin.git.place import Bounds, Place, RealBounds
+from services.registry.builtin.git.place import Folders, Place, RealFolders
 
 CALL_S = 60.0
 """The longest call."""
@@ -25,18 +25,18 @@ _NOT_FOUND, _FATAL = 1, 128
 _UNBORN = "the repository has no commits yet"
 
 
-class Known(NamedTuple):
+class Grounds(NamedTuple):
     """What a call knows of its repository before git opens it."""
 
     place: Place
-    settings: config.Settings
-    bounds: RealBounds
+    settings: config.RepositorySettings
+    bounds: RealFolders
 
 
 class Repository:
-    """Made by `opened`; each method that runs git raises Refused when git fails."""
+    """Made by `opened`; each method that runs git raises GitRefused when git fails."""
 
-    def __init__(self, program: str, known: Known, own: Path, more: dict[str, str]) -> None:
+    def __init__(self, program: str, known: Grounds, own: Path, more: dict[str, str]) -> None:
         self.place, self.settings, self.bounds = known
         self.text = Decoder()
         self.truncated = False
@@ -55,7 +55,7 @@ class Repository:
         """What git prints; `truncated` tells when that was more than may be kept."""
         done = await self.ran(*arguments, most=most)
         if done.code != 0:
-            raise Refused(self._failure(done))
+            raise GitRefused(self._failure(done))
         self.truncated = self.truncated or done.cut
         return done.out
 
@@ -63,26 +63,26 @@ class Repository:
         """The commit that HEAD stands for; None: there is none yet."""
         done = await self.ran("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         if done.code not in (0, _NOT_FOUND):
-            raise Refused(self._failure(done))
+            raise GitRefused(self._failure(done))
         return done.out.decode().strip() or None
 
     async def commit(self, revision: str) -> str:
-        """The id of the commit that is named. Raises Refused."""
+        """The id of the commit that is named. Raises GitRefused."""
         return await self.object(revision, "commit")
 
     async def object(self, revision: str, kind: str = "object") -> str:
-        """The id of what is named, if it is there and of that kind. Raises Refused."""
+        """The id of what is named, if it is there and of that kind. Raises GitRefused."""
         name = f"{asked.revision(revision)}^{{{kind}}}"
         done = await self.ran("rev-parse", "--verify", "--end-of-options", name)
         if done.code == 0:
             return done.out.decode().strip()
         if done.code != _FATAL:
-            raise Refused(self._failure(done))
+            raise GitRefused(self._failure(done))
         if revision in ("HEAD", "@") and await self.head() is None:
-            raise Refused(_UNBORN)
+            raise GitRefused(_UNBORN)
         if "is ambiguous" in done.said:
-            raise Refused(f"{revision!r} is the beginning of several ids: give more of it")
-        raise Refused(f"there is no {kind} {revision!r} in the repository{self._missing()}")
+            raise GitRefused(f"{revision!r} is the beginning of several ids: give more of it")
+        raise GitRefused(f"there is no {kind} {revision!r} in the repository{self._missing()}")
 
     async def empty_tree(self) -> str:
         """The id of a tree without files, which git knows without having it."""
@@ -95,9 +95,9 @@ class Repository:
         return done.out.decode().strip()
 
     def work_tree(self) -> Path:
-        """Raises Refused for a repository that has none."""
+        """Raises GitRefused for a repository that has none."""
         if self.place.worktree is None:
-            raise Refused(
+            raise GitRefused(
                 "this is a bare repository, or the inside of one: it has no working tree and no"
                 " index. Compare two commits instead: `A..B`."
             )
@@ -121,24 +121,24 @@ class Repository:
 
 @contextlib.asynccontextmanager
 async def opened(
-    program: str, repo_path: str, bounds: Bounds, *, index: bool = False
+    program: str, repo_path: str, bounds: Folders, *, index: bool = False
 ) -> AsyncIterator[Repository]:
     """The repository at this path for one call; `index`: what is staged, too.
 
-    Raises Refused.
+    Raises GitRefused.
     """
     try:
         async with asyncio.timeout(CALL_S):
             with view.folder() as own:
                 yield await _opened(program, repo_path, bounds, own, index=index)
     except TimeoutError:
-        raise Refused(f"it took longer than {CALL_S:g} s: ask for less") from None
+        raise GitRefused(f"it took longer than {CALL_S:g} s: ask for less") from None
     except OSError as error:
-        raise Refused(f"the repository can't be read: {error.strerror or error}") from None
+        raise GitRefused(f"the repository can't be read: {error.strerror or error}") from None
 
 
 async def _opened(
-    program: str, repo_path: str, bounds: Bounds, own: Path, *, index: bool
+    program: str, repo_path: str, bounds: Folders, own: Path, *, index: bool
 ) -> Repository:
     real = await asyncio.to_thread(bounds.real)
     found = await asyncio.to_thread(place.find, repo_path, real)
@@ -151,20 +151,20 @@ async def _opened(
     _check_worktree(found, settings, real)
     text = config.written(settings, bare=found.worktree is None)
     more = await asyncio.to_thread(view.build, own, found, text)
-    repository = Repository(program, Known(found, settings, real), own, more)
+    repository = Repository(program, Grounds(found, settings, real), own, more)
     if index:
         repository.work_tree()
         await asyncio.to_thread(view.add_index, own, found)
     return repository
 
 
-def _check_worktree(found: Place, settings: config.Settings, bounds: RealBounds) -> None:
+def _check_worktree(found: Place, settings: config.RepositorySettings, bounds: RealFolders) -> None:
     """A repository may say that its files are elsewhere: that is believed of no stranger."""
     if found.worktree is None or settings.worktree is None:
         return
     named = bounds.resolve(found.git / settings.worktree, "the folder that core.worktree names")
     if named != found.worktree:
-        raise Refused("core.worktree names another folder than that of `.git`: ask for that one")
+        raise GitRefused("core.worktree names another folder than that of `.git`: ask for that one")
 
 
 async def _entries(program: str, own: Path, text: bytes) -> list[tuple[str, str]]:
@@ -175,20 +175,20 @@ async def _entries(program: str, own: Path, text: bytes) -> list[tuple[str, str]
         program, arguments, cwd=own, more={"GIT_CEILING_DIRECTORIES": str(own.parent)}, stdin=text
     )
     if done.code != 0 or done.cut:
-        raise Refused(f"the repository's configuration can't be read: {done.said[:200]}")
+        raise GitRefused(f"the repository's configuration can't be read: {done.said[:200]}")
     return config.parse(done.out)
 
 
 async def version(program: str) -> str:
-    """The version of git, which has to be one that is safe here. Raises Refused."""
+    """The version of git, which has to be one that is safe here. Raises GitRefused."""
     try:
         with view.folder() as own:
             done = await run(program, ["--version"], cwd=own, more={})
     except OSError as error:
-        raise Refused(f"git can't be started: {error.strerror}") from None
+        raise GitRefused(f"git can't be started: {error.strerror}") from None
     match = _VERSION.match(done.out.decode("utf-8", "replace"))
     if match is None:
-        raise Refused(f"git does not say its version: {done.said[:200]}")
+        raise GitRefused(f"git does not say its version: {done.said[:200]}")
     if (int(match[2]), int(match[3])) < OLDEST:
-        raise Refused(f"this is git {match[1]}: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
+        raise GitRefused(f"this is git {match[1]}: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
     return match[1]

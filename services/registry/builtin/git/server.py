@@ -15,9 +15,9 @@ from pathlib import Path
 from mcp.server.mcpserver import MCPServer
 
 from services.registry.builtin.git import sandbox, view
-from services.registry.builtin.git.changes import Changes
-from services.registry.builtin.git.contents import Contents
-from services.registry.builtin.git.place import Bounds
+from services.registry.builtin.git.changes import ChangeTools
+from services.registry.builtin.git.contents import ContentTools
+from services.registry.builtin.git.place import Folders
 from services.registry.builtin.git.tools import Git
 from services.registry.builtin.serving import READ_ONLY
 
@@ -29,7 +29,7 @@ ABSENT = "git"
 def server(git: Git) -> MCPServer:
     """The MCP server that offers the tools."""
     made = MCPServer("git", version="1.0.0", log_level="WARNING")
-    changes, contents = Changes(git), Contents(git)
+    changes, contents = ChangeTools(git), ContentTools(git)
     for tool in (
         *(git.check, changes.git_status, changes.git_log, changes.git_diff),
         *(changes.git_diff_unstaged, changes.git_diff_staged),
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--roots", type=Path, nargs="*", default=[], help="what may be read")
     parser.add_argument("--closed", type=Path, nargs="*", default=[], help="but nothing in these")
     options = parser.parse_args(argv)
-    bounds = Bounds(tuple(options.roots), tuple(options.closed))
+    bounds = Folders(tuple(options.roots), tuple(options.closed))
     home = options.home.absolute()
     bound_memory()
     view.settle(home)

@@ -12,10 +12,10 @@ from mcp_types import CallToolResult
 from pydantic import Field
 
 from services.registry.builtin.git import repository
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.diffs import Detail
 from services.registry.builtin.git.parse import patches
-from services.registry.builtin.git.place import Bounds
+from services.registry.builtin.git.place import Folders
 from services.registry.builtin.git.repository import Repository
 from services.registry.builtin.serving import answer
 
@@ -36,14 +36,14 @@ def said() -> Iterator[None]:
     """What is refused becomes the tool's error, with its words."""
     try:
         yield
-    except Refused as refused:
+    except GitRefused as refused:
         raise ToolError(str(refused)) from None
 
 
 class Git:
     """git for the repositories of some folders; every call opens its own one anew."""
 
-    def __init__(self, program: str, bounds: Bounds, *, sandboxed: bool = False) -> None:
+    def __init__(self, program: str, bounds: Folders, *, sandboxed: bool = False) -> None:
         """`program`: full path of git; `sandboxed`: as `sandbox.enter` said."""
         self.program = program
         self.bounds = bounds

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from services.registry.builtin.git import place as places
-from services.registry.builtin.git.asked import Refused
+from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.place import Place
 
 MOST_CONFIG = 4 * 1024 * 1024
@@ -52,7 +52,7 @@ def folder() -> Iterator[Path]:
 
 
 def configuration(place: Place) -> bytes:
-    """The text of the repository's own configuration. Raises Refused."""
+    """The text of the repository's own configuration. Raises GitRefused."""
     return _configuration(place.common / "config")
 
 
@@ -65,12 +65,14 @@ def _configuration(path: Path) -> bytes:
     if not os.path.lexists(path):
         return b""
     if (text := places.read(path, MOST_CONFIG)) is None:
-        raise Refused(f"the repository's {path.name} is no file of at most {MOST_CONFIG >> 20} MiB")
+        raise GitRefused(
+            f"the repository's {path.name} is no file of at most {MOST_CONFIG >> 20} MiB"
+        )
     return text
 
 
 def build(own: Path, place: Place, config: bytes) -> dict[str, str]:
-    """Fill the folder; return what git's environment needs. Raises Refused and OSError."""
+    """Fill the folder; return what git's environment needs. Raises GitRefused and OSError."""
     git = own / "git"
     (git / "info").mkdir(parents=True)
     (git / "config").write_bytes(config)
@@ -78,7 +80,7 @@ def build(own: Path, place: Place, config: bytes) -> dict[str, str]:
         if (text := _head(place.git / name)) is not None:
             (git / name).write_bytes(text)
     if not (git / "HEAD").exists():
-        raise Refused("the repository's HEAD can't be read")
+        raise GitRefused("the repository's HEAD can't be read")
     for name in ("refs", "packed-refs", "shallow", "info/exclude", "info/attributes"):
         _link(git / name, place.common / name)
     _link(git / "info" / "sparse-checkout", place.git / "info" / "sparse-checkout")
@@ -94,7 +96,7 @@ def build(own: Path, place: Place, config: bytes) -> dict[str, str]:
 
 
 def add_index(own: Path, place: Place) -> None:
-    """Give the call a copy of the index: git may refresh that one. Raises Refused and OSError."""
+    """Give the call a copy of the index: git may refresh it. Raises GitRefused and OSError."""
     git = own / "git"
     for shared in place.git.glob("sharedindex.*"):
         _copy(shared, git / shared.name)
@@ -125,11 +127,11 @@ def _copy(path: Path, copy: Path) -> None:
     try:
         source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise Refused(f"the repository's {path.name} can't be read: {error.strerror}") from None
+        raise GitRefused(f"the repository's {path.name} can't be read: {error.strerror}") from None
     with open(source, "rb") as file, copy.open("wb") as made:
         state = os.fstat(source)
         if state.st_size > MOST_INDEX:
-            raise Refused(f"the repository's {path.name} has over {MOST_INDEX >> 20} MiB")
+            raise GitRefused(f"the repository's {path.name} has over {MOST_INDEX >> 20} MiB")
         left = MOST_INDEX
         while left > 0 and (part := file.read(min(left, 1 << 20))):
             made.write(part)

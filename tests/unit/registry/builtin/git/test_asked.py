@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registry.builtin.git import asked, config
-from services.registry.builtin.git.asked import Refused, Target
+from services.registry.builtin.git.asked import GitRefused, Comparison
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC)
 
@@ -41,29 +41,29 @@ def test_times_that_people_write(text: str, start: str, end: str | None) -> None
 def test_a_time_is_iso_or_refused(text: str) -> None:
     try:
         made = asked.moment(text, NOW, end=True)
-    except Refused:
+    except GitRefused:
         return
     assert datetime.fromisoformat(made).tzinfo is not None
 
 
 def test_targets() -> None:
-    assert asked.target("a") == Target("a")
-    assert asked.target("a..b") == Target("a", "b")
-    assert asked.target("a...b") == Target("a", "b", merge_base=True)
-    assert asked.target("..b") == Target("HEAD", "b")
-    assert asked.target("a...") == Target("a", "HEAD", merge_base=True)
+    assert asked.target("a") == Comparison("a")
+    assert asked.target("a..b") == Comparison("a", "b")
+    assert asked.target("a...b") == Comparison("a", "b", merge_base=True)
+    assert asked.target("..b") == Comparison("HEAD", "b")
+    assert asked.target("a...") == Comparison("a", "HEAD", merge_base=True)
     for wrong in ("", "a..b..c", "a.....b", "-a", "a..-b", "a:b", "a\nb", "a" * 501, "\ud800"):
-        with pytest.raises(Refused):
+        with pytest.raises(GitRefused):
             asked.target(wrong)
 
 
 @given(st.text())
 def test_no_revision_or_path_can_be_an_option_or_leave(text: str) -> None:
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(GitRefused):
         assert not asked.revision(text).startswith("-")
     try:
         path = asked.path(text)
-    except Refused:
+    except GitRefused:
         return
     assert not path.startswith("/")
     assert not {"", ".", ".."} & set(path.split("/"))

@@ -19,8 +19,8 @@ from mcp_types import TextContent
 
 from services.process.child import alive
 from services.registry.builtin.git import repository, sandbox, view
-from services.registry.builtin.git.changes import Changes
-from services.registry.builtin.git.place import Bounds
+from services.registry.builtin.git.changes import ChangeTools
+from services.registry.builtin.git.place import Folders
 from services.registry.builtin.git.repository import OLDEST
 from services.registry.builtin.git.server import server
 from services.registry.builtin.git.tools import Git
@@ -58,7 +58,7 @@ async def pids(folder: Path, count: int) -> list[int]:
 
 
 async def test_every_tool_only_reads_and_says_what_it_takes() -> None:
-    tools = await server(Git(GIT, Bounds(()))).list_tools()
+    tools = await server(Git(GIT, Folders(()))).list_tools()
     assert {tool.name for tool in tools} == NAMES
     for tool in tools:
         assert tool.annotations is not None
@@ -72,7 +72,7 @@ async def test_a_call_ends_in_time_and_leaves_nobody(
 ) -> None:
     repo.commit(a="1\n")
     monkeypatch.setattr(repository, "CALL_S", 0.3)
-    slow = Changes(Git(str(slow_git(tmp_path)), Bounds((repo.path,))))
+    slow = ChangeTools(Git(str(slow_git(tmp_path)), Folders((repo.path,))))
     with pytest.raises(ToolError, match=r"longer than 0\.3 s"):
         await slow.git_log(str(repo.path))
     assert not any(alive(pid) for pid in await pids(tmp_path, 1))
@@ -82,7 +82,7 @@ async def test_a_cancelled_call_leaves_nobody_and_holds_up_no_other(
     repo: Repo, root: Path, tmp_path: Path, tools: Tools
 ) -> None:
     repo.commit(a="1\n")
-    slow = Changes(Git(str(slow_git(tmp_path)), Bounds((root,))))
+    slow = ChangeTools(Git(str(slow_git(tmp_path)), Folders((root,))))
     calls = [asyncio.create_task(slow.git_log(str(repo.path))) for _ in range(3)]
     running = await pids(tmp_path, 3)
     assert all(map(alive, running))
@@ -96,14 +96,14 @@ async def test_a_cancelled_call_leaves_nobody_and_holds_up_no_other(
 async def test_a_git_that_is_not_there_or_too_old(repo: Repo, tmp_path: Path) -> None:
     for program in ("git", str(tmp_path / "absent")):
         with contextlib.chdir(tmp_path), pytest.raises(ToolError, match="can't be"):
-            await Changes(Git(program, Bounds((repo.path,)))).git_log(str(repo.path))
+            await ChangeTools(Git(program, Folders((repo.path,)))).git_log(str(repo.path))
     with pytest.raises(ToolError, match="can't be started"):
-        await Git(str(tmp_path / "absent"), Bounds(())).check()
+        await Git(str(tmp_path / "absent"), Folders(())).check()
     old = tmp_path / "old"
     old.write_text("#!/bin/sh\necho git version 2.31.9\n")
     old.chmod(0o755)
     with pytest.raises(ToolError, match=".".join(map(str, OLDEST))):
-        await Git(str(old), Bounds(())).check()
+        await Git(str(old), Folders(())).check()
 
 
 async def test_folders_of_calls_of_old_are_removed(

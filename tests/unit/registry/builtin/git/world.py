@@ -13,9 +13,9 @@ import pytest
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent
 
-from services.registry.builtin.git.changes import Changes
-from services.registry.builtin.git.contents import Contents
-from services.registry.builtin.git.place import Bounds
+from services.registry.builtin.git.changes import ChangeTools
+from services.registry.builtin.git.contents import ContentTools
+from services.registry.builtin.git.place import Folders
 from services.registry.builtin.git.tools import Git
 
 _FOUND = shutil.which("git")
@@ -67,8 +67,8 @@ class Tools:
     """What the server offers, with the answers' data; the last answer's text is in `text`."""
 
     def __init__(self, *roots: Path, closed: Sequence[Path] = ()) -> None:
-        git = Git(GIT, Bounds(tuple(roots), tuple(closed)))
-        self._changes, self._contents = Changes(git), Contents(git)
+        git = Git(GIT, Folders(tuple(roots), tuple(closed)))
+        self._changes, self._contents = ChangeTools(git), ContentTools(git)
         self.text = ""
 
     async def __call__(self, tool: str, repo: Repo | Path | str, **arguments: Any) -> Any:
