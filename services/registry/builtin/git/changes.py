@@ -45,9 +45,9 @@ class ChangeTools:
         ignored: bool = False,
     ) -> CallToolResult:
         """Show the branch, its distance from its upstream, and what is changed, staged or new."""
-        async with self._git.opened(repo_path, index=True) as one:
+        async with self._git.opened(repo_path, "files") as one:
             notes = notes_of(one)
-            submodules = await diffs.submodules_to_ignore(one)
+            submodules = await diffs.submodules_to_ignore(one, await one.head())
             options = [f"--untracked-files={untracked}", f"--ignore-submodules={submodules}"]
             options += ["--ignored"] if ignored else []
             out = await one.read(
@@ -131,10 +131,10 @@ class ChangeTools:
         detail: HowMuch = "patch",
     ) -> CallToolResult:
         """Compare the working tree with what is staged; files in conflict with what is ours."""
-        async with self._git.opened(repo_path, index=True) as one:
+        async with self._git.opened(repo_path, "files") as one:
             shape = Shape(detail, context_lines, asked.paths(paths))
             notes = notes_of(one)
-            submodules = await diffs.submodules_to_ignore(one)
+            submodules = await diffs.submodules_to_ignore(one, None)
             if submodules == "all":
                 notes.append(diffs.SUBMODULES_LEFT_OUT)
             found = await diffs.diff(one, shape, "--ours", submodules=submodules)
@@ -155,14 +155,14 @@ class ChangeTools:
     async def _uncommitted(
         self, repo_path: str, revision: str, shape: Shape, *, staged: bool
     ) -> CallToolResult:
-        async with self._git.opened(repo_path, index=True) as one:
+        async with self._git.opened(repo_path, "index" if staged else "files") as one:
             notes = notes_of(one)
             if revision == "HEAD" and await one.head() is None:
                 notes.append(f"{NO_COMMITS} Compared with nothing.")
                 old = await one.empty_tree()
             else:
                 old = await one.commit(revision)
-            submodules = "dirty" if staged else await diffs.submodules_to_ignore(one)
+            submodules = "dirty" if staged else await diffs.submodules_to_ignore(one, old)
             if submodules == "all":
                 notes.append(diffs.SUBMODULES_LEFT_OUT)
             sides = ["--cached", old] if staged else [old]

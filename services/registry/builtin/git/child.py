@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,14 +54,17 @@ class Ran(NamedTuple):
 class Records:
     """Keeps of NUL-terminated records only those that are wanted."""
 
-    def __init__(self, wanted: Callable[[bytes], bool]) -> None:
-        self._wanted = wanted
+    def __init__(self, wanted: bytes) -> None:
+        """`wanted`: a regular expression for a whole record."""
+        self._wanted = re.compile(rb"(?:\A|(?<=\0))(?:" + wanted + rb")\0", re.DOTALL)
         self._rest = b""
 
     def __call__(self, part: bytes) -> bytes:
         """The wanted records that end in this part of the output, each with its NUL."""
-        *whole, self._rest = (self._rest + part).split(b"\0")
-        return b"".join(record + b"\0" for record in whole if self._wanted(record))
+        data = self._rest + part
+        end = data.rfind(b"\0") + 1
+        self._rest = data[end:]
+        return b"".join(match[0] for match in self._wanted.finditer(data[:end]))
 
 
 async def run(

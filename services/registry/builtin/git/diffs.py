@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ Detail = Literal["patch", "stat", "name_only"]
 SUBMODULES_LEFT_OUT = (
     "A submodule's .git leads outside the folders that may be read: submodules were left out."
 )
+_LEADING_OUT = rb"[^\0\t]*\t(?:/[^\0]*|(?:[^\0]*/)?\.\.(?:/[^\0]*)?)"
+_OUTSIDE = re.compile(_LEADING_OUT)
 _ALWAYS = (
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "--find-renames"),
     *("--full-index", "--no-abbrev", "--submodule=short", "--raw", "--numstat", "-z"),
@@ -65,15 +68,27 @@ def _totals(files: list[dict[str, Any]]) -> dict[str, int]:
     return {key: sum(file.get(key, 0) for file in files) for key in keys}
 
 
-async def submodules_to_ignore(repository: Repository) -> str:
-    """`dirty`, or `all` if git would have to look outside the bounds for one of them."""
-    top = repository.work_tree()
-    sift = Records(lambda record: record.startswith(b"160000 "))
-    done = await repository.ran("ls-files", "-z", "--stage", sift=sift)
-    names = [record.partition(b"\t")[2] for record in done.out.split(b"\0")[:-1]]
+async def submodules_to_ignore(one: Repository, tree: str | None) -> str:
+    """`dirty`, or `all` if git would have to look outside the bounds for one of them.
+
+    To be called before git compares the working tree with the index, or with this tree: both may
+    hold names that lead out of the working tree, and git would read what is there. Raises
+    GitRefused.
+    """
+    top = one.work_tree()
+    sift = Records(rb"160000 [^\0]*|" + _LEADING_OUT)
+    done = await one.ran("ls-files", "-z", "--stage", sift=sift)
+    found = done.out.split(b"\0")[:-1]
+    if done.code != 0 or done.cut or any(map(_OUTSIDE.fullmatch, found)):
+        raise GitRefused("the index is damaged, or holds a name outside the working tree")
+    if tree is not None:
+        sift = Records(_LEADING_OUT)
+        done = await one.ran("ls-tree", "-r", "-z", "--full-tree", tree, sift=sift)
+        if done.code != 0 or done.out:
+            raise GitRefused("the commit is damaged, or holds a name outside the working tree")
     try:
-        for name in names:
-            place.check_submodule(top / os.fsdecode(name), repository.bounds)
+        for record in found:
+            place.check_submodule(top / os.fsdecode(record.partition(b"\t")[2]), one.bounds)
     except GitRefused:
         return "all"
     return "dirty"

@@ -128,9 +128,10 @@ def check(place: Place, bounds: RealFolders) -> None:
     tops = [place.common / "refs", place.common / "logs", place.git / "logs", *stores]
     for top in dict.fromkeys(tops):
         left = _check_links(top, bounds, left)
-    for name in ("packed-refs", "shallow", "info", "info/exclude", "info/attributes"):
-        if os.path.lexists(place.common / name):
-            bounds.resolve(place.common / name, f"the repository's {name}")
+    names = ("packed-refs", "shallow", "info", "info/exclude", "info/attributes")
+    for path in (*(place.common / name for name in names), place.git / "info" / "sparse-checkout"):
+        if os.path.lexists(path):
+            bounds.resolve(path, f"the repository's {path.name}")
     if place.worktree is not None and os.path.lexists(place.worktree / ".gitmodules"):
         bounds.resolve(place.worktree / ".gitmodules", "what .gitmodules links to")
 
@@ -159,9 +160,10 @@ def _stores(objects: Path, bounds: RealFolders) -> list[Path]:
         if len(found) > MOST_ALTERNATES:
             raise GitRefused(f"the repository borrows objects from over {MOST_ALTERNATES} others")
         for name in _alternates(folder):
-            if not os.path.lexists(folder / name):
-                continue
-            waiting.append(bounds.resolve(folder / name, "a repository that objects come from"))
+            # git takes `..` away before it follows links.
+            path = Path(os.path.normpath(folder / name))
+            if os.path.lexists(path):
+                waiting.append(bounds.resolve(path, "a repository that objects come from"))
     return found
 
 
@@ -169,7 +171,7 @@ def _alternates(objects: Path) -> Iterator[str]:
     if not os.path.lexists(objects / "info" / "alternates"):
         return
     text = read(objects / "info" / "alternates", _MOST_POINTER)
-    if text is None:
+    if text is None or b"\0" in text:
         raise GitRefused("objects/info/alternates is no file that can be read")
     for line in text.split(b"\n"):
         if line.startswith(b'"'):

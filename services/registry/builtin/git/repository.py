@@ -7,7 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from services.registry.builtin.git import asked, config, place, view
 from services.registry.builtin.git.asked import GitRefused
@@ -15,6 +15,7 @@ from services.registry.builtin.git.child import MOST_OUTPUT, Ran, Records, run
 from services.registry.builtin.git.parse.words import Decoder
 from services.registry.builtin.git.place import Folders, Place, RealFolders
 
+Reach = Literal["commits", "index", "files"]
 CALL_S = 60.0
 """The longest call."""
 OLDEST = (2, 32)
@@ -41,15 +42,21 @@ class Repository:
         self.text = Decoder()
         self.truncated = False
         self._program = program
-        self._own = own
+        self._own = self._cwd = own
         self._more = more
+
+    def enter(self, top: Path) -> None:
+        """Let git see the working tree; else it sees none, as in a bare repository."""
+        self._cwd = top
+        self._more = self._more | {"GIT_WORK_TREE": str(top)}
 
     async def ran(
         self, *arguments: str, most: int = MOST_OUTPUT, sift: Records | None = None
     ) -> Ran:
         """Run git, however it ends."""
-        cwd = self.place.worktree or self._own
-        return await run(self._program, arguments, cwd=cwd, more=self._more, most=most, sift=sift)
+        return await run(
+            self._program, arguments, cwd=self._cwd, more=self._more, most=most, sift=sift
+        )
 
     async def read(self, *arguments: str, most: int = MOST_OUTPUT) -> bytes:
         """What git prints; `truncated` tells when that was more than may be kept."""
@@ -121,16 +128,18 @@ class Repository:
 
 @contextlib.asynccontextmanager
 async def opened(
-    program: str, repo_path: str, bounds: Folders, *, index: bool = False
+    program: str, repo_path: str, bounds: Folders, reach: Reach = "commits"
 ) -> AsyncIterator[Repository]:
-    """The repository at this path for one call; `index`: what is staged, too.
+    """The repository at this path for one call, which sees no more of it than it says.
+
+    `index`: what is staged, too; `files`: and the working tree.
 
     Raises GitRefused.
     """
     try:
         async with asyncio.timeout(CALL_S):
             with view.folder() as own:
-                yield await _opened(program, repo_path, bounds, own, index=index)
+                yield await _opened(program, repo_path, bounds, own, reach)
     except TimeoutError:
         raise GitRefused(f"it took longer than {CALL_S:g} s: ask for less") from None
     except OSError as error:
@@ -138,7 +147,7 @@ async def opened(
 
 
 async def _opened(
-    program: str, repo_path: str, bounds: Folders, own: Path, *, index: bool
+    program: str, repo_path: str, bounds: Folders, own: Path, reach: Reach
 ) -> Repository:
     real = await asyncio.to_thread(bounds.real)
     found = await asyncio.to_thread(place.find, repo_path, real)
@@ -149,12 +158,14 @@ async def _opened(
         entries += await _entries(program, own, view.worktree_configuration(found))
         settings = config.settings(entries)
     _check_worktree(found, settings, real)
-    text = config.written(settings, bare=found.worktree is None)
+    text = config.written(settings, bare=reach != "files")
     more = await asyncio.to_thread(view.build, own, found, text)
     repository = Repository(program, Grounds(found, settings, real), own, more)
-    if index:
-        repository.work_tree()
+    if reach != "commits":
+        top = repository.work_tree()
         await asyncio.to_thread(view.add_index, own, found)
+        if reach == "files":
+            repository.enter(top)
     return repository
 
 

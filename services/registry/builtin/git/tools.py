@@ -16,7 +16,7 @@ from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.diffs import Detail
 from services.registry.builtin.git.parse import patches
 from services.registry.builtin.git.place import Folders
-from services.registry.builtin.git.repository import Repository
+from services.registry.builtin.git.repository import Reach, Repository
 from services.registry.builtin.serving import answer
 
 MOST_TEXT = 32 * 1024
@@ -50,10 +50,10 @@ class Git:
         self._sandboxed = sandboxed
 
     @contextlib.asynccontextmanager
-    async def opened(self, repo_path: str, *, index: bool = False) -> AsyncIterator[Repository]:
-        """One call's repository; `index`: with what is staged."""
+    async def opened(self, repo_path: str, reach: Reach = "commits") -> AsyncIterator[Repository]:
+        """One call's repository, of which it sees so much."""
         with said():
-            async with repository.opened(self.program, repo_path, self.bounds, index=index) as one:
+            async with repository.opened(self.program, repo_path, self.bounds, reach) as one:
                 yield one
 
     async def check(self) -> CallToolResult:

@@ -87,12 +87,11 @@ def build(own: Path, place: Place, config: bytes) -> dict[str, str]:
     (git / "logs").mkdir()
     _link(git / "logs" / "HEAD", place.git / "logs" / "HEAD")
     _link(git / "logs" / "refs", place.common / "logs" / "refs")
-    environment = {
+    return {
         "GIT_DIR": str(git),
         "GIT_OBJECT_DIRECTORY": os.path.realpath(place.common / "objects"),
         "GIT_INDEX_FILE": str(git / "index"),
     }
-    return environment | ({"GIT_WORK_TREE": str(place.worktree)} if place.worktree else {})
 
 
 def add_index(own: Path, place: Place) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registry.builtin.git import asked, config
-from services.registry.builtin.git.asked import GitRefused, Comparison
+from services.registry.builtin.git.asked import Comparison, GitRefused
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC)
 

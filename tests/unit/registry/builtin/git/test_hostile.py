@@ -5,7 +5,9 @@ All of it holds without the sandbox, which these tests do not use.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,6 +193,17 @@ async def test_objects_are_borrowed_within_the_roots_only(
     for text in (f'"{theirs}/.git/objects"\n', "x" * 70_000):
         alternates.write_text(text)
         assert "alternates" in await tools.refused("git_show", mine, revision=secret)
+    alternates.write_bytes(f"{theirs}/.git/objects\0\n".encode())
+    assert "is no file" in await tools.refused("git_show", mine, revision=secret)
+    (root / "a" / "b" / "outside" / "theirs" / ".git" / "objects").mkdir(parents=True)
+    deep = root / "a" / "b" / "c" / "d" / "e" / "f"
+    deep.mkdir(parents=True)
+    (alternates.parent.parent / "deep").symlink_to(deep)
+    alternates.write_text("deep/../../../../../outside/theirs/.git/objects\n")
+    for refused in await everything(tools, mine):
+        assert isinstance(refused, str)
+    (alternates.parent.parent / "deep").unlink()
+    assert "outside" in await tools.refused("git_show", mine, revision=secret)
     alternates.unlink()
     alternates.symlink_to(theirs / ".git" / "HEAD")
     assert "is no file" in await tools.refused("git_log", mine)
@@ -216,6 +229,67 @@ async def test_no_link_in_the_git_folder_leads_out(root: Path, outside: Path, to
     (mine.path / ".git" / "config").unlink()
     os.mkfifo(mine.path / ".git" / "config")
     assert "is no file" in await tools.refused("git_log", mine)
+
+
+async def test_packs_elsewhere_are_not_named_by_an_index_of_packs(
+    root: Path, outside: Path, tools: Tools
+) -> None:
+    theirs = Repo(outside / "theirs")
+    theirs.git("repack", "--quiet", "-a", "-d")
+    theirs.git("multi-pack-index", "write")
+    secret = theirs.git("rev-parse", "HEAD")
+    packs = theirs.path / ".git" / "objects" / "pack"
+    (pack,) = packs.glob("*.pack")
+    for kind in ("pack", "idx"):
+        (outside / f"p.{kind}").write_bytes(pack.with_suffix(f".{kind}").read_bytes())
+    mine = Repo(root / "mine")
+    mine.commit(a="mine\n")
+    name = f"{pack.stem}.idx".encode()
+    other = b"../../../../.." + b"outside/p.idx".rjust(len(name) - 14, b"/")
+    index = mine.path / ".git" / "objects" / "pack" / "multi-pack-index"
+    index.write_bytes((packs / "multi-pack-index").read_bytes().replace(name, other))
+    assert SECRET in mine.git("show", secret), "git itself follows it"
+    assert "there is no" in await tools.refused("git_show", mine, revision=secret)
+
+
+async def test_an_index_with_names_outside_the_working_tree(
+    repo: Repo, tmp_path: Path, outside: Path, tools: Tools
+) -> None:
+    (outside / "secret").write_text(SECRET + "\n")
+    stand_ins = {"../../outside/secret": "aa/aa/outside/secret", "/etc/os": "aetc/os"}
+    for name, stand_in in stand_ins.items():
+        shutil.rmtree(repo.path / ".git")
+        Repo(repo.path)
+        repo.write(stand_in, "mine\n")
+        repo.commit()
+        index = repo.path / ".git" / "index"
+        entries = index.read_bytes()[:-20].partition(b"TREE")[0]
+        forged = entries.replace(stand_in.encode(), name.encode())
+        index.write_bytes(forged + hashlib.sha1(forged).digest())
+        if name.startswith(".."):
+            assert SECRET in repo.git("diff"), "git itself follows it"
+        for tool in ("git_status", "git_diff", "git_diff_unstaged"):
+            assert "outside the working tree" in await tools.refused(tool, repo)
+        assert (await tools("git_diff_staged", repo))["files"]
+
+
+async def test_a_commit_with_names_outside_the_working_tree(
+    repo: Repo, tools: Tools, outside: Path
+) -> None:
+    repo.write("a", "1\n")
+    repo.git("add", "a")
+    blob = bytes.fromhex(repo.git("rev-parse", ":a"))
+    tree = b"100644 secret\0" + blob
+    for name in (b"theirs", b"outside", b"..", b".."):
+        made = repo.git("hash-object", "-t", "tree", "-w", "--stdin", "--literally", stdin=tree)
+        tree = b"40000 " + name + b"\0" + bytes.fromhex(made)
+    top = repo.git("hash-object", "-t", "tree", "-w", "--stdin", "--literally", stdin=tree)
+    repo.git("update-ref", "HEAD", repo.git("commit-tree", "-m", "Out", top))
+    (outside / "theirs" / ".gitattributes").write_text("* binary\n")
+    for tool in ("git_status", "git_diff"):
+        assert "outside the working tree" in await tools.refused(tool, repo)
+    (file,) = (await tools("git_show", repo))["files"]
+    assert (file["path"], file["binary"]) == ("../../outside/theirs/secret", False)
 
 
 async def test_links_in_the_working_tree_are_not_followed(

@@ -167,6 +167,18 @@ async def test_the_whole_server_in_its_sandbox(repo: Repo, root: Path, tmp_path:
     assert not list((tmp_path / "home").iterdir())
 
 
+async def test_no_git_outlives_the_server(repo: Repo, root: Path, tmp_path: Path) -> None:
+    repo.commit(a="1\n")
+    slow = slow_git(tmp_path)
+    slow.write_text(f"#!/bin/sh\ncase $1 in --version) exec {GIT} $@;; esac\n{slow.read_text()}")
+    async with served(tmp_path / "home", root, PATH=str(tmp_path)) as ask:
+        call = asyncio.create_task(ask("git_log", repo))
+        running = await pids(tmp_path, 1)
+    assert not any(map(alive, running))
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+
+
 @pytest.mark.long
 async def test_a_greedy_pattern_takes_no_more_memory_than_it_may(
     repo: Repo, root: Path, tmp_path: Path
