@@ -15,6 +15,7 @@ from services.registry.builtin.git.diffs import Shape
 from services.registry.builtin.git.parse import history, states
 from services.registry.builtin.git.repository import Repository
 from services.registry.builtin.git.tools import (
+    UNTOUCHED,
     Context,
     Git,
     HowMuch,
@@ -95,7 +96,8 @@ class ChangeTools:
                 *(f"--max-count={max_count + 1}", f"--skip={skip}", *options),
                 *("--end-of-options", *tips, "--", *names),
             )
-            return _logged(one, out, tips, max_count, skip)
+            notes = [UNTOUCHED] if names and not out else []
+            return _logged(one, out, tips, max_count, skip, notes)
 
     async def git_diff(
         self,
@@ -121,7 +123,7 @@ class ChangeTools:
             ids = [await one.commit(wanted.old), await one.commit(wanted.new)]
             sides = ["...".join(ids)] if wanted.merge_base else ids
             found = await diffs.diff(one, shape, *sides)
-            return differing(one, {"old": ids[0], "new": ids[1], **found}, notes_of(one))
+            return differing(one, shape, {"old": ids[0], "new": ids[1], **found}, [])
 
     async def git_diff_unstaged(
         self,
@@ -138,7 +140,7 @@ class ChangeTools:
             if submodules == "all":
                 notes.append(diffs.SUBMODULES_LEFT_OUT)
             found = await diffs.diff(one, shape, "--ours", submodules=submodules)
-            return differing(one, {"old": "index", "new": "working tree", **found}, notes)
+            return differing(one, shape, {"old": "index", "new": "working tree", **found}, notes)
 
     async def git_diff_staged(
         self,
@@ -156,7 +158,7 @@ class ChangeTools:
         self, repo_path: str, revision: str, shape: Shape, *, staged: bool
     ) -> CallToolResult:
         async with self._git.opened(repo_path, "index" if staged else "files") as one:
-            notes = notes_of(one)
+            notes = [] if staged else notes_of(one)
             if revision == "HEAD" and await one.head() is None:
                 notes.append(f"{NO_COMMITS} Compared with nothing.")
                 old = await one.empty_tree()
@@ -168,7 +170,7 @@ class ChangeTools:
             sides = ["--cached", old] if staged else [old]
             found = await diffs.diff(one, shape, *sides, submodules=submodules)
             what = "index" if staged else "working tree"
-            return differing(one, {"old": old, "new": what, **found}, notes)
+            return differing(one, shape, {"old": old, "new": what, **found}, notes)
 
 
 async def _tips(one: Repository, revision: str) -> list[str]:
@@ -199,7 +201,7 @@ def _filters(
 
 
 def _logged(
-    one: Repository, out: bytes, tips: list[str], max_count: int, skip: int
+    one: Repository, out: bytes, tips: list[str], max_count: int, skip: int, notes: list[str]
 ) -> CallToolResult:
     commits = history.parse(out, one.text)
     shown = commits[:max_count]
@@ -207,5 +209,6 @@ def _logged(
     if len(commits) > max_count or one.truncated:
         revision = f"{tips[1][1:]}..{tips[0]}" if len(tips) > 1 else tips[0]
         structured["next"] = {"revision": revision, "skip": skip + len(shown)}
-    notes = ["The clone is shallow: older history is not here."] if one.shallow() else []
+    if one.shallow():
+        notes.append("The clone is shallow: older history is not here.")
     return answered(one, structured, "\n".join(map(history.line, shown)) or "no commits", notes)

@@ -18,7 +18,6 @@ SUBMODULES_LEFT_OUT = (
     "A submodule's .git leads outside the folders that may be read: submodules were left out."
 )
 _LEADING_OUT = rb"[^\0\t]*\t(?:/[^\0]*|(?:[^\0]*/)?\.\.(?:/[^\0]*)?)"
-_OUTSIDE = re.compile(_LEADING_OUT)
 _ALWAYS = (
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "--find-renames"),
     *("--full-index", "--no-abbrev", "--submodule=short", "--raw", "--numstat", "-z"),
@@ -76,11 +75,13 @@ async def submodules_to_ignore(one: Repository, tree: str | None) -> str:
     GitRefused.
     """
     top = one.work_tree()
-    sift = Records(rb"160000 [^\0]*|" + _LEADING_OUT)
+    closed = b"|".join(re.escape(os.fsencode(name)) for name in one.bounds.closed_in(top))
+    outside = _LEADING_OUT + (rb"|[^\0\t]*\t(?:" + closed + rb")(?:/[^\0]*)?" if closed else b"")
+    sift = Records(rb"160000 [^\0]*|" + outside)
     done = await one.ran("ls-files", "-z", "--stage", sift=sift)
     found = done.out.split(b"\0")[:-1]
-    if done.code != 0 or done.cut or any(map(_OUTSIDE.fullmatch, found)):
-        raise GitRefused("the index is damaged, or holds a name outside the working tree")
+    if done.code != 0 or done.cut or any(map(re.compile(outside, re.DOTALL).fullmatch, found)):
+        raise GitRefused("the index is damaged, or names files outside the working tree or of ours")
     if tree is not None:
         sift = Records(_LEADING_OUT)
         done = await one.ran("ls-tree", "-r", "-z", "--full-tree", tree, sift=sift)

@@ -47,6 +47,11 @@ class RealFolders(NamedTuple):
             for root in self.roots
         )
 
+    def closed_in(self, real: Path) -> list[str]:
+        """Closed folders inside this one, relative to it."""
+        inner = [closed for closed in self.closed if closed.is_relative_to(real)]
+        return [str(one.relative_to(real)) for one in inner if not self.hold(one)]
+
     def resolve(self, path: Path, what: str) -> Path:
         """The path with every link followed. Raises GitRefused, also when there is nothing."""
         try:

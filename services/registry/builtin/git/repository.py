@@ -159,7 +159,8 @@ async def _opened(
         settings = config.settings(entries)
     _check_worktree(found, settings, real)
     text = config.written(settings, bare=reach != "files")
-    more = await asyncio.to_thread(view.build, own, found, text)
+    closed = real.closed_in(found.worktree) if found.worktree else []
+    more = await asyncio.to_thread(view.build, own, found, text, closed)
     repository = Repository(program, Grounds(found, settings, real), own, more)
     if reach != "commits":
         top = repository.work_tree()

@@ -13,12 +13,14 @@ from pydantic import Field
 
 from services.registry.builtin.git import repository
 from services.registry.builtin.git.asked import GitRefused
-from services.registry.builtin.git.diffs import Detail
+from services.registry.builtin.git.diffs import Detail, Shape
 from services.registry.builtin.git.parse import patches
 from services.registry.builtin.git.place import Folders
 from services.registry.builtin.git.repository import Reach, Repository
 from services.registry.builtin.serving import answer
 
+CUT = "Name `paths`, or ask for less `detail`."
+UNTOUCHED = "Nothing touches these paths. They are relative to the top, and stand for themselves."
 MOST_TEXT = 32 * 1024
 """Characters of the text for people; the data has all of it."""
 
@@ -94,12 +96,13 @@ def answered(
     return answer(structured, "\n".join([text, *notes]))
 
 
-def differing(one: Repository, found: dict[str, Any], notes: list[str]) -> CallToolResult:
+def differing(
+    one: Repository, shape: Shape, found: dict[str, Any], notes: list[str]
+) -> CallToolResult:
     """The answer about a difference, with the patch as the text."""
     files = found["files"]
+    if shape.paths and not files:
+        notes = [*notes, UNTOUCHED]
     parts = [file["patch"] for file in files if file.get("patch")]
     text = "".join([patches.summary(files), *("\n" * bool(parts)), *parts])
     return answered(one, found, text, notes, CUT)
-
-
-CUT = "Name `paths`, or ask for less `detail`."

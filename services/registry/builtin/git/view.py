@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from services.registry.builtin.git import place as places
@@ -22,6 +23,7 @@ MOST_CONFIG = 4 * 1024 * 1024
 MOST_INDEX = 512 * 1024 * 1024
 _PREFIX = "call-"
 _STALE_S = 3600.0
+_SPECIAL = re.compile(rb"[\\*?\[\]! #]")
 _MOST_HEAD = 64 * 1024
 _HEADS = ("HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD")
 _UNDER_WAY = {
@@ -71,8 +73,11 @@ def _configuration(path: Path) -> bytes:
     return text
 
 
-def build(own: Path, place: Place, config: bytes) -> dict[str, str]:
-    """Fill the folder; return what git's environment needs. Raises GitRefused and OSError."""
+def build(own: Path, place: Place, config: bytes, closed: Sequence[str]) -> dict[str, str]:
+    """Fill the folder; return what git's environment needs. Raises GitRefused and OSError.
+
+    `closed`: folders of the working tree that are not looked into.
+    """
     git = own / "git"
     (git / "info").mkdir(parents=True)
     (git / "config").write_bytes(config)
@@ -81,8 +86,11 @@ def build(own: Path, place: Place, config: bytes) -> dict[str, str]:
             (git / name).write_bytes(text)
     if not (git / "HEAD").exists():
         raise GitRefused("the repository's HEAD can't be read")
-    for name in ("refs", "packed-refs", "shallow", "info/exclude", "info/attributes"):
+    for name in ("refs", "packed-refs", "shallow", "info/attributes"):
         _link(git / name, place.common / name)
+    ignored = places.read(place.common / "info" / "exclude", MOST_CONFIG) or b""
+    lines = [b"", *(b"/" + _SPECIAL.sub(rb"\\\g<0>", os.fsencode(name)) for name in closed), b""]
+    (git / "info" / "exclude").write_bytes(ignored + b"\n".join(lines))
     _link(git / "info" / "sparse-checkout", place.git / "info" / "sparse-checkout")
     (git / "logs").mkdir()
     _link(git / "logs" / "HEAD", place.git / "logs" / "HEAD")

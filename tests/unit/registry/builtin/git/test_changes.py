@@ -175,6 +175,8 @@ async def test_a_log_of_some_commits_only(repo: Repo, tools: Tools) -> None:
     assert await subjects(end="2026-03-05") == ["New +", "Old."]
     assert await subjects(start="@1772755200") == []
     assert await subjects(paths=["a"]) == ["Old."]
+    assert await subjects(paths=["absent", "*"]) == []
+    assert "Nothing touches these paths" in tools.text
     assert await subjects(author="bob") == ["New +"]
     assert await subjects(message="old.") == ["Old."]
     assert await subjects(message=".*") == []
@@ -248,6 +250,9 @@ async def test_a_diff_of_two_revisions(repo: Repo, tools: Tools) -> None:
     assert await changed(f"{first}..") == {"c": "added"}
     assert await changed(second[:8], detail="stat") == {"b": "deleted", "c": "added"}
     assert await changed("HEAD", staged=True) == {}
+    assert "paths" not in tools.text
+    assert await changed("main..other", paths=["absent"]) == {}
+    assert "Nothing touches these paths" in tools.text
     assert "range" in await tools.refused("git_diff", repo, target="main..other", staged=True)
     for wrong in ("absent", "a" * 40, "main..absent", "HEAD~9", "v1^{tree}"):
         assert "there is no" in await tools.refused("git_diff", repo, target=wrong)

@@ -336,6 +336,19 @@ async def test_folders_that_are_closed_inside_the_roots(root: Path, tools: Tools
     assert "outside" in await strict.refused("git_log", closed)
     assert "outside" in await strict.refused("git_log", pointing)
     assert (await tools("git_log", pointing))["commits"]
+    around = Repo(root)
+    around.write("data/[x] y/secret", SECRET)
+    around.git("add", "--force", "data/[x] y")
+    guarded = Tools(root, closed=(root / "data" / "[x] y",))
+    around.git("commit", "--quiet", "--message=Oops")
+    around.write("data/[x] y/secret", "changed " + SECRET)
+    for tool in ("git_status", "git_diff", "git_diff_unstaged"):
+        assert "names files outside" in await guarded.refused(tool, around)
+    around.git("rm", "--quiet", "--cached", "-r", "data/[x] y")
+    status = await guarded("git_status", around, untracked="all")
+    new = {entry["path"] for entry in status["entries"] if entry["state"] == "untracked"}
+    assert "data/mine/" in new
+    assert not any("[x] y" in path for path in new)
     inner = Tools(closed.path, closed=(root / "data",))
     assert (await inner("git_log", closed))["commits"], "named by the operator itself"
 

@@ -149,6 +149,7 @@ async def served(home: Path, *roots: Path, **more: str) -> AsyncIterator[Ask]:
         yield ask
 
 
+@pytest.mark.acceptance
 async def test_the_whole_server_in_its_sandbox(repo: Repo, root: Path, tmp_path: Path) -> None:
     repo.commit("Täst", a="ä\n".encode("latin-1"))
     repo.write("a", "ö\n".encode("latin-1"))
@@ -167,6 +168,7 @@ async def test_the_whole_server_in_its_sandbox(repo: Repo, root: Path, tmp_path:
     assert not list((tmp_path / "home").iterdir())
 
 
+@pytest.mark.acceptance
 async def test_no_git_outlives_the_server(repo: Repo, root: Path, tmp_path: Path) -> None:
     repo.commit(a="1\n")
     slow = slow_git(tmp_path)
