@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.registry.builtin.git.world import Repo, Tools
+from tests.unit.registry.builtin.git.world import SECRET, Repo, Tools
 
 
 @pytest.fixture
@@ -25,3 +25,11 @@ def repo(root: Path) -> Repo:
 @pytest.fixture
 def tools(root: Path) -> Tools:
     return Tools(root)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder beside the root, with a repository in it that holds a secret."""
+    folder = tmp_path / "outside"
+    Repo(folder / "theirs").commit(SECRET, a=SECRET + "\n")
+    return folder

@@ -332,6 +332,14 @@ async def test_sha256_and_sparse_and_split_ones(root: Path, tools: Tools) -> Non
     assert [entry["path"] for entry in status["entries"]] == ["b"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+async def test_repositories_of_others_are_read(repo: Repo, tools: Tools) -> None:
+    repo.commit(a="1\n")
+    for path in (repo.path, *repo.path.rglob("*")):
+        os.chown(path, 65534, 65534)
+    assert (await tools("git_status", repo))["clean"]
+
+
 async def test_reading_changes_nothing(repo: Repo, tools: Tools) -> None:
     repo.commit(a="1\n")
     os.utime(repo.path / "a", (1, 1))

@@ -21,6 +21,13 @@ from services.registry.builtin.git.tools import Git
 _FOUND = shutil.which("git")
 assert _FOUND is not None
 GIT = _FOUND
+SECRET = "the secret of somebody else"
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    *[(tool, {}) for tool in ("git_status", "git_log", "git_diff", "git_show", "git_branch")],
+    *[("git_diff_unstaged", {}), ("git_diff_staged", {}), ("git_blame", {"path": "a"})],
+    *[("git_grep", {"pattern": "e"}), ("git_diff", {"target": "HEAD~1..HEAD"})],
+    *[("git_show", {"revision": "HEAD:a"}), ("git_show", {"revision": "v1"})],
+]
 WHO = {
     **{f"GIT_{who}_NAME": "Ann Lee" for who in ("AUTHOR", "COMMITTER")},
     **{f"GIT_{who}_EMAIL": "ann@example.org" for who in ("AUTHOR", "COMMITTER")},
@@ -86,3 +93,15 @@ class Tools:
         with pytest.raises(ToolError) as refusal:
             await self(tool, repo, **arguments)
         return str(refusal.value)
+
+
+async def everything(tools: Tools, repo: Repo | Path, path: Path | None = None) -> list[Any]:
+    """The answers of all calls, or the words they are refused with."""
+    answers = []
+    for tool, more in CALLS:
+        try:
+            answers.append(await tools(tool, path or repo, **more))
+        except ToolError as refused:
+            answers.append(str(refused))
+        assert SECRET not in repr(answers[-1]) + tools.text
+    return answers
