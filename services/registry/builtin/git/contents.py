@@ -184,7 +184,9 @@ async def _commit(one: Repository, id_: str, found: Found, shape: Shape) -> Call
         *("--decorate=full", "--no-notes", "--no-show-signature", "--no-patch", "--no-color"),
         *("--end-of-options", id_, "--"),
     )
-    (commit,) = history.parse(out, one.text)
+    if not (commits := history.parse(out, one.text)):
+        raise GitRefused("the commit's message is too big to be shown")
+    commit = commits[0]
     parents, notes = commit["parents"], []
     if not parents and one.shallow():
         notes.append("The clone is shallow: the commit before this one is not here.")

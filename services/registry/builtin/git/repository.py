@@ -143,7 +143,8 @@ async def opened(
     except TimeoutError:
         raise GitRefused(f"it took longer than {CALL_S:g} s: ask for less") from None
     except OSError as error:
-        raise GitRefused(f"the repository can't be read: {error.strerror or error}") from None
+        what = "git can't be started" if error.filename == program else "it can't be read"
+        raise GitRefused(f"{what}: {error.strerror or error}") from None
 
 
 async def _opened(

@@ -13,6 +13,7 @@ from services.registry.builtin.git.parse.words import Decoder, whole_lines
 
 _START = re.compile(rb"^(?=diff --git |\* Unmerged path )", re.MULTILINE)
 _SUBMODULE = b"160000"
+_ABOUT_SUBMODULE = re.compile(rb"\A(?:(?!@@).*\n)*?index [0-9a-f]+\.\.[0-9a-f]+ 160000\n")
 _COMMIT = re.compile(rb"^([-+])Subproject commit ([0-9a-f]{40,64})", re.MULTILINE)
 
 
@@ -65,8 +66,7 @@ def parse(out: bytes, text: Decoder, *, patch: bool, cut: bool) -> list[dict[str
     files: list[dict[str, Any]] = []
     taken = 0
     for raw in raws:
-        # A file that became a link, say, is taken away and made anew.
-        need = 2 if raw.status == b"T" else 1
+        need = _pieces(raw, pieces[taken : taken + 1])
         own = pieces[taken : taken + need]
         taken += need
         file = _file(raw, counts.get(raw.names[1]), text)
@@ -78,6 +78,15 @@ def parse(out: bytes, text: Decoder, *, patch: bool, cut: bool) -> list[dict[str
     if patch and not cut and taken != len(pieces):
         raise Unclear(f"{taken} parts of a patch were expected, {len(pieces)} came")
     return _conflicts_joined(files)
+
+
+def _pieces(raw: _Raw, following: list[bytes]) -> int:
+    """How many parts of the patch are about this file."""
+    if raw.status == b"M" and raw.modes == (_SUBMODULE, _SUBMODULE):
+        # One that a conflict hides, and that is where it was, is told of without a patch.
+        return int(not following or _ABOUT_SUBMODULE.search(following[0]) is not None)
+    # A file that became a link, say, is taken away and made anew.
+    return 2 if raw.status == b"T" else 1
 
 
 def _raws(tokens: _Tokens) -> list[_Raw]:

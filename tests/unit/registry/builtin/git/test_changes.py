@@ -277,6 +277,22 @@ async def test_submodules_are_named_and_not_entered(repo: Repo, root: Path, tool
     assert (await tools("git_log", repo.path / "sub"))["commits"][0]["id"] == two
 
 
+async def test_a_submodule_in_conflict_that_is_where_it_was(
+    repo: Repo, root: Path, tools: Tools
+) -> None:
+    inner = Repo(repo.path / "sub")
+    commit = inner.commit(a="1\n")
+    repo.git("update-index", "--add", "--cacheinfo", f"160000,{commit},sub")
+    repo.commit(z="1\n")
+    blob = repo.git("rev-parse", "HEAD:z")
+    repo.git("update-index", "--cacheinfo", f"100644,{blob},sub")
+    repo.write("z", "2\n")
+    diff = await tools("git_diff", repo)
+    files = {file["path"]: file for file in diff["files"]}
+    assert files["z"]["patch"].endswith("-1\n+2\n")
+    assert files.keys() <= {"sub", "z"}
+
+
 async def test_working_trees_of_one_repository(repo: Repo, root: Path, tools: Tools) -> None:
     repo.commit(a="1\n")
     repo.git("worktree", "add", "--quiet", str(root / "tree"), "-b", "side")

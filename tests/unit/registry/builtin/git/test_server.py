@@ -95,7 +95,7 @@ async def test_a_cancelled_call_leaves_nobody_and_holds_up_no_other(
 
 async def test_a_git_that_is_not_there_or_too_old(repo: Repo, tmp_path: Path) -> None:
     for program in ("git", str(tmp_path / "absent")):
-        with contextlib.chdir(tmp_path), pytest.raises(ToolError, match="can't be"):
+        with contextlib.chdir(tmp_path), pytest.raises(ToolError, match="git can't be started"):
             await ChangeTools(Git(program, Folders((repo.path,)))).git_log(str(repo.path))
     with pytest.raises(ToolError, match="can't be started"):
         await Git(str(tmp_path / "absent"), Folders(())).check()
