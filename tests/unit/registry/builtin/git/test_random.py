@@ -1,4 +1,4 @@
-"""Repositories that were worked on at random: every call has an answer, whatever state they are in."""
+"""Repositories that were worked on at random: every call has an answer in every state."""
 
 from __future__ import annotations
 
