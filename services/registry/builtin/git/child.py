@@ -42,7 +42,7 @@ _ALWAYS = {
 }
 
 
-class Ran(NamedTuple):
+class GitRun(NamedTuple):
     """How a run ended; `cut`: git had more to say than may be kept, and was stopped."""
 
     code: int
@@ -76,7 +76,7 @@ async def run(
     stdin: bytes = b"",
     most: int = MOST_OUTPUT,
     sift: Records | None = None,
-) -> Ran:
+) -> GitRun:
     """Run git; `more` joins the environment, which has nothing else of ours. Raises OSError."""
     process = await asyncio.create_subprocess_exec(
         program,
@@ -105,7 +105,7 @@ async def _ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
 
 async def _answer(
     process: asyncio.subprocess.Process, stdin: bytes, most: int, sift: Records | None
-) -> Ran:
+) -> GitRun:
     assert process.stdout is not None
     assert process.stderr is not None
     words = asyncio.create_task(_first(process.stderr))
@@ -117,9 +117,9 @@ async def _answer(
             process.stdin.close()
         out, cut = await _limited(process.stdout, most, sift)
         if cut:
-            return Ran(0, out, "", cut=True)
+            return GitRun(0, out, "", cut=True)
         said = await words
-        return Ran(await process.wait(), out, said, cut=False)
+        return GitRun(await process.wait(), out, said, cut=False)
     finally:
         words.cancel()
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from services.registry.builtin.git import asked, config, place, view
 from services.registry.builtin.git.asked import GitRefused
-from services.registry.builtin.git.child import MOST_OUTPUT, Ran, Records, run
+from services.registry.builtin.git.child import MOST_OUTPUT, GitRun, Records, run
 from services.registry.builtin.git.parse.words import Decoder
 from services.registry.builtin.git.place import Folders, Place, RealFolders
 
@@ -52,7 +52,7 @@ class Repository:
 
     async def ran(
         self, *arguments: str, most: int = MOST_OUTPUT, sift: Records | None = None
-    ) -> Ran:
+    ) -> GitRun:
         """Run git, however it ends."""
         return await run(
             self._program, arguments, cwd=self._cwd, more=self._more, most=most, sift=sift
@@ -119,7 +119,7 @@ class Repository:
             return "; it is a partial clone, and nothing is fetched for a call"
         return "; it is a shallow clone without its older history" if self.shallow() else ""
 
-    def _failure(self, done: Ran) -> str:
+    def _failure(self, done: GitRun) -> str:
         said = " ".join(done.said.replace(str(self._own), "").split())[:500]
         if done.code < 0:
             said = f"it was ended by signal {-done.code}"
