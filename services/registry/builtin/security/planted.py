@@ -36,7 +36,7 @@ async def prove(
     scanner: Scanner, folder: Path, files: Mapping[str, str], engines: Sequence[str] | None = None
 ) -> None:
     """Scan the files below `folder`; raises ToolError unless every engine finds something."""
-    await asyncio.to_thread(_plant, folder, files)
+    await asyncio.to_thread(plant, folder, files)
     try:
         answer = await scanner.scan(folder, engines=engines)
     except BadScan as bad:
@@ -48,7 +48,8 @@ async def prove(
             raise ToolError(f"{engine['name']} does not work: {why}")
 
 
-def _plant(folder: Path, files: Mapping[str, str]) -> None:
+def plant(folder: Path, files: Mapping[str, str]) -> None:
+    """Write the files below the folder."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

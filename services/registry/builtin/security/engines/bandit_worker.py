@@ -18,6 +18,9 @@ def scan(bandit: Any, name: str) -> dict[str, Any]:
     bandit.results.clear()
     bandit.skipped.clear()
     with open(name, "rb") as file:
+        # Only for such comments would it read the file a second time, word by word.
+        bandit.ignore_nosec = b"nosec" not in file.read()
+        file.seek(0)
         bandit._parse_file(name, file, [name])
     if bandit.skipped:
         return {"name": name, "error": bandit.skipped[0][1]}

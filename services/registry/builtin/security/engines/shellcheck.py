@@ -29,7 +29,7 @@ class Remark(NamedTuple):
 
 
 REMARKS = {
-    2068: Remark(88, "WARNING", "HIGH", 'Write "$@" in quotes: arguments stay whole.'),
+    2068: Remark(88, "INFO", "HIGH", 'Write "$@" in quotes: arguments stay whole.'),
     2091: Remark(78, "WARNING", "HIGH", "Leave out the $( ): it runs the output."),
     2092: Remark(78, "WARNING", "HIGH", "Leave out the backticks: they run the output."),
     2114: Remark(73, "ERROR", "HIGH", "Check the path: this removes a folder of the system."),
