@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from services.registry.builtin.security.engines.base import Ran, Rules
+from services.registry.builtin.security.engines.base import EngineResult, Rules
 from services.registry.builtin.security.mirror import Copied
 
 
@@ -18,7 +18,7 @@ class EngineRun(NamedTuple):
     name: str
     rules: Mapping[str, Rules]
     """By path: those for the files that it was given."""
-    ran: Ran
+    ran: EngineResult
     problem: str = ""
     """Why it could not even say which files it is for."""
 

@@ -17,8 +17,8 @@ from services.registry.builtin.security.engines.bandit import Bandit
 from services.registry.builtin.security.engines.base import (
     Engine,
     EngineFailed,
+    EngineResult,
     Found,
-    Ran,
     ScanTarget,
 )
 from services.registry.builtin.security.engines.detect_secrets import DetectSecrets
@@ -170,7 +170,7 @@ class _Work:
         problem = "" if self.about[engine.name]["rules"] else self.about[engine.name]["problem"]
         return EngineRun(engine.name, rules, ran, problem)
 
-    async def _batch(self, engine: Engine, batch: Sequence[ScanTarget]) -> Ran:
+    async def _batch(self, engine: Engine, batch: Sequence[ScanTarget]) -> EngineResult:
         async with self._free:
             ran = await self._persistent(engine, batch)
         self._done += len(batch)
@@ -179,9 +179,9 @@ class _Work:
             await self._progress(self._done, self._total, words)
         return ran
 
-    async def _persistent(self, engine: Engine, batch: Sequence[ScanTarget]) -> Ran:
+    async def _persistent(self, engine: Engine, batch: Sequence[ScanTarget]) -> EngineResult:
         """Run the batch; after a failure the rest in parts, until the file at fault is alone."""
-        parts, ran, runs = [batch], Ran(), 0
+        parts, ran, runs = [batch], EngineResult(), 0
         while parts:
             part = parts.pop()
             left = self._end - time.monotonic()
@@ -197,7 +197,7 @@ class _Work:
             lost, again = _after(failed, part, enough=runs > MOST_RUNS)
             parts += again
             gone = {target.path: (failed.reason, str(failed)) for target in lost}
-            ran = _joined([ran, failed.partly, Ran(failed=gone)])
+            ran = _joined([ran, failed.partly, EngineResult(failed=gone)])
         return ran
 
 
@@ -226,7 +226,7 @@ def split(targets: Sequence[ScanTarget], most: int, workers: int) -> list[Sequen
     return [targets[start::number] for start in range(number)]
 
 
-def _joined(several: Sequence[Ran]) -> Ran:
+def _joined(several: Sequence[EngineResult]) -> EngineResult:
     found: list[Found] = []
     failed: dict[str, tuple[str, str]] = {}
     remarks: dict[str, str] = {}
@@ -234,7 +234,7 @@ def _joined(several: Sequence[Ran]) -> Ran:
         found += one.found
         failed |= one.failed
         remarks |= one.remarks
-    return Ran(found, failed, remarks)
+    return EngineResult(found, failed, remarks)
 
 
 def _copies(folder: Path, root: Path) -> list[mirror.Copied]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from services.registry.builtin.security import weaknesses
 from services.registry.builtin.security.engines import lines
-from services.registry.builtin.security.engines.base import Found, Ran, Rules, ScanTarget
+from services.registry.builtin.security.engines.base import EngineResult, Found, Rules, ScanTarget
 
 _WORKER = Path(__file__).with_name("bandit_worker.py")
 _ANY, _HIGH = "LOW", "HIGH"
@@ -104,7 +104,7 @@ class Bandit:
         """All of them, for Python."""
         return Rules(len(CHECKS) if target.language == "python" else 0)
 
-    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> Ran:
+    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
         """Scan the files. Raises EngineFailed."""
         given = {"tests": sorted(CHECKS)}
         return await lines.run(self._environment, _WORKER, given, targets, root, findings)

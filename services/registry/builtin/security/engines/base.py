@@ -51,7 +51,7 @@ class Found(NamedTuple):
     """The columns count bytes of UTF-8, as most engines do; else characters."""
 
 
-class Ran(NamedTuple):
+class EngineResult(NamedTuple):
     """What came of one run over some files."""
 
     found: Sequence[Found] = ()
@@ -64,11 +64,13 @@ class Ran(NamedTuple):
 class EngineFailed(Exception):
     """A run ended before its time; `partly` is what came of the first `done` files."""
 
-    def __init__(self, reason: str, message: str, partly: Ran | None = None, done: int = 0) -> None:
-        """`reason`: as in `Ran.failed`."""
+    def __init__(
+        self, reason: str, message: str, partly: EngineResult | None = None, done: int = 0
+    ) -> None:
+        """`reason`: as in `EngineResult.failed`."""
         super().__init__(message)
         self.reason = reason
-        self.partly = partly or Ran()
+        self.partly = partly or EngineResult()
         self.done = done
 
 
@@ -87,5 +89,5 @@ class Engine(Protocol):
     def rules_for(self, target: ScanTarget) -> Rules:
         """How many rules look at this file; none: it is not given to `run`."""
 
-    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> Ran:
+    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
         """Scan the files, `name` below `root`. Raises EngineFailed."""

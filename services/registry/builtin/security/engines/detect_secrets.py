@@ -15,7 +15,7 @@ from typing import Any
 
 from services.registry.builtin.security import weaknesses
 from services.registry.builtin.security.engines import lines
-from services.registry.builtin.security.engines.base import Found, Ran, Rules, ScanTarget
+from services.registry.builtin.security.engines.base import EngineResult, Found, Rules, ScanTarget
 
 _WORKER = Path(__file__).with_name("secrets_worker.py")
 KEYWORD = "Secret Keyword"
@@ -64,7 +64,7 @@ class DetectSecrets:
         """All of them, for any text."""
         return Rules(0, len(KINDS))
 
-    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> Ran:
+    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
         """Scan the files. Raises EngineFailed."""
         given = {"kinds": KINDS}
         return await lines.run(self._environment, _WORKER, given, targets, root, findings)

@@ -12,8 +12,8 @@ from services.registry.builtin.security import weaknesses
 from services.registry.builtin.security.engines import child
 from services.registry.builtin.security.engines.base import (
     EngineFailed,
+    EngineResult,
     Found,
-    Ran,
     Rules,
     ScanTarget,
 )
@@ -50,7 +50,7 @@ class Hadolint:
         """All of them, for Dockerfiles."""
         return Rules(len(CODES) if target.language == "dockerfile" else 0)
 
-    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> Ran:
+    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
         """Scan the files. Raises EngineFailed."""
         # From another folder: one of the task's files could be a configuration.
         names = [str(root / target.name) for target in targets]
@@ -65,7 +65,7 @@ class Hadolint:
         return ran(raw, {name: target.path for name, target in zip(names, targets, strict=True)})
 
 
-def ran(remarks: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -> Ran:
+def ran(remarks: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -> EngineResult:
     """hadolint's remarks as findings; a Dockerfile that it can't read is told."""
     found: list[Found] = []
     failed: dict[str, tuple[str, str]] = {}
@@ -76,7 +76,7 @@ def ran(remarks: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -> Ran:
             failed[path] = ("parse_error", f"line {one['line']}: {one['message']}")
         elif (remark := CODES.get(one["code"])) is not None:
             found.append(_finding(path, one, remark))
-    return Ran(found, failed)
+    return EngineResult(found, failed)
 
 
 def _finding(path: str, one: Mapping[str, Any], remark: Remark) -> Found:

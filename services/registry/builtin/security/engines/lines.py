@@ -10,7 +10,12 @@ from typing import Any
 import msgspec
 
 from services.registry.builtin.security.engines import child
-from services.registry.builtin.security.engines.base import EngineFailed, Found, Ran, ScanTarget
+from services.registry.builtin.security.engines.base import (
+    EngineFailed,
+    EngineResult,
+    Found,
+    ScanTarget,
+)
 
 Reader = Callable[[ScanTarget, Mapping[str, Any]], Iterable[Found]]
 
@@ -22,7 +27,7 @@ async def run(
     targets: Sequence[ScanTarget],
     root: Path,
     read: Reader,
-) -> Ran:
+) -> EngineResult:
     """Run a worker over the files; raises EngineFailed with what was done, if it ends early."""
     names = [target.name for target in targets]
     output = await child.run(
@@ -40,7 +45,7 @@ async def run(
     raise EngineFailed(reason, words, ran, done)
 
 
-def answers(output: bytes, targets: Sequence[ScanTarget], read: Reader) -> tuple[int, Ran]:
+def answers(output: bytes, targets: Sequence[ScanTarget], read: Reader) -> tuple[int, EngineResult]:
     """How many files were done, and what came of them."""
     found: list[Found] = []
     failed: dict[str, tuple[str, str]] = {}
@@ -57,4 +62,4 @@ def answers(output: bytes, targets: Sequence[ScanTarget], read: Reader) -> tuple
             continue
         for one in answer["found"]:
             found += read(target, one)
-    return done, Ran(found, failed)
+    return done, EngineResult(found, failed)

@@ -12,8 +12,8 @@ import msgspec
 from services.registry.builtin.security.engines import child
 from services.registry.builtin.security.engines.base import (
     EngineFailed,
+    EngineResult,
     Found,
-    Ran,
     Rules,
     ScanTarget,
 )
@@ -78,7 +78,7 @@ class Semgrep:
         counts = [counted(rule, target) for rule in self._rules or ()]
         return Rules(sum(one.language for one in counts), sum(one.secrets for one in counts))
 
-    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> Ran:
+    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
         """Scan the files, named one by one.
 
         Of a whole folder semgrep would leave out what a `.gitignore`, a `.semgrepignore` or its
@@ -139,7 +139,7 @@ def counted(rule: Rule, target: ScanTarget) -> Rules:
     return Rules(1) if rule.include else Rules(0, 1)
 
 
-def ran(raw: Mapping[str, Any], targets: Sequence[ScanTarget]) -> Ran:
+def ran(raw: Mapping[str, Any], targets: Sequence[ScanTarget]) -> EngineResult:
     """semgrep's own report as findings of the task's files."""
     paths = {target.name: target.path for target in targets}
     results = [one for one in raw.get("results", ()) if _named(one["path"]) in paths]
@@ -155,7 +155,7 @@ def ran(raw: Mapping[str, Any], targets: Sequence[ScanTarget]) -> Ran:
             case kind:
                 failed.pop(path, None)
                 remarks[path] = f"semgrep: {kind}: {_said(error)}"
-    return Ran([finding(one, paths) for one in results], failed, remarks)
+    return EngineResult([finding(one, paths) for one in results], failed, remarks)
 
 
 def finding(match: Mapping[str, Any], paths: Mapping[str, str]) -> Found:

@@ -12,8 +12,8 @@ from services.registry.builtin.security import weaknesses
 from services.registry.builtin.security.engines import child
 from services.registry.builtin.security.engines.base import (
     EngineFailed,
+    EngineResult,
     Found,
-    Ran,
     Rules,
     ScanTarget,
 )
@@ -62,7 +62,7 @@ class Shellcheck:
         """All of them, for shell scripts."""
         return Rules(len(REMARKS) if target.language == "shell" else 0)
 
-    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> Ran:
+    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
         """Scan the files. Raises EngineFailed."""
         names = [f"./{target.name}" for target in targets]
         command = [str(self._program), "--format=json1", "--norc", "--severity=style", "--", *names]
@@ -76,7 +76,7 @@ class Shellcheck:
         return ran(raw.get("comments", ()), targets)
 
 
-def ran(comments: Sequence[Mapping[str, Any]], targets: Sequence[ScanTarget]) -> Ran:
+def ran(comments: Sequence[Mapping[str, Any]], targets: Sequence[ScanTarget]) -> EngineResult:
     """shellcheck's comments as findings; a script that it can't read is told."""
     paths = {f"./{target.name}": target.path for target in targets}
     found: list[Found] = []
@@ -88,7 +88,7 @@ def ran(comments: Sequence[Mapping[str, Any]], targets: Sequence[ScanTarget]) ->
             failed[path] = ("parse_error", f"line {one['line']}: {one['message']}")
         elif (remark := REMARKS.get(one["code"])) is not None:
             found.append(_finding(path, one, remark))
-    return Ran(found, failed)
+    return EngineResult(found, failed)
 
 
 def _finding(path: str, one: Mapping[str, Any], remark: Remark) -> Found:

@@ -17,8 +17,8 @@ from services.registry.builtin.security import weaknesses
 from services.registry.builtin.security.engines import child
 from services.registry.builtin.security.engines.base import (
     EngineFailed,
+    EngineResult,
     Found,
-    Ran,
     Rules,
     ScanTarget,
 )
@@ -59,7 +59,7 @@ class Zizmor:
         """All of them, for workflows and actions."""
         return Rules(len(AUDITS) if _WORKFLOW.search(target.name) else 0)
 
-    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> Ran:
+    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
         """Scan the files; one that is no workflow fails all of a run. Raises EngineFailed."""
         names = [f"./{target.name}" for target in targets]
         command = [str(self._program), "--offline", "--format", "json-v1", "--no-progress"]
@@ -73,7 +73,7 @@ class Zizmor:
             words = output.words.partition("Stack backtrace")[0].strip()
             raise EngineFailed("parse_error", words) from None
         paths = {target.name: target.path for target in targets}
-        return Ran([found for one in raw for found in findings(one, paths)])
+        return EngineResult([found for one in raw for found in findings(one, paths)])
 
 
 def findings(raw: Mapping[str, Any], paths: Mapping[str, str]) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registry.builtin.security.coverage import EngineRun, covered
-from services.registry.builtin.security.engines.base import Ran, Rules
+from services.registry.builtin.security.engines.base import EngineResult, Rules
 from services.registry.builtin.security.mirror import Copied
 from tests.unit.registry.builtin.security.samples import copied
 
@@ -21,7 +21,8 @@ RUNS = st.lists(
         st.sampled_from(["semgrep", "bandit", "detect-secrets"]),
         st.dictionaries(st.sampled_from(PATHS), RULES),
         st.builds(
-            lambda failed: Ran(failed=failed), st.dictionaries(st.sampled_from(PATHS), WRONG)
+            lambda failed: EngineResult(failed=failed),
+            st.dictionaries(st.sampled_from(PATHS), WRONG),
         ),
     ),
     max_size=3,
@@ -58,7 +59,7 @@ def test_every_file_is_told_once(runs: list[EngineRun], files: list[Copied]) -> 
 
 
 def test_a_file_that_was_searched_for_secrets_only_is_not_scanned() -> None:
-    runs = [EngineRun("detect-secrets", {"a.unknown": Rules(0, 23)}, Ran())]
+    runs = [EngineRun("detect-secrets", {"a.unknown": Rules(0, 23)}, EngineResult())]
     told = covered([copied("a.unknown", None), copied("b.lua", "lua")], runs)
     first, second = told["not_scanned"]
     assert (first["reason"], first["secrets"]) == ("no_rules", {"detect-secrets": 23})
@@ -71,8 +72,10 @@ def test_a_file_that_was_searched_for_secrets_only_is_not_scanned() -> None:
 
 def test_what_is_odd_with_a_scanned_file_is_said() -> None:
     runs = [
-        EngineRun("semgrep", {"a": Rules(5)}, Ran(remarks={"a": "semgrep: a part is missing"})),
-        EngineRun("bandit", {"a": Rules(4)}, Ran(failed={"a": ("parse_error", "line 3")})),
+        EngineRun(
+            "semgrep", {"a": Rules(5)}, EngineResult(remarks={"a": "semgrep: a part is missing"})
+        ),
+        EngineRun("bandit", {"a": Rules(4)}, EngineResult(failed={"a": ("parse_error", "line 3")})),
     ]
     (one,) = covered([copied("a", encoding="utf-16", replaced=3)], runs)["scanned"]
     assert (one["engines"], one["encoding"], one["replaced"]) == ({"semgrep": 5}, "utf-16", 3)
@@ -83,6 +86,6 @@ def test_what_is_odd_with_a_scanned_file_is_said() -> None:
 
 
 def test_an_engine_that_does_not_start_makes_no_file_look_like_one_without_rules() -> None:
-    runs = [EngineRun("semgrep", {}, Ran(), "its program is missing")]
+    runs = [EngineRun("semgrep", {}, EngineResult(), "its program is missing")]
     (one,) = covered([copied("a.go", "go")], runs)["failed"]
     assert (one["reason"], one["message"]) == ("engine_failed", "semgrep: its program is missing")

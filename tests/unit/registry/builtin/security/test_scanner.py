@@ -15,7 +15,7 @@ from services.registry.builtin.security import scanner as module
 from services.registry.builtin.security.engines.base import (
     Engine,
     EngineFailed,
-    Ran,
+    EngineResult,
     Rules,
     ScanTarget,
 )
@@ -49,14 +49,14 @@ class Little:
     def rules_for(self, target: ScanTarget) -> Rules:
         return Rules(7 if target.name.endswith(self._suffix) else 0)
 
-    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> Ran:
+    async def run(self, root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
         await moment()
         self.runs.append(len(targets))
         paths = [target.path for target in targets]
         if self._at not in paths:
-            return Ran([found(path, rule=self.name) for path in paths])
+            return EngineResult([found(path, rule=self.name) for path in paths])
         done = paths.index(self._at) if self._lines else 0
-        partly = Ran([found(path, rule=self.name) for path in paths[:done]])
+        partly = EngineResult([found(path, rule=self.name) for path in paths[:done]])
         raise EngineFailed("engine_failed", "it fell over", partly, done)
 
 
@@ -118,7 +118,7 @@ async def test_an_engine_that_always_fails_is_not_started_for_ever(
     assert answer["findings"] == []
 
 
-async def _fall(root: Path, targets: Sequence[ScanTarget]) -> Ran:
+async def _fall(root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
     raise EngineFailed("engine_failed", "no memory")
 
 
@@ -141,9 +141,9 @@ async def test_files_that_no_engine_has_reached_in_time_are_told(
     assert len(answer["failed"]) == len(MANY)
 
 
-async def _hang(root: Path, targets: Sequence[ScanTarget]) -> Ran:
+async def _hang(root: Path, targets: Sequence[ScanTarget]) -> EngineResult:
     await asyncio.Event().wait()
-    return Ran()
+    return EngineResult()
 
 
 async def test_progress_reaches_all_there_is_to_do(tmp_path: Path) -> None:
