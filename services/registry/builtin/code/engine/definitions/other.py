@@ -1,0 +1,292 @@
+"""Definitions in Go, Rust and Haskell, and in languages that hold data or text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.registry.builtin.code.engine.grammars import Node, child, flat, inside, text
+from services.registry.builtin.code.engine.symbols import (
+    Found,
+    Reader,
+    Table,
+    bare,
+    declared,
+    function,
+    named,
+)
+
+
+def _go_type(node: Node) -> Iterator[Found]:
+    kinds = {"struct_type": "struct", "interface_type": "interface"}
+    given = node.child_by_field_name("type")
+    kind = kinds.get(given.type, "type") if given is not None else "type"
+    yield Found(kind, text(node.child_by_field_name("name")), node)
+
+
+def _go_method(node: Node) -> Iterator[Found]:
+    receiver = text(node.child_by_field_name("receiver")).strip("() \t\n,").partition("[")[0]
+    under = receiver.split()[-1].lstrip("*") if receiver.split() else ""
+    defined = node.child_by_field_name("body") is not None
+    yield Found("method", text(node.child_by_field_name("name")), node, under, defined)
+
+
+def _go_names(kind: str) -> Reader:
+    def read(node: Node) -> Iterator[Found]:
+        over = ("var_spec_list", "const_declaration", "var_declaration")
+        if inside(node, over) == "source_file":
+            for one in node.children_by_field_name("name"):
+                # The commas between the names come in the field too.
+                if one.is_named and text(one) != "_":
+                    yield Found(kind, text(one), node)
+
+    return read
+
+
+def _go_fields(node: Node) -> Iterator[Found]:
+    for one in node.children_by_field_name("name"):
+        if one.is_named:
+            yield Found("field", text(one), node)
+
+
+def _go_package(node: Node) -> Iterator[Found]:
+    yield Found("package", text(child(node, "package_identifier")), node, scope=False)
+
+
+GO: Table = {
+    "package_clause": _go_package,
+    "function_declaration": function(),
+    "method_declaration": _go_method,
+    "method_elem": declared("method"),
+    "type_spec": _go_type,
+    "type_alias": named("type"),
+    "const_spec": _go_names("constant"),
+    "var_spec": _go_names("variable"),
+    "field_declaration": _go_fields,
+}
+
+
+def _rust_impl(node: Node) -> Iterator[Found]:
+    given = node.child_by_field_name("type")
+    if given is not None and given.type == "generic_type":
+        given = given.child_by_field_name("type")
+    yield Found("", flat(text(given)).replace("::", "."), node)
+
+
+RUST: Table = {
+    "mod_item": named("module"),
+    "struct_item": named("struct"),
+    "enum_item": named("enum"),
+    "enum_variant": named("member"),
+    "union_item": named("union"),
+    "trait_item": named("trait"),
+    "impl_item": _rust_impl,
+    "function_item": named("function"),
+    "function_signature_item": declared("function"),
+    "const_item": named("constant"),
+    "static_item": named("variable"),
+    "type_item": named("type"),
+    "associated_type": named("type"),
+    "field_declaration": named("field"),
+    "macro_definition": named("macro"),
+}
+
+
+def _haskell_function(node: Node) -> Iterator[Found]:
+    """One function has an equation for each case; the first one stands for all."""
+    name = text(node.child_by_field_name("name"))
+    before = node.prev_named_sibling
+    while before is not None and before.type == "comment":
+        before = before.prev_named_sibling
+    same = before is not None and before.type in ("function", "bind")
+    if name and not (same and text(before.child_by_field_name("name")) == name):
+        yield Found("function", name, node)
+
+
+def _haskell_signature(node: Node) -> Iterator[Found]:
+    if inside(node, ()) == "class_declarations":
+        yield Found("function", text(node.child_by_field_name("name")), node, defined=False)
+
+
+HASKELL: Table = {
+    "data_type": named("type", scope=True),
+    "newtype": named("type", scope=True),
+    "type_synonym": named("type"),
+    "type_synomym": named("type"),
+    "class": named("class"),
+    "instance": named("instance"),
+    "signature": _haskell_signature,
+    "function": _haskell_function,
+}
+
+
+def _key(node: Node, top: tuple[str, ...], over: tuple[str, ...], type_: str) -> Iterator[Found]:
+    if inside(node.parent, over) in top or node.parent.type in top:
+        yield Found("key", bare(flat(text(node.child_by_field_name(type_)))), node)
+
+
+def _json_pair(node: Node) -> Iterator[Found]:
+    if node.parent.type == "object" and node.parent.parent.type == "document":
+        yield Found("key", bare(text(node.child_by_field_name("key"))), node)
+
+
+def _yaml_pair(node: Node) -> Iterator[Found]:
+    over = ("block_node", "flow_node", "block_mapping", "flow_mapping")
+    yield from _key(node, ("document",), over, "key")
+
+
+def _toml_table(node: Node) -> Iterator[Found]:
+    name = child(node, "bare_key", "dotted_key", "quoted_key")
+    yield Found("table", bare(flat(text(name))), node, scope=False)
+
+
+def _toml_pair(node: Node) -> Iterator[Found]:
+    if node.parent.type == "document":
+        name = child(node, "bare_key", "dotted_key", "quoted_key")
+        yield Found("key", bare(flat(text(name))), node)
+
+
+JSON: Table = {"pair": _json_pair}
+YAML: Table = {"block_mapping_pair": _yaml_pair, "flow_pair": _yaml_pair}
+TOML: Table = {"table": _toml_table, "table_array_element": _toml_table, "pair": _toml_pair}
+
+
+def _head(kind: str, *, drop: str = "", scope: bool | None = None) -> Reader:
+    """Named by what stands before the block."""
+
+    def read(node: Node) -> Iterator[Found]:
+        block = child(node, "block", "keyframe_block_list")
+        end = block.start_byte - node.start_byte if block is not None else None
+        words = node.text[:end].decode("utf-8", "replace")
+        yield Found(kind, flat(words.removeprefix(drop)).rstrip(" {;"), node, scope=scope)
+
+    return read
+
+
+def _custom_property(node: Node) -> Iterator[Found]:
+    name = text(child(node, "property_name", "variable_name", "variable"))
+    if name.startswith("--") or (name.startswith("$") and inside(node, ()) == "stylesheet"):
+        yield Found("variable", name, node)
+
+
+CSS: Table = {
+    "rule_set": _head("rule"),
+    "media_statement": _head("media"),
+    "supports_statement": _head("media"),
+    "keyframes_statement": _head("keyframes", drop="@keyframes", scope=False),
+    "declaration": _custom_property,
+    "mixin_statement": named("mixin"),
+    "function_statement": named("function"),
+}
+
+
+def _tag(node: Node) -> tuple[str, dict[str, str]]:
+    """The tag of an element, and its attributes."""
+    start = child(node, "start_tag", "self_closing_tag", "STag", "EmptyElemTag")
+    if start is None:
+        return "", {}
+    given = {}
+    for one in start.named_children:
+        if one.type in ("attribute", "Attribute"):
+            name = text(child(one, "attribute_name", "Name"))
+            value = child(one, "quoted_attribute_value", "attribute_value", "AttValue")
+            given[name] = bare(text(value))
+    return text(child(start, "tag_name", "Name")), given
+
+
+def _html_element(node: Node) -> Iterator[Found]:
+    tag, given = _tag(node)
+    if given.get("id"):
+        yield Found("element", f"{tag}#{given['id']}", node)
+    elif len(tag) == 2 and tag[0] in "hH" and tag[1].isdigit():
+        yield Found("heading", _words(node), node, scope=False)
+
+
+def _words(node: Node) -> str:
+    """The text inside an element, without its tags."""
+    parts, waiting = [], [node]
+    while waiting:
+        one = waiting.pop()
+        if one.type in ("text", "entity"):
+            parts.append(text(one))
+        waiting += reversed(one.named_children)
+    return flat(" ".join(parts))
+
+
+def _xml_element(node: Node) -> Iterator[Found]:
+    tag, given = _tag(node)
+    if name := given.get("id") or given.get("name") or given.get("xml:id"):
+        yield Found("element", f"{tag}#{name}", node)
+    elif node.parent is not None and node.parent.type == "document":
+        yield Found("element", tag, node)
+
+
+HTML: Table = dict.fromkeys(("element", "script_element", "style_element"), _html_element)
+XML: Table = {"element": _xml_element}
+
+
+def _markdown_heading(node: Node) -> Iterator[Found]:
+    heading = child(node, "inline", "paragraph")
+    yield Found("heading", flat(text(heading)), node)
+
+
+MARKDOWN: Table = dict.fromkeys(("atx_heading", "setext_heading"), _markdown_heading)
+
+
+def _sql(kind: str) -> Reader:
+    def read(node: Node) -> Iterator[Found]:
+        name = node.child_by_field_name("column") or child(node, "object_reference", "identifier")
+        parts = [bare(one) for one in flat(text(name)).split(".")]
+        yield Found(kind, parts[-1].strip("[]"), node, ".".join(parts[:-1]))
+
+    return read
+
+
+def _sql_function(node: Node) -> Iterator[Found]:
+    (found,) = _sql("function")(node)
+    # The schema before the dot does not make a method of it.
+    name = ".".join(filter(None, (found.under, found.name)))
+    yield Found("function", name, node)
+
+
+SQL: Table = {
+    "create_table": _sql("table"),
+    "create_view": _sql("view"),
+    "create_materialized_view": _sql("view"),
+    "create_index": _sql("index"),
+    "create_type": _sql("type"),
+    "create_schema": _sql("schema"),
+    "create_database": _sql("database"),
+    "create_sequence": _sql("sequence"),
+    "create_trigger": _sql("trigger"),
+    "create_function": _sql_function,
+    "create_procedure": _sql_function,
+}
+
+
+def _make_rule(node: Node) -> Iterator[Found]:
+    targets = child(node, "targets")
+    for one in targets.named_children if targets is not None else ():
+        yield Found("target", flat(text(one)), node)
+
+
+MAKE: Table = {
+    "rule": _make_rule,
+    "variable_assignment": named("variable"),
+    "define_directive": named("macro"),
+}
+
+
+def _stage(node: Node) -> Iterator[Found]:
+    name = node.child_by_field_name("as") or child(node, "image_spec")
+    yield Found("stage", flat(text(name)), node)
+
+
+def _argument(node: Node) -> Iterator[Found]:
+    yield Found("variable", text(node.child_by_field_name("name")), node)
+
+
+DOCKERFILE: Table = {
+    "from_instruction": _stage,
+    "arg_pair": _argument,
+    "env_pair": _argument,
+}
