@@ -14,15 +14,18 @@ def name_in(folder: Path, path: str) -> str:
     name = PurePosixPath(path)
     if "\0" in path or name.is_absolute() or ".." in name.parts or not name.parts:
         raise Outside(f"`path` is {path[:200]!r}: give a file's name in the folder, without `..`")
+    try:
+        _check(folder, name)
+    except OSError:
+        raise Outside(f"there is no file {path[:200]}") from None
+    return name.as_posix()
+
+
+def _check(folder: Path, name: PurePosixPath) -> None:
     place = folder
     for part in name.parts:
         place = place / part
         if place.is_symlink():
-            raise Outside(f"{path[:200]} is reached by a link, and links are not followed")
-    try:
-        known = place.is_file()
-    except OSError:
-        known = False
-    if not known:
-        raise Outside(f"there is no file {path[:200]}")
-    return name.as_posix()
+            raise Outside(f"{str(name)[:200]} is reached by a link, and links are not followed")
+    if not place.is_file():
+        raise Outside(f"there is no file {str(name)[:200]}")

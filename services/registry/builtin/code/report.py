@@ -67,6 +67,8 @@ def _complexity(files: list[File]) -> dict[str, Any] | None:
     worst: tuple[int, File, File] | None = None
     for file in files:
         for one in file.get("functions", ()):
+            if "complexity" not in one:
+                continue
             count, total = count + 1, total + one["complexity"]
             if worst is None or one["complexity"] > worst[0]:
                 worst = one["complexity"], file, one

@@ -72,6 +72,8 @@ def _parts(told: Told, text: str, language: str) -> None:
         _by_tree(told, parsed, seen)
         if "errors" not in told.answer:
             told.part("errors", lambda: problems.listed(parsed))
+    if language in ("c", "cpp") and told.answer.get("errors"):
+        told.remark("errors", "macros are not expanded: one can look like an error")
     for part, most in (("symbols", MOST_SYMBOLS), ("errors", problems.MOST)):
         found = told.answer.get(part, [])
         if len(found) > most:
@@ -109,7 +111,10 @@ def _by_tree(told: Told, parsed: Parsed, seen: list[Seen]) -> None:
     if takers is not None:
         told.part("imports", lambda: imports.listed(parsed, takers))
     if notions.functions:
-        told.part("functions", lambda: complexity.listed(parsed, placed, seen))
+        told.part(
+            "functions",
+            lambda: complexity.listed(parsed, placed, seen, measure=notions.complexity),
+        )
 
 
 def _python(told: Told, parsed: Parsed, text: str, seen: list[Seen]) -> bool:

@@ -7,9 +7,8 @@ lizard sees the same function; where it doesn't, decisions are counted in the tr
 
 from __future__ import annotations
 
-import bisect
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -28,13 +27,15 @@ DECISIONS = tuple(
     " c_style_for_statement while_statement while_expression while until do_statement"
     " do_while_statement repeat_statement repeat_while_statement loop_expression case_clause"
     " case_statement switch_case case_item when when_entry expression_case type_case"
-    " communication_case switch_entry switch_section switch_expression_arm match_arm"
+    " communication_case switch_entry switch_section switch_label switch_expression_arm match_arm"
     " match_conditional_expression alternative guard_statement catch_clause catch_block"
     " except_clause except_group_clause finally_clause rescue conditional_expression"
     " ternary_expression conditional keyword_when keyword_if"
     ' "&&" "||" "??" "and" "or"'.split()
 )
 """Nodes and signs of all grammars that open one more way through a function."""
+
+NAMELESS = ("arrow_function", "function_expression", "generator_function", "func_literal")
 
 
 class Seen(NamedTuple):
@@ -70,30 +71,32 @@ def _at_most(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def listed(parsed: Parsed, symbols: Iterable[Placed], seen: Iterable[Seen]) -> list[dict[str, Any]]:
-    """The functions that are defined here."""
+def listed(
+    parsed: Parsed, symbols: Iterable[Placed], seen: Iterable[Seen], *, measure: bool = True
+) -> list[dict[str, Any]]:
+    """The functions that are defined here; `measure`: with their complexity."""
     known: dict[tuple[str, int], list[Seen]] = {}
     for one in seen:
         known.setdefault((last(one.name), one.end_line), []).append(one)
-    decisions = [node.start_byte for node in parsed.found(*DECISIONS)]
+    here = [one for one in symbols if one.kind in FUNCTIONS and one.found.defined]
+    if not measure:
+        return [told_as(parsed, one) for one in here]
+    numbers = counted(parsed, [one.found.node for one in here])
     functions = []
-    for symbol in symbols:
-        if symbol.kind not in FUNCTIONS or not symbol.found.defined:
-            continue
+    for symbol, number in zip(here, numbers, strict=True):
         told = told_as(parsed, symbol)
         same = known.get((last(told["name"]), told["end_line"]), ())
         head = range(told["line"], head_end(symbol.found.node) + 1)
         match = next((one for one in same if one.line in head), None)
-        number = match.complexity if match is not None else None
-        functions.append(told | measured(number, symbol.found.node, decisions))
+        functions.append(told | measured(match.complexity if match else None, number))
     return functions
 
 
-def measured(number: int | None, node: Node | None, decisions: list[int]) -> dict[str, Any]:
-    """Lizard's number; without one, that of the tree, which is said."""
-    if number is not None:
-        return {"complexity": number}
-    return {"complexity": counted(node, decisions) if node else 1, "complexity_by": "tree"}
+def measured(by_lizard: int | None, by_tree: int) -> dict[str, Any]:
+    """Lizard's number; without one that of the tree, which is said."""
+    if by_lizard is not None:
+        return {"complexity": by_lizard}
+    return {"complexity": by_tree, "complexity_by": "tree"}
 
 
 def head_end(node: Node) -> int:
@@ -102,10 +105,41 @@ def head_end(node: Node) -> int:
     return int((node.end_point if body is None else body.start_point)[0]) + 1
 
 
-def counted(node: Node, decisions: list[int]) -> int:
-    """Complexity by the decisions of the tree, given as the sorted places of all in the file."""
-    first = bisect.bisect_left(decisions, node.start_byte)
-    return 1 + bisect.bisect_left(decisions, node.end_byte) - first
+def counted(parsed: Parsed, functions: Sequence[Node]) -> list[int]:
+    """The complexity of each function, given in the order of the text, by the tree's decisions.
+
+    A decision counts for the innermost function around it, as with lizard; one without a name,
+    such as a callback, keeps its own.
+    """
+    named = {one.id for one in functions}
+    nameless = [one for one in parsed.found(*NAMELESS) if one.parent.id not in named]
+    places = {(one.start_byte, one.end_byte): one.id for one in (*nameless, *functions)}
+    spans = sorted(places, key=lambda span: (span[0], -span[1]))
+    numbers = dict.fromkeys(places.values(), 1)
+    around: list[int] = []
+    following = 0
+    for decision in parsed.found(*DECISIONS):
+        place = decision.start_byte
+        if _is_rest(parsed.language, decision):
+            continue
+        while following < len(spans) and spans[following][0] <= place:
+            around = [one for one in around if spans[one][1] > spans[following][0]]
+            around.append(following)
+            following += 1
+        around = [one for one in around if spans[one][1] > place]
+        if around:
+            numbers[places[spans[around[-1]]]] += 1
+    return [numbers.get(one.id, 1) for one in functions]
+
+
+def _is_rest(language: str, decision: Node) -> bool:
+    """Whether it is what is left: no way of its own. In a shell, `case` itself is none either."""
+    if decision.type not in _CASES:
+        return False
+    return language == "shell" or decision.text.startswith((b"default", b"else"))
+
+
+_CASES = frozenset("case_statement switch_label switch_section switch_entry when_entry".split())
 
 
 def told_as(parsed: Parsed, symbol: Placed) -> dict[str, Any]:
@@ -172,6 +206,8 @@ def _parameters_of(node: Node) -> Node | None:
             holder = next((each for each in one.children if each.type in _LISTS), None)
         if holder is not None:
             return holder
+        if one.type == "reference_declarator":
+            waiting.append(one.named_children[-1])
         for field in ("value", "right", "declarator", "parameter"):
             inner = one.child_by_field_name(field)
             if inner is not None:

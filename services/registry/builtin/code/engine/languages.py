@@ -20,6 +20,8 @@ class Notions(NamedTuple):
     imports: Takers | None = None
     """None: the language has no imports, so that the answer has none."""
     functions: bool = True
+    complexity: bool = True
+    """Whether there is a number that can be trusted."""
     comments: bool = True
     joint: str = "."
     lizard: str = ""
@@ -31,7 +33,15 @@ class Notions(NamedTuple):
 def _data(
     table: Table, imports: Takers | None = None, *, comments: bool = True, search: str = ""
 ) -> Notions:
-    return Notions(table, imports, False, comments, PATHS, search=search)
+    return Notions(
+        table,
+        imports,
+        functions=False,
+        complexity=False,
+        comments=comments,
+        joint=PATHS,
+        search=search,
+    )
 
 
 LANGUAGES: dict[str, Notions] = {
@@ -40,9 +50,9 @@ LANGUAGES: dict[str, Notions] = {
     "csharp": Notions(curly.CSHARP, compiled.CSHARP, lizard="cs", search="csharp"),
     "css": _data(other.CSS, compiled.CSS, search="css"),
     "dockerfile": _data(other.DOCKERFILE, compiled.DOCKERFILE),
-    "elixir": Notions(scripts.ELIXIR, imported.ELIXIR, search="elixir"),
+    "elixir": Notions(scripts.ELIXIR, imported.ELIXIR, complexity=False, search="elixir"),
     "go": Notions(other.GO, compiled.GO, lizard="go", search="go"),
-    "haskell": Notions(other.HASKELL, compiled.HASKELL, search="haskell"),
+    "haskell": Notions(other.HASKELL, compiled.HASKELL, complexity=False, search="haskell"),
     "html": _data(other.HTML, compiled.HTML, search="html"),
     "java": Notions(curly.JAVA, compiled.JAVA, lizard="java", search="java"),
     "javascript": Notions(

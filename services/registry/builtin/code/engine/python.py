@@ -42,7 +42,8 @@ def read(parsed: Parsed, text: str, tree: ast.Module, seen: Iterable[Seen]) -> M
     places = _Places(text)
     heads = {node.start_point[0] + 1: node for node in parsed.found(*_HEADS)}
     known = {(complexity.last(one.name), one.line): one.complexity for one in seen}
-    decisions = [node.start_byte for node in parsed.found(*complexity.DECISIONS)]
+    defined = [node for node in heads.values() if node.type == "function_definition"]
+    numbers = dict(zip(defined, complexity.counted(parsed, defined), strict=True))
     found = Module([], [], [])
     for one in _walk(tree):
         node, parent = one.node, one.path
@@ -55,9 +56,10 @@ def read(parsed: Parsed, text: str, tree: ast.Module, seen: Iterable[Seen]) -> M
                 told["signature"] = signature(head) if head is not None else _unparsed(node)
             found.symbols.append(told)
             if isinstance(node, _Function):
-                number = known.get((name, node.lineno))
-                number_told = complexity.measured(number, heads.get(node.lineno), decisions)
-                found.functions.append(_function(node, parent) | number_told)
+                by_lizard = known.get((name, node.lineno))
+                by_tree = numbers.get(heads.get(node.lineno), 1)
+                number = complexity.measured(by_lizard, by_tree)
+                found.functions.append(_function(node, parent) | number)
     return found
 
 

@@ -131,6 +131,7 @@ def steps(parsed: Parsed, wanted: Wanted, deepest: int) -> Iterator[_Step]:
     """Every node that is wanted, parents first; of node types, what stands in them follows."""
     first = (wanted.start_line or 1) - 1
     last = (wanted.end_line or len(parsed.data) + 1) - 1
+    whole = wanted.start_line is None and wanted.end_line is None
     cursor = parsed.tree.walk()
     depth = 0 if wanted.node_types else 1
     # Depth of the nodes above, and whether they are given.
@@ -138,7 +139,7 @@ def steps(parsed: Parsed, wanted: Wanted, deepest: int) -> Iterator[_Step]:
     while True:
         node = cursor.node
         here = _depth(node, depth, wanted)
-        in_range = node.end_point[0] >= first and node.start_point[0] <= last
+        in_range = whole or (node.end_point[0] >= first and node.start_point[0] <= last)
         given = in_range and here > 0 and (node.is_named or not wanted.named_only)
         if given:
             yield _Step(node, cursor.field_name, here)

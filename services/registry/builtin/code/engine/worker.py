@@ -93,7 +93,7 @@ def languages(request: dict[str, Any]) -> dict[str, Any]:
                 "comments": one.comments,
                 "imports": one.imports is not None,
                 "functions": one.functions,
-                "complexity": ("lizard" if one.lizard else "tree") if one.functions else None,
+                "complexity": ("lizard" if one.lizard else "tree") if one.complexity else None,
                 "search": bool(one.search),
             }
             for name, one in sorted(LANGUAGES.items())
