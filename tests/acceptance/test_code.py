@@ -1,4 +1,4 @@
-"""The built-in code-mcp with its real engines, without a network: tasks as the executor runs them."""
+"""The built-in code-mcp with its real engines, without a network: tasks as they are run."""
 
 from __future__ import annotations
 

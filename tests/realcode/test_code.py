@@ -21,7 +21,7 @@ import pytest
 
 from services.registry.builtin import sources
 from services.registry.builtin.code import files, matching
-from services.registry.builtin.code.workers import Lost, Refused, Workers
+from services.registry.builtin.code.workers import Declined, Lost, Workers
 from services.registry.builtin.sources import SourceText
 from tests.support.code_engine import SAMPLES, built
 
@@ -132,7 +132,7 @@ async def _tree(workers: Workers, source: SourceText) -> dict[str, Any] | str:
             wanted=wanted,
             node_types=[],
         )
-    except (Refused, Lost) as error:
+    except (Declined, Lost) as error:
         return str(error)
 
 

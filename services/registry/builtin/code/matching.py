@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.registry.builtin.code import files
-from services.registry.builtin.code.workers import Lost, Refused, Workers
+from services.registry.builtin.code.workers import Declined, Lost, Workers
 from services.registry.builtin.sources import SourceText, unfit
 
 MOST_MATCHES = 10_000
@@ -16,7 +16,7 @@ MOST_LISTED = 1000
 """Files that were not searched, in one answer; what is left out is counted."""
 
 
-class Asked(NamedTuple):
+class PatternSearch(NamedTuple):
     """What is searched for, and how much of it is told."""
 
     pattern: str
@@ -35,17 +35,17 @@ async def search(
     workers: Workers,
     folder: Path,
     names: Sequence[str],
-    asked: Asked,
+    asked: PatternSearch,
     progress: files.Progress,
 ) -> dict[str, Any]:
-    """All matches, by file and place. Raises Refused for a pattern that fits no language."""
+    """All matches, by file and place. Raises Declined for a pattern that fits no language."""
     if not 0 <= asked.context <= MOST_CONTEXT:
-        raise Refused(f"`context` is {asked.context}: 0 to {MOST_CONTEXT} lines are given")
+        raise Declined(f"`context` is {asked.context}: 0 to {MOST_CONTEXT} lines are given")
     if not 1 <= asked.max_matches <= MOST_MATCHES:
-        raise Refused(f"`max_matches` is {asked.max_matches}: give 1 to {MOST_MATCHES:,}")
+        raise Declined(f"`max_matches` is {asked.max_matches}: give 1 to {MOST_MATCHES:,}")
     languages = _Languages(workers, asked.pattern)
     if asked.language is not None and (wrong := await languages.wrong(asked.language)):
-        raise Refused(wrong)
+        raise Declined(wrong)
     one = _Search(workers, asked, languages)
     await files.each(workers, folder, names, one.file, progress)
     return one.answer()
@@ -67,7 +67,7 @@ class _Languages:
 
 
 class _Search:
-    def __init__(self, workers: Workers, asked: Asked, languages: _Languages) -> None:
+    def __init__(self, workers: Workers, asked: PatternSearch, languages: _Languages) -> None:
         self._workers = workers
         self._asked = asked
         self._languages = languages
@@ -117,10 +117,10 @@ class _Search:
         where.append({"path": path, "reason": reason, "message": message})
 
     def answer(self) -> dict[str, Any]:
-        """Everything that was found. Raises Refused if the pattern fits none of the languages."""
+        """Everything that was found. Raises Declined if the pattern fits none of the languages."""
         wrong = {name: words for name, words in sorted(self._languages.known.items()) if words}
         if wrong and not self._found:
-            raise Refused("; ".join(wrong.values())[:2000])
+            raise Declined("; ".join(wrong.values())[:2000])
         matches = [
             {"path": path, "language": language, **one}
             for path, language, told in sorted(self._found, key=lambda each: each[0])

@@ -21,7 +21,7 @@ from mcp_types import CallToolResult
 from services.registry.builtin import pinned, serving, sources
 from services.registry.builtin.code import files, matching, report
 from services.registry.builtin.code.inside import Outside, name_in
-from services.registry.builtin.code.workers import Lost, Refused, Workers
+from services.registry.builtin.code.workers import Declined, Lost, Workers
 from services.registry.builtin.sources import SourceText, TooMany
 
 PLANTED = "import os\n\n\nclass Shop:\n    def open(self, x):\n        return x and os.name\n"
@@ -104,7 +104,7 @@ class Analyst:
                 wanted=wanted,
                 node_types=node_types or [],
             )
-        except (Refused, Lost) as error:
+        except (Declined, Lost) as error:
             raise ToolError(f"{source.path}: {error}") from None
         answer = {"path": source.path, "encoding": source.encoding, **told}
         return serving.answer(answer, f"{told['nodes']:,} of {told['all_nodes']:,} nodes")
@@ -128,10 +128,10 @@ class Analyst:
         names = [_inside(place, path)] if path is not None else await asyncio.to_thread(
             _names, place
         )  # fmt: skip
-        asked = matching.Asked(pattern, language, max_matches, context, path is not None)
+        asked = matching.PatternSearch(pattern, language, max_matches, context, path is not None)
         try:
             found = await matching.search(self._workers, place, names, asked, ctx.report_progress)
-        except (Refused, Lost) as error:
+        except (Declined, Lost) as error:
             raise ToolError(str(error)) from None
         some = f"{len(found['matches']):,} matches in {found['files_searched']:,} files"
         return serving.answer(found, some)
@@ -150,7 +150,7 @@ class Analyst:
         with tempfile.TemporaryDirectory(prefix="code-") as own:
             source = await asyncio.to_thread(_planted, Path(own))
             told = await files.analyzed(self._workers, source)
-            asked = matching.Asked("$A and $B", None, 10, 0, False)
+            asked = matching.PatternSearch("$A and $B", None, 10, 0, False)
             found = await matching.search(
                 self._workers, Path(own), ["planted.py"], asked, matching.silent
             )

@@ -32,7 +32,7 @@ _MAIN = (
 _LAST_WORDS = 2000
 
 
-class Refused(Exception):
+class Declined(Exception):
     """The engine can't do this as it was asked; the message says why, and what to do."""
 
 
@@ -60,7 +60,7 @@ class Workers:
         self._idle: list[_Worker] = []
 
     async def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """Have one request done. Raises Refused, Lost and NotStarted."""
+        """Have one request done. Raises Declined, Lost and NotStarted."""
         async with self._free:
             worker = self._idle.pop() if self._idle else await _started(self._python)
             async with _ended_unless_well(worker):
@@ -69,7 +69,7 @@ class Workers:
                     worker.well = True
                     self._idle.append(worker)
         if (refused := told.get("refused")) is not None:
-            raise Refused(refused)
+            raise Declined(refused)
         if (failed := told.get("failed")) is not None:
             raise Lost("failed", failed)
         answer: dict[str, Any] = told["answer"]

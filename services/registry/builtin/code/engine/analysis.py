@@ -18,8 +18,8 @@ from services.registry.builtin.code.engine import (
     python,
     symbols,
 )
-from services.registry.builtin.code.engine.complexity import Seen
-from services.registry.builtin.code.engine.grammars import GRAMMARS, Parsed
+from services.registry.builtin.code.engine.complexity import Measured
+from services.registry.builtin.code.engine.grammars import GRAMMARS, SyntaxTree
 from services.registry.builtin.code.engine.languages import LANGUAGES
 
 MOST_SYMBOLS = 50_000
@@ -65,7 +65,7 @@ def analyzed(text: str, language: str | None, unfit: str = "") -> dict[str, Any]
 
 def _parts(told: Told, text: str, language: str) -> None:
     notions = LANGUAGES[language]
-    parsed = Parsed(text, language)
+    parsed = SyntaxTree(text, language)
     told.part("lines", lambda: lines.counted(parsed, notions.comments))
     seen = _seen(told, text, notions.lizard) if notions.functions else []
     if language != "python" or not _python(told, parsed, text, seen):
@@ -81,7 +81,7 @@ def _parts(told: Told, text: str, language: str) -> None:
             told.remark(part, f"{len(found) - most:,} of {len(found):,} are left out")
 
 
-def _seen(told: Told, text: str, suffix: str) -> list[Seen]:
+def _seen(told: Told, text: str, suffix: str) -> list[Measured]:
     if not suffix:
         return []
     if len(text) > _LIZARD_LONGEST:
@@ -96,7 +96,7 @@ def _seen(told: Told, text: str, suffix: str) -> list[Seen]:
         return []
 
 
-def _by_tree(told: Told, parsed: Parsed, seen: list[Seen]) -> None:
+def _by_tree(told: Told, parsed: SyntaxTree, seen: list[Measured]) -> None:
     notions = LANGUAGES[parsed.language]
     placed: list[symbols.Placed] = []
 
@@ -117,7 +117,7 @@ def _by_tree(told: Told, parsed: Parsed, seen: list[Seen]) -> None:
         )
 
 
-def _python(told: Told, parsed: Parsed, text: str, seen: list[Seen]) -> bool:
+def _python(told: Told, parsed: SyntaxTree, text: str, seen: list[Measured]) -> bool:
     """By `ast`; False: `ast` can't read it, and the tree has to do."""
     try:
         tree = python.parse(text)

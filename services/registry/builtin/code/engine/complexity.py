@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import lizard
 
-from services.registry.builtin.code.engine.grammars import Node, Parsed
+from services.registry.builtin.code.engine.grammars import Node, SyntaxTree
 from services.registry.builtin.code.engine.symbols import FUNCTIONS, Placed, body_of
 
 LIZARD_S = 8
@@ -38,7 +38,7 @@ DECISIONS = tuple(
 NAMELESS = ("arrow_function", "function_expression", "generator_function", "func_literal")
 
 
-class Seen(NamedTuple):
+class Measured(NamedTuple):
     """One function as lizard sees it."""
 
     name: str
@@ -47,12 +47,12 @@ class Seen(NamedTuple):
     complexity: int
 
 
-def by_lizard(text: str, suffix: str) -> list[Seen]:
+def by_lizard(text: str, suffix: str) -> list[Measured]:
     """Lizard's functions. Raises TimeoutError, and what lizard itself raises."""
     with _at_most(LIZARD_S):
         found = lizard.analyze_file.analyze_source_code(f"file.{suffix}", text)
     return [
-        Seen(one.name, one.start_line, one.end_line, one.cyclomatic_complexity)
+        Measured(one.name, one.start_line, one.end_line, one.cyclomatic_complexity)
         for one in found.function_list
     ]
 
@@ -72,10 +72,10 @@ def _at_most(seconds: int) -> Iterator[None]:
 
 
 def listed(
-    parsed: Parsed, symbols: Iterable[Placed], seen: Iterable[Seen], *, measure: bool = True
+    parsed: SyntaxTree, symbols: Iterable[Placed], seen: Iterable[Measured], *, measure: bool = True
 ) -> list[dict[str, Any]]:
     """The functions that are defined here; `measure`: with their complexity."""
-    known: dict[tuple[str, int], list[Seen]] = {}
+    known: dict[tuple[str, int], list[Measured]] = {}
     for one in seen:
         known.setdefault((last(one.name), one.end_line), []).append(one)
     here = [one for one in symbols if one.kind in FUNCTIONS and one.found.defined]
@@ -105,7 +105,7 @@ def head_end(node: Node) -> int:
     return int((node.end_point if body is None else body.start_point)[0]) + 1
 
 
-def counted(parsed: Parsed, functions: Sequence[Node]) -> list[int]:
+def counted(parsed: SyntaxTree, functions: Sequence[Node]) -> list[int]:
     """The complexity of each function, given in the order of the text, by the tree's decisions.
 
     A decision counts for the innermost function around it, as with lizard; one without a name,
@@ -142,7 +142,7 @@ def _is_rest(language: str, decision: Node) -> bool:
 _CASES = frozenset("case_statement switch_label switch_section switch_entry when_entry".split())
 
 
-def told_as(parsed: Parsed, symbol: Placed) -> dict[str, Any]:
+def told_as(parsed: SyntaxTree, symbol: Placed) -> dict[str, Any]:
     """A function as an answer tells it, without its complexity."""
     where = parsed.range(symbol.found.node)
     told: dict[str, Any] = {"name": symbol.found.name}

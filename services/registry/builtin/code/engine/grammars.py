@@ -80,7 +80,7 @@ GRAMMARS: dict[str, Callable[[], Any]] = {
 }
 
 
-class Parsed:
+class SyntaxTree:
     """One text with its tree; places are told in lines and columns of characters, from 1."""
 
     def __init__(self, text: str, language: str) -> None:

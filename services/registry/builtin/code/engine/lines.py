@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.registry.builtin.code.engine.grammars import Parsed
+from services.registry.builtin.code.engine.grammars import SyntaxTree
 
 COMMENTS = (
     "comment", "line_comment", "block_comment", "multiline_comment", "marginalia", "js_comment",
@@ -10,7 +10,7 @@ COMMENTS = (
 )  # fmt: skip
 
 
-def counted(parsed: Parsed, has_comments: bool) -> dict[str, int]:
+def counted(parsed: SyntaxTree, has_comments: bool) -> dict[str, int]:
     """Lines by what stands in them; where a comment and code share one, it is code.
 
     `comment` is absent for a language without comments, unless there are some all the same.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from services.registry.builtin.code.engine.grammars import Node, Parsed
+from services.registry.builtin.code.engine.grammars import Node, SyntaxTree
 
 LONGEST_PATTERN = 10_000
 VARIABLE = re.compile(r"(\$\$\$|\$)([A-Z_][A-Z0-9_]*)")
@@ -52,7 +52,7 @@ def prepared(pattern: str, language: str) -> Any:
     pattern = pattern.strip()
     tolerable: list[Any] = []
     for before, after, code in _ways(pattern, language):
-        parsed = Parsed(f"{before}{code}{after}", language)
+        parsed = SyntaxTree(f"{before}{code}{after}", language)
         kind = _kind(parsed, len(before.encode()), len((before + code).encode()))
         if kind is None or parsed.found("ERROR"):
             continue
@@ -93,7 +93,7 @@ def _made(before: str, pattern: str, after: str, kind: str) -> Any:
     return {"context": f"{before}{pattern}{after}", "selector": kind}
 
 
-def _kind(parsed: Parsed, start: int, end: int) -> str | None:
+def _kind(parsed: SyntaxTree, start: int, end: int) -> str | None:
     """The type of the innermost node that is just the pattern's code; None: it is not one node.
 
     Of a type that is there already before it, ast-grep would take the first.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.registry.builtin.code.engine.grammars import Node, Parsed, flat, text
+from services.registry.builtin.code.engine.grammars import Node, SyntaxTree, flat, text
 
 MOST = 100
 """Errors that one file's answer lists; what is left out is counted."""
 _LONGEST = 60
 
 
-def listed(parsed: Parsed) -> list[dict[str, Any]]:
+def listed(parsed: SyntaxTree) -> list[dict[str, Any]]:
     """All errors in the order of the text: of those inside each other the outer one."""
     if not parsed.root.has_error:
         return []

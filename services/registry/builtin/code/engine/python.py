@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from services.registry.builtin.code.engine import complexity, imports
-from services.registry.builtin.code.engine.complexity import Seen
+from services.registry.builtin.code.engine.complexity import Measured
 from services.registry.builtin.code.engine.definitions.scripts import kind_of_name
-from services.registry.builtin.code.engine.grammars import Parsed
+from services.registry.builtin.code.engine.grammars import SyntaxTree
 from services.registry.builtin.code.engine.symbols import signature
 
 _BREAK = re.compile(r"\r\n|\r|\n")
@@ -37,7 +37,7 @@ def parse(text: str) -> ast.Module:
         return ast.parse(text)
 
 
-def read(parsed: Parsed, text: str, tree: ast.Module, seen: Iterable[Seen]) -> Module:
+def read(parsed: SyntaxTree, text: str, tree: ast.Module, seen: Iterable[Measured]) -> Module:
     """Definitions, imports and functions of a file that `ast` can read."""
     places = _Places(text)
     heads = {node.start_point[0] + 1: node for node in parsed.found(*_HEADS)}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from services.registry.builtin.code.engine.grammars import Node, Parsed, child, flat, text
+from services.registry.builtin.code.engine.grammars import Node, SyntaxTree, child, flat, text
 
 LONGEST_NAME = 200
 LONGEST_SIGNATURE = 300
@@ -63,7 +63,7 @@ class Placed(NamedTuple):
     parent: str
 
 
-def placed(parsed: Parsed, table: Table, joint: str) -> list[Placed]:
+def placed(parsed: SyntaxTree, table: Table, joint: str) -> list[Placed]:
     """All symbols in the order of the text, with the names they stand in, joined by `joint`."""
     found = [one for node in parsed.found(*table) for one in table[node.type](node)]
     found.sort(key=lambda one: (one.node.start_byte, -one.node.end_byte))
@@ -109,12 +109,12 @@ def _is_scope(one: Found) -> bool:
     return not one.kind or one.kind in SCOPES
 
 
-def described(parsed: Parsed, symbols: Iterable[Placed]) -> list[dict[str, Any]]:
+def described(parsed: SyntaxTree, symbols: Iterable[Placed]) -> list[dict[str, Any]]:
     """Symbols as an answer tells them."""
     return [_described(parsed, one) for one in symbols]
 
 
-def _described(parsed: Parsed, one: Placed) -> dict[str, Any]:
+def _described(parsed: SyntaxTree, one: Placed) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": one.found.name[:LONGEST_NAME],
         "kind": one.kind,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from services.registry.builtin.code.engine import problems
-from services.registry.builtin.code.engine.grammars import Node, Parsed, has, text
+from services.registry.builtin.code.engine.grammars import Node, SyntaxTree, has, text
 
 MOST_NODES = 100_000
 MOST_BYTES = 8 * 1024 * 1024
@@ -34,7 +34,7 @@ class TooLarge(Exception):
     """The tree would be bigger than an answer may be; the message says what to ask instead."""
 
 
-def known(parsed: Parsed, type_: str) -> bool:
+def known(parsed: SyntaxTree, type_: str) -> bool:
     """Whether the grammar has nodes of this type, named or not."""
     return has(parsed.language, type_) or has(parsed.language, f'"{type_}"')
 
@@ -45,7 +45,7 @@ class _Step(NamedTuple):
     depth: int
 
 
-def tree(parsed: Parsed, wanted: Wanted) -> dict[str, Any]:
+def tree(parsed: SyntaxTree, wanted: Wanted) -> dict[str, Any]:
     """The tree that is wanted. Raises TooLarge; without a depth that was asked for, it fits."""
     sizes = _Sizes(parsed, wanted)
     depth = sizes.fitting() if wanted.max_depth is None else wanted.max_depth
@@ -74,7 +74,7 @@ def tree(parsed: Parsed, wanted: Wanted) -> dict[str, Any]:
 class _Sizes:
     """How many nodes and bytes there are down to each depth."""
 
-    def __init__(self, parsed: Parsed, wanted: Wanted) -> None:
+    def __init__(self, parsed: SyntaxTree, wanted: Wanted) -> None:
         self._nodes: Counter[int] = Counter()
         self._bytes: Counter[int] = Counter()
         self._types: Counter[str] = Counter()
@@ -127,7 +127,7 @@ def _kib(size: int) -> str:
     return f"{max(1, size >> 10):,} KiB"
 
 
-def steps(parsed: Parsed, wanted: Wanted, deepest: int) -> Iterator[_Step]:
+def steps(parsed: SyntaxTree, wanted: Wanted, deepest: int) -> Iterator[_Step]:
     """Every node that is wanted, parents first; of node types, what stands in them follows."""
     first = (wanted.start_line or 1) - 1
     last = (wanted.end_line or len(parsed.data) + 1) - 1
@@ -163,7 +163,7 @@ def _depth(node: Node, depth: int, wanted: Wanted) -> int:
 class _Build:
     """The nodes put into each other."""
 
-    def __init__(self, parsed: Parsed, wanted: Wanted, depth: int) -> None:
+    def __init__(self, parsed: SyntaxTree, wanted: Wanted, depth: int) -> None:
         self.top: list[dict[str, Any]] = []
         self.nodes = 0
         open_: list[dict[str, Any]] = []
@@ -182,7 +182,7 @@ def _below(node: Node, wanted: Wanted) -> int:
     return int(node.named_child_count if wanted.named_only else node.child_count)
 
 
-def _told(parsed: Parsed, step: _Step, wanted: Wanted) -> dict[str, Any]:
+def _told(parsed: SyntaxTree, step: _Step, wanted: Wanted) -> dict[str, Any]:
     node = step.node
     told: dict[str, Any] = {"type": node.type}
     if step.field:

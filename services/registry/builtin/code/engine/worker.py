@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from services.registry.builtin.code.engine import analysis, search, trees
-from services.registry.builtin.code.engine.grammars import GRAMMARS, Parsed
+from services.registry.builtin.code.engine.grammars import GRAMMARS, SyntaxTree
 from services.registry.builtin.code.engine.languages import LANGUAGES
 from services.registry.builtin.code.engine.patterns import BadPattern
 
@@ -25,7 +25,7 @@ CPU_S = 120
 """Of one request. The server is quicker, unless it was killed and nobody else ends this."""
 
 
-class Refused(Exception):
+class Unfit(Exception):
     """The request can't be done as it is; the message says why."""
 
 
@@ -40,9 +40,9 @@ def better_language(request: dict[str, Any]) -> str | None:
     """A header called `.h` is C++ if that is what it can be parsed as."""
     language: str | None = request["language"]
     if language == "c" and request.get("path", "").lower().endswith(".h"):
-        tree = Parsed(request["text"], "c")
+        tree = SyntaxTree(request["text"], "c")
         if tree.root.has_error:
-            other = Parsed(request["text"], "cpp")
+            other = SyntaxTree(request["text"], "cpp")
             if len(other.found("ERROR")) < len(tree.found("ERROR")):
                 return "cpp"
     return language
@@ -53,12 +53,12 @@ def parse(request: dict[str, Any]) -> dict[str, Any]:
     language = better_language(request)
     if language not in GRAMMARS:
         known = ", ".join(sorted(GRAMMARS))
-        raise Refused(f"there is no grammar for {language or 'its language'}; there is for {known}")
+        raise Unfit(f"there is no grammar for {language or 'its language'}; there is for {known}")
     wanted = trees.Wanted(**{**request["wanted"], "node_types": tuple(request["node_types"])})
-    parsed = Parsed(request["text"], language)
+    parsed = SyntaxTree(request["text"], language)
     unknown = [one for one in wanted.node_types if not trees.known(parsed, one)]
     if unknown:
-        raise Refused(f"{language} has no nodes of type {', '.join(map(repr, unknown))}")
+        raise Unfit(f"{language} has no nodes of type {', '.join(map(repr, unknown))}")
     return {"language": language, **trees.tree(parsed, wanted)}
 
 
@@ -110,7 +110,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request; never raises for what is wrong with it."""
     try:
         return {"answer": DO[request["do"]](request)}
-    except (Refused, BadPattern, trees.TooLarge) as error:
+    except (Unfit, BadPattern, trees.TooLarge) as error:
         return {"refused": str(error)}
     except MemoryError:
         return {"failed": "it takes more memory than the engine may have"}

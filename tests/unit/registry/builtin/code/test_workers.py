@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.builtin.code.workers import Lost, NotStarted, Refused, Workers
+from services.registry.builtin.code.workers import Declined, Lost, NotStarted, Workers
 
 PROGRAM = """\
 #!{python}
@@ -109,7 +109,7 @@ async def test_who_loses_its_process_fails_alone(
 async def test_what_is_refused_or_fails_costs_no_process(python: Path) -> None:
     workers = Workers(python, 1)
     before = await workers.ask("echo")
-    with pytest.raises(Refused, match="not like this"):
+    with pytest.raises(Declined, match="not like this"):
         await workers.ask("refuse")
     with pytest.raises(Lost, match="KeyError"):
         await workers.ask("fail")

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from services.registry.builtin.code.engine.grammars import Node, Parsed
+from services.registry.builtin.code.engine.grammars import Node, SyntaxTree
 
 Import: TypeAlias = dict[str, Any]
 Taker: TypeAlias = Callable[[Node], Iterable[Import]]
 Takers: TypeAlias = Mapping[str, Taker]
 
 
-def listed(parsed: Parsed, takers: Takers) -> list[Import]:
+def listed(parsed: SyntaxTree, takers: Takers) -> list[Import]:
     """All imports in the order of the text, each with its line."""
     return [
         {**one, "line": parsed.place(node.start_point)[0]}
