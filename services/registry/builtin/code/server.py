@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ class Analyst:
     def __init__(self, workers: Workers) -> None:
         """`workers`: the engine's processes."""
         self._workers = workers
+
+    async def close(self) -> None:
+        """End the engine's processes."""
+        await self._workers.close()
 
     async def analyze(
         self, folder: str, ctx: Context[Any, Any], path: str | None = None
@@ -200,9 +205,17 @@ def _line(told: dict[str, Any]) -> str:
     return ", ".join([f"{told['path']}: {told['language']}", *parts])
 
 
-def server(analyst: Analyst) -> MCPServer:
+def server(analyst: Analyst) -> MCPServer[None]:
     """The MCP server that offers the analyst's tools."""
-    made = MCPServer("code", version="1.0.0", log_level="WARNING")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: MCPServer[None]) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await analyst.close()
+
+    made = MCPServer("code", version="1.0.0", log_level="WARNING", lifespan=lifespan)
     tools = (analyst.analyze, analyst.parse, analyst.search, analyst.languages, analyst.check)
     for tool in tools:
         made.add_tool(tool, annotations=serving.READ_ONLY)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -91,7 +92,8 @@ class SyntaxTree:
         self._ascii = self.data.isascii()
         self._starts = [0]
         if not self._ascii:
-            self._starts += [at + 1 for at, byte in enumerate(self.data) if byte == 10]
+            lengths = (len(line) + 1 for line in self.data.split(b"\n"))
+            self._starts = list(itertools.accumulate(lengths, initial=0))
 
     @property
     def root(self) -> Node:

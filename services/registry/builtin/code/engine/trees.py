@@ -30,8 +30,8 @@ class Wanted(NamedTuple):
     include_text: bool = False
 
 
-class TooLarge(Exception):
-    """The tree would be bigger than an answer may be; the message says what to ask instead."""
+class NotGiven(Exception):
+    """The tree would be too big, or there is none; the message says what to ask instead."""
 
 
 def known(parsed: SyntaxTree, type_: str) -> bool:
@@ -46,13 +46,15 @@ class _Step(NamedTuple):
 
 
 def tree(parsed: SyntaxTree, wanted: Wanted) -> dict[str, Any]:
-    """The tree that is wanted. Raises TooLarge; without a depth that was asked for, it fits."""
+    """The tree that is wanted. Raises NotGiven; without a depth that was asked for, it fits."""
     sizes = _Sizes(parsed, wanted)
     depth = sizes.fitting() if wanted.max_depth is None else wanted.max_depth
+    if not sizes.all_nodes and not wanted.node_types:
+        raise NotGiven("there is nothing between `start_line` and `end_line`")
     if wanted.max_depth is not None and not sizes.fits(depth):
-        raise TooLarge(sizes.advice(depth))
-    if depth == 0:
-        raise TooLarge(sizes.advice(1))
+        raise NotGiven(sizes.advice(depth))
+    if depth == 0 and sizes.all_nodes:
+        raise NotGiven(sizes.advice(1))
     asked = min(depth, DEEPEST)
     found = _Build(parsed, wanted, asked)
     whole = sizes.deepest <= asked
@@ -86,7 +88,7 @@ class _Sizes:
             self._nodes[step.depth] += 1
             self._bytes[step.depth] += size
             self._types[type_] += 1
-        self.deepest = max(self._nodes, default=1)
+        self.deepest = max(self._nodes, default=0)
         self.all_nodes = sum(self._nodes.values())
 
     def fits(self, depth: int) -> bool:

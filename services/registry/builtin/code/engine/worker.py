@@ -110,7 +110,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request; never raises for what is wrong with it."""
     try:
         return {"answer": DO[request["do"]](request)}
-    except (Unfit, BadPattern, trees.TooLarge) as error:
+    except (Unfit, BadPattern, trees.NotGiven) as error:
         return {"refused": str(error)}
     except MemoryError:
         return {"failed": "it takes more memory than the engine may have"}

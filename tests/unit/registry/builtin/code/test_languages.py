@@ -152,6 +152,21 @@ def test_lines_and_columns_count_characters(engine: Path) -> None:
     assert tree["matches"][0]["text"] == "2"
 
 
+def test_a_file_that_ends_anywhere_is_told_as_far_as_it_goes(engine: Path, tmp_path: Path) -> None:
+    names = {}
+    for path in sorted(SAMPLES.iterdir()):
+        text = path.read_text()
+        for part in (4, 7) if path != EXPECTED else ():
+            name = f"{part}_{path.name.replace('python.txt', 'python.py')}"
+            # A quote, a bracket and a comment that nobody closes.
+            (tmp_path / name).write_text(text[: len(text) * part // 9] + ' ("/* {')
+            names[name] = path
+    for name, one in analyzed(engine, tmp_path, names).items():
+        assert one["status"] == "analyzed", (name, one)
+        assert [remark for remark in one["remarks"] if "Error" in remark["message"]] == [], name
+        assert one["symbols"] or "errors" in one, name
+
+
 PATTERNS = [
     ("python", "print($A)", "print(1)\n", {"A": "1"}),
     ("c", "f($A)", "int g(void) { return f(2); }\n", {"A": "2"}),

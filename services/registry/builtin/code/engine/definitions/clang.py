@@ -134,7 +134,16 @@ def _namespace(node: Node) -> Iterator[Found]:
     yield Found("namespace", name or "(anonymous)", node)
 
 
+def _in_error(node: Node) -> Iterator[Found]:
+    """A macro behind a prototype is an error to the grammar; the prototype is there still."""
+    name, is_function = _declarator(node)
+    if name is not None and is_function and node.parent.type == "ERROR":
+        under, own = _scoped(name)
+        yield Found("function", own, node, under, defined=False)
+
+
 C: Table = {
+    "function_declarator": _in_error,
     "function_definition": _c_function,
     "declaration": _c_declaration("variable"),
     "field_declaration": _c_declaration("field"),
