@@ -34,7 +34,7 @@ _TAIL = " \t\r\n{:=;,"
 _BARE = (" do", " then", " where", " =>", " =", " end")
 
 
-class Found(NamedTuple):
+class Definition(NamedTuple):
     """One symbol as its table has found it."""
 
     kind: str
@@ -51,14 +51,14 @@ class Found(NamedTuple):
     """Whether everything behind it, up to the next such one, stands in it."""
 
 
-Reader: TypeAlias = Callable[[Node], Iterable[Found]]
+Reader: TypeAlias = Callable[[Node], Iterable[Definition]]
 Table: TypeAlias = Mapping[str, Reader]
 
 
 class Placed(NamedTuple):
     """A symbol and where it belongs."""
 
-    found: Found
+    found: Definition
     kind: str
     parent: str
 
@@ -70,7 +70,7 @@ def placed(parsed: SyntaxTree, table: Table, joint: str) -> list[Placed]:
     return list(_nested(found, joint))
 
 
-def _nested(found: Iterable[Found], joint: str) -> Iterator[Placed]:
+def _nested(found: Iterable[Definition], joint: str) -> Iterator[Placed]:
     open_: list[_Scope] = []
     for one in found:
         if not one.name:
@@ -103,7 +103,7 @@ class _Scope(NamedTuple):
 _FILE = _Scope(0, "", "")
 
 
-def _is_scope(one: Found) -> bool:
+def _is_scope(one: Definition) -> bool:
     if one.scope is not None:
         return one.scope
     return not one.kind or one.kind in SCOPES
@@ -160,9 +160,9 @@ def body_of(node: Node) -> Node | None:
 def named(kind: str, field: str = "name", *, scope: bool | None = None) -> Reader:
     """A reader for nodes that have their name in a field, and a body if they are defined here."""
 
-    def read(node: Node) -> Iterator[Found]:
+    def read(node: Node) -> Iterator[Definition]:
         name = flat(text(node.child_by_field_name(field)))
-        yield Found(kind, name, node, scope=scope)
+        yield Definition(kind, name, node, scope=scope)
 
     return read
 
@@ -170,9 +170,9 @@ def named(kind: str, field: str = "name", *, scope: bool | None = None) -> Reade
 def function(kind: str = "function", field: str = "name") -> Reader:
     """A reader for functions: without a body it is a declaration."""
 
-    def read(node: Node) -> Iterator[Found]:
+    def read(node: Node) -> Iterator[Definition]:
         defined = body_of(node) is not None
-        yield Found(kind, flat(text(node.child_by_field_name(field))), node, defined=defined)
+        yield Definition(kind, flat(text(node.child_by_field_name(field))), node, defined=defined)
 
     return read
 
@@ -180,8 +180,8 @@ def function(kind: str = "function", field: str = "name") -> Reader:
 def declared(kind: str, field: str = "name") -> Reader:
     """A reader for what is only declared."""
 
-    def read(node: Node) -> Iterator[Found]:
-        yield Found(kind, flat(text(node.child_by_field_name(field))), node, defined=False)
+    def read(node: Node) -> Iterator[Definition]:
+        yield Definition(kind, flat(text(node.child_by_field_name(field))), node, defined=False)
 
     return read
 
@@ -189,8 +189,8 @@ def declared(kind: str, field: str = "name") -> Reader:
 def called(kind: str, name: str) -> Reader:
     """A reader for what has always the same name, such as a constructor."""
 
-    def read(node: Node) -> Iterator[Found]:
-        yield Found(kind, name, node, defined=body_of(node) is not None)
+    def read(node: Node) -> Iterator[Definition]:
+        yield Definition(kind, name, node, defined=body_of(node) is not None)
 
     return read
 

@@ -157,7 +157,8 @@ def test_a_file_that_ends_anywhere_is_told_as_far_as_it_goes(engine: Path, tmp_p
     for path in sorted(SAMPLES.iterdir()):
         text = path.read_text()
         for part in (4, 7) if path != EXPECTED else ():
-            name = f"{part}_{path.name.replace('python.txt', 'python.py')}"
+            name = f"{part}/{path.name.replace('python.txt', 'python.py')}"
+            (tmp_path / name).parent.mkdir(exist_ok=True)
             # A quote, a bracket and a comment that nobody closes.
             (tmp_path / name).write_text(text[: len(text) * part // 9] + ' ("/* {')
             names[name] = path

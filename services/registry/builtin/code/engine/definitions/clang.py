@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from services.registry.builtin.code.engine.grammars import Node, child, flat, inside, text
 from services.registry.builtin.code.engine.symbols import (
-    Found,
+    Definition,
     Reader,
     Table,
     named,
@@ -51,7 +51,7 @@ def _scoped(name: Node) -> tuple[str, str]:
     return ".".join(under), flat(text(name)).replace("operator ", "operator")
 
 
-def _c_function(node: Node) -> Iterator[Found]:
+def _c_function(node: Node) -> Iterator[Definition]:
     name, _ = _declarator(node.child_by_field_name("declarator"))
     if name is not None:
         under, own = _scoped(name)
@@ -63,7 +63,7 @@ def _c_function(node: Node) -> Iterator[Found]:
             kind = "constructor"
         elif own.startswith("operator"):
             kind = "operator"
-        yield Found(
+        yield Definition(
             kind, own, node, under, child(node, "compound_statement", "try_statement") is not None
         )
 
@@ -81,7 +81,7 @@ def _class_around(node: Node) -> str:
 
 
 def _c_declaration(variable: str) -> Reader:
-    def read(node: Node) -> Iterator[Found]:
+    def read(node: Node) -> Iterator[Definition]:
         if inside(node, ("template_declaration", "linkage_specification")) not in _C_FILE:
             return
         qualifiers = {text(one) for one in node.children if one.type == "type_qualifier"}
@@ -100,46 +100,46 @@ def _c_declaration(variable: str) -> Reader:
                     kind = "constructor"
                 elif own.startswith("operator"):
                     kind = "operator"
-                yield Found(kind, own, node, under, defined=False)
+                yield Definition(kind, own, node, under, defined=False)
             else:
                 # `const char *name` can be changed: what it points to can't.
                 is_constant = constant and "pointer" not in one.type
-                yield Found("constant" if is_constant else variable, own, one, under)
+                yield Definition("constant" if is_constant else variable, own, one, under)
 
     return read
 
 
-def _typedef(node: Node) -> Iterator[Found]:
+def _typedef(node: Node) -> Iterator[Definition]:
     for one in node.children_by_field_name("declarator"):
         name, _ = _declarator(one)
-        yield Found("type", text(name), node, scope=False)
+        yield Definition("type", text(name), node, scope=False)
 
 
 def _with_body(kind: str) -> Reader:
     """A `struct x` without a body only names one that is elsewhere."""
 
-    def read(node: Node) -> Iterator[Found]:
+    def read(node: Node) -> Iterator[Definition]:
         if node.child_by_field_name("body") is not None:
             name = node.child_by_field_name("name")
             if name is not None and name.type == "template_type":
                 name = name.child_by_field_name("name")
             under, own = _scoped(name) if name is not None else ("", "")
-            yield Found(kind, own, node, under)
+            yield Definition(kind, own, node, under)
 
     return read
 
 
-def _namespace(node: Node) -> Iterator[Found]:
+def _namespace(node: Node) -> Iterator[Definition]:
     name = flat(text(node.child_by_field_name("name"))).replace("::", ".")
-    yield Found("namespace", name or "(anonymous)", node)
+    yield Definition("namespace", name or "(anonymous)", node)
 
 
-def _in_error(node: Node) -> Iterator[Found]:
+def _in_error(node: Node) -> Iterator[Definition]:
     """A macro behind a prototype is an error to the grammar; the prototype is there still."""
     name, is_function = _declarator(node)
     if name is not None and is_function and node.parent.type == "ERROR":
         under, own = _scoped(name)
-        yield Found("function", own, node, under, defined=False)
+        yield Definition("function", own, node, under, defined=False)
 
 
 C: Table = {

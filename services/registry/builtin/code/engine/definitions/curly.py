@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from services.registry.builtin.code.engine.definitions.jvm import fields
 from services.registry.builtin.code.engine.grammars import Node, child, flat, inside, text
 from services.registry.builtin.code.engine.symbols import (
-    Found,
+    Definition,
     Table,
     called,
     function,
@@ -15,18 +15,18 @@ from services.registry.builtin.code.engine.symbols import (
 )
 
 
-def _onward(node: Node) -> Iterator[Found]:
-    yield Found("namespace", text(node.child_by_field_name("name")), node, onward=True)
+def _onward(node: Node) -> Iterator[Definition]:
+    yield Definition("namespace", text(node.child_by_field_name("name")), node, onward=True)
 
 
-def _operator(node: Node) -> Iterator[Found]:
+def _operator(node: Node) -> Iterator[Definition]:
     sign = text(node.child_by_field_name("operator"))
     kind = text(node.child_by_field_name("type")) if "conversion" in node.type else sign
-    yield Found("operator", f"operator {kind}", node)
+    yield Definition("operator", f"operator {kind}", node)
 
 
-def _finalizer(node: Node) -> Iterator[Found]:
-    yield Found("destructor", "~" + text(node.child_by_field_name("name")), node)
+def _finalizer(node: Node) -> Iterator[Definition]:
+    yield Definition("destructor", "~" + text(node.child_by_field_name("name")), node)
 
 
 CSHARP: Table = {
@@ -53,24 +53,24 @@ CSHARP: Table = {
 }
 
 
-def _swift_class(node: Node) -> Iterator[Found]:
+def _swift_class(node: Node) -> Iterator[Definition]:
     kind = text(node.child_by_field_name("declaration_kind")) or "class"
     if kind == "actor":
         kind = "class"
-    yield Found(kind, flat(text(node.child_by_field_name("name"))), node)
+    yield Definition(kind, flat(text(node.child_by_field_name("name"))), node)
 
 
-def _swift_function(node: Node) -> Iterator[Found]:
+def _swift_function(node: Node) -> Iterator[Definition]:
     # A parameter's or result's name comes in the field too; an operator's is a token.
     name = flat(text(node.child_by_field_name("name")))
     defined = node.type != "protocol_function_declaration" and (
         node.child_by_field_name("body") is not None
     )
     is_operator = not (name[:1].isalpha() or name[:1] in "_`")
-    yield Found("operator" if is_operator else "function", name, node, defined=defined)
+    yield Definition("operator" if is_operator else "function", name, node, defined=defined)
 
 
-def _swift_property(node: Node) -> Iterator[Found]:
+def _swift_property(node: Node) -> Iterator[Definition]:
     outer = inside(node, ())
     if outer not in ("source_file", "class_body", "enum_class_body", "protocol_body"):
         return
@@ -79,13 +79,13 @@ def _swift_property(node: Node) -> Iterator[Found]:
     for one in node.children_by_field_name("name"):
         bound = one.child_by_field_name("bound_identifier")
         if bound is not None:
-            yield Found(kind, text(bound), node)
+            yield Definition(kind, text(bound), node)
 
 
-def _swift_cases(node: Node) -> Iterator[Found]:
+def _swift_cases(node: Node) -> Iterator[Definition]:
     for one in node.children_by_field_name("name"):
         if one.type == "simple_identifier":
-            yield Found("member", text(one), one)
+            yield Definition("member", text(one), one)
 
 
 SWIFT: Table = {

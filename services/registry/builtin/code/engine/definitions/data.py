@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from services.registry.builtin.code.engine.grammars import Node, child, flat, inside, text
 from services.registry.builtin.code.engine.symbols import (
-    Found,
+    Definition,
     Reader,
     Table,
     bare,
@@ -14,30 +14,32 @@ from services.registry.builtin.code.engine.symbols import (
 )
 
 
-def _key(node: Node, top: tuple[str, ...], over: tuple[str, ...], type_: str) -> Iterator[Found]:
+def _key(
+    node: Node, top: tuple[str, ...], over: tuple[str, ...], type_: str
+) -> Iterator[Definition]:
     if inside(node.parent, over) in top or node.parent.type in top:
-        yield Found("key", bare(flat(text(node.child_by_field_name(type_)))), node)
+        yield Definition("key", bare(flat(text(node.child_by_field_name(type_)))), node)
 
 
-def _json_pair(node: Node) -> Iterator[Found]:
+def _json_pair(node: Node) -> Iterator[Definition]:
     if node.parent.type == "object" and node.parent.parent.type == "document":
-        yield Found("key", bare(text(node.child_by_field_name("key"))), node)
+        yield Definition("key", bare(text(node.child_by_field_name("key"))), node)
 
 
-def _yaml_pair(node: Node) -> Iterator[Found]:
+def _yaml_pair(node: Node) -> Iterator[Definition]:
     over = ("block_node", "flow_node", "block_mapping", "flow_mapping")
     yield from _key(node, ("document",), over, "key")
 
 
-def _toml_table(node: Node) -> Iterator[Found]:
+def _toml_table(node: Node) -> Iterator[Definition]:
     name = child(node, "bare_key", "dotted_key", "quoted_key")
-    yield Found("table", bare(flat(text(name))), node, scope=False)
+    yield Definition("table", bare(flat(text(name))), node, scope=False)
 
 
-def _toml_pair(node: Node) -> Iterator[Found]:
+def _toml_pair(node: Node) -> Iterator[Definition]:
     if node.parent.type == "document":
         name = child(node, "bare_key", "dotted_key", "quoted_key")
-        yield Found("key", bare(flat(text(name))), node)
+        yield Definition("key", bare(flat(text(name))), node)
 
 
 JSON: Table = {"pair": _json_pair}
@@ -48,19 +50,19 @@ TOML: Table = {"table": _toml_table, "table_array_element": _toml_table, "pair":
 def _head(kind: str, *, drop: str = "", scope: bool | None = None) -> Reader:
     """Named by what stands before the block."""
 
-    def read(node: Node) -> Iterator[Found]:
+    def read(node: Node) -> Iterator[Definition]:
         block = child(node, "block", "keyframe_block_list")
         end = block.start_byte - node.start_byte if block is not None else None
         words = node.text[:end].decode("utf-8", "replace")
-        yield Found(kind, flat(words.removeprefix(drop)).rstrip(" {;"), node, scope=scope)
+        yield Definition(kind, flat(words.removeprefix(drop)).rstrip(" {;"), node, scope=scope)
 
     return read
 
 
-def _custom_property(node: Node) -> Iterator[Found]:
+def _custom_property(node: Node) -> Iterator[Definition]:
     name = text(child(node, "property_name", "variable_name", "variable"))
     if name.startswith("--") or (name.startswith("$") and inside(node, ()) == "stylesheet"):
-        yield Found("variable", name, node)
+        yield Definition("variable", name, node)
 
 
 CSS: Table = {
@@ -88,12 +90,12 @@ def _tag(node: Node) -> tuple[str, dict[str, str]]:
     return text(child(start, "tag_name", "Name")), given
 
 
-def _html_element(node: Node) -> Iterator[Found]:
+def _html_element(node: Node) -> Iterator[Definition]:
     tag, given = _tag(node)
     if given.get("id"):
-        yield Found("element", f"{tag}#{given['id']}", node)
+        yield Definition("element", f"{tag}#{given['id']}", node)
     elif len(tag) == 2 and tag[0] in "hH" and tag[1].isdigit():
-        yield Found("heading", _words(node), node, scope=False)
+        yield Definition("heading", _words(node), node, scope=False)
 
 
 def _words(node: Node) -> str:
@@ -107,40 +109,40 @@ def _words(node: Node) -> str:
     return flat(" ".join(parts))
 
 
-def _xml_element(node: Node) -> Iterator[Found]:
+def _xml_element(node: Node) -> Iterator[Definition]:
     tag, given = _tag(node)
     if name := given.get("id") or given.get("name") or given.get("xml:id"):
-        yield Found("element", f"{tag}#{name}", node)
+        yield Definition("element", f"{tag}#{name}", node)
     elif node.parent is not None and node.parent.type == "document":
-        yield Found("element", tag, node)
+        yield Definition("element", tag, node)
 
 
 HTML: Table = dict.fromkeys(("element", "script_element", "style_element"), _html_element)
 XML: Table = {"element": _xml_element}
 
 
-def _markdown_heading(node: Node) -> Iterator[Found]:
+def _markdown_heading(node: Node) -> Iterator[Definition]:
     heading = child(node, "inline", "paragraph")
-    yield Found("heading", flat(text(heading)), node)
+    yield Definition("heading", flat(text(heading)), node)
 
 
 MARKDOWN: Table = dict.fromkeys(("atx_heading", "setext_heading"), _markdown_heading)
 
 
 def _sql(kind: str) -> Reader:
-    def read(node: Node) -> Iterator[Found]:
+    def read(node: Node) -> Iterator[Definition]:
         name = node.child_by_field_name("column") or child(node, "object_reference", "identifier")
         parts = [bare(one) for one in flat(text(name)).split(".")]
-        yield Found(kind, parts[-1].strip("[]"), node, ".".join(parts[:-1]))
+        yield Definition(kind, parts[-1].strip("[]"), node, ".".join(parts[:-1]))
 
     return read
 
 
-def _sql_function(node: Node) -> Iterator[Found]:
+def _sql_function(node: Node) -> Iterator[Definition]:
     (found,) = _sql("function")(node)
     # The schema before the dot does not make a method of it.
     name = ".".join(filter(None, (found.under, found.name)))
-    yield Found("function", name, node)
+    yield Definition("function", name, node)
 
 
 SQL: Table = {
@@ -158,10 +160,10 @@ SQL: Table = {
 }
 
 
-def _make_rule(node: Node) -> Iterator[Found]:
+def _make_rule(node: Node) -> Iterator[Definition]:
     targets = child(node, "targets")
     for one in targets.named_children if targets is not None else ():
-        yield Found("target", flat(text(one)), node)
+        yield Definition("target", flat(text(one)), node)
 
 
 MAKE: Table = {
@@ -171,13 +173,13 @@ MAKE: Table = {
 }
 
 
-def _stage(node: Node) -> Iterator[Found]:
+def _stage(node: Node) -> Iterator[Definition]:
     name = node.child_by_field_name("as") or child(node, "image_spec")
-    yield Found("stage", flat(text(name)), node)
+    yield Definition("stage", flat(text(name)), node)
 
 
-def _argument(node: Node) -> Iterator[Found]:
-    yield Found("variable", text(node.child_by_field_name("name")), node)
+def _argument(node: Node) -> Iterator[Definition]:
+    yield Definition("variable", text(node.child_by_field_name("name")), node)
 
 
 DOCKERFILE: Table = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from services.registry.builtin.code.engine.grammars import Node, child, flat, inside, text
 from services.registry.builtin.code.engine.symbols import (
-    Found,
+    Definition,
     Reader,
     Table,
     declared,
@@ -15,7 +15,7 @@ from services.registry.builtin.code.engine.symbols import (
 )
 
 
-def fields(node: Node) -> Iterator[Found]:
+def fields(node: Node) -> Iterator[Definition]:
     """Java and C#: one declaration of several names; constant if it says so."""
     words = set(flat(text(child(node, "modifiers"))).split())
     words |= {text(one) for one in node.children if one.type == "modifier"}
@@ -25,16 +25,16 @@ def fields(node: Node) -> Iterator[Found]:
         if one.type == "variable_declarator":
             name = one.child_by_field_name("name") or child(one, "identifier")
             kind = "event" if node.type == "event_field_declaration" else "field"
-            yield Found("constant" if constant else kind, text(name), one)
+            yield Definition("constant" if constant else kind, text(name), one)
 
 
-def _package(node: Node) -> Iterator[Found]:
+def _package(node: Node) -> Iterator[Definition]:
     name = child(
         node, "scoped_identifier", "identifier", "qualified_identifier", "package_identifier"
     )
     # Scala: with a body it holds what is in it, otherwise it is the whole file's.
     holds = node.child_by_field_name("body") is not None
-    yield Found("package", "".join(text(name).split()), node, scope=holds)
+    yield Definition("package", "".join(text(name).split()), node, scope=holds)
 
 
 JAVA: Table = {
@@ -55,13 +55,13 @@ JAVA: Table = {
 }
 
 
-def _kotlin_class(node: Node) -> Iterator[Found]:
+def _kotlin_class(node: Node) -> Iterator[Definition]:
     words = {one.type for one in node.children} | set(text(child(node, "modifiers")).split())
     kind = next((word for word in ("interface", "enum", "annotation") if word in words), "class")
-    yield Found(kind, text(node.child_by_field_name("name")), node)
+    yield Definition(kind, text(node.child_by_field_name("name")), node)
 
 
-def _kotlin_property(node: Node) -> Iterator[Found]:
+def _kotlin_property(node: Node) -> Iterator[Definition]:
     outer = inside(node, ())
     if outer not in ("source_file", "class_body", "enum_class_body"):
         return
@@ -73,27 +73,27 @@ def _kotlin_property(node: Node) -> Iterator[Found]:
         kind = "constant"
     holder = [names] if names is not None and names.type == "variable_declaration" else []
     for one in holder or (names.named_children if names is not None else []):
-        yield Found(kind, text(child(one, "identifier")), node)
+        yield Definition(kind, text(child(one, "identifier")), node)
 
 
-def _kotlin_parameter(node: Node) -> Iterator[Found]:
+def _kotlin_parameter(node: Node) -> Iterator[Definition]:
     if child(node, "val", "var") is not None:
-        yield Found("property", text(child(node, "identifier")), node)
+        yield Definition("property", text(child(node, "identifier")), node)
 
 
-def _companion(node: Node) -> Iterator[Found]:
-    yield Found("object", text(node.child_by_field_name("name")) or "Companion", node)
+def _companion(node: Node) -> Iterator[Definition]:
+    yield Definition("object", text(node.child_by_field_name("name")) or "Companion", node)
 
 
 def _first(kind: str, type_: str) -> Reader:
-    def read(node: Node) -> Iterator[Found]:
-        yield Found(kind, text(child(node, type_)), node)
+    def read(node: Node) -> Iterator[Definition]:
+        yield Definition(kind, text(child(node, type_)), node)
 
     return read
 
 
-def _kotlin_constructor(node: Node) -> Iterator[Found]:
-    yield Found("constructor", "constructor", node)
+def _kotlin_constructor(node: Node) -> Iterator[Definition]:
+    yield Definition("constructor", "constructor", node)
 
 
 KOTLIN: Table = {
@@ -110,19 +110,21 @@ KOTLIN: Table = {
 }
 
 
-def _scala_value(node: Node) -> Iterator[Found]:
+def _scala_value(node: Node) -> Iterator[Definition]:
     outer = inside(node, ())
     if outer not in ("template_body", "compilation_unit", "enum_body", "indented_block"):
         return
     pattern = node.child_by_field_name("pattern") or node.child_by_field_name("name")
     if pattern is not None and pattern.type == "identifier":
-        yield Found("constant" if node.type.startswith("val") else "variable", text(pattern), node)
+        yield Definition(
+            "constant" if node.type.startswith("val") else "variable", text(pattern), node
+        )
 
 
-def _scala_function(node: Node) -> Iterator[Found]:
+def _scala_function(node: Node) -> Iterator[Definition]:
     name = text(node.child_by_field_name("name"))
     defined = node.type == "function_definition"
-    yield Found("constructor" if name == "this" else "function", name, node, defined=defined)
+    yield Definition("constructor" if name == "this" else "function", name, node, defined=defined)
 
 
 SCALA: Table = {

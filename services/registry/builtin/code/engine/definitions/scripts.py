@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from services.registry.builtin.code.engine.grammars import Node, child, flat, inside, text
 from services.registry.builtin.code.engine.symbols import (
-    Found,
+    Definition,
     Table,
     bare,
     declared,
@@ -20,15 +20,15 @@ def kind_of_name(name: str) -> str:
     return "constant" if name.isupper() else "variable"
 
 
-def _python_assignment(node: Node) -> Iterator[Found]:
+def _python_assignment(node: Node) -> Iterator[Definition]:
     left = node.child_by_field_name("left")
     outer = node.parent.parent if node.parent.type == "expression_statement" else None
     if left is None or left.type != "identifier" or outer is None:
         return
     if outer.type == "module":
-        yield Found(kind_of_name(text(left)), text(left), node)
+        yield Definition(kind_of_name(text(left)), text(left), node)
     elif outer.type == "block" and outer.parent.type == "class_definition":
-        yield Found("field", text(left), node)
+        yield Definition("field", text(left), node)
 
 
 PYTHON: Table = {
@@ -52,32 +52,32 @@ def _at_top(node: Node) -> bool:
     return outer is not None and outer.type == "program"
 
 
-def _js_variable(node: Node) -> Iterator[Found]:
+def _js_variable(node: Node) -> Iterator[Definition]:
     name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
     if name is None or name.type != "identifier":
         return
     if value is not None and value.type in _FUNCTION_VALUES:
-        yield Found("function", text(name), node)
+        yield Definition("function", text(name), node)
     elif value is not None and value.type == "class":
-        yield Found("class", text(name), node)
+        yield Definition("class", text(name), node)
     elif _at_top(node):
         # An object of functions holds them, as a class does.
         holds = value is not None and value.type == "object"
         is_constant = node.parent.type == "lexical_declaration" and (
             text(node.parent.child_by_field_name("kind")) == "const"
         )
-        yield Found("constant" if is_constant else "variable", text(name), node, scope=holds)
+        yield Definition("constant" if is_constant else "variable", text(name), node, scope=holds)
 
 
-def _js_pair(node: Node) -> Iterator[Found]:
+def _js_pair(node: Node) -> Iterator[Definition]:
     value = node.child_by_field_name("value")
     if value is not None and value.type in _FUNCTION_VALUES:
         key = node.child_by_field_name("key")
         if key is not None and key.type != "computed_property_name":
-            yield Found("method", bare(text(key)), node)
+            yield Definition("method", bare(text(key)), node)
 
 
-def _js_assignment(node: Node) -> Iterator[Found]:
+def _js_assignment(node: Node) -> Iterator[Definition]:
     left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
     if left is not None and right is not None and left.type in ("member_expression", "identifier"):
         kinds = {"class": "class", **dict.fromkeys(_FUNCTION_VALUES, "function")}
@@ -85,19 +85,19 @@ def _js_assignment(node: Node) -> Iterator[Found]:
             under, _, name = flat(text(left)).rpartition(".")
             under = under.removeprefix("module.").removeprefix("exports").lstrip(".")
             known = under if under.replace(".", "").replace("_", "").isalnum() else ""
-            yield Found(kind, name, node, known.removeprefix("this").lstrip("."))
+            yield Definition(kind, name, node, known.removeprefix("this").lstrip("."))
 
 
-def _js_method(node: Node) -> Iterator[Found]:
+def _js_method(node: Node) -> Iterator[Definition]:
     name = bare(text(node.child_by_field_name("name")))
-    yield Found("constructor" if name == "constructor" else "method", name, node)
+    yield Definition("constructor" if name == "constructor" else "method", name, node)
 
 
-def _js_field(node: Node) -> Iterator[Found]:
+def _js_field(node: Node) -> Iterator[Definition]:
     name = node.child_by_field_name("property") or node.child_by_field_name("name")
     value = node.child_by_field_name("value")
     is_function = value is not None and value.type in _FUNCTION_VALUES
-    yield Found("method" if is_function else "field", bare(text(name)), node)
+    yield Definition("method" if is_function else "field", bare(text(name)), node)
 
 
 JAVASCRIPT: Table = {
@@ -112,15 +112,15 @@ JAVASCRIPT: Table = {
 }
 
 
-def _ts_module(node: Node) -> Iterator[Found]:
-    yield Found("namespace", bare(text(node.child_by_field_name("name"))), node)
+def _ts_module(node: Node) -> Iterator[Definition]:
+    yield Definition("namespace", bare(text(node.child_by_field_name("name"))), node)
 
 
-def _ts_members(node: Node) -> Iterator[Found]:
+def _ts_members(node: Node) -> Iterator[Definition]:
     for one in node.named_children:
         name = one.child_by_field_name("name") if one.type == "enum_assignment" else one
         if one.type != "comment":
-            yield Found("member", bare(text(name)), one)
+            yield Definition("member", bare(text(name)), one)
 
 
 TYPESCRIPT: Table = {
@@ -140,21 +140,21 @@ TYPESCRIPT: Table = {
 }
 
 
-def _ruby_constant(node: Node) -> Iterator[Found]:
+def _ruby_constant(node: Node) -> Iterator[Definition]:
     left = node.child_by_field_name("left")
     if left is not None and left.type == "constant":
-        yield Found("constant", text(left), node)
+        yield Definition("constant", text(left), node)
 
 
 def _ruby_module(kind: str) -> Table:
-    def read(node: Node) -> Iterator[Found]:
+    def read(node: Node) -> Iterator[Definition]:
         under, _, name = text(node.child_by_field_name("name")).rpartition("::")
-        yield Found(kind, name, node, under.replace("::", "."))
+        yield Definition(kind, name, node, under.replace("::", "."))
 
     return {kind: read}
 
 
-def _ruby_call(node: Node) -> Iterator[Found]:
+def _ruby_call(node: Node) -> Iterator[Definition]:
     if node.child_by_field_name("receiver") is not None:
         return
     if text(node.child_by_field_name("method")) not in _ACCESSORS:
@@ -162,13 +162,13 @@ def _ruby_call(node: Node) -> Iterator[Found]:
     arguments = node.child_by_field_name("arguments")
     for one in arguments.named_children if arguments is not None else ():
         if one.type == "simple_symbol":
-            yield Found("property", text(one).lstrip(":"), one)
+            yield Definition("property", text(one).lstrip(":"), one)
 
 
-def _ruby_method(node: Node) -> Iterator[Found]:
+def _ruby_method(node: Node) -> Iterator[Definition]:
     over = ("body_statement", "singleton_class", "if", "unless", "begin", "call", "do_block")
     kind = "method" if inside(node, over) in ("class", "module") else "function"
-    yield Found(kind, text(node.child_by_field_name("name")), node)
+    yield Definition(kind, text(node.child_by_field_name("name")), node)
 
 
 _ACCESSORS = frozenset("attr_reader attr_writer attr_accessor".split())
@@ -182,42 +182,42 @@ RUBY: Table = {
 }
 
 
-def _php_constants(node: Node) -> Iterator[Found]:
+def _php_constants(node: Node) -> Iterator[Definition]:
     for one in node.named_children:
         if one.type == "const_element":
-            yield Found("constant", text(child(one, "name")), one)
+            yield Definition("constant", text(child(one, "name")), one)
 
 
-def _php_properties(node: Node) -> Iterator[Found]:
+def _php_properties(node: Node) -> Iterator[Definition]:
     for one in node.named_children:
         if one.type == "property_element":
             name = one.child_by_field_name("name")
-            yield Found("property", text(name).lstrip("$"), one)
+            yield Definition("property", text(name).lstrip("$"), one)
 
 
-def _php_promoted(node: Node) -> Iterator[Found]:
-    yield Found("property", text(node.child_by_field_name("name")).lstrip("$"), node)
+def _php_promoted(node: Node) -> Iterator[Definition]:
+    yield Definition("property", text(node.child_by_field_name("name")).lstrip("$"), node)
 
 
-def _php_define(node: Node) -> Iterator[Found]:
+def _php_define(node: Node) -> Iterator[Definition]:
     if text(node.child_by_field_name("function")).lower() != "define":
         return
     arguments = node.child_by_field_name("arguments")
     given = arguments.named_children if arguments is not None else []
     if given and text(given[0])[:1] in "'\"":
-        yield Found("constant", bare(text(given[0])), node)
+        yield Definition("constant", bare(text(given[0])), node)
 
 
-def _php_method(node: Node) -> Iterator[Found]:
+def _php_method(node: Node) -> Iterator[Definition]:
     name = text(node.child_by_field_name("name"))
     kinds = {"__construct": "constructor", "__destruct": "destructor"}
     defined = node.child_by_field_name("body") is not None
-    yield Found(kinds.get(name, "method"), name, node, defined=defined)
+    yield Definition(kinds.get(name, "method"), name, node, defined=defined)
 
 
-def _php_namespace(node: Node) -> Iterator[Found]:
+def _php_namespace(node: Node) -> Iterator[Definition]:
     name = text(node.child_by_field_name("name")).replace("\\", ".")
-    yield Found("namespace", name, node, onward=node.child_by_field_name("body") is None)
+    yield Definition("namespace", name, node, onward=node.child_by_field_name("body") is None)
 
 
 PHP: Table = {
@@ -236,12 +236,12 @@ PHP: Table = {
 }
 
 
-def _lua_function(node: Node) -> Iterator[Found]:
+def _lua_function(node: Node) -> Iterator[Definition]:
     under, _, name = text(node.child_by_field_name("name")).replace(":", ".").rpartition(".")
-    yield Found("function", name, node, under)
+    yield Definition("function", name, node, under)
 
 
-def _lua_assignment(node: Node) -> Iterator[Found]:
+def _lua_assignment(node: Node) -> Iterator[Definition]:
     names, values = child(node, "variable_list"), child(node, "expression_list")
     if names is None:
         return
@@ -250,9 +250,9 @@ def _lua_assignment(node: Node) -> Iterator[Found]:
         value = given[number] if number < len(given) else None
         if value is not None and value.type == "function_definition":
             under, _, name = text(one).replace(":", ".").rpartition(".")
-            yield Found("function", name, node, under)
+            yield Definition("function", name, node, under)
         elif one.type == "identifier" and inside(node, ("variable_declaration",)) == "chunk":
-            yield Found(kind_of_name(text(one)), text(one), node)
+            yield Definition(kind_of_name(text(one)), text(one), node)
 
 
 LUA: Table = {
@@ -272,7 +272,7 @@ _ELIXIR = {
 }
 
 
-def _elixir_call(node: Node) -> Iterator[Found]:
+def _elixir_call(node: Node) -> Iterator[Definition]:
     word = text(node.child_by_field_name("target"))
     arguments = child(node, "arguments")
     if (kind := _ELIXIR.get(word)) is None or arguments is None or not arguments.named_children:
@@ -283,17 +283,17 @@ def _elixir_call(node: Node) -> Iterator[Found]:
     if kind in ("function", "macro") and head.type == "call":
         head = head.child_by_field_name("target")
     defined = child(node, "do_block") is not None or child(arguments, "keywords") is not None
-    yield Found(kind, flat(text(head)), node, defined=defined)
+    yield Definition(kind, flat(text(head)), node, defined=defined)
 
 
 ELIXIR: Table = {"call": _elixir_call}
 
 
-def _shell_variable(node: Node) -> Iterator[Found]:
+def _shell_variable(node: Node) -> Iterator[Definition]:
     outer = inside(node, ("declaration_command", "variable_assignments"))
     name = node.child_by_field_name("name")
     if outer == "program" and name is not None and name.type == "variable_name":
-        yield Found(kind_of_name(text(name)), text(name), node)
+        yield Definition(kind_of_name(text(name)), text(name), node)
 
 
 SHELL: Table = {"function_definition": function(), "variable_assignment": _shell_variable}

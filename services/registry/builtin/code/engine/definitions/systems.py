@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from services.registry.builtin.code.engine.grammars import Node, child, flat, inside, text
 from services.registry.builtin.code.engine.symbols import (
-    Found,
+    Definition,
     Reader,
     Table,
     declared,
@@ -15,40 +15,40 @@ from services.registry.builtin.code.engine.symbols import (
 )
 
 
-def _go_type(node: Node) -> Iterator[Found]:
+def _go_type(node: Node) -> Iterator[Definition]:
     kinds = {"struct_type": "struct", "interface_type": "interface"}
     given = node.child_by_field_name("type")
     kind = kinds.get(given.type, "type") if given is not None else "type"
-    yield Found(kind, text(node.child_by_field_name("name")), node)
+    yield Definition(kind, text(node.child_by_field_name("name")), node)
 
 
-def _go_method(node: Node) -> Iterator[Found]:
+def _go_method(node: Node) -> Iterator[Definition]:
     receiver = text(node.child_by_field_name("receiver")).strip("() \t\n,").partition("[")[0]
     under = receiver.split()[-1].lstrip("*") if receiver.split() else ""
     defined = node.child_by_field_name("body") is not None
-    yield Found("method", text(node.child_by_field_name("name")), node, under, defined)
+    yield Definition("method", text(node.child_by_field_name("name")), node, under, defined)
 
 
 def _go_names(kind: str) -> Reader:
-    def read(node: Node) -> Iterator[Found]:
+    def read(node: Node) -> Iterator[Definition]:
         over = ("var_spec_list", "const_declaration", "var_declaration")
         if inside(node, over) == "source_file":
             for one in node.children_by_field_name("name"):
                 # The commas between the names come in the field too.
                 if one.is_named and text(one) != "_":
-                    yield Found(kind, text(one), node)
+                    yield Definition(kind, text(one), node)
 
     return read
 
 
-def _go_fields(node: Node) -> Iterator[Found]:
+def _go_fields(node: Node) -> Iterator[Definition]:
     for one in node.children_by_field_name("name"):
         if one.is_named:
-            yield Found("field", text(one), node)
+            yield Definition("field", text(one), node)
 
 
-def _go_package(node: Node) -> Iterator[Found]:
-    yield Found("package", text(child(node, "package_identifier")), node, scope=False)
+def _go_package(node: Node) -> Iterator[Definition]:
+    yield Definition("package", text(child(node, "package_identifier")), node, scope=False)
 
 
 GO: Table = {
@@ -64,11 +64,11 @@ GO: Table = {
 }
 
 
-def _rust_impl(node: Node) -> Iterator[Found]:
+def _rust_impl(node: Node) -> Iterator[Definition]:
     given = node.child_by_field_name("type")
     if given is not None and given.type == "generic_type":
         given = given.child_by_field_name("type")
-    yield Found("", flat(text(given)).replace("::", "."), node)
+    yield Definition("", flat(text(given)).replace("::", "."), node)
 
 
 RUST: Table = {
@@ -90,7 +90,7 @@ RUST: Table = {
 }
 
 
-def _haskell_function(node: Node) -> Iterator[Found]:
+def _haskell_function(node: Node) -> Iterator[Definition]:
     """One function has an equation for each case; the first one stands for all."""
     name = text(node.child_by_field_name("name"))
     before = node.prev_named_sibling
@@ -98,12 +98,12 @@ def _haskell_function(node: Node) -> Iterator[Found]:
         before = before.prev_named_sibling
     same = before is not None and before.type in ("function", "bind")
     if name and not (same and text(before.child_by_field_name("name")) == name):
-        yield Found("function", name, node)
+        yield Definition("function", name, node)
 
 
-def _haskell_signature(node: Node) -> Iterator[Found]:
+def _haskell_signature(node: Node) -> Iterator[Definition]:
     if inside(node, ()) == "class_declarations":
-        yield Found("function", text(node.child_by_field_name("name")), node, defined=False)
+        yield Definition("function", text(node.child_by_field_name("name")), node, defined=False)
 
 
 HASKELL: Table = {
