@@ -153,6 +153,8 @@ class JobDone(Fact, frozen=True, kw_only=True, tag="job.done", gc=False):
     """Why it did not succeed; None if it did."""
     elapsed_ms: float = 0.0
     """Of the host call."""
+    remarks: tuple[str, ...] = ()
+    """For people: what they should know of a success, such as what was left out of an archive."""
 
 
 class ResultStored(Fact, frozen=True, kw_only=True, tag="result.stored", gc=False):

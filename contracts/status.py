@@ -65,6 +65,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     error: Failure | None = None
     last_failure: Failure | None = None
     """Why the latest attempt failed, while the task goes on."""
+    remarks: tuple[str, ...] = ()
+    """What people should know of its success, such as what was left out of an archive."""
 
     @property
     def over(self) -> bool:
@@ -110,6 +112,7 @@ def evolve(view: TaskView, record: Record) -> TaskView:
                 result=fact.result,
                 error=fact.error,
                 done_at=record.at,
+                remarks=fact.remarks,
             )
         case ResultStored() as fact:
             # What was deleted while it moved stays deleted.

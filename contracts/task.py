@@ -13,6 +13,13 @@ from contracts.result import Pointer, sha256_hex
 MCP_CALL = "mcp.call"
 """The generic task type every MCP host serves: input `{"tool": ..., "arguments": {...}}`."""
 
+MAX_FILES = 10_000
+"""Files that one task may bring along, unless an executor is set to another number."""
+MAX_FILES_BYTES = 256 * 1024 * 1024
+"""Bytes of them all, unpacked."""
+MAX_INPUT_BYTES = 8 * 1024 * 1024
+"""Bytes of an input in the object store: room for a pointer to each of `MAX_FILES` files."""
+
 
 class Priority(StrEnum):
     """Order of dispatch; low work ages upwards, so it never starves."""

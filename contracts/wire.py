@@ -18,6 +18,12 @@ class Beat(msgspec.Struct, frozen=True):
     incarnation: str
     busy: int = 0
     slots: int = 0
+    max_files: int | None = None
+    """Files that one task may bring along to it; None: an older release, which does not say."""
+    max_files_bytes: int | None = None
+    """Bytes of them all."""
+    max_input_bytes: int | None = None
+    """Bytes of an input that lies in the object store."""
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -83,8 +83,10 @@ class Executor:
     async def beat(self) -> None:
         """Show every second that this executor is alive; from its own loop, so that it means it."""
         subject = subjects.beat(self._me.instance)
+        own = self._settings
+        limits = own.max_files, own.max_files_bytes, own.max_input_bytes
         while True:
-            beat = Beat(self._me.instance, self._me.incarnation, self.busy, self._settings.slots)
+            beat = Beat(self._me.instance, self._me.incarnation, self.busy, own.slots, *limits)
             try:
                 await self._ports.publish(subject, msgspec.json.encode(beat))
                 await self._hold()

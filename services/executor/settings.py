@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from contracts.task import MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much an executor takes on at once, and what hosts may touch."""
@@ -23,14 +25,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = ()
     max_files: Annotated[
-        int, msgspec.Meta(ge=0, description="Most files one task may bring along.")
-    ] = 1000
+        int,
+        msgspec.Meta(
+            ge=0, description="Most files one task may bring along, and as many folders of them."
+        ),
+    ] = MAX_FILES
     max_files_bytes: Annotated[
-        int, msgspec.Meta(ge=0, description="Most bytes of all files one task brings along.")
-    ] = 64 * 1024 * 1024
+        int,
+        msgspec.Meta(ge=0, description="Most bytes of all files one task brings along, unpacked."),
+    ] = MAX_FILES_BYTES
     max_input_bytes: Annotated[
         int, msgspec.Meta(ge=1, description="Most bytes of an input that lies in the object store.")
-    ] = 1024 * 1024
+    ] = MAX_INPUT_BYTES
     permit_margin_s: Annotated[
         float, msgspec.Meta(ge=0, description="Seconds a permit outlives its attempt's limit.")
     ] = 5.0

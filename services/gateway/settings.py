@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = MIB
     blob_limit: Annotated[
         int, msgspec.Meta(description="Bytes of one upload to `/api/blobs`.", ge=1024)
-    ] = 128 * MIB
+    ] = 256 * MIB
     queue_bytes: Annotated[
         int,
         msgspec.Meta(

@@ -54,7 +54,7 @@ class Attempt:
     __slots__ = (
         *("began", "budget_s", "calling", "claimed_at", "course", "created", "deadline"),
         *("delivery", "expired", "key", "known", "name", "permit", "plan", "reading"),
-        *("reported_at", "routed", "seq", "span", "task", "trace"),
+        *("remarks", "reported_at", "routed", "seq", "span", "task", "trace"),
     )
 
     def __init__(self, routed: TaskRouted, delivery: Delivery) -> None:
@@ -95,6 +95,8 @@ class Attempt:
         self.expired = False
         """It was interrupted because its deadline has come."""
         self.reported_at = 0.0
+        self.remarks: tuple[str, ...] = ()
+        """See `JobDone.remarks`."""
 
     @property
     def spec(self) -> TaskSpec:

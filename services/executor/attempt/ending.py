@@ -12,8 +12,8 @@ from contracts.errors import Rejected
 from contracts.facts import FailureKind
 from services.executor.attempt.call import HostError
 from services.executor.attempt.course import Course
+from services.executor.attempt.names import BadFiles, ForbiddenPath
 from services.executor.attempt.plan import BadInput
-from services.executor.attempt.workspace import BadFiles, ForbiddenPath
 from services.store.blobs import BlobCorrupt, BlobMissing, StoreError
 
 

@@ -150,9 +150,10 @@ def _direct(host: Host, data: dict[str, Any]) -> Step:
         raise BadInput('input.tool: name the tool to call, as in {"tool": "echo", "arguments": {}}')
     if not isinstance(arguments, dict):
         raise BadInput("input.arguments: must be a JSON object")
-    unknown = sorted(set(data) - {"tool", "arguments", "files"})
+    unknown = sorted(set(data) - {"tool", "arguments", "files", "archive"})
     if unknown:
-        raise BadInput(f"input.{unknown[0]}: unknown; an {MCP_CALL} has tool, arguments and files")
+        known = "tool, arguments, files and archive"
+        raise BadInput(f"input.{unknown[0]}: unknown; an {MCP_CALL} has {known}")
     allowed = host.callable_tools
     if allowed is not None and tool not in allowed:
         names = ", ".join(allowed) or "none"

@@ -22,11 +22,13 @@ from contracts.result import Pointer, Result
 from contracts.wire import PermitClaims, Progress
 from services.executor import domain
 from services.executor.attempt import output, plan, workspace
+from services.executor.attempt.archive import Unpacked
 from services.executor.attempt.attempt import Asked, Attempt, Ending, is_success
 from services.executor.attempt.call import Call, HostError
 from services.executor.attempt.deadlines import Deadlines
 from services.executor.attempt.ending import CalledOff, Stopped, ending
 from services.executor.attempt.patience import RETRY_S, patiently
+from services.executor.attempt.tree import WorkspaceLimits
 from services.executor.hosts.pool import Pool
 from services.executor.settings import Settings
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
@@ -36,6 +38,8 @@ from services.process.ids import new_id
 RECHECK_S = 2.0
 """A claim older than this is looked up again before the call: this process may have been paused."""
 PROGRESS_S = 0.1
+UNPACK_AT_ONCE = 2
+"""Archives unpacked side by side; the others wait, within their own limits."""
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 """Sends on a subject, at most once."""
@@ -70,7 +74,8 @@ class Runner:
         self._settings = settings
         self._by = instance
         self._deadlines = Deadlines()
-        self._limits = workspace.WorkspaceLimits(settings.max_files, settings.max_files_bytes)
+        self._limits = WorkspaceLimits(settings.max_files, settings.max_files_bytes)
+        self._unpacking = asyncio.Semaphore(UNPACK_AT_ONCE)
         # Not the loop's time: that stands still within one turn of the loop, also in a long pause.
         self._now = time.monotonic
 
@@ -170,15 +175,21 @@ class Runner:
                 lambda: self._fetch(pointer, routed.user),
             )
         left_s = max(0.001, attempt.deadline - self._now())
-        prepared = plan.prepare(attempt.known, routed, spec, raw, attempt.permit, left_s)
+        prepare = functools.partial(
+            plan.prepare, attempt.known, routed, spec, raw, attempt.permit, left_s
+        )
+        # To check thousands of pointers against a schema takes a while.
+        large = spec.input_pointer is not None
+        prepared = await asyncio.to_thread(prepare) if large else prepare()
         attempt.plan = prepared
-        if files := prepared.input.get("files"):
-            await patiently(
+        files, archive = prepared.input.get("files"), prepared.input.get("archive")
+        if files or archive:
+            found = await patiently(
                 attempt.course,
                 "the input's files could not be read",
-                lambda: self._fill(space, routed.user, files),
+                lambda: self._fill(space, routed.user, files, archive),
             )
-
+            await self._tell(attempt, found)
         call = Call(
             prepared,
             space,
@@ -190,10 +201,25 @@ class Runner:
         call.deadline = attempt.deadline
         return call
 
-    async def _fill(self, space: workspace.Workspace, user: str, files: Any) -> None:
-        """Write the input's files, all of them anew."""
+    async def _fill(
+        self, space: workspace.Workspace, user: str, files: Any, archive: Any
+    ) -> Unpacked | None:
+        """Write what the input brings along, all of it anew."""
         await space.remove()
-        await space.fill(user, files, self._ports.blobs, self._limits)
+        blobs, limits = self._ports.blobs, self._limits
+        if not workspace.is_archive(archive):
+            return await space.fill(user, files, blobs, limits)
+        async with self._unpacking:
+            return await space.fill(user, files, blobs, limits, archive)
+
+    async def _tell(self, attempt: Attempt, found: Unpacked | None) -> None:
+        """Say what came out of an archive: at once, in the log, and with the task's success."""
+        if found is None:
+            return
+        remark = found.remark()
+        attempt.remarks = (remark,)
+        log.info("archive_unpacked", task=attempt.routed.task, remark=remark)
+        await self._progress(attempt, 0, None, remark)
 
     async def _fetch(self, pointer: Pointer, user: str) -> bytes:
         """Read an input that lies in the object store."""
@@ -264,7 +290,8 @@ class Runner:
 
     def _succeeded(self, attempt: Attempt, result: Result) -> Ending:
         elapsed_ms = (self._now() - attempt.began) * 1000
-        return domain.succeeded(attempt.routed, result, self._by, new_id(), elapsed_ms)
+        fact = domain.succeeded(attempt.routed, result, self._by, new_id(), elapsed_ms)
+        return msgspec.structs.replace(fact, remarks=attempt.remarks) if attempt.remarks else fact
 
     def _stopped(self, attempt: Attempt, error: BaseException, *, late: bool) -> Ending:
         """The end of an attempt that did not succeed, as a fact."""

@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import os
-import re
 import shutil
-import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
-
-_GIT = re.compile(r"\.git|git~\d+")
-
-
-class ForbiddenPath(Exception):
-    """A path that leads out of what the task may touch."""
-
-
-class BadFiles(Exception):
-    """The input's `files` can't be put into the workspace; the message says why."""
+from services.executor.attempt.apart import GoOn, apart
+from services.executor.attempt.archive import ASIDE_BYTES, OF, Unpacked, unpack
+from services.executor.attempt.names import BadFiles, ForbiddenPath, relative
+from services.executor.attempt.tree import Tree, WorkspaceLimits
+from services.process.files import private
 
 
 class BlobReader(Protocol):
@@ -37,14 +29,6 @@ class BlobReader(Protocol):
 
     def get(self, what: Pointer | str) -> AsyncIterator[bytes]:
         """Yield the bytes of a blob, verified."""
-
-
-class WorkspaceLimits(NamedTuple):
-    """What one task may bring along."""
-
-    files: int
-    total: int
-    """Bytes of all files."""
 
 
 class Bounds(NamedTuple):
@@ -81,59 +65,60 @@ class Workspace:
         return str(self.path)
 
     async def fill(
-        self, user: str, files: Any, blobs: BlobReader | None, limits: WorkspaceLimits
-    ) -> None:
-        """Write the input's files. Raises ForbiddenPath, BadFiles, and what reading a blob does."""
-        if not isinstance(files, Mapping) or not files:
-            return
-        if len(files) > limits.files:
-            raise BadFiles(f"input.files has {len(files)} entries; at most {limits.files} may come")
+        self,
+        user: str,
+        files: Any,
+        blobs: BlobReader | None,
+        limits: WorkspaceLimits,
+        archive: Any = None,
+    ) -> Unpacked | None:
+        """Unpack the input's archive and write its files; say what came out of the archive.
+
+        Raises ForbiddenPath, BadFiles, and what reading a blob does.
+        """
+        packed = is_archive(archive)
+        named = files if isinstance(files, Mapping) else {}
+        if not named and not packed:
+            return None
+        if len(named) > limits.files:
+            raise BadFiles(f"input.files has {len(named)} entries; at most {limits.files} may come")
         self.ensure()
-        left = limits.total
-        for name, entry in files.items():
-            path = self.path / relative(name)
-            pointer = _pointer(name, entry, user)
-            if pointer is None:
-                left -= await asyncio.to_thread(_write, path, _content(name, entry), left)
-            elif blobs is None:
-                raise BadFiles(f"input.files: {name}: there is no object store here")
-            else:
-                left -= await _copy(path, pointer, blobs, left)
+        tree = Tree(self.path, limits)
+        found = await self._unpack(user, archive, blobs, tree) if packed else None
+        inline = {}
+        for name, entry in named.items():
+            if (pointer := _pointer(f"input.files: {name}", entry, user)) is None:
+                inline[name] = entry
+                continue
+            path = relative(name)
+            tree.take(pointer.size, f"input.files: {name}")
+            with await asyncio.to_thread(tree.create, path, "input.files") as file:
+                await _copy(f"input.files: {name}", file, pointer, blobs)
+        if inline:
+            await apart(lambda go_on: _write(inline, tree, go_on))
+        return found
+
+    async def _unpack(
+        self, user: str, archive: Any, blobs: BlobReader | None, tree: Tree
+    ) -> Unpacked:
+        """Fetch the archive into a file beside the workspace, which is removed, and unpack it."""
+        path = self.path.with_name(f"{self._name}.archive")
+        try:
+            with _new(path) as file:
+                if (pointer := _pointer(OF, archive, user)) is None:
+                    await asyncio.to_thread(lambda: file.write(_content(OF, archive)))
+                else:
+                    _check_size(pointer, tree.limits)
+                    await _copy(OF, file, pointer, blobs)
+            return await unpack(path, tree)
+        finally:
+            path.unlink(missing_ok=True)
 
     async def remove(self) -> None:
         """Delete the folder and all in it."""
         if self.made:
             self.made = False
             await asyncio.to_thread(shutil.rmtree, self.path, ignore_errors=True)
-
-
-MAX_NAME = 512
-"""Characters of a file input's name, folders included."""
-
-
-def relative(name: str) -> PurePosixPath:
-    """Check the name of a file input. Raises ForbiddenPath for one that leads elsewhere."""
-    if len(name) > MAX_NAME:
-        text = f"input.files: a name of {len(name)} characters; {MAX_NAME} are allowed"
-        raise ForbiddenPath(text)
-    path = PurePosixPath(name)
-    if not name or "\0" in name or "\\" in name or path.is_absolute() or ".." in path.parts:
-        raise ForbiddenPath(
-            f"input.files: {name!r} is not allowed: use a relative path without `..`"
-        )
-    if not path.parts:
-        raise ForbiddenPath(f"input.files: {name!r} names no file")
-    if any(_is_git(part) for part in path.parts):
-        # A repository's own configuration names programs that git would run.
-        raise ForbiddenPath(f"input.files: {name!r} is not allowed: nothing may be named .git")
-    return path
-
-
-def _is_git(part: str) -> bool:
-    """Whether some file system takes this name for `.git`: case, NTFS streams, invisible marks."""
-    plain = unicodedata.normalize("NFKC", part)
-    visible = "".join(mark for mark in plain if unicodedata.category(mark) != "Cf")
-    return _GIT.fullmatch(visible.partition(":")[0].strip().rstrip(". ").casefold()) is not None
 
 
 def confine(arguments: dict[str, Any], names: Sequence[str], bounds: Bounds) -> dict[str, Any]:
@@ -188,13 +173,18 @@ def _within(folder: str, real: str) -> bool:
     return os.path.commonpath((folder, real)) == folder
 
 
-def _pointer(name: str, entry: Any, user: str) -> Pointer | None:
+def is_archive(entry: Any) -> bool:
+    """Whether `input.archive` is for the workspace; else it is the task's own business."""
+    return isinstance(entry, Mapping) and ("pointer" in entry or "base64" in entry)
+
+
+def _pointer(of: str, entry: Any, user: str) -> Pointer | None:
     if not isinstance(entry, Mapping) or "pointer" not in entry:
         return None
     try:
         pointer = msgspec.convert(entry["pointer"], Pointer)
     except msgspec.ValidationError as error:
-        raise BadFiles(f"input.files: {name}: {error}") from error
+        raise BadFiles(f"{of}: {error}") from error
     own(pointer, user)
     return pointer
 
@@ -205,50 +195,46 @@ def own(pointer: Pointer, user: str) -> None:
         raise ForbiddenPath(f"{pointer.uri!r} is no blob of user {user}")
 
 
-def _content(name: str, entry: Any) -> bytes:
+def _content(of: str, entry: Any) -> bytes:
     try:
         if isinstance(entry, str):
             return entry.encode()
         if isinstance(entry, Mapping) and isinstance(entry.get("base64"), str):
             return base64.b64decode(entry["base64"], validate=True)
     except ValueError as error:
-        raise BadFiles(f"input.files: {name}: {error}") from error
-    raise BadFiles(f'input.files: {name}: give the text, {{"base64": …}} or {{"pointer": …}}')
+        raise BadFiles(f"{of}: {error}") from error
+    raise BadFiles(f'{of}: give the text, {{"base64": …}} or {{"pointer": …}}')
 
 
-def _write(path: Path, content: bytes, left: int) -> int:
-    _room(len(content), left)
-    with _create(path) as file:
-        file.write(content)
-    return len(content)
+def _write(files: Mapping[str, Any], tree: Tree, go_on: GoOn) -> None:
+    for name, entry in files.items():
+        go_on()
+        path, content = relative(name), _content(f"input.files: {name}", entry)
+        tree.take(len(content), f"input.files: {name}")
+        with tree.create(path, "input.files") as file:
+            file.write(content)
 
 
-async def _copy(path: Path, pointer: Pointer, blobs: BlobReader, left: int) -> int:
-    _room(pointer.size, left)
-    size = 0
-    file = await asyncio.to_thread(_create, path)
-    with contextlib.closing(file):
-        async for part in blobs.get(pointer):
-            size += len(part)
-            _room(size, left)
-            file.write(part)
-    return size
+async def _copy(of: str, file: BinaryIO, pointer: Pointer, blobs: BlobReader | None) -> None:
+    if blobs is None:
+        raise BadFiles(f"{of}: there is no object store here")
+    left = pointer.size
+    async for part in blobs.get(pointer):
+        left -= len(part)
+        if left < 0:
+            raise BadFiles(f"{of} is too big: its pointer says {pointer.size} bytes")
+        file.write(part)
 
 
-def _room(size: int, left: int) -> None:
-    if size > left:
-        raise BadFiles(f"input.files is too big: {size} bytes more, and room for {left}")
+def _new(path: Path) -> BinaryIO:
+    return open(path, "xb", opener=private)
 
 
-def _create(path: Path) -> BinaryIO:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        return os.fdopen(os.open(path, flags, 0o600), "wb")
-    except (FileExistsError, NotADirectoryError) as error:
-        raise BadFiles(f"input.files: {path.name} is there twice, or is also a folder") from error
-    except OSError as error:
-        raise BadFiles(f"input.files: {path.name} can't be written: {error.strerror}") from error
+def _check_size(pointer: Pointer, limits: WorkspaceLimits) -> None:
+    """Refuse an archive that can't hold anything that fits, before it is read."""
+    most = limits.total + ASIDE_BYTES
+    if pointer.size > most:
+        raise BadFiles(f"{OF} is too big: {pointer.size} bytes; at most {most} may come")
 
 
 def sweep(parent: Path) -> int:

@@ -11,7 +11,8 @@ from contracts.facts import FailureKind
 from contracts.host import Step
 from services.executor.attempt import grammar
 from services.executor.attempt.call import Answer, Call, HostError, Spooled
-from services.executor.attempt.workspace import Bounds, ForbiddenPath, confine
+from services.executor.attempt.names import ForbiddenPath
+from services.executor.attempt.workspace import Bounds, confine
 from services.executor.hosts.bulk import together, too_big_to_use
 from services.process import telemetry
 

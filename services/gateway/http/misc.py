@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, Router, get, post, put
 
-from contracts.result import Pointer
+from contracts.result import INLINE_LIMIT, Pointer
 from services.gateway import projection as tables
 from services.gateway.access.tickets import TICKET_S
 from services.gateway.http.parts import Asking, Envelope, Wired, ok
@@ -28,7 +28,27 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in_s: float
 
 
-EXAMPLES = (Ticket("ticket_…", TICKET_S),)
+class SendLimits(msgspec.Struct, frozen=True):
+    """What may be sent, in whole numbers: for clients that look before they send."""
+
+    max_files: int
+    """Files that one task may bring along, those of an archive counted."""
+    max_files_bytes: int
+    """Bytes of them all, unpacked."""
+    max_input_bytes: int
+    """Bytes of an input that is named by `input_pointer`."""
+    max_blob_bytes: int
+    """Bytes of one upload to `/api/blobs`."""
+    max_body: int
+    """Bytes of any other request body."""
+    inline_limit: int
+    """Bytes of an input that stands in the log itself; a bigger one is moved by the gateway."""
+
+
+EXAMPLES = (
+    Ticket("ticket_…", TICKET_S),
+    SendLimits(10_000, 268_435_456, 8_388_608, 268_435_456, 1_048_576, 65_536),
+)
 
 
 @get("/", sync_to_thread=False)
@@ -42,6 +62,7 @@ def index() -> Envelope[dict[str, Any]]:
         "accounts": "/api/accounts",
         "spaces": "/api/spaces",
         "tokens": "/api/tokens",
+        "limits": "/api/limits",
         "stream": "/api/stream",
         "events": "/api/events",
         "mcp": "/mcp",
@@ -50,6 +71,22 @@ def index() -> Envelope[dict[str, Any]]:
         "docs": "/api/docs",
     }
     return ok({"name": NAME, "version": version(), "links": links}, "MetaMCP Orchestrator")
+
+
+@get("/api/limits", sync_to_thread=False)
+def show_limits(parts: Wired) -> Envelope[SendLimits]:
+    """Say what a task may bring along and how big requests may be; no token is needed."""
+    task, own = parts.executors.limits(), parts.settings
+    return ok(
+        SendLimits(
+            max_files=task.files,
+            max_files_bytes=task.files_bytes,
+            max_input_bytes=task.input_bytes,
+            max_blob_bytes=own.blob_limit,
+            max_body=own.max_body,
+            inline_limit=INLINE_LIMIT,
+        )
+    )
 
 
 @put("/api/blobs", status_code=201, opt=described(body=bytes, errors=(503,)))
@@ -98,4 +135,4 @@ def version() -> str:
 def router(blob_limit: int) -> Router:
     """The routes of this module; a blob may have `blob_limit` bytes."""
     blobs = Router("/", route_handlers=[put_blob], request_max_body_size=blob_limit)
-    return Router("/", route_handlers=[index, blobs, make_ticket, jwks])
+    return Router("/", route_handlers=[index, show_limits, blobs, make_ticket, jwks])

@@ -11,7 +11,8 @@ import msgspec
 
 from contracts import roles, subjects
 from contracts.errors import Rejected
-from contracts.wire import ServiceHealth
+from contracts.task import MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES
+from contracts.wire import Beat, ServiceHealth
 from services.bus.all import ask_all
 from services.bus.bus import Bus
 from services.bus.errors import BusError, NoResponders
@@ -78,19 +79,47 @@ class Checks:
         return ServiceAnswer(service, tuple(sorted(there, key=lambda one: one.instance)))
 
 
+class TaskLimits(NamedTuple):
+    """What a task may bring along, whichever executor gets it."""
+
+    files: int = MAX_FILES
+    files_bytes: int = MAX_FILES_BYTES
+    input_bytes: int = MAX_INPUT_BYTES
+
+
 class Executors:
-    """Which executors have been heard of lately."""
+    """Which executors have been heard of lately, and what they say of themselves."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._heard: dict[str, float] = {}
+        self._heard: dict[str, tuple[float, bytes]] = {}
 
     def hear(self, message: Any) -> None:
         """Take a beat, as NATS brings it: its subject says whose it is."""
-        self._heard[message.subject] = self._clock()
+        self._heard[message.subject] = self._clock(), message.data
 
     def count(self) -> int:
         """How many there are."""
         since = self._clock() - BEAT_FRESH_S
-        self._heard = {name: at for name, at in self._heard.items() if at >= since}
+        self._heard = {name: one for name, one in self._heard.items() if one[0] >= since}
         return len(self._heard)
+
+    def limits(self) -> TaskLimits:
+        """The smallest limits of those there are; while none says its own, the defaults."""
+        self.count()
+        beats = [beat for _, data in self._heard.values() if (beat := _beat(data)) is not None]
+        said = [(one.max_files, one.max_files_bytes, one.max_input_bytes) for one in beats]
+        columns = zip(*said, strict=True) if said else ((), (), ())
+        return TaskLimits(
+            *(
+                min((one for one in column if one is not None), default=default)
+                for column, default in zip(columns, TaskLimits(), strict=True)
+            )
+        )
+
+
+def _beat(data: bytes) -> Beat | None:
+    try:
+        return msgspec.json.decode(data, type=Beat)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

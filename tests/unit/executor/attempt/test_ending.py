@@ -13,8 +13,8 @@ from contracts.facts import FailureKind
 from services.executor.attempt.call import HostError
 from services.executor.attempt.course import Course
 from services.executor.attempt.ending import Broken, CalledOff, Stopped, ending
+from services.executor.attempt.names import BadFiles, ForbiddenPath
 from services.executor.attempt.plan import BadInput
-from services.executor.attempt.workspace import BadFiles, ForbiddenPath
 from services.store.blobs import BlobCorrupt, BlobMissing, StoreError, StoreRefused
 
 CALLED = st.sampled_from([True, False, None])

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.nesting import MAX_DEPTH
 from contracts.result import INLINE_LIMIT, Inline, Pointer
-from services.executor.attempt import output, workspace
+from services.executor.attempt import names, output
 from services.executor.attempt.call import HostError
 from services.executor.attempt.course import Course
 from services.executor.attempt.plan import BadInput, _decode
@@ -71,5 +71,5 @@ def test_an_input_that_cannot_be_read_is_the_users_fault(raw: bytes) -> None:
 
 
 def test_a_files_name_has_an_end() -> None:
-    with pytest.raises(workspace.ForbiddenPath, match="512 are allowed"):
-        workspace.relative("a/" * 2000 + "b")
+    with pytest.raises(names.ForbiddenPath, match="512 are allowed"):
+        names.relative("a/" * 2000 + "b")

@@ -18,14 +18,9 @@ from hypothesis import strategies as st
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
 from services.executor.attempt import workspace
-from services.executor.attempt.workspace import (
-    BadFiles,
-    Bounds,
-    ForbiddenPath,
-    Workspace,
-    WorkspaceLimits,
-    confine,
-)
+from services.executor.attempt.names import BadFiles, ForbiddenPath
+from services.executor.attempt.tree import WorkspaceLimits
+from services.executor.attempt.workspace import Bounds, Workspace, confine
 
 ROOM = WorkspaceLimits(10, 1000)
 
@@ -113,6 +108,7 @@ async def test_names_that_only_begin_like_a_repository_are_fine(space: Workspace
         ({"a": "", "a/b": ""}, "also a folder"),
         ({"a": "", "./a": ""}, "there twice"),
         ({"a" * 300: ""}, "can't be written"),
+        ({"/".join("abcdefghijkl") + "/x": ""}, "more than 10 folders"),
     ],
 )
 async def test_files_that_do_not_fit_are_refused(

@@ -96,6 +96,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/health/live"): PUBLIC,
     ("GET", "/api/health/ready"): PUBLIC,
     ("GET", "/api/docs"): PUBLIC,
+    ("GET", "/api/limits"): PUBLIC,
     ("GET", SCHEMA): PUBLIC,
     ("GET", f"{SCHEMA}/openapi.json"): PUBLIC,
     ("GET", f"{SCHEMA}/{{path}}"): Row(Who.PUBLIC, status=404),

@@ -15,7 +15,7 @@ import pytest
 from contracts.errors import Reason, Rejected
 from contracts.roles import SERVICES
 from contracts.subjects import beat, command
-from contracts.task import TaskSpec
+from contracts.task import MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES, TaskSpec
 from services.bus import health
 from services.bus.all import answer_all
 from services.bus.bus import Bus
@@ -223,10 +223,31 @@ async def test_services_are_asked_once_a_second_whoever_wants_to_know(
         assert asked == dict.fromkeys(SERVICES, 2)
 
 
-def test_an_executor_counts_for_five_seconds_after_each_beat() -> None:
-    class Heard(NamedTuple):
-        subject: str
+class Heard(NamedTuple):
+    """A beat as NATS brings it."""
 
+    subject: str
+    data: bytes = b""
+
+
+def test_the_smallest_limits_of_living_executors_are_told() -> None:
+    clock = Clock()
+    executors = Executors(clock)
+    assert executors.limits() == (MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES)
+    said = {
+        "executor-1": b'{"instance":"1","incarnation":"a","max_files":7,"max_files_bytes":70}',
+        "executor-2": b'{"instance":"2","incarnation":"b","max_files":9,"max_files_bytes":10}',
+        "executor-3": b'{"instance":"3","incarnation":"c"}',
+        "executor-4": b"no beat",
+    }
+    for name, data in said.items():
+        executors.hear(Heard(beat(name), data))
+    assert executors.limits() == (7, 10, MAX_INPUT_BYTES)
+    clock.now += BEAT_FRESH_S + 1
+    assert executors.limits() == (MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES)
+
+
+def test_an_executor_counts_for_five_seconds_after_each_beat() -> None:
     clock = Clock()
     executors = Executors(clock)
     assert executors.count() == 0
