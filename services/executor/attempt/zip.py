@@ -26,6 +26,8 @@ _WRONG = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
     # Of names, extra fields and places that make no sense.
     *(ValueError, ArithmeticError, LookupError),
+    # Of what it can't do.
+    RuntimeError,
 )
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -45,8 +47,6 @@ def _told() -> Iterator[None]:
     """Say in our words what is wrong with the archive. Raises Damaged."""
     try:
         yield
-    except NotImplementedError as error:
-        raise Damaged(f"input.archive: {error}; make it anew with deflate") from error
     except _WRONG as error:
         why = str(error) or "it is cut off"
         raise Damaged(f"input.archive is damaged: {why}") from error

@@ -21,6 +21,7 @@ from contracts.facts import (
     encode,
 )
 from contracts.result import Inline
+from contracts.task import MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES
 from services.executor.attempt.call import Answer, Call, HostError
 from services.executor.attempt.runner import RECHECK_S
 from services.keys import permits
@@ -333,7 +334,9 @@ async def test_it_beats_at_once_and_says_how_busy_it_is(tmp_path: Path, key: Sig
         beating.cancel()
         subject, data = one.published[0]
         assert subject == "beat.executor.executor-1"
-        assert msgspec.json.decode(data, type=wire.Beat) == wire.Beat("executor-1", "run-1", 0, 7)
+        limits = MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES
+        told = wire.Beat("executor-1", "run-1", 0, 7, *limits)
+        assert msgspec.json.decode(data, type=wire.Beat) == told
 
 
 async def test_a_task_that_cannot_be_read_yet_is_called_once_it_can(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import io
 import stat
@@ -24,7 +23,6 @@ from services.executor.attempt import compressed
 from services.executor.attempt.archive import LeftOut, Unpacked, unpack
 from services.executor.attempt.names import BadFiles, ForbiddenPath
 from services.executor.attempt.tree import Tree, WorkspaceLimits
-from services.executor.attempt.workspace import Workspace
 from tests.support.archives import (
     COMPRESSED,
     FILES,
@@ -40,7 +38,6 @@ from tests.support.archives import (
     zip,
     zip_link,
 )
-from tests.unit.executor.attempt.test_workspace import OneBlob, pointer
 from tests.unit.executor.world import moment
 
 MIB = 2**20
@@ -329,60 +326,6 @@ async def test_the_loop_goes_on_and_a_cancelled_one_has_stopped(tmp_path: Path) 
     assert (top / "zeros").stat().st_size == size < 100 * MIB
     assert turns > 5
     print(f"longest turn of the loop {longest * 1000:.1f} ms, {turns} turns")
-
-
-@pytest.fixture
-def space(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "workspaces", "alice", "t1", 1)
-
-
-def inline(data: bytes) -> dict[str, str]:
-    return {"base64": base64.b64encode(data).decode()}
-
-
-async def test_a_workspace_takes_archive_and_files(space: Workspace) -> None:
-    for entry in (inline(tar()), pointer(tar())):
-        found = await space.fill("alice", {"more.txt": "x"}, OneBlob(tar()), ROOM, entry)
-        assert found is not None
-        assert found.files == 3
-        files = {str(one.relative_to(space.path)) for one in space.path.rglob("*") if one.is_file()}
-        assert files == {*FILES, "more.txt"}
-        assert [one.name for one in space.path.parent.iterdir()] == ["alice.t1.1"]
-        await space.remove()
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (inline(b"no"), "no archive"),
-        ({"base64": "§"}, "input.archive"),
-        ({"base64": 7}, "input.archive: give the text"),
-        ({"pointer": 7}, "input.archive"),
-        ({"pointer": pointer(b"x")["pointer"] | {"size": 2**40}}, "at most"),  # type: ignore[operator]
-    ],
-)
-async def test_an_archive_that_does_not_fit_is_refused(
-    space: Workspace, given: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(BadFiles, match=words):
-        await space.fill("alice", None, OneBlob(b""), ROOM, given)
-    assert [one.name for one in space.path.parent.iterdir()] == ["alice.t1.1"]
-
-
-async def test_an_archive_is_ones_own(space: Workspace) -> None:
-    with pytest.raises(ForbiddenPath, match="no blob of user alice"):
-        await space.fill("alice", None, OneBlob(tar()), ROOM, pointer(tar(), "bob"))
-
-
-async def test_files_of_an_archive_are_not_overwritten(space: Workspace) -> None:
-    with pytest.raises(BadFiles, match="top is there twice"):
-        await space.fill("alice", {"top": "x"}, None, ROOM, inline(tar()))
-
-
-async def test_what_a_task_type_calls_an_archive_may_be_its_own_business(space: Workspace) -> None:
-    for entry in ("a name", ["x"], {"url": "…"}, None):
-        assert await space.fill("alice", None, None, ROOM, entry) is None
-    assert not space.path.exists()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from services.executor.attempt import workspace
 from services.executor.attempt.names import BadFiles, ForbiddenPath
 from services.executor.attempt.tree import WorkspaceLimits
 from services.executor.attempt.workspace import Bounds, Workspace, confine
+from tests.support.archives import FILES, tar
 
 ROOM = WorkspaceLimits(10, 1000)
 
@@ -126,6 +128,55 @@ async def test_nobody_reads_another_users_blob(space: Workspace) -> None:
 async def test_a_blob_that_is_bigger_than_it_says_is_stopped(space: Workspace) -> None:
     with pytest.raises(BadFiles, match="too big"):
         await space.fill("alice", {"a": pointer(b"x")}, OneBlob(b"x" * 5000), ROOM)
+
+
+def inline(data: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(data).decode()}
+
+
+async def test_a_workspace_takes_archive_and_files(space: Workspace) -> None:
+    for entry in (inline(tar()), pointer(tar())):
+        found = await space.fill("alice", {"more.txt": "x"}, OneBlob(tar()), ROOM, entry)
+        assert found is not None
+        assert found.files == 3
+        files = {str(one.relative_to(space.path)) for one in space.path.rglob("*") if one.is_file()}
+        assert files == {*FILES, "more.txt"}
+        assert [one.name for one in space.path.parent.iterdir()] == ["alice.t1.1"]
+        await space.remove()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (inline(b"no"), "no archive"),
+        ({"base64": "§"}, "input.archive"),
+        ({"base64": 7}, "input.archive: give the text"),
+        ({"pointer": 7}, "input.archive"),
+        ({"pointer": pointer(b"x")["pointer"] | {"size": 2**40}}, "at most"),  # type: ignore[operator]
+    ],
+)
+async def test_an_archive_that_does_not_fit_is_refused(
+    space: Workspace, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BadFiles, match=words):
+        await space.fill("alice", None, OneBlob(b""), ROOM, given)
+    assert [one.name for one in space.path.parent.iterdir()] == ["alice.t1.1"]
+
+
+async def test_an_archive_is_ones_own(space: Workspace) -> None:
+    with pytest.raises(ForbiddenPath, match="no blob of user alice"):
+        await space.fill("alice", None, OneBlob(tar()), ROOM, pointer(tar(), "bob"))
+
+
+async def test_files_of_an_archive_are_not_overwritten(space: Workspace) -> None:
+    with pytest.raises(BadFiles, match="top is there twice"):
+        await space.fill("alice", {"top": "x"}, None, ROOM, inline(tar()))
+
+
+async def test_what_a_task_type_calls_an_archive_may_be_its_own_business(space: Workspace) -> None:
+    for entry in ("a name", ["x"], {"url": "…"}, None):
+        assert await space.fill("alice", None, None, ROOM, entry) is None
+    assert not space.path.exists()
 
 
 def test_declared_paths_become_absolute_and_stay_inside(space: Workspace, tmp_path: Path) -> None:

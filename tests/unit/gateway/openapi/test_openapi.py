@@ -21,7 +21,7 @@ from tests.unit.gateway.world import World, error_of
 ROOT = Path(__file__).parents[4]
 UNDESCRIBED = {PATH, f"{PATH}/{{path}}", f"{PATH}/openapi.json"}
 """Litestar's own routes to the description."""
-PUBLIC = {"index", "health", "live", "ready", "jwks", "show_docs"}
+PUBLIC = {"index", "health", "live", "ready", "jwks", "show_docs", "show_limits"}
 
 
 async def described(client: httpx.AsyncClient) -> dict[str, Any]:
