@@ -132,6 +132,9 @@ class JobFailed(Fact, frozen=True, kw_only=True, tag="job.failed", gc=False):
     """Running it again is harmless, or its outcome is known and may change."""
     elapsed_ms: float = 0.0
     """From the claim to the failure."""
+    shared: bool = False
+    """Its session died or fell silent, and another call may be the cause: it is not held against
+    the task, whose next attempt gets a session of its own."""
 
 
 class JobDone(Fact, frozen=True, kw_only=True, tag="job.done", gc=False):

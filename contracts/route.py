@@ -57,3 +57,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """Limit of this attempt."""
     expires: float = 0.0
     """Log time after which the task may not run any more; 0: no limit."""
+    isolated: bool = False
+    """The call gets a session of its own, shared with no other: an earlier attempt was in one that
+    died or fell silent."""

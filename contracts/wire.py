@@ -55,6 +55,8 @@ class Breaker(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last calls that say something about the host …"""
     recent_faults: int = 0
     """… and how many of them failed; 0 as long as fewer than half of them did."""
+    deaths: int = 0
+    """Sessions that died or fell silent lately with calls in them; 0 if it was one at most."""
 
 
 class HostLogRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -157,6 +157,8 @@ class Ended(NamedTuple):
     """Was the host called? None: it may have been."""
     retryable: bool
     elapsed_ms: float = 0.0
+    shared: bool = False
+    """See `JobFailed.shared`."""
 
 
 def failed(routed: TaskRouted, ended: Ended, by: str, fact_id: str) -> JobFailed:
@@ -173,6 +175,7 @@ def failed(routed: TaskRouted, ended: Ended, by: str, fact_id: str) -> JobFailed
         called=ended.called,
         retryable=ended.retryable,
         elapsed_ms=round(ended.elapsed_ms, 3),
+        shared=ended.shared,
     )
 
 

@@ -116,6 +116,7 @@ class Heard(msgspec.Struct, frozen=True):
     """The circuit breaker is open; else only half of the last calls failed."""
     calls: int = 0
     faults: int = 0
+    deaths: int = 0
 
 
 Open: TypeAlias = Mapping[tuple[str, str], Heard]
@@ -183,7 +184,7 @@ def hear(before: Open, told: Breaker, now: float) -> Open:
     """The open breakers after an executor has told about one of its own."""
     after = {key: heard for key, heard in before.items() if now - heard.at <= HEARD_S}
     after.pop((told.host, told.instance), None)
-    if told.open or told.recent_faults:
+    if told.open or told.recent_faults or told.deaths:
         after[told.host, told.instance] = Heard(
             told.host_seq,
             told.reason[:_LONGEST_REASON],
@@ -191,6 +192,7 @@ def hear(before: Open, told: Breaker, now: float) -> Open:
             told.open,
             told.recent_calls,
             told.recent_faults,
+            told.deaths,
         )
     if len(after) > MOST_HEARD:
         del after[next(iter(after))]
@@ -210,9 +212,12 @@ def failing(open_: Open, host: str, known: Known, now: float) -> str:
 
 
 def flapping(open_: Open, host: str, known: Known, now: float) -> str:
-    """Why a host is not well although it answers, as a reason: half of its last calls failed."""
+    """Why a host is not well although it answers, as a reason: half of its last calls failed, or
+    its sessions die."""
     heard = [told for _, told in _heard(open_, host, known, now)]
     faults, calls = sum(told.faults for told in heard), sum(told.calls for told in heard)
+    if deaths := sum(told.deaths for told in heard):
+        return f"calls: its process died or fell silent {deaths} times lately, in calls"
     return f"calls: {faults} of the last {calls} calls failed" if faults else ""
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "Step",
     "Wait",
     "backoff_s",
+    "counted",
     "decide",
     "demand",
     "evolve",
@@ -150,12 +151,20 @@ def _final(task: OpenTask, failure: JobFailed, rules: Settings) -> Failure | Non
         on_unknown=task.on_unknown,
         retry_tool_errors=task.retry_tool_errors,
     )
-    if again and task.attempt < (task.max_attempts or rules.max_attempts):
+    if again and counted(task) < (task.max_attempts or rules.max_attempts):
         return None
     if not again and outcome_unknown(failure.kind, failure.called):
         text = f"whether the work was done is not known ({failure.kind}): {failure.message}"
         return Failure("outcome_unknown", text)
     return Failure(failure.kind, failure.message)
+
+
+def counted(task: OpenTask) -> int:
+    """Return how many attempts are held against the task: all but one that others may have ended.
+
+    There is no second one: after that it is alone in its sessions.
+    """
+    return task.attempt - task.isolated
 
 
 def _too_late(task: OpenTask) -> Failure:

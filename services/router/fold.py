@@ -152,6 +152,7 @@ def _failed(state: State, task: OpenTask, record: Record, fact: JobFailed) -> No
     task.failure = msgspec.structs.replace(fact, message=fact.message[:_MESSAGE]) if long else fact
     task.fallback = task.fallback or task.falls_back
     task.unread = task.unread and task.attempt != fact.attempt
+    task.isolated = task.isolated or fact.shared
     if fact.kind in SICK and fact.host not in task.excluded:
         task.excluded = (*task.excluded, fact.host)
     if fact.kind in HOSTS_FAULT:

@@ -301,6 +301,7 @@ class TermPlan:
             removed=chosen.removed,
             timeout_s=task.timeout_s or rules.default_task_timeout_s,
             expires=domain.expires_at(task, rules, self._clock),
+            isolated=task.isolated,
         )
         fact = TaskRouted(
             id=self._mint(),

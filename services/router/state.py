@@ -72,6 +72,9 @@ class OpenTask(msgspec.Struct, omit_defaults=True):
     falls_back: bool = False
     """Should the running attempt fail, a host beside the orchestrator may take the heavy task."""
     fallback: bool = False
+    isolated: bool = False
+    """An attempt ended with a session that others may have been in: the next ones are alone in
+    theirs, and that one does not count."""
     unread: bool = False
     """Its latest fact can't be read: nothing is decided about it until one tells where it is."""
 

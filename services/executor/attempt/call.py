@@ -96,8 +96,8 @@ class Call:
     """One attempt's run on a host: what to do, where, and whether the host has been reached."""
 
     __slots__ = (
-        *("course", "deadline", "on_progress", "plan", "private", "roots", "still_ours"),
-        "workspace",
+        *("careful", "course", "deadline", "isolated", "on_progress", "plan", "private"),
+        *("roots", "still_ours", "workspace"),
     )
 
     def __init__(
@@ -120,6 +120,10 @@ class Call:
         """The folder no path argument may name anything in; the pool sets it."""
         self.deadline = math.inf
         """Monotonic time at which whoever made the call cancels it: the host had its time."""
+        self.isolated = False
+        """It gets a session of its own, see `Route.isolated`."""
+        self.careful = False
+        """It can't be made again, so its session has to show first that it answers."""
         self.course = course or Course()
 
     @property
@@ -174,3 +178,5 @@ class Opening(NamedTuple):
     """Address of the Space that `hf://owner/space` names; `{subdomain}` is `owner-space`."""
     bearer: str | None = None
     """Sent as bearer token by hosts over HTTP: the secret that the endpoint names."""
+    isolated: bool = False
+    """The session is for one call alone."""

@@ -6,10 +6,24 @@
 from __future__ import annotations
 
 
+class Death:
+    """The unwanted end of a host's session: one failure of the host, however many calls were in."""
+
+    __slots__ = ("how", "shared", "told")
+
+    def __init__(self, how: str, *, shared: bool) -> None:
+        self.how = how
+        """What has become of it, as a sentence's end."""
+        self.shared = shared
+        """Any of several calls may be the cause."""
+        self.told = False
+        """It was counted."""
+
+
 class Course:
     """Was the host called, is the work still wanted, may this executor go on, what does it lack."""
 
-    __slots__ = ("called", "cancelled", "cut", "lacks")
+    __slots__ = ("called", "cancelled", "cut", "death", "lacks")
 
     def __init__(self) -> None:
         self.called: bool | None = False
@@ -18,6 +32,8 @@ class Course:
         """The user's reason, once he has asked to cancel."""
         self.cut = False
         """This executor is stopping and can't wait any longer."""
+        self.death: Death | None = None
+        """Of the session in which it was called."""
         self.lacks = ""
         """What it waits for that is not the host's to give, and why; empty: nothing."""
 

@@ -38,23 +38,31 @@ class Broken(NamedTuple):
     """The host says that the same call may succeed later."""
     mistake: bool = False
     """It was the executor's own."""
+    shared: bool = False
+    """Another call may be the cause, see `JobFailed.shared`."""
 
 
 def ending(
     course: Course, error: BaseException, budget_s: float, *, late: bool
 ) -> CalledOff | Broken:
     """Say how the attempt ended that `error` stopped; `late`: because its limit was over."""
-    called = course.called
+    called, death = course.called, course.death
+    shared = death is not None and death.shared
     if late:
         text = f"not done within {budget_s:g} s"
         if course.lacks:
             # Not the host's fault: it was not asked yet, or has answered.
             return Broken(FailureKind.LOST, f"{text}: {course.lacks}", called)
-        return Broken(FailureKind.TIMEOUT, text, called)
+        if death is not None:
+            text = f"{text}; {death.how}"
+        return Broken(FailureKind.TIMEOUT, text, called, shared=shared)
     match error:
         case HostError():
             reached = course.reached(error.called)
-            return Broken(error.kind, error.message, reached, error.transient)
+            cut = error.kind is FailureKind.CUT
+            return Broken(
+                error.kind, error.message, reached, error.transient, shared=cut and shared
+            )
         case Stopped() | asyncio.CancelledError():
             if course.cancelled is not None:
                 return CalledOff(course.cancelled)

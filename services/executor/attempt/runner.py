@@ -199,6 +199,7 @@ class Runner:
             attempt.course,
         )
         call.deadline = attempt.deadline
+        call.isolated = routed.route.isolated
         return call
 
     async def _fill(
@@ -316,7 +317,7 @@ class Runner:
             kind=end.kind.value,
             retryable=again,
         )
-        ended = domain.Ended(end.kind, end.message, end.called, again, elapsed_ms)
+        ended = domain.Ended(end.kind, end.message, end.called, again, elapsed_ms, end.shared)
         return domain.failed(attempt.routed, ended, self._by, new_id())
 
 

@@ -40,6 +40,8 @@ class BreakerRules(NamedTuple):
     """… for so long …"""
     enough: int = 6
     """… and fewer than these say nothing about how they go on the whole."""
+    deaths: int = 2
+    """Sessions that died or fell silent within `recent_s`: fewer may have been an accident."""
 
 
 RULES = BreakerRules()
@@ -87,6 +89,17 @@ class Recent:
         self._rules = rules
         self._ends: deque[tuple[float, bool]] = deque()
         self._faults = 0
+        self._deaths: deque[float] = deque(maxlen=rules.recent)
+
+    def died(self, now: float) -> None:
+        """A session died, or fell silent, with calls in it."""
+        self._deaths.append(now)
+
+    def deaths(self, now: float) -> int:
+        """How many did so lately; 0 if that may have been an accident."""
+        while self._deaths and self._deaths[0] < now - self._rules.recent_s:
+            self._deaths.popleft()
+        return len(self._deaths) if len(self._deaths) >= self._rules.deaths else 0
 
     def add(self, now: float, *, fault: bool) -> None:
         """A call ended that says something about the host."""

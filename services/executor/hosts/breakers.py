@@ -17,6 +17,7 @@ import msgspec
 from contracts import subjects, wire
 from contracts.facts import FailureKind
 from services.executor.attempt.call import Call, HostError
+from services.executor.attempt.course import Death
 from services.executor.hosts.breaker import (
     RULES,
     BreakerRules,
@@ -63,7 +64,7 @@ class CallGuard:
         """Of those who wait for the end of a call."""
         self._clock = clock
         self._changed = changed
-        self._told = (BreakerState.CLOSED, 0, False)
+        self._told = (BreakerState.CLOSED, 0, False, 0)
         self._told_at = 0.0
         self._told_well = True
 
@@ -121,6 +122,8 @@ class CallGuard:
             silent = call.called is None and self._clock() >= enough - EARLY_S
             if silent:
                 found, kind = Verdict.FAULT, FailureKind.TIMEOUT
+        if found is Verdict.FAULT and (death := call.course.death) is not None:
+            found = self._mourn(death)
         self._learn(ticket, found, kind)
 
     def news(self, now: float, repeat_s: float) -> bool:
@@ -134,7 +137,7 @@ class CallGuard:
         """Return what is to be told; after this it counts as told."""
         self._told, self._told_at = self._state(now), now
         self._told_well = self._well(now)
-        state, failures, _ = self._told
+        state, failures, *_ = self._told
         faults, calls = self.recent.faults(now)
         return wire.Breaker(
             instance,
@@ -145,6 +148,7 @@ class CallGuard:
             reason="" if state is BreakerState.CLOSED else self._reason(),
             recent_calls=calls,
             recent_faults=faults,
+            deaths=self.recent.deaths(now),
         )
 
     def next_news(self, now: float, repeat_s: float) -> float:
@@ -153,6 +157,15 @@ class CallGuard:
         if self.breaker.until is None:
             return float("inf") if self._told_well and self._well(now) else repeated
         return min(repeated, self.breaker.until) if now < self.breaker.until else repeated
+
+    def _mourn(self, death: Death) -> Verdict:
+        """Count a session's end once, whoever was in it; a call that was alone in it is to blame
+        itself, so that says nothing about others."""
+        if death.told:
+            return Verdict.NOTHING
+        death.told = True
+        self.recent.died(self._clock())
+        return Verdict.FAULT if death.shared else Verdict.NOTHING
 
     def _learn(self, ticket: int, found: Verdict, kind: FailureKind) -> None:
         now, until = self._clock(), self.breaker.until
@@ -174,14 +187,15 @@ class CallGuard:
         elif self._well(now) is not self._told_well:
             self._changed()
 
-    def _state(self, now: float) -> tuple[BreakerState, int, bool]:
+    def _state(self, now: float) -> tuple[BreakerState, int, bool, int]:
         """What is worth telling when it changes."""
         state = self.breaker.state(now)
         failures = 0 if state is BreakerState.CLOSED else self.breaker.failures
-        return state, failures, self.recent.faults(now)[0] > 0
+        return state, failures, self.recent.faults(now)[0] > 0, self.recent.deaths(now)
 
     def _well(self, now: float) -> bool:
-        return self.breaker.until is None and not self.recent.faults(now)[0]
+        recent = self.recent
+        return self.breaker.until is None and not (recent.faults(now)[0] or recent.deaths(now))
 
     def _log(self, now: float) -> None:
         if self.breaker.until is None:

@@ -1,4 +1,4 @@
-"""The sessions of hosts: one door for each registration, one session for each credential.
+"""The sessions of hosts: one door for each registration, and who shares a session with whom.
 
 Each host has its own places and its own queue before them: a slow or sick one holds nobody else up.
 """
@@ -6,11 +6,12 @@ Each host has its own places and its own queue before them: a slow or sick one h
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 from contracts.facts import FailureKind
-from contracts.host import Execute, Host, StreamableHttp, operated
+from contracts.host import Execute, Host, Stdio, StreamableHttp, operated
 from services.executor.attempt.call import Call, HostError, HostSession, Opening, Spooled
 from services.executor.attempt.plan import KnownHost
 from services.executor.hosts.breakers import Breakers, CallGuard
@@ -20,6 +21,9 @@ from services.process import telemetry
 
 MOST_SESSIONS = 32
 """Sessions kept open to one host; the one that has rested longest makes way for another."""
+
+REST_S = 30.0
+"""Further sessions with one host, of calls that share none, end when they have rested so long."""
 
 log = telemetry.get_logger()
 
@@ -33,10 +37,18 @@ class _Room:
     def __init__(self, session: HostSession) -> None:
         self.session = session
         self.inside = 0
+        self.closed = False
+        """The call in it wants no other beside it."""
+        self.empty_at = 0.0
+        """Monotonic time at which the last call left."""
 
 
 class Door:
-    """The way to one registration of a host."""
+    """The way to one registration of a host.
+
+    Calls that may be made again share a session, so that one process does for many. One that may
+    not has a session for itself while it runs: no other call can take it along when it dies.
+    """
 
     def __init__(self, guard: CallGuard, opening: Opening, most_waiting: int, close: Close) -> None:
         """`most_waiting`: calls that may wait for a place; `close` ends a session."""
@@ -49,7 +61,12 @@ class Door:
         self._close = close
         self._places = asyncio.Semaphore(places)
         self._most = places + most_waiting
-        self._rooms: dict[str | None, _Room] = {}
+        self._process = isinstance(opening.host.endpoint, Stdio)
+        self._session = isinstance(opening.host.endpoint, Stdio | StreamableHttp)
+        self._rooms: dict[str | None, list[_Room]] = {}
+        self._alone: set[_Room] = set()
+        """Of isolated calls."""
+        self._trimming: asyncio.TimerHandle | None = None
 
     async def call(self, call: Call, bearer: str | None) -> dict[str, Any] | Spooled:
         """Wait for a place, then call. Raises HostError."""
@@ -62,13 +79,12 @@ class Door:
             await self._places.acquire()
             try:
                 waited = self._guard.troubled and await self._guard.turn()
-                room = self._room(bearer)
-                room.inside += 1
+                room = self._enter(call, bearer)
                 try:
                     with self._guard.watch(call, call.deadline, waited=waited):
                         return await room.session.call(call)
                 finally:
-                    room.inside -= 1
+                    self._leave(room, call, bearer)
             finally:
                 self._places.release()
         finally:
@@ -76,22 +92,76 @@ class Door:
 
     async def warm(self, bearer: str | None) -> None:
         """Open the session, if it is not open. Raises HostError."""
-        await self._room(bearer).session.open()
+        rooms = self._of(bearer)
+        await (rooms[0] if rooms else self._add(bearer)).session.open()
 
     def close(self) -> None:
         """End every session at once."""
-        rooms, self._rooms = self._rooms, {}
-        for room in rooms.values():
+        if self._trimming is not None:
+            self._trimming.cancel()
+        every = [*self._alone, *(room for rooms in self._rooms.values() for room in rooms)]
+        self._alone.clear()
+        self._rooms.clear()
+        for room in every:
             self._close(room.session)
 
-    def _room(self, bearer: str | None) -> _Room:
-        room = self._rooms.pop(bearer, None)
-        if room is None:
-            room = _Room(open_session(self._opening._replace(bearer=bearer)))
-            resting = [known for known, other in self._rooms.items() if not other.inside]
-            if len(self._rooms) >= MOST_SESSIONS and resting:
-                self._close(self._rooms.pop(resting[0]).session)
-        self._rooms[bearer] = room
+    def _enter(self, call: Call, bearer: str | None) -> _Room:
+        """The session for this call, with the call in it."""
+        if call.isolated and self._session:
+            room = _Room(open_session(self._opening._replace(bearer=bearer, isolated=True)))
+            self._alone.add(room)
+        else:
+            closed = call.careful = self._process and not call.plan.replayable
+            rooms = self._of(bearer)
+            fits = (room for room in rooms if not (room.inside and (closed or room.closed)))
+            room = next(fits, None) or self._add(bearer)
+            room.closed = closed
+        room.inside += 1
+        return room
+
+    def _leave(self, room: _Room, call: Call, bearer: str | None) -> None:
+        room.inside -= 1
+        if room in self._alone:
+            self._alone.discard(room)
+            self._close(room.session)
+            return
+        rooms = self._rooms.get(bearer, [])
+        if room.inside or room not in rooms:
+            return
+        if room.closed and call.called is None and call.course.death is None:
+            # It was given up, and may be at work in there still.
+            rooms.remove(room)
+            self._close(room.session)
+            return
+        room.empty_at = time.monotonic()
+        if len(rooms) > 1 and self._trimming is None:
+            self._trimming = asyncio.get_running_loop().call_later(REST_S, self._trim)
+
+    def _trim(self) -> None:
+        """End what has rested for long, but for one session of each credential."""
+        self._trimming, since = None, time.monotonic() - REST_S
+        for rooms in self._rooms.values():
+            for room in [room for room in rooms[1:] if not room.inside and room.empty_at <= since]:
+                rooms.remove(room)
+                self._close(room.session)
+        if any(len(rooms) > 1 for rooms in self._rooms.values()):
+            self._trimming = asyncio.get_running_loop().call_later(REST_S, self._trim)
+
+    def _of(self, bearer: str | None) -> list[_Room]:
+        """The sessions of a credential, which now is the one that was used last."""
+        rooms = self._rooms.pop(bearer, [])
+        self._rooms[bearer] = rooms
+        return rooms
+
+    def _add(self, bearer: str | None) -> _Room:
+        """One session more; at the limit one that rests makes way."""
+        room = _Room(open_session(self._opening._replace(bearer=bearer)))
+        if sum(map(len, self._rooms.values())) >= MOST_SESSIONS:
+            every = ((rooms, one) for rooms in self._rooms.values() for one in rooms)
+            if found := next(((rooms, one) for rooms, one in every if not one.inside), None):
+                found[0].remove(found[1])
+                self._close(found[1].session)
+        self._rooms[bearer].append(room)
         return room
 
 
