@@ -285,3 +285,15 @@ def test_recent_calls_are_counted_and_forgotten(calls: list[tuple[float, bool]])
         told = faults * 2 >= len(left) >= RULES.enough
         assert recent.faults(now) == ((faults, len(left)) if told else (0, 0))
     assert recent.faults(now + RULES.recent_s + 1) == (0, 0)
+
+
+def test_sessions_that_die_are_told_of_from_the_second_on_and_forgotten() -> None:
+    recent = Recent(RULES)
+    recent.died(0.0)
+    assert recent.deaths(1.0) == 0
+    recent.died(10.0)
+    assert recent.deaths(11.0) == 2
+    assert recent.deaths(RULES.recent_s + 5) == 0
+    for n in range(100):
+        recent.died(1000.0 + n / 100)
+    assert recent.deaths(1001.0) == RULES.recent
