@@ -17,7 +17,7 @@ from contracts.facts import (
 )
 from services.cli import audit as audits
 from services.cli.audit import Recomputed
-from services.router.domain import evolve, initial
+from services.router.domain import evolve, initial, key_of
 from services.router.recompute import select_again
 from services.router.settings import Settings
 
@@ -77,6 +77,8 @@ def recomputed(records: list[Record], settings: Settings | None = None) -> dict[
         assert chosen.candidates == route.candidates, record
         assert chosen.removed == route.removed, record
         assert settings is None or chosen.policy == route.policy, record
+        task = state.tasks[key_of(record.fact.user, record.fact.task)]
+        assert route.isolated == task.isolated, record
         found[record.seq] = Recomputed(chosen.host, chosen.score, chosen.candidates)
     return found
 

@@ -12,7 +12,7 @@ from contracts.host import Host, StreamableHttp
 from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpHostSession
-from services.executor.hosts.tool_session import Kind, SessionGone
+from services.executor.hosts.tool_session import Manner, SessionGone
 from services.outside import addresses
 from services.outside.mcp_http import GONE, LOST, NOT_SENT, STATUS, Web
 
@@ -36,7 +36,7 @@ class HttpSession(McpHostSession):
                 big=bulk,
             )
 
-        super().__init__(opening, Kind(connect, partial(meaning, host), process=False))
+        super().__init__(opening, Manner(connect, partial(meaning, host), process=False))
 
 
 def meaning(host: Host, error: MCPError) -> HostError | None:

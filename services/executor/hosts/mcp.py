@@ -15,7 +15,7 @@ from contracts.facts import FailureKind
 from services.executor.attempt.call import Answer, Call, HostError, Opening, Spooled
 from services.executor.hosts import steps
 from services.executor.hosts.bulk import Bulk
-from services.executor.hosts.tool_session import Kind, SessionGone, ToolSession
+from services.executor.hosts.tool_session import Manner, SessionGone, ToolSession
 from services.outside.mcp_session import TooLate
 from services.process.backoff import delay
 
@@ -35,7 +35,7 @@ EARLY_S = 0.05
 class McpHostSession:
     """The way to one MCP server: its session, begun when it is first needed."""
 
-    def __init__(self, opening: Opening, kind: Kind) -> None:
+    def __init__(self, opening: Opening, kind: Manner) -> None:
         self._host = opening.host
         self._spool = opening.spool
         self._isolated = opening.isolated

@@ -8,7 +8,7 @@ from contracts.host import Stdio
 from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpHostSession
-from services.executor.hosts.tool_session import Kind
+from services.executor.hosts.tool_session import Manner
 from services.outside.mcp_child import McpChild, Tail
 
 
@@ -25,7 +25,7 @@ class StdioSession(McpHostSession):
         async def connect(bulk: Bulk) -> McpChild:
             return await McpChild.start(endpoint, tail, longest, bulk)
 
-        super().__init__(opening, Kind(connect, _no_meaning, process=True))
+        super().__init__(opening, Manner(connect, _no_meaning, process=True))
 
 
 def _no_meaning(_: MCPError) -> HostError | None:

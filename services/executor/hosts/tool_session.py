@@ -50,7 +50,7 @@ Meaning = Callable[[MCPError], HostError | None]
 SessionGone."""
 
 
-class Kind(NamedTuple):
+class Manner(NamedTuple):
     """How sessions of one kind of connection are begun and understood."""
 
     connect: Connect
@@ -63,7 +63,7 @@ class ToolSession(McpSession):
     """One session with a host, and the calls in it."""
 
     def __init__(
-        self, host: Host, kind: Kind, bulk: Bulk, delay_s: float, *, isolated: bool = False
+        self, host: Host, kind: Manner, bulk: Bulk, delay_s: float, *, isolated: bool = False
     ) -> None:
         """`isolated`: one call alone is made in it."""
         self._host = host

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.facts import HostFact, LogRouter, McpHealth, McpRegistered, McpRemoved
 from contracts.host import Capability, HealthStatus, Host, Limits, Stdio, Tool
+from contracts.wire import Breaker
 from services.registry import domain
 from services.registry.domain import Discovery, Known, Listed, ProbeEnded
 
@@ -280,6 +281,21 @@ def test_hundreds_of_healthy_hosts_are_no_herd(hosts: int, interval: float) -> N
     assert max(tenths) <= 10 + hosts / 5, "spread over the whole interval"
     for status in (HealthStatus.UNKNOWN, HealthStatus.UNHEALTHY, HealthStatus.WARNING):
         assert domain.first_probe_s("h", interval, status) == 0
+
+
+def test_a_host_whose_sessions_die_is_no_healthy_one() -> None:
+    book = Book()
+    book.take(Listed((host(),)))
+    book.take(ProbeEnded("h", 1))
+    known = book.state["h"]
+    told = Breaker("executor-1", "h", known.seq, open=False, deaths=3)
+    heard = domain.hear({}, told, 1.0)
+    reason = domain.flapping(heard, "h", known, 1.0)
+    assert reason == "calls: its process died or fell silent 3 times lately, in calls"
+    assert domain.failing(heard, "h", known, 1.0) == ""
+    (fact,) = book.take(ProbeEnded("h", known.seq, flapping=reason))
+    assert (fact.status, fact.reason) == (HealthStatus.WARNING, reason)
+    assert domain.hear(heard, msgspec.structs.replace(told, deaths=0), 2.0) == {}
 
 
 def test_a_flapping_host_is_no_healthy_one() -> None:

@@ -17,6 +17,7 @@ from contracts.facts import FailureKind
 from contracts.host import Stdio
 from contracts.wire import Breaker
 from services.executor.attempt.call import Call, HostError, HostSession
+from services.executor.attempt.course import Death
 from services.executor.hosts.breaker import BreakerRules, BreakerState, Verdict
 from services.executor.hosts.breakers import Breakers, CallGuard
 from tests.unit.executor.sessions import NOOP, ROOT, STDIO, Bench, closing
@@ -363,3 +364,33 @@ def test_half_of_the_calls_failing_is_told_and_so_is_its_end() -> None:
     assert (told.recent_faults, told.recent_calls) == (0, 0)
     assert not guard.news(clock.now + 10, 3.0)
     assert guard.next_news(clock.now, 3.0) == FOREVER
+
+
+def end_with(guard: CallGuard, bench: Bench, death: Death) -> None:
+    """A call ends with its session."""
+    call = bench.call()
+    call.course.death = death
+    error = HostError(FailureKind.CUT, "gone", called=None)
+    with contextlib.suppress(HostError), guard.watch(call, FOREVER):
+        raise error
+
+
+def test_the_end_of_a_session_is_one_failure_and_alone_it_is_none(stdio: Bench) -> None:
+    clock, told = Clock(), []
+    guard = CallGuard("h", 7, BreakerRules(failures=2), clock, lambda: told.append(clock.now))
+    shared = Death("it died", shared=True)
+    for _ in range(8):
+        end_with(guard, stdio, shared)
+    assert (guard.breaker.failures, guard.breaker.until, told) == (1, None, [])
+    assert not guard.news(clock.now, 3.0)
+    for count in (2, 3, 4):
+        end_with(guard, stdio, Death("it died", shared=False))
+        assert (guard.breaker.failures, guard.breaker.until) == (1, None)
+        assert guard.news(clock.now, 3.0)
+        assert guard.message(clock.now, "executor-1").deaths == count
+    assert told
+    end_with(guard, stdio, Death("it died", shared=True))
+    assert guard.breaker.until is not None
+    clock.now += BreakerRules().recent_s + 1
+    guard._learn(guard.breaker.admit(clock.now) or 0, Verdict.ANSWERS, FailureKind.LOST)
+    assert guard.message(clock.now, "executor-1").deaths == 0
