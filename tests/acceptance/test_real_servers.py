@@ -16,7 +16,6 @@ import pytest_asyncio
 from contracts.facts import FailureKind
 from contracts.host import Host
 from services.executor.attempt.call import HostError
-from services.executor.attempt.names import ForbiddenPath
 from services.executor.attempt.plan import BadInput
 from services.registry.builtin import pinned
 from services.registry.manifests import manifest
