@@ -94,6 +94,11 @@ class Api:
         headers = {"Content-Type": "application/json"}
         return _data(await self._send("PUT", "/api/blobs", content=content, headers=headers))
 
+    async def put_file(self, parts: AsyncIterator[bytes], size: int, media_type: str) -> Any:
+        """Store so many bytes that come in parts; the answer is the pointer to them."""
+        headers = {"Content-Type": media_type, "Content-Length": str(size)}
+        return _data(await self._send("PUT", "/api/blobs", content=parts, headers=headers))
+
     async def raw(self, path: str) -> tuple[bytes, str]:
         """Return the bytes of an answer and their media type."""
         answer = await self._send("GET", path)

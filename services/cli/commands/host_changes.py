@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
-from rich.table import Table
 from rich.text import Text
 
 from services.cli import host_entry as entries
@@ -18,6 +17,7 @@ from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.host_entry import BadEntry, Imported
 from services.cli.input import check_ids
+from services.cli.show.listing import Column, Listing
 from services.cli.show.tasks import plain, status
 
 EXAMPLE = "metamcp hosts add NAME https://example.com/mcp, or metamcp hosts add NAME -- COMMAND"
@@ -218,11 +218,9 @@ async def _discover(options: Options) -> int:
     if not found:
         options.out.show(found, Text("no Spaces; is the account linked? `metamcp accounts`"))
         return Exit.OK
-    table = Table(box=None, pad_edge=False)
-    for column in ("space", "stage", "host", "remark"):
-        table.add_column(column)
+    table = Listing(Column("space"), Column("stage"), Column("host"), Column("remark", least=14))
     for seen in found:
-        table.add_row(
+        table.add(
             plain(seen["space"]),
             plain(seen["stage"]),
             plain(seen.get("host", "")),
@@ -239,11 +237,15 @@ async def _import(options: Options, found: list[Imported], *, dry_run: bool) -> 
     else:
         async with Api(find_target(options)) as api:
             done = [_outcome(one, await _register(api, one)) for one in found]
-    table = Table(box=None, pad_edge=False)
-    for column in ("server", "host", "endpoint", "outcome", "to do"):
-        table.add_column(column)
+    table = Listing(
+        Column("server"),
+        Column("host"),
+        Column("endpoint", least=20, drop=1),
+        Column("outcome", least=14),
+        Column("to do", least=14),
+    )
     for one, outcome in zip(found, done, strict=True):
-        table.add_row(
+        table.add(
             plain(one.name),
             plain(one.host),
             plain(entries.shown(one.entry) if one.entry else "", 80),

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from contracts.facts import LogKey, Record
 from contracts.subjects import KEYS
 from services.cli.commands.log import Nats, open_log
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
+from services.cli.show.listing import Column, Listing
 from services.cli.show.tasks import plain
 from services.executor.settings import Settings
 from services.keys.files import KeyFolder, StoredKeys
@@ -115,10 +115,14 @@ def _own(data: Path, out: Out) -> StoredKeys:
     return found
 
 
-def _table(found: Sequence[Row]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("key", "algorithm", "state", "known since", "signs in"):
-        table.add_column(name)
+def _table(found: Sequence[Row]) -> Listing:
+    table = Listing(
+        Column("key"),
+        Column("algorithm", drop=2),
+        Column("state"),
+        Column("known since", least=10, drop=3),
+        Column("signs in", drop=1),
+    )
     for row in found:
         since = "not yet"
         if row.since is not None:
@@ -126,7 +130,7 @@ def _table(found: Sequence[Row]) -> Table:
             since = moment.isoformat(" ", "seconds")
         left = "" if row.signs_in_s is None else f"{row.signs_in_s:.0f} s"
         state = Text(row.state, style=_STYLE[row.state])
-        table.add_row(plain(row.kid), plain(row.algorithm), state, since, left)
+        table.add(plain(row.kid), plain(row.algorithm), state, since, left)
     return table
 
 

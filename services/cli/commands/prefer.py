@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from services.cli.client import Api, find_target
 from services.cli.commands.hosts import no_host
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.input import check_ids
+from services.cli.show.listing import Column, Listing
 from services.cli.show.tasks import plain
 
 PATH = "/api/preferences"
@@ -84,11 +84,9 @@ async def _change(api: Api, host: str, weight: float | None) -> Any:
 def _table(found: Sequence[Any]) -> RenderableType:
     if not found:
         return Text(f"no preferences: see {EXAMPLE}", style="dim")
-    table = Table(box=None, pad_edge=False)
-    for name in ("host", "preference", "since"):
-        table.add_column(name, justify="right" if name == "preference" else "left")
+    table = Listing(Column("host"), Column("preference", right=True), Column("since", drop=1))
     for entry in found:
         since = datetime.fromtimestamp(entry["since"], UTC).astimezone()
         weight = f"{entry['weight']:g}"
-        table.add_row(plain(entry["host"]), weight, since.isoformat(" ", "seconds"))
+        table.add(plain(entry["host"]), weight, since.isoformat(" ", "seconds"))
     return table

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.input import check_ids
+from services.cli.show.listing import Column, Listing
 from services.cli.show.tasks import plain
 
 PATH = "/api/tokens"
@@ -126,14 +126,19 @@ async def _revoke(options: Options, token: str) -> int:
 def _table(found: Sequence[Any], now: float) -> RenderableType:
     if not found:
         return Text("no tokens were issued: see metamcp token add USER", style="dim")
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "user", "roles", "created", "expires", "note"):
-        table.add_column(name, no_wrap=name == "id")
+    table = Listing(
+        Column("id"),
+        Column("user"),
+        Column("roles", least=8),
+        Column("created", least=10, drop=3),
+        Column("expires", least=10, drop=1),
+        Column("note", least=12, drop=2),
+    )
     for entry in found:
         ends = entry["expires"]
         over = ends is not None and ends <= now
         expires = "never" if ends is None else _day(ends) + (" (over)" if over else "")
-        table.add_row(
+        table.add(
             entry["id"],
             plain(entry["user"]),
             _roles(entry),

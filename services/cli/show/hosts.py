@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.show.listing import Column, Listing
 from services.cli.show.tasks import plain, status
 
 State = Literal["ok", "failed", "off"]
@@ -30,12 +31,18 @@ def hosts(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     """All hosts with their health."""
     if not found:
         return Text("no hosts yet: the registry may still be starting them", style="dim")
-    table = Table(box=None, pad_edge=False)
-    for name in ("host", "health", "ms", "tools", "slots", "task types", "reason"):
-        table.add_column(name, justify="right" if name in ("ms", "tools", "slots") else "left")
+    table = Listing(
+        Column("host"),
+        Column("health"),
+        Column("ms", right=True, drop=2),
+        Column("tools", right=True, drop=3),
+        Column("slots", right=True, drop=4),
+        Column("task types", least=20, drop=1),
+        Column("reason", least=14),
+    )
     for entry in found:
         health = entry.get("health", {})
-        table.add_row(
+        table.add(
             Text(plain(entry["id"]), style="bold" if entry.get("enabled", True) else "dim strike"),
             status(str(health.get("status", "unknown"))),
             f"{health.get('latency_ms', 0):.0f}",
@@ -64,16 +71,16 @@ def host(entry: Mapping[str, Any]) -> RenderableType:
     head.append(f"  {plain(_reason(health), 1000)}", style="dim")
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_column(style="dim")
-    facts.add_column()
+    facts.add_column(overflow="fold")
     for name, value in _facts(entry):
         facts.add_row(name, value)
-    tools = Table(box=None, pad_edge=False)
-    for name in ("tool", "what it does", "read only"):
-        tools.add_column(name)
+    tools = Listing(
+        Column("tool"), Column("what it does", least=20, drop=1), Column("read only", drop=2)
+    )
     for tool in entry.get("tools", ()):
         first = str(tool.get("description", "")).strip().partition("\n")[0]
         read_only = {True: "yes", False: "no"}.get(tool.get("read_only"), "")
-        tools.add_row(Text(plain(tool["name"]), style="cyan"), plain(first, 100), read_only)
+        tools.add(Text(plain(tool["name"]), style="cyan"), plain(first, 100), read_only)
     return Group(head, facts, Text(), tools)
 
 

@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.show.listing import Column, Listing
 from services.cli.show.tasks import plain, status
 
 _STAGES = {"RUNNING": "green", "SLEEPING": "cyan", "PAUSED": "yellow", "STOPPED": "yellow"}
@@ -26,11 +27,17 @@ def accounts(found: Sequence[Mapping[str, Any]], *, checked: bool) -> Renderable
     if not found:
         text = "no linked accounts: metamcp link huggingface, or metamcp link github"
         return Text(text, style="dim")
-    table = _table("provider", "account", "linked since", "scopes", *["check"] * checked)
+    table = Listing(
+        Column("provider"),
+        Column("account"),
+        Column("linked since", drop=2),
+        Column("scopes", least=12, drop=1),
+        *[Column("check", least=12)] * checked,
+    )
     for account in found:
         check = str(account.get("check", ""))
         shown = Text(plain(check, 300), style="green" if check == "ok" else "red")
-        table.add_row(
+        table.add(
             plain(account["provider"]),
             plain(account["name"]),
             moment(account["linked_at"]),
@@ -44,14 +51,20 @@ def spaces(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Spaces, each with the host it is."""
     if not found:
         return Text("no Spaces: metamcp spaces deploy OWNER/NAME --create", style="dim")
-    table = _table("space", "stage", "hardware", "host", "url")
+    table = Listing(
+        Column("space"),
+        Column("stage"),
+        Column("hardware", drop=2),
+        Column("host"),
+        Column("url", least=20, drop=1),
+    )
     for one in found:
-        table.add_row(
+        table.add(
             plain(one["repo"]),
             _stage(one),
             plain(one.get("hardware", "")),
             plain(one.get("host", "")),
-            Text(plain(one.get("page", ""), 300), overflow="fold"),
+            plain(one.get("page", ""), 300),
         )
     return table
 
@@ -91,11 +104,19 @@ def results(found: Sequence[Mapping[str, Any]], total: int, size: int) -> Render
     """Results, and how many there are on all pages."""
     if not found:
         return Text("no results", style="dim")
-    table = _table("task", "where", "size", "type", "created", "host", "expires or why deleted")
+    table = Listing(
+        Column("task"),
+        Column("where", drop=4),
+        Column("size", right=True),
+        Column("type", least=16, drop=3),
+        Column("created", drop=1),
+        Column("host", drop=2),
+        Column("expires or why deleted", least=12, drop=1),
+    )
     for kept in found:
         deleted = plain(kept.get("deleted", ""), 60)
         expires = kept.get("expires", 0.0)
-        table.add_row(
+        table.add(
             plain(kept["task"]),
             where(kept),
             decimal(int(kept["size"])),
@@ -132,9 +153,17 @@ def dataset_tasks(found: Mapping[str, Any]) -> RenderableType:
     head = Text(f"in the Dataset {plain(found['dataset'])}:", style="dim")
     if not found["tasks"]:
         return Text(f"no tasks in the Dataset {plain(found['dataset'])}", style="dim")
-    table = _table("task", "type", "status", "created", "completed", "size", "host")
+    table = Listing(
+        Column("task"),
+        Column("type"),
+        Column("status"),
+        Column("created", least=10, drop=3),
+        Column("completed", least=10, drop=2),
+        Column("size", right=True, drop=4),
+        Column("host", drop=1),
+    )
     for task in found["tasks"]:
-        table.add_row(
+        table.add(
             plain(task["task_id"]),
             plain(task["type"], 60),
             status(str(task["status"])),
@@ -144,14 +173,6 @@ def dataset_tasks(found: Mapping[str, Any]) -> RenderableType:
             plain(task["host"]),
         )
     return Group(head, table)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        right = name == "size"
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
-    return table
 
 
 def _facts(facts: Iterable[tuple[str, object]]) -> Table:

@@ -19,6 +19,7 @@ from rich.text import Text
 from contracts import facts
 from contracts.facts import Outcome, Record
 from contracts.subjects import parse
+from services.cli.show.listing import Column, Listing
 
 if TYPE_CHECKING:
     # It checks signatures, and with it comes all of cryptography.
@@ -155,18 +156,20 @@ def fact_line(record: Record, before: float | None, *, task: bool = True) -> Tex
     return line
 
 
-def timeline(records: Sequence[Record]) -> Table:
+def timeline(records: Sequence[Record]) -> Listing:
     """All facts of a task with the time between them."""
-    table = Table(box=None, pad_edge=False)
-    for name, right in (("seq", True), ("time", False), ("since", True), ("fact", False)):
-        table.add_column(name, justify="right" if right else "left", no_wrap=True, style="dim")
-    table.add_column("what")
+    table = Listing(
+        Column("seq", right=True, drop=2),
+        Column("time", drop=1),
+        Column("since", right=True, drop=3),
+        Column("fact"),
+        Column("what", least=20),
+    )
     before: float | None = None
     for record in records:
         kind = Text(parse(record.subject).type, style=fact_style(record))
-        table.add_row(
-            str(record.seq), clock(record.at), since(before, record.at), kind, describe(record)
-        )
+        times = (str(record.seq), clock(record.at), since(before, record.at))
+        table.add(*(Text(part, style="dim") for part in times), kind, describe(record))
         before = record.at
     return table
 
@@ -186,14 +189,19 @@ def task_head(view: Mapping[str, Any]) -> Text:
     return line
 
 
-def tasks(views: Iterable[Mapping[str, Any]]) -> Table:
+def tasks(views: Iterable[Mapping[str, Any]]) -> Listing:
     """A list of tasks."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("task", "type", "status", "host", "attempt", "created"):
-        table.add_column(name, no_wrap=name in ("task", "status"))
+    table = Listing(
+        Column("task"),
+        Column("type"),
+        Column("status"),
+        Column("host", drop=1),
+        Column("attempt", drop=3),
+        Column("created", drop=2),
+    )
     for view in views:
         created = float(view.get("created_at", 0))
-        table.add_row(
+        table.add(
             plain(view.get("id", "")),
             plain(view.get("type", "")),
             status(str(view.get("status", ""))),
@@ -231,17 +239,19 @@ def _route_head(fact: facts.TaskRouted) -> Text:
     return text
 
 
-def _candidates(fact: facts.TaskRouted) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("candidate")
-    for name in ("score", "capability 0.4", "resource 0.3", "health 0.2", "preference 0.1"):
-        table.add_column(name, justify="right")
-    table.add_column("slots in use", justify="right")
+def _candidates(fact: facts.TaskRouted) -> Listing:
+    parts = ("capability 0.4", "resource 0.3", "health 0.2", "preference 0.1")
+    table = Listing(
+        Column("candidate"),
+        Column("score", right=True),
+        *(Column(name, right=True, least=len(name) - 4) for name in parts),
+        Column("slots in use", right=True, least=5, drop=1),
+    )
     for c in fact.route.candidates:
-        parts = (c.score, c.capability, c.resource, c.health, c.preference)
+        scores = (c.score, c.capability, c.resource, c.health, c.preference)
         chosen = "bold yellow" if c.host == fact.route.host else ""
         slots = str(fact.route.slots.get(c.host, 0))
-        table.add_row(plain(c.host), *(f"{part:.3f}" for part in parts), slots, style=chosen)
+        table.add(plain(c.host), *(f"{part:.3f}" for part in scores), slots, style=chosen)
     return table
 
 

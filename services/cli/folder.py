@@ -1,0 +1,249 @@
+"""Which files of a folder go with a task: text that is the user's own, and what is left out why.
+
+No link is followed, nothing is run, and what an ignore file names stays at home.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from services.cli.common import CliError, Exit
+from services.cli.ignored import Rules, is_ignored, rules
+
+MOST_SEEN = 200_000
+"""Files and folders that are looked at."""
+MOST_BYTES = 5 * 1024 * 1024
+"""Of one file of a folder."""
+MOST_NAME = 512
+"""Characters of a file's name in the folder; what executors take."""
+IGNORE_FILES = (".metamcpignore", ".gitignore")
+HIDDEN_FOLDERS = frozenset((".circleci", ".github", ".gitlab"))
+HIDDEN_FILES = frozenset(
+    ".dockerignore .envrc .gitlab-ci.yml .htaccess .netrc .npmrc .pre-commit-config.yaml .pypirc"
+    " .travis.yml".split()
+)
+"""Hidden ones that go along all the same, and `.env` with whatever follows it."""
+INSTALLED = frozenset(
+    "__pycache__ bower_components node_modules site-packages .cache .eggs .gradle .mypy_cache"
+    " .next .nox .nuxt .nyc_output .pytest_cache .ruff_cache .terraform .tox .yarn".split()
+)
+"""Folders that a program has filled: packages and caches."""
+_REPOSITORIES = frozenset((".git", ".hg", ".svn", ".bzr", ".jj"))
+_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG", "conda-meta")
+"""What a folder of packages or a cache says it is by."""
+_GIT = re.compile(r"\.git|git~\d+")
+_HEAD = 8192
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_IGNORE_BYTES = 1024 * 1024
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Entry(NamedTuple):
+    """One file that goes along."""
+
+    name: str
+    """As the task sees it: relative, with slashes."""
+    path: Path
+    size: int
+    data: bytes | None = None
+    """Its bytes, of what can be read once only."""
+
+
+class Found(NamedTuple):
+    """What a folder has."""
+
+    files: tuple[Entry, ...]
+    """By name."""
+    left_out: Mapping[str, int]
+    """Why, and how many; a folder that is left out counts once."""
+
+
+class Unreadable(Exception):
+    """The file can't be read, or is none any more."""
+
+
+def read(entry: Entry, most: int) -> bytes:
+    """All bytes of a file. Raises Unreadable, also for one with more than `most`."""
+    if entry.data is not None:
+        return entry.data
+    try:
+        with os.fdopen(os.open(entry.path, _OPEN), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Unreadable("it is no file")
+            data = file.read(most + 1)
+    except OSError as error:
+        raise Unreadable(error.strerror or "it can't be read") from None
+    if len(data) > most:
+        raise Unreadable(f"it has more than {most} bytes by now")
+    return data
+
+
+def walk(folder: Path, *, hidden: bool = False) -> Found:
+    """All files that go along. `hidden`: also the hidden ones. Raises CliError."""
+    one = _Walk(folder, hidden=hidden)
+    files = tuple(sorted(one.files(), key=lambda entry: entry.name))
+    return Found(files, dict(sorted(one.left_out.items())))
+
+
+class _Walk:
+    def __init__(self, folder: Path, *, hidden: bool) -> None:
+        self._folder = folder
+        self._hidden = hidden
+        self._above, self._prefix = above(folder)
+        self._seen = 0
+        self.left_out: Counter[str] = Counter()
+
+    def files(self) -> Iterator[Entry]:
+        """Every file, folder by folder."""
+        waiting: list[tuple[str, tuple[tuple[Rules, ...], ...]]] = [("", self._above)]
+        while waiting:
+            base, levels = waiting.pop()
+            try:
+                with os.scandir(self._folder / base) as listed:
+                    entries = sorted(listed, key=lambda one: one.name)
+            except OSError as error:
+                if not base:
+                    text = f"{self._folder} can't be read: {error.strerror}."
+                    raise CliError(Exit.USAGE, text) from None
+                self.left_out["unreadable"] += 1
+                continue
+            self._count(len(entries))
+            names = {one.name for one in entries}
+            if base and not names.isdisjoint(_MARKS):
+                self.left_out["installed"] += 1
+                continue
+            levels = self._with(levels, base, names)
+            for one in entries:
+                name = f"{base}{one.name}"
+                if (why := self._unwanted(one, name, levels)) is not None:
+                    self.left_out[why] += why != ""
+                elif one.is_dir(follow_symlinks=False):
+                    waiting.append((f"{name}/", levels))
+                elif (file := self._file(one, name)) is not None:
+                    yield file
+
+    def _count(self, more: int) -> None:
+        self._seen += more
+        if self._seen > MOST_SEEN:
+            raise CliError(
+                Exit.USAGE,
+                f"{self._folder} has more than {MOST_SEEN:,} files and folders.",
+                "Name a smaller folder, or leave folders out with a .metamcpignore.",
+            )
+
+    def _with(
+        self, levels: tuple[tuple[Rules, ...], ...], base: str, names: set[str]
+    ) -> tuple[tuple[Rules, ...], ...]:
+        """The levels with what this folder's own ignore files say."""
+        if names.isdisjoint(IGNORE_FILES):
+            return levels
+        folder = self._folder / base
+        own = [_rules(f"{self._prefix}{base}", folder / file) for file in IGNORE_FILES]
+        found = [(*level, one) if one else level for level, one in zip(levels, own, strict=False)]
+        return (*found, *levels[len(found) :])
+
+    def _unwanted(
+        self, one: os.DirEntry[str], name: str, levels: tuple[tuple[Rules, ...], ...]
+    ) -> str | None:
+        """Why it is left out; empty: not worth a word; None: it isn't."""
+        if one.name in _REPOSITORIES:
+            return ""
+        if one.is_symlink():
+            return "links"
+        folder = one.is_dir(follow_symlinks=False)
+        if folder and one.name in INSTALLED:
+            return "installed"
+        if one.name.startswith(".") and not self._hidden and not _goes_along(one.name, folder):
+            return "hidden"
+        if is_ignored(f"{self._prefix}{name}", levels, folder=folder):
+            return "ignored"
+        return None if len(name) <= MOST_NAME and _is_name(name) else "unusable names"
+
+    def _file(self, one: os.DirEntry[str], name: str) -> Entry | None:
+        """The file, unless it is left out."""
+        try:
+            found = one.stat(follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
+                why = "no files"
+            elif found.st_size > MOST_BYTES:
+                why = "too big"
+            elif _is_binary(self._folder / name):
+                why = "binary"
+            else:
+                return Entry(name, self._folder / name, found.st_size)
+        except OSError:
+            why = "unreadable"
+        self.left_out[why] += 1
+        return None
+
+
+def above(folder: Path) -> tuple[tuple[tuple[Rules, ...], ...], str]:
+    """What the repository around a folder says, the strongest level first, and its name in there.
+
+    Without a repository: nothing, and an empty name.
+    """
+    here = folder.resolve()
+    top = next((one for one in (here, *here.parents) if os.path.lexists(one / ".git")), None)
+    if top is None:
+        return ((), (), ()), ""
+    parts = here.relative_to(top).parts
+    bases = ["".join(f"{part}/" for part in parts[:count]) for count in range(len(parts))]
+    levels = tuple(_found([(base, top / base / file) for base in bases]) for file in IGNORE_FILES)
+    exclude = _found([("", _exclude_of(top / ".git"))])
+    return (*levels, exclude), "".join(f"{part}/" for part in parts)
+
+
+def _found(places: Sequence[tuple[str, Path]]) -> tuple[Rules, ...]:
+    return tuple(one for base, path in places if (one := _rules(base, path)) is not None)
+
+
+def _exclude_of(git: Path) -> Path:
+    """Where the repository keeps its own list; of a worktree that is the main one's."""
+    try:
+        if git.is_file():
+            named = git.read_text(errors="replace")[:4096].removeprefix("gitdir:").strip()
+            git = git.parent / named
+        common = (git / "commondir").read_text(errors="replace")[:4096].strip()
+        return git / common / "info" / "exclude"
+    except (OSError, ValueError):
+        return git / "info" / "exclude"
+
+
+def _rules(base: str, path: Path) -> Rules | None:
+    try:
+        data = read(Entry("", path, 0), _IGNORE_BYTES)
+    except Unreadable:
+        return None
+    return rules(base, data.decode("utf-8", "surrogateescape"))
+
+
+def _goes_along(name: str, folder: bool) -> bool:
+    if folder:
+        return name in HIDDEN_FOLDERS
+    return name in HIDDEN_FILES or name == ".env" or name.startswith(".env.")
+
+
+def _is_name(name: str) -> bool:
+    """Whether an executor takes it: it refuses what some file system takes for `.git`."""
+    last = name[name.rfind("/") + 1 :]
+    if "\\" in name or _GIT.fullmatch(last.partition(":")[0].rstrip(". ").casefold()):
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_binary(path: Path) -> bool:
+    """Bytes that no text has; UTF-16 has them too, and says so first. Raises OSError."""
+    with os.fdopen(os.open(path, _OPEN), "rb", buffering=0) as file:
+        head = file.read(_HEAD) or b""
+    return b"\0" in head and not head.startswith(_WIDE)

@@ -1,0 +1,86 @@
+"""Uploads: a file as it is, or many as one archive; never more than a part of it in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from typing import IO, Any
+
+from rich.filesize import decimal
+
+from services.cli.archive import MEDIA_TYPE, Archive
+from services.cli.bar import Moved, bar
+from services.cli.client import Api
+from services.cli.common import CliError, Exit, Out
+from services.cli.folder import MOST_BYTES, Entry, Unreadable, read
+
+PART = 256 * 1024
+_BREATH = 64
+"""Files that are packed before Ctrl-C is looked for."""
+
+
+async def upload_file(api: Api, out: Out, entry: Entry, most: int) -> Any:
+    """Store one file; the answer is the pointer to it. Raises CliError."""
+    if entry.size > most:
+        text = f"{entry.name} has {decimal(entry.size)}; one upload may have {decimal(most)}"
+        raise CliError(Exit.USAGE, f"{text} (max_blob_bytes).")
+    try:
+        with entry.path.open("rb") as file, bar(out, f"sending {entry.name}") as moved:
+            return await _upload(api, file, entry.size, "application/octet-stream", moved)
+    except OSError as error:
+        raise CliError(Exit.USAGE, f"{entry.path} can't be read: {error.strerror}.") from None
+
+
+async def upload_archive(api: Api, out: Out, files: Sequence[Entry], most: int) -> Any:
+    """Store many files as one archive; the answer is the pointer to it. Raises CliError."""
+    with tempfile.TemporaryFile(prefix="metamcp-") as spool:
+        try:
+            size = await _pack(out, files, spool)
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            text = f"The archive can't be written to {folder}: {error.strerror}."
+            raise CliError(Exit.FAILED, text, "Name another folder with TMPDIR.") from None
+        if size > most:
+            text = f"The files are {decimal(size)} packed; one upload may have {decimal(most)}"
+            raise CliError(Exit.USAGE, f"{text} (max_blob_bytes).", "Name a smaller folder.")
+        spool.seek(0)
+        with bar(out, "sending") as moved:
+            return await _upload(api, spool, size, MEDIA_TYPE, moved)
+
+
+async def _pack(out: Out, files: Sequence[Entry], spool: IO[bytes]) -> int:
+    total, done, gone = sum(entry.size for entry in files), 0, 0
+    with bar(out, "packing") as moved, Archive(spool) as archive:
+        for number, entry in enumerate(sorted(files, key=lambda one: one.name)):
+            try:
+                archive.add(entry.name, read(entry, max(entry.size, MOST_BYTES)))
+            except Unreadable:
+                gone += 1
+            done += entry.size
+            moved(done, total)
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+    if gone and not out.as_json:
+        out.note(f"{gone:,} of the files could not be read any more and did not go along")
+    return archive.size
+
+
+async def _upload(api: Api, stream: IO[bytes], size: int, media_type: str, moved: Moved) -> Any:
+    digest = hashlib.sha256()
+
+    async def parts() -> AsyncIterator[bytes]:
+        sent = 0
+        while sent < size and (data := stream.read(min(PART, size - sent))):
+            sent += len(data)
+            digest.update(data)
+            yield data
+            moved(sent, size)
+        if sent < size:
+            raise CliError(Exit.FAILED, "The file became shorter while it was sent.", "Try again.")
+
+    pointer = await api.put_file(parts(), size, media_type)
+    if pointer.get("sha256", digest.hexdigest()) != digest.hexdigest():
+        raise CliError(Exit.FAILED, "What was stored is not what was sent.", "Try again.")
+    return pointer
