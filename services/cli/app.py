@@ -1,10 +1,13 @@
 """The command `metamcp`: which commands there are, and how any of them ends.
 
-Exit codes: 0 done, 1 it failed, 2 usage, 3 can't be reached, 4 not found or refused, 130 Ctrl-C.
+Exit codes: 0 done, 1 it failed, 2 usage, 3 can't be reached, 4 not found or refused, 130 Ctrl-C,
+141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import sys
@@ -23,9 +26,10 @@ from services.process.settings import SettingsError
 
 EPILOGUE = (
     "Exit codes: 0 done, 1 it failed, 2 usage, 3 can't be reached, 4 not found or refused,"
-    " 130 Ctrl-C. Every command has --json, --url, --ca and --data."
+    " 130 Ctrl-C, 141 output closed. Every command has --json, --url, --ca and --data."
 )
 _NOWHERE = logging.NullHandler()
+_UNWRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 COMPLETION = "--install-completion"
 COMPLETE = "__complete"
 """What an installed completion script calls this program with."""
@@ -79,7 +83,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Run a command; errors become one or two lines on stderr and an exit code."""
     with open(os.devnull, "w") as nowhere:
-        return _execute(arguments, nowhere)
+        # A stream that was closed from the start is none at all.
+        sys.stdout = sys.stdout or nowhere
+        sys.stderr = sys.stderr or nowhere
+        try:
+            code = _execute(arguments, nowhere)
+            sys.stdout.flush()
+        except (OSError, SystemExit) as error:
+            if (lost := _lost(error)) is None:
+                raise
+            return _unwritten(lost)
+        return code
 
 
 def _execute(arguments: Sequence[str], nowhere: TextIO) -> int:
@@ -91,15 +105,36 @@ def _execute(arguments: Sequence[str], nowhere: TextIO) -> int:
         return _say(Exit.USAGE, str(error), "See `metamcp --help` or `metamcp COMMAND --help`.")
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough; nothing more can be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
     except Exception as error:
-        if (known := _known(error)) is None:
+        if _lost(error) or (known := _known(error)) is None:
             raise
         return _say(*known)
     return int(code or 0)
+
+
+def _lost(error: BaseException) -> OSError | None:
+    """Why the output can't be written, if that is what the error says.
+
+    Of a pipe that nobody reads rich makes an exit of its own.
+    """
+    found = error.__context__ if isinstance(error, SystemExit) else error
+    written = isinstance(found, OSError) and found.filename is None and found.errno in _UNWRITTEN
+    return found if written and isinstance(found, OSError) else None
+
+
+def _unwritten(error: OSError) -> int:
+    """End without another word on what takes none, not even when Python itself ends."""
+    closed = isinstance(error, BrokenPipeError)
+    if not closed:
+        _say(Exit.FAILED, f"The output can't be written: {error.strerror}.")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return Exit.CLOSED if closed else Exit.FAILED
 
 
 def _hush(nowhere: TextIO) -> None:
@@ -143,7 +178,9 @@ def _known_below(error: Exception) -> tuple[Exit, str, str] | None:
 
 def _say(code: Exit, message: str, hint: str = "") -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text("error: ", style="bold red").append(message, style="default"))
-    if hint:
-        console.print(Text(hint, style="cyan"))
+    # The exit code says it as well where stderr takes nothing.
+    with contextlib.suppress(OSError, SystemExit):
+        console.print(Text("error: ", style="bold red").append(message, style="default"))
+        if hint:
+            console.print(Text(hint, style="cyan"))
     return code

@@ -5,7 +5,6 @@ What is small goes along in the input, few big files as blobs, and many files as
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from contracts.task import canonical
 from services.cli.client import Api
 from services.cli.common import CliError, Exit, Out
 from services.cli.folder import Entry, Unreadable, read, walk
+from services.cli.input import as_content
 from services.cli.upload import upload_archive, upload_file
 
 FEW = 8
@@ -113,6 +113,40 @@ def _named(path: Path) -> Entry:
     return Entry(path.name, path, len(data), data)
 
 
+async def with_files(
+    api: Api, out: Out, content: dict[str, Any], picked: Picked, task: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Add the files to the input of one task, and `path` where there is no other input.
+
+    `task`: its `type` and `host`. The gateway is asked only for what has to be known.
+    """
+    check_names(content, picked)
+    limits, takes = TaskLimits(), Accepts()
+    if picked.folders and not out.as_json:
+        out.note(picked.summary())
+    big = picked.size > room_inline(limits)
+    if picked.folders or big:
+        limits = await task_limits(api)
+        check(picked, limits)
+    if big or not content:
+        hosts = await api.get("/api/mcps", task_type=task["type"])
+        takes = accepts(hosts, task["type"], task.get("host"))
+    if not content:
+        content = name_path(content, picked, takes)
+    return await attach(api, out, content, picked, takes, limits)
+
+
+def check_names(content: Mapping[str, Any], picked: Picked) -> None:
+    """Refuse files that the input has already. Raises CliError."""
+    given = content.get("files", {})
+    if not isinstance(given, dict):
+        text = "`files` in the input must be an object of file name to text."
+        raise CliError(Exit.USAGE, text)
+    for entry in picked.files:
+        if entry.name in given:
+            raise CliError(Exit.USAGE, f"There are two files named {entry.name}.")
+
+
 async def task_limits(api: Api) -> TaskLimits:
     """What the gateway lets a task bring along. Raises CliError."""
     try:
@@ -189,7 +223,7 @@ async def attach(
 ) -> dict[str, Any]:
     """Add the files to a task's input, uploaded where they are big. Raises CliError."""
     inline, alone, together = split(picked.files, takes, limits)
-    texts = {entry.name: _content(_bytes(entry, limits.total)) for entry in inline}
+    texts = {entry.name: as_content(_bytes(entry, limits.total)) for entry in inline}
     for entry in alone:
         texts[entry.name] = {"pointer": await upload_file(api, out, entry, limits.blob)}
     added = dict(content)
@@ -212,8 +246,7 @@ def split(
     files: Sequence[Entry], takes: Accepts, limits: TaskLimits
 ) -> tuple[list[Entry], list[Entry], list[Entry]]:
     """Which files go along in the input, which as blobs by themselves, which in an archive."""
-    # Text grows when it becomes JSON; what is too big even so is uploaded as a whole.
-    room = limits.inline * 3 // 4
+    room = room_inline(limits)
     if sum(entry.size + len(entry.name) + 8 for entry in files) <= room:
         return list(files), [], []
     if len(files) <= FEW and takes.pointers:
@@ -224,6 +257,14 @@ def split(
                 inline.append(entry)
         return inline, [entry for entry in files if entry not in inline], []
     return ([], [], list(files)) if takes.archive else (list(files), [], [])
+
+
+def room_inline(limits: TaskLimits) -> int:
+    """Bytes of files that fit into an input of that size.
+
+    Text grows when it becomes JSON; what is too big even so is uploaded as a whole.
+    """
+    return limits.inline * 3 // 4
 
 
 def name_path(content: dict[str, Any], picked: Picked, takes: Accepts) -> dict[str, Any]:
@@ -245,10 +286,3 @@ def _bytes(entry: Entry, most: int) -> bytes:
         return read(entry, most)
     except Unreadable as error:
         raise CliError(Exit.USAGE, f"{entry.path} can't be read: {error}.") from None
-
-
-def _content(data: bytes) -> str | dict[str, str]:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}

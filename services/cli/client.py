@@ -24,6 +24,8 @@ from services.process import tls
 __all__ = ["Api", "Target", "find_target", "hint", "record", "unreachable"]
 
 REQUEST_S = 60.0
+UPLOAD_S = 300.0
+"""How long an answer may take of what stores big things first."""
 
 
 class Api:

@@ -42,6 +42,8 @@ class Exit(IntEnum):
     """There is no such thing, or it is not allowed."""
     INTERRUPTED = 130
     """Ctrl-C before the end."""
+    CLOSED = 141
+    """Whoever read the output closed it before the end; the number shells know it by."""
 
 
 class CliError(Exception):

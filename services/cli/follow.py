@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,8 +15,10 @@ from contracts.facts import JobDone, Outcome, Record
 from contracts.result import INLINE_LIMIT
 from contracts.task import canonical
 from contracts.wire import ProgressFrame
+from services.cli.answers import AS_USUAL, Shown, show_answer, write_sarif
 from services.cli.client import Api, record
 from services.cli.common import CliError, Exit, Out
+from services.cli.input import STDIN
 from services.cli.show import tasks as render
 
 
@@ -28,16 +33,35 @@ async def create(api: Api, body: dict[str, Any], content: Any) -> str:
     return str(answer["id"])
 
 
-async def finish(api: Api, out: Out, task: str) -> int:
+async def finish(
+    api: Api, out: Out, task: str, shown: Shown = AS_USUAL, sarif: Path | None = None
+) -> int:
     """Show a task's facts until it is over, then its result; the answer is the exit code."""
-    done = await follow_task(api, out, task)
-    view = await api.get(f"/api/tasks/{task}")
-    value = await task_value(api, task) if done.result is not None else None
+    with goes_on(out, task):
+        out.note(f"task {task}")
+        done = await follow_task(api, out, task)
+        view = await api.get(f"/api/tasks/{task}")
+        value = await task_value(api, task) if done.result is not None else None
+    if sarif is not None and value is not None:
+        write_sarif(out, value, sarif)
     if out.as_json:
         out.line({"task": view, "result": value})
-    elif value is not None:
-        out.console.print(render.result(value))
+    elif value is not None and str(sarif) != STDIN:
+        show_answer(out, str(view.get("type", "")), value, shown)
     return outcome_code(done)
+
+
+@contextlib.contextmanager
+def goes_on(out: Out, *tasks: str) -> Iterator[None]:
+    """Say on Ctrl-C that only the waiting ends, and how to see the tasks."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        what, ids = ("task goes", tasks[0]) if len(tasks) == 1 else ("tasks go", "ID")
+        out.note(f"The {what} on: metamcp watch {ids}, or metamcp cancel {ids}")
+        for task in tasks if len(tasks) > 1 else ():
+            out.note(f"  {task}")
+        raise
 
 
 async def follow_task(api: Api, out: Out, task: str) -> JobDone:

@@ -31,10 +31,10 @@ _MOST_LEVELS = 900
 """Of nesting. Python 3.11 and 3.12 read no more than 1000, and calls count too; newer ones do."""
 
 
-def read_input(text: str | None, files: Sequence[Path]) -> dict[str, Any]:
+def read_input(text: str | None, files: Sequence[Path] = ()) -> dict[str, Any]:
     """The task's input: JSON text, a file with it, or `-` for standard input; files are added.
 
-    With files and no text, `path` names the first file, as the code task types expect it.
+    With files and no text, `path` names the first file.
     """
     value = {} if text is None else _parse(text)
     if not isinstance(value, dict):
@@ -48,10 +48,18 @@ def read_input(text: str | None, files: Sequence[Path]) -> dict[str, Any]:
     for path in files:
         if path.name in added:
             raise _usage(f"There are two files named {path.name}.")
-        added[path.name] = _content(path)
+        added[path.name] = as_content(_read(path))
     if text is None:
         value["path"] = files[0].name
     return value
+
+
+def as_content(data: bytes) -> str | dict[str, str]:
+    """A file as it stands in an input: its text, or its bytes in base64."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
 
 
 def check_ids(**ids: str | None) -> None:
@@ -156,14 +164,6 @@ def _is_file(path: Path) -> bool:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:79]}…")
-
-
-def _content(path: Path) -> str | dict[str, str]:
-    data = _read(path)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
 
 
 def _read(path: Path) -> bytes:

@@ -74,6 +74,12 @@ def _tasks() -> Functions:
     }
 
 
+def _scan() -> Functions:
+    from services.cli.commands import scan
+
+    return {"scan": scan.scan}
+
+
 def _results() -> Functions:
     from services.cli.commands import results
 
@@ -169,6 +175,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     ),
     "Tasks": (
         Command(
+            "scan",
+            "Scan a folder or files for weaknesses and analyse the code, and wait for both.",
+            _scan,
+        ),
+        Command(
             "types",
             "List what tasks can be asked for, with an input that works and the"
             " hosts that serve it.",
@@ -190,7 +201,10 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         ),
         Command("tasks", "List your tasks, newest first.", _tasks),
         Command(
-            "task", "Show one task: its status, and every fact with the time between them.", _tasks
+            "task",
+            "Show one task: its status, every fact with the time between them, and what"
+            " it answered.",
+            _tasks,
         ),
         Command("cancel", "Ask to cancel a task; it is over when its job.done says so.", _tasks),
     ),

@@ -166,7 +166,7 @@ def call(
     """
     check_ids(host=host)
     check_seconds(timeout=timeout)
-    given = read_input(arguments, ())
+    given = read_input(arguments)
     return run(_call(options, host, tool, given, timeout))
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from cyclopts import Parameter
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-from rich.progress import TransferSpeedColumn as SpeedColumn
 from rich.text import Text
 
+from services.cli.answers import SarifFile, Shown, check_sarif, show_kept, write_sarif
+from services.cli.bar import bar
 from services.cli.client import Api, find_target
-from services.cli.commands.download import Head, Moved, ToFile, ToStream, download
+from services.cli.commands.download import Head, ToFile, ToStream, download
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
+from services.cli.follow import task_value
 from services.cli.input import STDIN, check_ids, moment
 from services.cli.show import results as render
 from services.cli.show.tasks import plain
@@ -81,6 +81,8 @@ def results(
     task: Annotated[str | None, Parameter(name="TASK")] = None,
     /,
     *,
+    sarif: SarifFile = None,
+    full: bool = False,
     filters: Filters = NO_FILTERS,
     options: Options = NO_OPTIONS,
 ) -> int:
@@ -90,13 +92,23 @@ def results(
     ----------
     task
         Only the result of this task.
+    sarif
+        Of a security_scan: write the findings to this file as SARIF; - prints them.
+    full
+        Of one result: also the lines of code and what else is known; --all shows all rows.
     """
     check_ids(task=task)
     if task is None:
+        if sarif is not None or full:
+            text = f"{'--full' if sarif is None else '--sarif'} is for one result."
+            raise CliError(Exit.USAGE, text, "metamcp results TASK")
         return run(_results(options, filters.params(), every=filters.every))
-    if filters != NO_FILTERS:
+    if replace(filters, every=False) != NO_FILTERS:
         raise CliError(Exit.USAGE, "Filters are for lists.", f"metamcp results {task}")
-    return run(_describe(options, task))
+    shown = Shown(every=filters.every, full=full)
+    if sarif is not None:
+        return run(_to_sarif(options, task, sarif))
+    return run(_describe(options, task, shown))
 
 
 def delete(task: Task, /, *, reason: str | None = None, options: Options = NO_OPTIONS) -> int:
@@ -191,10 +203,26 @@ async def _results(options: Options, params: dict[str, Any], *, every: bool) -> 
     return Exit.OK
 
 
-async def _describe(options: Options, task: str) -> int:
-    async with Api(find_target(options)) as api:
+async def _describe(options: Options, task: str, shown: Shown) -> int:
+    out = options.out
+    async with Api(find_target(options), within_s=READ_S) as api:
         kept = await api.get(f"/api/results/{task}")
-    options.out.show(kept, render.result(kept), soft_wrap=True)
+        out.show(kept, render.result(kept), soft_wrap=True)
+        if not out.as_json and not kept.get("deleted"):
+            view = await api.get(f"/api/tasks/{task}")
+            await show_kept(api, out, view, shown)
+    return Exit.OK
+
+
+async def _to_sarif(options: Options, task: str, file: Path) -> int:
+    out = options.out
+    async with Api(find_target(options), within_s=READ_S) as api:
+        view = await api.get(f"/api/tasks/{task}")
+        check_sarif(out, str(view["type"]), file)
+        value = await task_value(api, task)
+    write_sarif(out, value, file)
+    if out.as_json:
+        out.line({"task": task, "file": str(file)})
     return Exit.OK
 
 
@@ -229,7 +257,7 @@ async def _result(options: Options, task: str, output: Path | None) -> int:
             _check(out, await download(api, path, screen, _unseen))
             screen.finish()
         elif str(output) == STDIN:
-            with _bar(out, shown=not sys.stdout.isatty()) as moved:
+            with bar(out, shown=not sys.stdout.isatty()) as moved:
                 _check(out, await download(api, path, ToStream(sys.stdout.buffer), moved))
             sys.stdout.flush()
         else:
@@ -241,7 +269,7 @@ async def _to_file(api: Api, out: Out, task: str, path: str, output: Path) -> No
     try:
         with contextlib.ExitStack() as stack:
             sink = _opened(output, stack)
-            with _bar(out, shown=True) as moved:
+            with bar(out) as moved:
                 head = await download(api, path, sink, moved)
             if isinstance(sink, ToFile):
                 sink.finish()
@@ -321,17 +349,3 @@ class ToScreen(ToStream):
 
 def _unseen(at: int, size: int | None) -> None:
     pass
-
-
-@contextlib.contextmanager
-def _bar(out: Out, *, shown: bool) -> Iterator[Moved]:
-    """A progress bar on stderr, on a terminal only."""
-    columns = (BarColumn(), DownloadColumn(), SpeedColumn(), TimeRemainingColumn())
-    disable = not (shown and out.errors.is_terminal)
-    with Progress(*columns, console=out.errors, transient=True, disable=disable) as progress:
-        bar = progress.add_task("", total=None)
-
-        def moved(at: int, size: int | None) -> None:
-            progress.update(bar, completed=at, total=size)
-
-        yield moved

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 from rich.console import Group
@@ -16,8 +16,9 @@ from contracts.facts import JobDone, Record
 from contracts.subjects import parse
 from contracts.task import Priority
 from contracts.wire import ProgressFrame
-from services.cli.client import Api, find_target
-from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
+from services.cli.answers import AS_USUAL, SarifFile, Shown, check_sarif, show_kept
+from services.cli.client import REQUEST_S, UPLOAD_S, Api, Target, find_target
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
 from services.cli.follow import (
     as_event,
     create,
@@ -29,6 +30,9 @@ from services.cli.follow import (
 )
 from services.cli.input import capability, check_ids, check_seconds, check_types, read_input
 from services.cli.show import tasks as render
+
+if TYPE_CHECKING:
+    from services.cli.attach import Picked
 
 
 @Parameter(name="*")
@@ -99,7 +103,10 @@ def submit(
     /,
     *,
     file: tuple[Path, ...] = (),
+    hidden: bool = False,
     wait: bool = False,
+    sarif: SarifFile = None,
+    shown: Shown = AS_USUAL,
     wish: Wish = NO_WISH,
     options: Options = NO_OPTIONS,
 ) -> int:
@@ -112,23 +119,57 @@ def submit(
     input_
         The task's input: a JSON object, a file with one, or - for standard input.
     file
-        Add this file's text to the input, as files.NAME; can be repeated.
+        Send this file, or the files of this folder, along; can be repeated.
+    hidden
+        Of a folder also the hidden files.
     wait
         Wait for the outcome; the exit code is 0 only for success.
+    sarif
+        With --wait, of a security_scan: write the findings to this file as SARIF; - prints them.
     """
     body = wish.request(type_)
-    content = read_input(input_, file)
-    return run(_submit(options, body, content, wait=wait))
-
-
-async def _submit(options: Options, body: dict[str, Any], content: Any, *, wait: bool) -> int:
+    content = read_input(input_)
     out = options.out
-    async with Api(find_target(options)) as api:
+    check_sarif(out, type_, sarif)
+    if sarif is not None and not wait:
+        raise CliError(Exit.USAGE, "--sarif needs --wait.", "Or later: metamcp results ID --sarif")
+    target = find_target(options)
+    picked = None
+    if file:
+        # What looks at folders is loaded for them only.
+        from services.cli import attach
+
+        picked = attach.pick(file, hidden=hidden)
+        attach.check_names(content, picked)
+    return run(_submit(target, out, body, content, picked, Ending(wait, sarif, shown)))
+
+
+class Ending(NamedTuple):
+    """What is done after a task is submitted."""
+
+    wait: bool
+    sarif: Path | None
+    shown: Shown
+
+
+async def _submit(
+    target: Target,
+    out: Out,
+    body: dict[str, Any],
+    content: dict[str, Any],
+    picked: Picked | None,
+    ending: Ending,
+) -> int:
+    async with Api(target, within_s=UPLOAD_S if picked else REQUEST_S) as api:
+        if picked is not None:
+            from services.cli.attach import with_files
+
+            content = await with_files(api, out, content, picked, body)
         task = await create(api, body, content)
-        if not wait:
+        if not ending.wait:
             out.show({"task": task}, Text(task))
             return Exit.OK
-        return await finish(api, out, task)
+        return await finish(api, out, task, ending.shown, ending.sarif)
 
 
 def watch(
@@ -243,9 +284,10 @@ def task(
     /,
     *,
     why: bool = False,
+    shown: Shown = AS_USUAL,
     options: Options = NO_OPTIONS,
 ) -> int:
-    """Show one task: its status, and every fact with the time between them.
+    """Show one task: its status, every fact with the time between them, and what it answered.
 
     Parameters
     ----------
@@ -255,20 +297,21 @@ def task(
         Also show, for each route, the candidates, their scores and which filter removed whom.
     """
     check_ids(task=id_)
-    return run(_task(options, id_, why=why))
+    return run(_task(options, id_, shown, why=why))
 
 
-async def _task(options: Options, task_id: str, *, why: bool) -> int:
+async def _task(options: Options, task_id: str, shown: Shown, *, why: bool) -> int:
     out = options.out
     async with Api(find_target(options)) as api:
         view = await api.get(f"/api/tasks/{task_id}")
         events = await events_of(api, task_id)
-    if out.as_json:
-        out.line({"task": view, "events": [as_event(item) for item in events]})
-        return Exit.OK
-    out.console.print(Group(render.task_head(view), Text(), render.timeline(events)))
-    if why:
-        out.console.print(render.why(events))
+        if out.as_json:
+            out.line({"task": view, "events": [as_event(item) for item in events]})
+            return Exit.OK
+        out.console.print(Group(render.task_head(view), Text(), render.timeline(events)))
+        if why:
+            out.console.print(render.why(events))
+        await show_kept(api, out, view, shown)
     return Exit.OK
 
 

@@ -1,0 +1,132 @@
+"""What a finished task has answered: tables for people, or a SARIF file for other programs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.text import Text
+
+from services.cli.client import Api
+from services.cli.common import CliError, Exit, Out
+from services.cli.input import STDIN
+from services.cli.show import tasks as render
+
+SARIF_TYPE = "security_scan"
+MOST_SHOWN = 32 * 1024 * 1024
+"""Bytes of an answer that are brought to be shown beside something else."""
+SarifFile = Annotated[Path | None, Parameter(name="--sarif", allow_leading_hyphen=True)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Shown:
+    """How much of an answer is shown."""
+
+    every: Annotated[bool, Parameter(name="--all")] = False
+    """All rows of its tables, not the first 50 of each."""
+    full: bool = False
+    """Also the lines of code, how to mend them, and what else is known."""
+
+
+AS_USUAL = Shown()
+
+
+def show_answer(out: Out, task_type: str, value: Any, shown: Shown = AS_USUAL) -> None:
+    """Print a result for people: as tables if there are any for it."""
+    out.console.print(_tables(task_type, value, shown) or render.result(value))
+
+
+def _tables(task_type: str, value: Any, shown: Shown) -> Any:
+    from services.cli.show.answers import answer
+    from services.cli.show.shape import View
+
+    usual = View()
+    return answer(task_type, value, View(None if shown.every else usual.rows, shown.full))
+
+
+async def show_kept(api: Api, out: Out, view: Mapping[str, Any], shown: Shown) -> None:
+    """Print the answer of a task that is over below what was said of it, if there are tables.
+
+    One that is very big is not brought for that.
+    """
+    from services.cli.follow import task_value
+    from services.cli.show.answers import RENDERERS
+
+    result, task = view.get("result"), str(view.get("id", ""))
+    if view.get("type") not in RENDERERS or not isinstance(result, Mapping):
+        return
+    if int(result.get("size") or 0) > MOST_SHOWN:
+        out.note(f"The answer is big: metamcp result {task} -o FILE")
+        return
+    try:
+        value = await task_value(api, task)
+    except CliError as error:
+        out.note(f"The answer can't be shown: {error.message}")
+        return
+    if (tables := _tables(str(view["type"]), value, shown)) is not None:
+        out.console.print(Text(), tables, sep="\n", end="")
+
+
+def check_sarif(out: Out, task_type: str, file: Path | None) -> None:
+    """Refuse what can't be written as SARIF. Raises CliError."""
+    if file is None:
+        return
+    if task_type != SARIF_TYPE:
+        raise CliError(Exit.USAGE, f"--sarif is for {SARIF_TYPE}, not for {task_type}.")
+    if out.as_json and str(file) == STDIN:
+        text = "--json and --sarif - would both write to standard output."
+        raise CliError(Exit.USAGE, text, "Name a file: --sarif FILE")
+    if str(file) != STDIN and not file.absolute().parent.is_dir():
+        raise CliError(Exit.USAGE, f"There is no folder {file.absolute().parent}.")
+
+
+def write_sarif(out: Out, value: Any, file: Path) -> None:
+    """Write the findings of a security scan as SARIF 2.1.0; `-`: to stdout. Raises CliError."""
+    # Whoever writes none need not load its tables.
+    from contracts.sarif import sarif
+
+    found = render.unwrap(value)
+    if not isinstance(found, Mapping) or not isinstance(found.get("findings"), list):
+        text = "The answer lists no findings as the built-in scan does, so there is no SARIF of it."
+        raise CliError(Exit.FAILED, text)
+    data = msgspec.json.format(msgspec.json.encode(sarif(found)), indent=2) + b"\n"
+    if str(file) == STDIN:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return
+    try:
+        _write(file, data)
+    except OSError as error:
+        raise CliError(Exit.FAILED, f"{file} can't be written: {error.strerror}.") from None
+    if not out.as_json:
+        out.note(f"{len(found['findings'])} findings written to {file}")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of it or nothing: readers never see half a file. Raises OSError."""
+    if path.exists() and not path.is_file():
+        # A pipe or a device has no place for a new file.
+        path.write_bytes(data)
+        return
+    goal = path.resolve()
+    handle, made = tempfile.mkstemp(prefix=f".{goal.name[:100]}.", dir=goal.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        os.replace(made, goal)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(made)
+        raise
