@@ -13,16 +13,12 @@ from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
-from rich.text import Text
 
-from services.cli.client import Api
 from services.cli.common import CliError, Exit, Out
 from services.cli.input import STDIN
 from services.cli.show import tasks as render
 
 SARIF_TYPE = "security_scan"
-MOST_SHOWN = 32 * 1024 * 1024
-"""Bytes of an answer that are brought to be shown beside something else."""
 SarifFile = Annotated[Path | None, Parameter(name="--sarif", allow_leading_hyphen=True)]
 
 
@@ -42,38 +38,16 @@ AS_USUAL = Shown()
 
 def show_answer(out: Out, task_type: str, value: Any, shown: Shown = AS_USUAL) -> None:
     """Print a result for people: as tables if there are any for it."""
-    out.console.print(_tables(task_type, value, shown) or render.result(value))
+    out.console.print(answer_tables(task_type, value, shown) or render.result(value))
 
 
-def _tables(task_type: str, value: Any, shown: Shown) -> Any:
+def answer_tables(task_type: str, value: Any, shown: Shown) -> Any:
+    """A result as tables; None: there are none for it."""
     from services.cli.show.answers import answer
-    from services.cli.show.shape import View
+    from services.cli.show.shape import Detail
 
-    usual = View()
-    return answer(task_type, value, View(None if shown.every else usual.rows, shown.full))
-
-
-async def show_kept(api: Api, out: Out, view: Mapping[str, Any], shown: Shown) -> None:
-    """Print the answer of a task that is over below what was said of it, if there are tables.
-
-    One that is very big is not brought for that.
-    """
-    from services.cli.follow import task_value
-    from services.cli.show.answers import RENDERERS
-
-    result, task = view.get("result"), str(view.get("id", ""))
-    if view.get("type") not in RENDERERS or not isinstance(result, Mapping):
-        return
-    if int(result.get("size") or 0) > MOST_SHOWN:
-        out.note(f"The answer is big: metamcp result {task} -o FILE")
-        return
-    try:
-        value = await task_value(api, task)
-    except CliError as error:
-        out.note(f"The answer can't be shown: {error.message}")
-        return
-    if (tables := _tables(str(view["type"]), value, shown)) is not None:
-        out.console.print(Text(), tables, sep="\n", end="")
+    usual = Detail()
+    return answer(task_type, value, Detail(None if shown.every else usual.rows, shown.full))
 
 
 def check_sarif(out: Out, task_type: str, file: Path | None) -> None:

@@ -6,7 +6,7 @@ What is small goes along in the input, few big files as blobs, and many files as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from contracts.result import INLINE_LIMIT
 from contracts.task import canonical
 from services.cli.client import Api
 from services.cli.common import CliError, Exit, Out
-from services.cli.folder import Entry, Unreadable, read, walk
+from services.cli.folder import LocalFile, Unreadable, read, walk
 from services.cli.input import as_content
 from services.cli.upload import upload_archive, upload_file
 
@@ -53,7 +53,7 @@ class Accepts(NamedTuple):
 class Picked(NamedTuple):
     """What was named on the command line."""
 
-    files: tuple[Entry, ...]
+    files: tuple[LocalFile, ...]
     left_out: Mapping[str, int]
     folders: bool
     """At least one of it is a folder."""
@@ -76,7 +76,7 @@ def pick(paths: Sequence[Path], *, hidden: bool = False) -> Picked:
 
     A file that is named by itself is taken whatever it is.
     """
-    files: dict[str, Entry] = {}
+    files: dict[str, LocalFile] = {}
     left_out: Counter[str] = Counter()
     folders = False
     for path in paths:
@@ -85,9 +85,9 @@ def pick(paths: Sequence[Path], *, hidden: bool = False) -> Picked:
             found = walk(path, hidden=hidden)
             left_out.update(found.left_out)
             prefix = f"{path.resolve().name}/" if len(paths) > 1 else ""
-            entries: Iterable[Entry] = (one._replace(name=prefix + one.name) for one in found.files)
+            entries = [one._replace(name=prefix + one.name) for one in found.files]
         else:
-            entries = (_named(path),)
+            entries = [_named(path)]
         for entry in entries:
             if entry.name in files:
                 raise CliError(Exit.USAGE, f"There are two files named {entry.name}.")
@@ -102,15 +102,15 @@ def pick(paths: Sequence[Path], *, hidden: bool = False) -> Picked:
     return picked
 
 
-def _named(path: Path) -> Entry:
+def _named(path: Path) -> LocalFile:
     try:
         if path.is_file():
-            return Entry(path.name, path.resolve(), path.stat().st_size)
+            return LocalFile(path.name, path.resolve(), path.stat().st_size)
         with path.open("rb") as file:
             data = file.read(TaskLimits().total)
     except OSError as error:
         raise CliError(Exit.USAGE, f"{path} can't be read: {error.strerror}.") from None
-    return Entry(path.name, path, len(data), data)
+    return LocalFile(path.name, path, len(data), data)
 
 
 async def with_files(
@@ -207,7 +207,7 @@ def _too_much(words: str, folders: str, picked: Picked) -> CliError:
     return CliError(Exit.USAGE, f"That is {words}. Nothing was sent.", hint)
 
 
-def largest(files: Sequence[Entry], *, by_size: bool) -> str:
+def largest(files: Sequence[LocalFile], *, by_size: bool) -> str:
     """The folders that have the most, in words."""
     count: Counter[str] = Counter()
     for entry in files:
@@ -243,14 +243,14 @@ async def attach(
 
 
 def split(
-    files: Sequence[Entry], takes: Accepts, limits: TaskLimits
-) -> tuple[list[Entry], list[Entry], list[Entry]]:
+    files: Sequence[LocalFile], takes: Accepts, limits: TaskLimits
+) -> tuple[list[LocalFile], list[LocalFile], list[LocalFile]]:
     """Which files go along in the input, which as blobs by themselves, which in an archive."""
     room = room_inline(limits)
     if sum(entry.size + len(entry.name) + 8 for entry in files) <= room:
         return list(files), [], []
     if len(files) <= FEW and takes.pointers:
-        inline: list[Entry] = []
+        inline: list[LocalFile] = []
         for entry in sorted(files, key=lambda one: one.size):
             room -= entry.size
             if room >= 0:
@@ -281,7 +281,7 @@ def name_path(content: dict[str, Any], picked: Picked, takes: Accepts) -> dict[s
     return content
 
 
-def _bytes(entry: Entry, most: int) -> bytes:
+def _bytes(entry: LocalFile, most: int) -> bytes:
     try:
         return read(entry, most)
     except Unreadable as error:

@@ -45,7 +45,7 @@ _IGNORE_BYTES = 1024 * 1024
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Entry(NamedTuple):
+class LocalFile(NamedTuple):
     """One file that goes along."""
 
     name: str
@@ -59,7 +59,7 @@ class Entry(NamedTuple):
 class Found(NamedTuple):
     """What a folder has."""
 
-    files: tuple[Entry, ...]
+    files: tuple[LocalFile, ...]
     """By name."""
     left_out: Mapping[str, int]
     """Why, and how many; a folder that is left out counts once."""
@@ -69,7 +69,7 @@ class Unreadable(Exception):
     """The file can't be read, or is none any more."""
 
 
-def read(entry: Entry, most: int) -> bytes:
+def read(entry: LocalFile, most: int) -> bytes:
     """All bytes of a file. Raises Unreadable, also for one with more than `most`."""
     if entry.data is not None:
         return entry.data
@@ -100,7 +100,7 @@ class _Walk:
         self._seen = 0
         self.left_out: Counter[str] = Counter()
 
-    def files(self) -> Iterator[Entry]:
+    def files(self) -> Iterator[LocalFile]:
         """Every file, folder by folder."""
         waiting: list[tuple[str, tuple[tuple[Rules, ...], ...]]] = [("", self._above)]
         while waiting:
@@ -123,7 +123,8 @@ class _Walk:
             for one in entries:
                 name = f"{base}{one.name}"
                 if (why := self._unwanted(one, name, levels)) is not None:
-                    self.left_out[why] += why != ""
+                    if why:
+                        self.left_out[why] += 1
                 elif one.is_dir(follow_symlinks=False):
                     waiting.append((f"{name}/", levels))
                 elif (file := self._file(one, name)) is not None:
@@ -153,7 +154,7 @@ class _Walk:
         self, one: os.DirEntry[str], name: str, levels: tuple[tuple[Rules, ...], ...]
     ) -> str | None:
         """Why it is left out; empty: not worth a word; None: it isn't."""
-        if one.name in _REPOSITORIES:
+        if one.name in _REPOSITORIES or (one.name in IGNORE_FILES and not self._hidden):
             return ""
         if one.is_symlink():
             return "links"
@@ -166,7 +167,7 @@ class _Walk:
             return "ignored"
         return None if len(name) <= MOST_NAME and _is_name(name) else "unusable names"
 
-    def _file(self, one: os.DirEntry[str], name: str) -> Entry | None:
+    def _file(self, one: os.DirEntry[str], name: str) -> LocalFile | None:
         """The file, unless it is left out."""
         try:
             found = one.stat(follow_symlinks=False)
@@ -177,7 +178,7 @@ class _Walk:
             elif _is_binary(self._folder / name):
                 why = "binary"
             else:
-                return Entry(name, self._folder / name, found.st_size)
+                return LocalFile(name, self._folder / name, found.st_size)
         except OSError:
             why = "unreadable"
         self.left_out[why] += 1
@@ -218,7 +219,7 @@ def _exclude_of(git: Path) -> Path:
 
 def _rules(base: str, path: Path) -> Rules | None:
     try:
-        data = read(Entry("", path, 0), _IGNORE_BYTES)
+        data = read(LocalFile("", path, 0), _IGNORE_BYTES)
     except Unreadable:
         return None
     return rules(base, data.decode("utf-8", "surrogateescape"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from contracts.facts import JobDone, Outcome, Record
 from contracts.result import INLINE_LIMIT
 from contracts.task import canonical
 from contracts.wire import ProgressFrame
-from services.cli.answers import AS_USUAL, Shown, show_answer, write_sarif
+from services.cli.answers import AS_USUAL, Shown, answer_tables, show_answer, write_sarif
 from services.cli.client import Api, record
 from services.cli.common import CliError, Exit, Out
 from services.cli.input import STDIN
 from services.cli.show import tasks as render
+
+MOST_SHOWN = 32 * 1024 * 1024
+"""Bytes of an answer that are brought to be shown beside something else."""
 
 
 async def create(api: Api, body: dict[str, Any], content: Any) -> str:
@@ -81,6 +84,28 @@ async def follow_task(api: Api, out: Out, task: str) -> JobDone:
                 if isinstance(item.fact, JobDone):
                     return item.fact
     raise CliError(Exit.UNREACHABLE, "The stream ended before the task did.")
+
+
+async def show_kept(api: Api, out: Out, view: Mapping[str, Any], shown: Shown) -> None:
+    """Print the answer of a task that is over below what was said of it, if there are tables.
+
+    One that is very big is not brought for that.
+    """
+    from services.cli.show.answers import RENDERERS
+
+    result, task = view.get("result"), str(view.get("id", ""))
+    if view.get("type") not in RENDERERS or not isinstance(result, Mapping):
+        return
+    if int(result.get("size") or 0) > MOST_SHOWN:
+        out.note(f"The answer is big: metamcp result {task} -o FILE")
+        return
+    try:
+        value = await task_value(api, task)
+    except CliError as error:
+        out.note(f"The answer can't be shown: {error.message}")
+        return
+    if (tables := answer_tables(str(view["type"]), value, shown)) is not None:
+        out.console.print(Text(), tables, sep="\n", end="")
 
 
 def outcome_code(done: JobDone) -> Exit:

@@ -14,14 +14,14 @@ from services.cli.archive import MEDIA_TYPE, Archive
 from services.cli.bar import Moved, bar
 from services.cli.client import Api
 from services.cli.common import CliError, Exit, Out
-from services.cli.folder import MOST_BYTES, Entry, Unreadable, read
+from services.cli.folder import MOST_BYTES, LocalFile, Unreadable, read
 
 PART = 256 * 1024
 _BREATH = 64
 """Files that are packed before Ctrl-C is looked for."""
 
 
-async def upload_file(api: Api, out: Out, entry: Entry, most: int) -> Any:
+async def upload_file(api: Api, out: Out, entry: LocalFile, most: int) -> Any:
     """Store one file; the answer is the pointer to it. Raises CliError."""
     if entry.size > most:
         text = f"{entry.name} has {decimal(entry.size)}; one upload may have {decimal(most)}"
@@ -33,7 +33,7 @@ async def upload_file(api: Api, out: Out, entry: Entry, most: int) -> Any:
         raise CliError(Exit.USAGE, f"{entry.path} can't be read: {error.strerror}.") from None
 
 
-async def upload_archive(api: Api, out: Out, files: Sequence[Entry], most: int) -> Any:
+async def upload_archive(api: Api, out: Out, files: Sequence[LocalFile], most: int) -> Any:
     """Store many files as one archive; the answer is the pointer to it. Raises CliError."""
     with tempfile.TemporaryFile(prefix="metamcp-") as spool:
         try:
@@ -50,7 +50,7 @@ async def upload_archive(api: Api, out: Out, files: Sequence[Entry], most: int) 
             return await _upload(api, spool, size, MEDIA_TYPE, moved)
 
 
-async def _pack(out: Out, files: Sequence[Entry], spool: IO[bytes]) -> int:
+async def _pack(out: Out, files: Sequence[LocalFile], spool: IO[bytes]) -> int:
     total, done, gone = sum(entry.size for entry in files), 0, 0
     with bar(out, "packing") as moved, Archive(spool) as archive:
         for number, entry in enumerate(sorted(files, key=lambda one: one.name)):

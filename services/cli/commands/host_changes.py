@@ -17,7 +17,7 @@ from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.host_entry import BadEntry, Imported
 from services.cli.input import check_ids
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain, status
 
 EXAMPLE = "metamcp hosts add NAME https://example.com/mcp, or metamcp hosts add NAME -- COMMAND"
@@ -218,7 +218,8 @@ async def _discover(options: Options) -> int:
     if not found:
         options.out.show(found, Text("no Spaces; is the account linked? `metamcp accounts`"))
         return Exit.OK
-    table = Listing(Column("space"), Column("stage"), Column("host"), Column("remark", least=14))
+    names = (Column("space"), Column("stage"), Column("host"))
+    table = FittedTable(*names, Column("remark", least=14))
     for seen in found:
         table.add(
             plain(seen["space"]),
@@ -237,7 +238,7 @@ async def _import(options: Options, found: list[Imported], *, dry_run: bool) -> 
     else:
         async with Api(find_target(options)) as api:
             done = [_outcome(one, await _register(api, one)) for one in found]
-    table = Listing(
+    table = FittedTable(
         Column("server"),
         Column("host"),
         Column("endpoint", least=20, drop=1),

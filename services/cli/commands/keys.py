@@ -17,7 +17,7 @@ from contracts.facts import LogKey, Record
 from contracts.subjects import KEYS
 from services.cli.commands.log import Nats, open_log
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain
 from services.executor.settings import Settings
 from services.keys.files import KeyFolder, StoredKeys
@@ -115,8 +115,8 @@ def _own(data: Path, out: Out) -> StoredKeys:
     return found
 
 
-def _table(found: Sequence[Row]) -> Listing:
-    table = Listing(
+def _table(found: Sequence[Row]) -> FittedTable:
+    table = FittedTable(
         Column("key"),
         Column("algorithm", drop=2),
         Column("state"),

@@ -14,7 +14,7 @@ from services.cli.client import Api, find_target
 from services.cli.commands.hosts import no_host
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.input import check_ids
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain
 
 PATH = "/api/preferences"
@@ -84,7 +84,7 @@ async def _change(api: Api, host: str, weight: float | None) -> Any:
 def _table(found: Sequence[Any]) -> RenderableType:
     if not found:
         return Text(f"no preferences: see {EXAMPLE}", style="dim")
-    table = Listing(Column("host"), Column("preference", right=True), Column("since", drop=1))
+    table = FittedTable(Column("host"), Column("preference", right=True), Column("since", drop=1))
     for entry in found:
         since = datetime.fromtimestamp(entry["since"], UTC).astimezone()
         weight = f"{entry['weight']:g}"

@@ -12,12 +12,12 @@ import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
-from services.cli.answers import SarifFile, Shown, check_sarif, show_kept, write_sarif
+from services.cli.answers import SarifFile, Shown, check_sarif, write_sarif
 from services.cli.bar import bar
 from services.cli.client import Api, find_target
 from services.cli.commands.download import Head, ToFile, ToStream, download
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
-from services.cli.follow import task_value
+from services.cli.follow import show_kept, task_value
 from services.cli.input import STDIN, check_ids, moment
 from services.cli.show import results as render
 from services.cli.show.tasks import plain

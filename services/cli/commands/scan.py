@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
     shown: Shown
 
 
-class Ended(NamedTuple):
+class _Ended(NamedTuple):
     """One of the tasks when it is over."""
 
     done: JobDone
@@ -134,7 +134,7 @@ async def _submitted(api: Api, out: Out, picked: Picked, types: tuple[str, ...])
     return tasks
 
 
-async def _ended(api: Api, out: Out, tasks: Mapping[str, str]) -> dict[str, Ended]:
+async def _ended(api: Api, out: Out, tasks: Mapping[str, str]) -> dict[str, _Ended]:
     with _progress(out, tasks) as show:
         followed = [_follow(api, out, type_, task, show) for type_, task in tasks.items()]
         dones = await asyncio.gather(*followed)
@@ -142,7 +142,7 @@ async def _ended(api: Api, out: Out, tasks: Mapping[str, str]) -> dict[str, Ende
     for (type_, task), done in zip(tasks.items(), dones, strict=True):
         view = await api.get(f"/api/tasks/{task}")
         value = await task_value(api, task) if done.result is not None else None
-        found[type_] = Ended(done, view, value)
+        found[type_] = _Ended(done, view, value)
     return found
 
 
@@ -200,13 +200,13 @@ def _too_serious(value: Any, fail_on: str) -> bool:
     return worst(found) >= LEVELS.index(fail_on)
 
 
-def _document(picked: Picked, ended: Mapping[str, Ended], *, ok: bool) -> dict[str, Any]:
+def _document(picked: Picked, ended: Mapping[str, _Ended], *, ok: bool) -> dict[str, Any]:
     sent = {"files": len(picked.files), "size": picked.size, "left_out": picked.left_out}
     answers = {type_: {"task": one.view, "result": one.value} for type_, one in ended.items()}
     return {"ok": ok, "sent": sent, **answers}
 
 
-def _show(out: Out, ended: Mapping[str, Ended], shown: Shown) -> None:
+def _show(out: Out, ended: Mapping[str, _Ended], shown: Shown) -> None:
     """The findings last: they are what is looked for."""
     for type_ in (SYMBOLS, FINDINGS):
         if (one := ended.get(type_)) is None:

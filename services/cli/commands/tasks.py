@@ -16,7 +16,7 @@ from contracts.facts import JobDone, Record
 from contracts.subjects import parse
 from contracts.task import Priority
 from contracts.wire import ProgressFrame
-from services.cli.answers import AS_USUAL, SarifFile, Shown, check_sarif, show_kept
+from services.cli.answers import AS_USUAL, SarifFile, Shown, check_sarif
 from services.cli.client import REQUEST_S, UPLOAD_S, Api, Target, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
 from services.cli.follow import (
@@ -26,6 +26,7 @@ from services.cli.follow import (
     finish,
     outcome_code,
     show_fact,
+    show_kept,
     show_progress,
 )
 from services.cli.input import capability, check_ids, check_seconds, check_types, read_input

@@ -15,7 +15,7 @@ from rich.text import Text
 from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.input import check_ids
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain
 
 PATH = "/api/tokens"
@@ -126,7 +126,7 @@ async def _revoke(options: Options, token: str) -> int:
 def _table(found: Sequence[Any], now: float) -> RenderableType:
     if not found:
         return Text("no tokens were issued: see metamcp token add USER", style="dim")
-    table = Listing(
+    table = FittedTable(
         Column("id"),
         Column("user"),
         Column("roles", least=8),

@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 from rich.console import RenderableType
 
 from services.cli.show import findings, git, symbols
-from services.cli.show.shape import View
+from services.cli.show.shape import Detail
 from services.cli.show.tasks import unwrap
 
-Renderer: TypeAlias = Callable[[Mapping[str, Any], View], RenderableType | None]
+Renderer: TypeAlias = Callable[[Mapping[str, Any], Detail], RenderableType | None]
 """None: the answer has another shape."""
 RENDERERS: dict[str, Renderer] = {
     "security_scan": findings.scan,
@@ -26,7 +26,7 @@ RENDERERS: dict[str, Renderer] = {
 }
 
 
-def answer(task_type: str, value: Any, view: View) -> RenderableType | None:
+def answer(task_type: str, value: Any, view: Detail) -> RenderableType | None:
     """A result as tables; None: there are none for it."""
     renderer = RENDERERS.get(task_type)
     found = unwrap(value)

@@ -10,9 +10,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.padding import Padding
 from rich.text import Text
 
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.shape import (
-    View,
+    Detail,
     counted,
     cut,
     failures,
@@ -53,7 +53,7 @@ def worst(answer: Mapping[str, Any]) -> int:
     return max((LEVELS.index(level(name)) for name in named), default=-1)
 
 
-def scan(answer: Mapping[str, Any], view: View) -> RenderableType | None:
+def scan(answer: Mapping[str, Any], view: Detail) -> RenderableType | None:
     """Findings, the files they are in, and what was scanned and what was not."""
     if not has_items(answer, "findings", "path", "rule", "severity"):
         return None
@@ -72,7 +72,7 @@ def _order(one: Mapping[str, Any]) -> tuple[int, str, int]:
 class _Findings:
     """A table where there is room for one, else one after the other."""
 
-    def __init__(self, found: Sequence[Mapping[str, Any]], view: View) -> None:
+    def __init__(self, found: Sequence[Mapping[str, Any]], view: Detail) -> None:
         self._found = found
         self._full = view.full
 
@@ -84,8 +84,8 @@ class _Findings:
             yield from _one(one, full=self._full)
 
 
-def _table(found: Iterable[Mapping[str, Any]]) -> Listing:
-    table = Listing(
+def _table(found: Iterable[Mapping[str, Any]]) -> FittedTable:
+    table = FittedTable(
         Column("severity"),
         Column("place"),
         Column("rule"),
@@ -133,7 +133,7 @@ def _first(code: Any) -> str:
     return plain(lines[0].strip().expandtabs(4), 100) if lines else ""
 
 
-def _files(found: Sequence[Mapping[str, Any]], view: View) -> list[RenderableType]:
+def _files(found: Sequence[Mapping[str, Any]], view: Detail) -> list[RenderableType]:
     """How many findings each file has; of one file that says nothing new."""
     counts: dict[str, Counter[str]] = {}
     for one in found:
@@ -142,7 +142,7 @@ def _files(found: Sequence[Mapping[str, Any]], view: View) -> list[RenderableTyp
         return []
     order = tuple(reversed(LEVELS))
     rows = sorted(counts.items(), key=lambda row: (*(-row[1][name] for name in order), row[0]))
-    table = Listing(Column("file"), *(Column(name, right=True) for name in order))
+    table = FittedTable(Column("file"), *(Column(name, right=True) for name in order))
     for path, count in cut(rows, view):
         table.add(place(path, None), *(str(count[name] or "") for name in order))
     return [Text(), table, *more(rows, view)]
@@ -160,7 +160,7 @@ def _totals(answer: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> li
     return [text]
 
 
-def coverage(answer: Mapping[str, Any], view: View) -> list[Text]:
+def coverage(answer: Mapping[str, Any], view: Detail) -> list[Text]:
     """What was scanned with what, and what was not, and why."""
     lines: list[Text] = []
     scanned = answer.get("scanned")
@@ -184,7 +184,7 @@ def _engine(one: Mapping[str, Any]) -> str:
     return f"{words(one.get('name'))} {words(one.get('version'))}".strip() + of
 
 
-def weaknesses(answer: Mapping[str, Any], view: View) -> RenderableType | None:
+def weaknesses(answer: Mapping[str, Any], view: Detail) -> RenderableType | None:
     """Serious weaknesses, each with its places."""
     if not has_items(answer, "vulnerabilities", "weakness", "places"):
         return None
@@ -193,7 +193,7 @@ def weaknesses(answer: Mapping[str, Any], view: View) -> RenderableType | None:
         places = items(group, "places")
         count = number(group.get("count")) or len(places)
         parts.append(head(f"{words(group['weakness'])}: {counted(count, 'place')}"))
-        table = Listing(Column("place"), Column("rule"), Column("what", least=24), header=False)
+        table = FittedTable(Column("place"), Column("rule"), Column("what", least=24), header=False)
         for one in cut(places, view):
             where = place(one.get("path", "?"), one.get("line"))
             table.add(where, words(one.get("rule")), words(one.get("message"), 300))

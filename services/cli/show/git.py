@@ -8,20 +8,20 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from services.cli.show.listing import Column, Listing
-from services.cli.show.shape import View, cut, has_items, items, more, number, part, place, words
+from services.cli.show.fitted import Column, FittedTable
+from services.cli.show.shape import Detail, cut, has_items, items, more, number, part, place, words
 
 _MARKS = {"conflict": "bold red", "untracked": "red", "ignored": "dim"}
 
 
-def log(answer: Mapping[str, Any], view: View) -> RenderableType | None:
+def log(answer: Mapping[str, Any], view: Detail) -> RenderableType | None:
     """Commits, the latest first."""
     if not has_items(answer, "commits", "id", "subject", "author"):
         return None
     commits = items(answer, "commits")
     if not commits:
         return Text("no commits", style="dim")
-    table = Listing(
+    table = FittedTable(
         Column("commit"),
         Column("date", drop=2),
         Column("author", least=10, drop=1),
@@ -43,7 +43,7 @@ def log(answer: Mapping[str, Any], view: View) -> RenderableType | None:
     return Group(table, *left)
 
 
-def status(answer: Mapping[str, Any], view: View) -> RenderableType | None:
+def status(answer: Mapping[str, Any], view: Detail) -> RenderableType | None:
     """The branch, and what has changed."""
     if not has_items(answer, "entries", "path", "state") or "branch" not in answer:
         return None
@@ -56,7 +56,7 @@ def status(answer: Mapping[str, Any], view: View) -> RenderableType | None:
     entries = items(answer, "entries")
     if not entries:
         return Group(head, Text("nothing has changed", style="green"))
-    table = Listing(Column("staged"), Column("not staged"), Column("file"))
+    table = FittedTable(Column("staged"), Column("not staged"), Column("file"))
     for one in cut(entries, view):
         path = place(one["path"], None)
         if old := one.get("old_path"):

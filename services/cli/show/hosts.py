@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain, status
 
 State = Literal["ok", "failed", "off"]
@@ -31,7 +31,7 @@ def hosts(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     """All hosts with their health."""
     if not found:
         return Text("no hosts yet: the registry may still be starting them", style="dim")
-    table = Listing(
+    table = FittedTable(
         Column("host"),
         Column("health"),
         Column("ms", right=True, drop=2),
@@ -74,7 +74,7 @@ def host(entry: Mapping[str, Any]) -> RenderableType:
     facts.add_column(overflow="fold")
     for name, value in _facts(entry):
         facts.add_row(name, value)
-    tools = Listing(
+    tools = FittedTable(
         Column("tool"), Column("what it does", least=20, drop=1), Column("read only", drop=2)
     )
     for tool in entry.get("tools", ()):

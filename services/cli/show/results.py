@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain, status
 
 _STAGES = {"RUNNING": "green", "SLEEPING": "cyan", "PAUSED": "yellow", "STOPPED": "yellow"}
@@ -27,7 +27,7 @@ def accounts(found: Sequence[Mapping[str, Any]], *, checked: bool) -> Renderable
     if not found:
         text = "no linked accounts: metamcp link huggingface, or metamcp link github"
         return Text(text, style="dim")
-    table = Listing(
+    table = FittedTable(
         Column("provider"),
         Column("account"),
         Column("linked since", drop=2),
@@ -51,7 +51,7 @@ def spaces(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Spaces, each with the host it is."""
     if not found:
         return Text("no Spaces: metamcp spaces deploy OWNER/NAME --create", style="dim")
-    table = Listing(
+    table = FittedTable(
         Column("space"),
         Column("stage"),
         Column("hardware", drop=2),
@@ -104,7 +104,7 @@ def results(found: Sequence[Mapping[str, Any]], total: int, size: int) -> Render
     """Results, and how many there are on all pages."""
     if not found:
         return Text("no results", style="dim")
-    table = Listing(
+    table = FittedTable(
         Column("task"),
         Column("where", drop=4),
         Column("size", right=True),
@@ -153,7 +153,7 @@ def dataset_tasks(found: Mapping[str, Any]) -> RenderableType:
     head = Text(f"in the Dataset {plain(found['dataset'])}:", style="dim")
     if not found["tasks"]:
         return Text(f"no tasks in the Dataset {plain(found['dataset'])}", style="dim")
-    table = Listing(
+    table = FittedTable(
         Column("task"),
         Column("type"),
         Column("status"),

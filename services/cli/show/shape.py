@@ -15,7 +15,7 @@ ROWS = 50
 _NAMED = 3
 
 
-class View(NamedTuple):
+class Detail(NamedTuple):
     """How much of an answer is shown."""
 
     rows: int | None = ROWS
@@ -63,12 +63,12 @@ def place(path: Any, line: Any) -> str:
     return f"{where}:{number(line)}" if number(line) else where
 
 
-def cut(rows: Sequence[T], view: View) -> Sequence[T]:
+def cut(rows: Sequence[T], view: Detail) -> Sequence[T]:
     """Those that are shown."""
     return rows if view.rows is None else rows[: view.rows]
 
 
-def more(rows: Sequence[object], view: View) -> list[Text]:
+def more(rows: Sequence[object], view: Detail) -> list[Text]:
     """How many there are besides, and how to see them."""
     left = len(rows) - len(cut(rows, view))
     return [Text(f"… and {left:,} more: --all or --json", style="dim")] if left else []
@@ -84,7 +84,7 @@ def counted(count: int, word: str, many: str = "") -> str:
     return f"{count:,} {word if count == 1 else many or word + 's'}"
 
 
-def reasons(title: str, left: Sequence[Mapping[str, Any]], view: View) -> list[Text]:
+def reasons(title: str, left: Sequence[Mapping[str, Any]], view: Detail) -> list[Text]:
     """Files that something was not done with, by the reason why."""
     lines = []
     for reason, count in Counter(words(one.get("reason")) for one in left).most_common():
@@ -97,7 +97,7 @@ def reasons(title: str, left: Sequence[Mapping[str, Any]], view: View) -> list[T
     return lines
 
 
-def failures(title: str, failed: Iterable[Mapping[str, Any]], view: View) -> list[Text]:
+def failures(title: str, failed: Iterable[Mapping[str, Any]], view: Detail) -> list[Text]:
     """Files that something failed for, each with what was said."""
     rows = list(failed)
     lines = []

@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.shape import (
-    View,
+    Detail,
     counted,
     cut,
     failures,
@@ -28,7 +28,7 @@ from services.cli.show.shape import (
 from services.cli.show.tasks import plain
 
 
-def analysis(answer: Mapping[str, Any], view: View) -> RenderableType | None:
+def analysis(answer: Mapping[str, Any], view: Detail) -> RenderableType | None:
     """Of one file its symbols; of a folder its files."""
     if has_items(answer, "files", "path"):
         return _folder(answer, view)
@@ -37,14 +37,14 @@ def analysis(answer: Mapping[str, Any], view: View) -> RenderableType | None:
     return None
 
 
-def _file(answer: Mapping[str, Any], view: View) -> RenderableType:
+def _file(answer: Mapping[str, Any], view: Detail) -> RenderableType:
     title = Text(place(answer["path"], None), style="bold")
     title.append(f"  {words(answer.get('language'))}", style="")
     if counts := _lines(answer.get("lines")):
         title.append(f"  {counts}", style="dim")
     found = nested(items(answer, "symbols"))
     complexity = _complexities(items(answer, "functions"))
-    table = Listing(
+    table = FittedTable(
         Column("kind", drop=2),
         Column("name"),
         Column("lines", right=True),
@@ -62,7 +62,7 @@ def _file(answer: Mapping[str, Any], view: View) -> RenderableType:
     return Group(*parts, *_imports(answer, view), *_remarks(answer, view))
 
 
-def _imports(answer: Mapping[str, Any], view: View) -> list[Text]:
+def _imports(answer: Mapping[str, Any], view: Detail) -> list[Text]:
     modules = list(dict.fromkeys(words(one.get("module")) for one in items(answer, "imports")))
     if not modules:
         return []
@@ -70,7 +70,7 @@ def _imports(answer: Mapping[str, Any], view: View) -> list[Text]:
     return [named, *more(modules, view)]
 
 
-def _remarks(answer: Mapping[str, Any], view: View) -> list[Text]:
+def _remarks(answer: Mapping[str, Any], view: Detail) -> list[Text]:
     path = answer.get("path", "?")
     lines = failures(
         "syntax error", ({"path": path, **one} for one in items(answer, "errors")), view
@@ -126,9 +126,9 @@ def _lines(lines: Any) -> str:
     return f"lines: {', '.join(found)}" if found else ""
 
 
-def _folder(answer: Mapping[str, Any], view: View) -> RenderableType:
+def _folder(answer: Mapping[str, Any], view: Detail) -> RenderableType:
     files = items(answer, "files")
-    table = Listing(
+    table = FittedTable(
         Column("file"),
         Column("language", drop=2),
         Column("lines", right=True),
@@ -174,12 +174,12 @@ def _files_of(value: Any) -> int:
     return number(part(value, "files")) if isinstance(value, Mapping) else number(value)
 
 
-def matches(answer: Mapping[str, Any], view: View) -> RenderableType | None:
+def matches(answer: Mapping[str, Any], view: Detail) -> RenderableType | None:
     """Places that a search has found, each with its text."""
     if not has_items(answer, "matches", "path"):
         return None
     found = items(answer, "matches")
-    table = Listing(Column("place"), Column("text", least=20), header=False)
+    table = FittedTable(Column("place"), Column("text", least=20), header=False)
     for one in cut(found, view):
         text = str(one.get("text") or one.get("code") or "").strip("\n").splitlines() or [""]
         shown = text if view.full else text[:1]

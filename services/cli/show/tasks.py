@@ -19,7 +19,7 @@ from rich.text import Text
 from contracts import facts
 from contracts.facts import Outcome, Record
 from contracts.subjects import parse
-from services.cli.show.listing import Column, Listing
+from services.cli.show.fitted import Column, FittedTable
 
 if TYPE_CHECKING:
     # It checks signatures, and with it comes all of cryptography.
@@ -156,9 +156,9 @@ def fact_line(record: Record, before: float | None, *, task: bool = True) -> Tex
     return line
 
 
-def timeline(records: Sequence[Record]) -> Listing:
+def timeline(records: Sequence[Record]) -> FittedTable:
     """All facts of a task with the time between them."""
-    table = Listing(
+    table = FittedTable(
         Column("seq", right=True, drop=2),
         Column("time", drop=1),
         Column("since", right=True, drop=3),
@@ -189,9 +189,9 @@ def task_head(view: Mapping[str, Any]) -> Text:
     return line
 
 
-def tasks(views: Iterable[Mapping[str, Any]]) -> Listing:
+def tasks(views: Iterable[Mapping[str, Any]]) -> FittedTable:
     """A list of tasks."""
-    table = Listing(
+    table = FittedTable(
         Column("task"),
         Column("type"),
         Column("status"),
@@ -239,9 +239,9 @@ def _route_head(fact: facts.TaskRouted) -> Text:
     return text
 
 
-def _candidates(fact: facts.TaskRouted) -> Listing:
+def _candidates(fact: facts.TaskRouted) -> FittedTable:
     parts = ("capability 0.4", "resource 0.3", "health 0.2", "preference 0.1")
-    table = Listing(
+    table = FittedTable(
         Column("candidate"),
         Column("score", right=True),
         *(Column(name, right=True, least=len(name) - 4) for name in parts),

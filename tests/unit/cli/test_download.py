@@ -15,7 +15,7 @@ from rich.console import Console
 
 from contracts.result import READ_BYTES, inline, sha256_hex
 from services.cli.app import execute
-from services.cli.commands import results
+from services.cli.bar import bar
 from services.cli.commands.download import Head, ToFile, head_of
 from services.cli.commands.results import SHOWN, ToScreen
 from services.cli.common import CliError, Exit, Out
@@ -237,6 +237,6 @@ def test_the_length_of_a_compressed_answer_says_nothing() -> None:
 def test_progress_is_shown_on_a_terminal_only(terminal: bool) -> None:
     out, screen = Out(as_json=False), io.StringIO()
     out.errors = Console(file=screen, force_terminal=terminal, width=80)
-    with results._bar(out, shown=True) as moved:
+    with bar(out) as moved:
         moved(5_000_000, 10_000_000)
     assert ("5.0/10.0 MB" in screen.getvalue()) is terminal

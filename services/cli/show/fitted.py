@@ -24,7 +24,7 @@ class Column(NamedTuple):
     right: bool = False
 
 
-class Listing:
+class FittedTable:
     """Rows of text under columns; what stays although there is no room for it is folded."""
 
     def __init__(self, *columns: Column, header: bool = True) -> None:
