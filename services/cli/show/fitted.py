@@ -1,16 +1,29 @@
-"""A table that fits its terminal: words wrap, then columns go, and ids and names are never cut."""
+"""A table that fits its terminal: words wrap, then columns go, then rows become several lines.
+
+Nothing is ever cut: the first column holds ids or names that have to be copied.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    JustifyMethod,
+    RenderableType,
+    RenderResult,
+)
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 _NARROWEST = 4
+GAP = 2
+"""Spaces between two columns."""
 
 
 class Column(NamedTuple):
@@ -25,7 +38,7 @@ class Column(NamedTuple):
 
 
 class FittedTable:
-    """Rows of text under columns; what stays although there is no room for it is folded."""
+    """Rows of text under columns; of a column with `drop` the text may be left out."""
 
     def __init__(self, *columns: Column, header: bool = True) -> None:
         self._columns = columns
@@ -37,14 +50,16 @@ class FittedTable:
         row = tuple(cell if isinstance(cell, Text) else Text(cell) for cell in cells)
         self._rows.append((row, style))
 
-    def table(self, width: int) -> Table:
+    def rendered(self, width: int) -> RenderableType:
         """The table for a terminal of this width."""
         kept = fit(self._natural(), self._columns, width)
+        if not kept:
+            return Group(*(line for row, style in self._rows for line in _stacked(row, style)))
         table = Table(box=None, pad_edge=False, show_header=self._header)
         for at, wide in kept.items():
             column = self._columns[at]
-            justify = "right" if column.right else "left"
-            table.add_column(column.name, justify=justify, width=wide, overflow="fold")  # type: ignore[arg-type]
+            justify: JustifyMethod = "right" if column.right else "left"
+            table.add_column(column.name, justify=justify, width=wide, overflow="fold")
         for row, style in self._rows:
             table.add_row(*(row[at] for at in kept), style=style)
         return table
@@ -57,19 +72,22 @@ class FittedTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Show it as wide as there is room."""
-        yield self.table(options.max_width)
+        yield self.rendered(options.max_width)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """From next to nothing to all on one line."""
-        widest = sum(self._natural()) + len(self._columns) - 1
+        widest = sum(self._natural()) + GAP * (len(self._columns) - 1)
         return Measurement(min(_NARROWEST, options.max_width), min(widest, options.max_width))
 
 
 def fit(natural: Sequence[int], columns: Sequence[Column], width: int) -> dict[int, int]:
-    """Which columns stay, and how wide each is; `natural`: what each would like."""
+    """Which columns stay, and how wide each is; `natural`: what each would like.
+
+    None of them: there is no room even for those that must stay.
+    """
     kept = {at: max(1, wide) for at, wide in enumerate(natural)}
     while True:
-        room = width - (len(kept) - 1)
+        room = width - GAP * (len(kept) - 1)
         floors = {
             at: min(wide, least) if (least := columns[at].least) else wide
             for at, wide in kept.items()
@@ -78,9 +96,18 @@ def fit(natural: Sequence[int], columns: Sequence[Column], width: int) -> dict[i
             return _shrunk(kept, floors, room)
         drops = [at for at in kept if columns[at].drop]
         if not drops:
-            folded = {at: min(wide, _NARROWEST) for at, wide in floors.items()}
-            return _shrunk(floors, folded, max(room, sum(folded.values())))
+            return {}
         del kept[max(drops, key=lambda at: columns[at].drop)]
+
+
+def _stacked(row: Sequence[Text], style: str) -> Iterator[RenderableType]:
+    """The first cell on a line of its own, what the others say below it."""
+    first, *others = row
+    yield Text(style=style, overflow="fold").append_text(first)
+    said = [cell for cell in others if cell.plain.strip()]
+    if said:
+        text = Text("  ", style=style).join(said)
+        yield Padding(Text(style=style, overflow="fold").append_text(text), (0, 0, 0, 2))
 
 
 def _shrunk(wanted: dict[int, int], floors: dict[int, int], room: int) -> dict[int, int]:
