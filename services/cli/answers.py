@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from services.cli.commands.version import installed
 from services.cli.common import CliError, Exit, Out
 from services.cli.input import STDIN
 from services.cli.show import tasks as render
@@ -68,11 +68,14 @@ def write_sarif(out: Out, value: Any, file: Path) -> None:
     # Whoever writes none need not load its tables.
     from contracts.sarif import sarif
 
-    found = render.unwrap(value)
-    if not isinstance(found, Mapping) or not isinstance(found.get("findings"), list):
-        text = "The answer lists no findings as the built-in scan does, so there is no SARIF of it."
-        raise CliError(Exit.FAILED, text)
-    data = msgspec.json.format(msgspec.json.encode(sarif(found)), indent=2) + b"\n"
+    try:
+        found = render.unwrap(value)
+        count = len(found["findings"])
+        data = msgspec.json.format(msgspec.json.encode(sarif(found, installed())), indent=2)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        text = "The answer is not that of the built-in scan: there is no SARIF of it."
+        raise CliError(Exit.FAILED, text) from None
+    data += b"\n"
     if str(file) == STDIN:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
@@ -82,7 +85,7 @@ def write_sarif(out: Out, value: Any, file: Path) -> None:
     except OSError as error:
         raise CliError(Exit.FAILED, f"{file} can't be written: {error.strerror}.") from None
     if not out.as_json:
-        out.note(f"{len(found['findings'])} findings written to {file}")
+        out.note(f"{count} findings written to {file}")
 
 
 def _write(path: Path, data: bytes) -> None:
