@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from services.cli.commands.version import installed
-from services.cli.common import CliError, Exit
+from services.cli.common import CliError, Exit, printable
 from services.cli.table import COMMANDS, Command
 from services.process.settings import SettingsError
 
@@ -180,7 +180,7 @@ def _say(code: Exit, message: str, hint: str = "") -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     # The exit code says it as well where stderr takes nothing.
     with contextlib.suppress(OSError, SystemExit):
-        console.print(Text("error: ", style="bold red").append(message, style="default"))
+        console.print(Text("error: ", style="bold red").append(printable(message), "default"))
         if hint:
-            console.print(Text(hint, style="cyan"))
+            console.print(Text(printable(hint), style="cyan"))
     return code

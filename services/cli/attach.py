@@ -16,7 +16,7 @@ from contracts.result import INLINE_LIMIT
 from contracts.task import canonical
 from services.cli.client import Api
 from services.cli.common import CliError, Exit, Out
-from services.cli.folder import LocalFile, Unreadable, read, walk
+from services.cli.folder import LocalFile, Unreadable, is_name, read, walk
 from services.cli.input import as_content
 from services.cli.upload import upload_archive, upload_file
 
@@ -103,13 +103,18 @@ def pick(paths: Sequence[Path], *, hidden: bool = False) -> Picked:
 
 
 def _named(path: Path) -> LocalFile:
+    most = TaskLimits().total
+    if not is_name(path.name):
+        raise CliError(Exit.USAGE, f"No file can be sent under the name {path.name!r}.")
     try:
         if path.is_file():
             return LocalFile(path.name, path.resolve(), path.stat().st_size)
         with path.open("rb") as file:
-            data = file.read(TaskLimits().total)
+            data = file.read(most + 1)
     except OSError as error:
         raise CliError(Exit.USAGE, f"{path} can't be read: {error.strerror}.") from None
+    if len(data) > most:
+        raise CliError(Exit.USAGE, f"{path} is no file and has more than {decimal(most)}.")
     return LocalFile(path.name, path, len(data), data)
 
 
@@ -223,6 +228,7 @@ async def attach(
 ) -> dict[str, Any]:
     """Add the files to a task's input, uploaded where they are big. Raises CliError."""
     inline, alone, together = split(picked.files, takes, limits)
+    _check_input(sum(entry.size for entry in inline), limits)
     texts = {entry.name: as_content(_bytes(entry, limits.total)) for entry in inline}
     for entry in alone:
         texts[entry.name] = {"pointer": await upload_file(api, out, entry, limits.blob)}
@@ -231,7 +237,11 @@ async def attach(
         added["files"] = {**content.get("files", {}), **texts}
     if together:
         added["archive"] = {"pointer": await upload_archive(api, out, together, limits.blob)}
-    size = len(canonical(added))
+    _check_input(len(canonical(added)), limits)
+    return added
+
+
+def _check_input(size: int, limits: TaskLimits) -> None:
     if size > limits.input:
         raise CliError(
             Exit.USAGE,
@@ -239,7 +249,6 @@ async def attach(
             " (max_input_bytes), and this task type takes no archive.",
             "Send fewer or smaller files with one task.",
         )
-    return added
 
 
 def split(

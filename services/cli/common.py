@@ -125,7 +125,12 @@ class Out:
 
     def note(self, text: str) -> None:
         """Remark on stderr."""
-        self.errors.print(text, style="dim", markup=False, soft_wrap=True)
+        self.errors.print(printable(text), style="dim", markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Text without what plays with a terminal; its lines stay."""
+    return "".join(mark if mark.isprintable() or mark == "\n" else " " for mark in text)
 
 
 def environ() -> dict[str, str]:

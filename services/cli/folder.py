@@ -165,7 +165,7 @@ class _Walk:
             return "hidden"
         if is_ignored(f"{self._prefix}{name}", levels, folder=folder):
             return "ignored"
-        return None if len(name) <= MOST_NAME and _is_name(name) else "unusable names"
+        return None if len(name) <= MOST_NAME and is_name(name) else "unusable names"
 
     def _file(self, one: os.DirEntry[str], name: str) -> LocalFile | None:
         """The file, unless it is left out."""
@@ -231,7 +231,7 @@ def _goes_along(name: str, folder: bool) -> bool:
     return name in HIDDEN_FILES or name == ".env" or name.startswith(".env.")
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Whether an executor takes it: it refuses what some file system takes for `.git`."""
     last = name[name.rfind("/") + 1 :]
     if "\\" in name or _GIT.fullmatch(last.partition(":")[0].rstrip(". ").casefold()):

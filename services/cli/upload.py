@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import io
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from typing import IO, Any
@@ -15,6 +17,7 @@ from services.cli.bar import Moved, bar
 from services.cli.client import Api
 from services.cli.common import CliError, Exit, Out
 from services.cli.folder import MOST_BYTES, LocalFile, Unreadable, read
+from services.cli.show.tasks import plain
 
 PART = 256 * 1024
 _BREATH = 64
@@ -27,20 +30,22 @@ async def upload_file(api: Api, out: Out, entry: LocalFile, most: int) -> Any:
         text = f"{entry.name} has {decimal(entry.size)}; one upload may have {decimal(most)}"
         raise CliError(Exit.USAGE, f"{text} (max_blob_bytes).")
     try:
-        with entry.path.open("rb") as file, bar(out, f"sending {entry.name}") as moved:
-            return await _upload(api, file, entry.size, "application/octet-stream", moved)
+        # What can be read once only has been read.
+        held = io.BytesIO(entry.data) if entry.data is not None else entry.path.open("rb")
     except OSError as error:
         raise CliError(Exit.USAGE, f"{entry.path} can't be read: {error.strerror}.") from None
+    with held as file, bar(out, f"sending {plain(entry.name, 40)}") as moved:
+        return await _upload(api, file, entry.size, "application/octet-stream", moved)
 
 
 async def upload_archive(api: Api, out: Out, files: Sequence[LocalFile], most: int) -> Any:
     """Store many files as one archive; the answer is the pointer to it. Raises CliError."""
-    with tempfile.TemporaryFile(prefix="metamcp-") as spool:
+    with contextlib.ExitStack() as stack:
         try:
+            spool = stack.enter_context(tempfile.TemporaryFile(prefix="metamcp-"))
             size = await _pack(out, files, spool)
         except OSError as error:
-            folder = tempfile.gettempdir()
-            text = f"The archive can't be written to {folder}: {error.strerror}."
+            text = f"The archive can't be put into a temporary file: {error.strerror}."
             raise CliError(Exit.FAILED, text, "Name another folder with TMPDIR.") from None
         if size > most:
             text = f"The files are {decimal(size)} packed; one upload may have {decimal(most)}"

@@ -78,8 +78,10 @@ class _Findings:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not self._full and options.max_width >= _WIDE:
-            yield _table(self._found)
-            return
+            table = _table(self._found)
+            if table.fits(options.max_width):
+                yield table
+                return
         for one in self._found:
             yield from _one(one, full=self._full)
 

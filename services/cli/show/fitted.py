@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.console import (
     Console,
     ConsoleOptions,
@@ -50,6 +51,10 @@ class FittedTable:
         row = tuple(cell if isinstance(cell, Text) else Text(cell) for cell in cells)
         self._rows.append((row, style))
 
+    def fits(self, width: int) -> bool:
+        """Whether there is room for the columns that must stay."""
+        return bool(fit(self._natural(), self._columns, width))
+
     def rendered(self, width: int) -> RenderableType:
         """The table for a terminal of this width."""
         kept = fit(self._natural(), self._columns, width)
@@ -67,7 +72,7 @@ class FittedTable:
     def _natural(self) -> list[int]:
         heads = [len(column.name) if self._header else 0 for column in self._columns]
         for row, _ in self._rows:
-            heads = [max(wide, cell.cell_len) for wide, cell in zip(heads, row, strict=True)]
+            heads = [max(wide, _width(cell)) for wide, cell in zip(heads, row, strict=True)]
         return heads
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -98,6 +103,10 @@ def fit(natural: Sequence[int], columns: Sequence[Column], width: int) -> dict[i
         if not drops:
             return {}
         del kept[max(drops, key=lambda at: columns[at].drop)]
+
+
+def _width(cell: Text) -> int:
+    return max(cell_len(line) for line in cell.plain.split("\n"))
 
 
 def _stacked(row: Sequence[Text], style: str) -> Iterator[RenderableType]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
+import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +268,56 @@ def test_a_path_is_never_put_in_place_of_a_given_one() -> None:
     assert name_path({}, picked, Accepts()) == {}
     with pytest.raises(CliError):
         name_path({}, picked._replace(folders=True), Accepts(path=True, path_required=True))
+
+
+def test_what_can_be_read_once_only_is_sent_too(known: Gateway, tmp_path: Path) -> None:
+    serving(known, code_analysis=ANALYSIS)
+    for size in (5, 100_000):
+        pipe = tmp_path / f"pipe{size}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(b"x" * size,))
+        writer.start()
+        assert execute(["submit", "code_analysis", "--file", pipe.name]) == Exit.OK
+        writer.join()
+    assert sent(known)[0]["input"]["files"] == {"pipe5": "xxxxx"}
+    assert sent(known, "PUT /api/blobs") == [b"x" * 100_000]
+
+
+def test_names_that_no_task_can_carry_are_said(
+    known: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a\\b.py", os.fsdecode(b"\xff.py"), ".git"):
+        (tmp_path / name).write_text("")
+        assert execute(["submit", "work", "--file", name]) == Exit.USAGE
+        assert "under the name" in capsys.readouterr().err
+    (tmp_path / "\x1b[2J.py").write_text("")
+    twice = ["--file", "\x1b[2J.py", "--file", "\x1b[2J.py"]
+    assert execute(["submit", "work", *twice]) == Exit.USAGE
+    assert "\x1b" not in capsys.readouterr().err
+    assert known.asked == []
+
+
+def test_a_type_that_takes_text_only_has_its_limit(
+    known: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving(known, ast_parsing=OLD)
+    write(tmp_path, "a.py", "x" * 600_000)
+    assert execute(["submit", "ast_parsing", "--file", "a.py"]) == Exit.USAGE
+    assert "at most 500.0 kB may come (max_input_bytes)" in capsys.readouterr().err
+    assert sent(known) == sent(known, "PUT /api/blobs") == []
+
+
+def test_no_room_for_the_archive_is_said(
+    known: Gateway,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    serving(known, security_scan=SCAN)
+    for number in range(9):
+        write(tmp_path, f"src/{number}.py", "x" * 9_000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert execute(["submit", "security_scan", "--file", "src"]) == Exit.FAILED
+    said = capsys.readouterr().err
+    assert "can't be put into a temporary file: No such file or directory." in said
+    assert "TMPDIR" in said
