@@ -105,7 +105,8 @@ async def show_kept(api: Api, out: Out, view: Mapping[str, Any], shown: Shown) -
         out.note(f"The answer can't be shown: {error.message}")
         return
     if (tables := answer_tables(str(view["type"]), value, shown)) is not None:
-        out.console.print(Text(), tables, sep="\n", end="")
+        out.console.print()
+        out.console.print(tables)
 
 
 def outcome_code(done: JobDone) -> Exit:

@@ -105,14 +105,18 @@ def _table(found: Iterable[Mapping[str, Any]]) -> FittedTable:
 def _one(one: Mapping[str, Any], *, full: bool) -> Iterable[RenderableType]:
     line = Text.assemble(_severity(one), " ", (_place(one), "bold"), " ", words(one["rule"]))
     yield line.append(f" {_weakness(one)}", style="dim")
-    yield Padding(Text(words(one.get("message"), 2000 if full else 300)), (0, 0, 0, 2))
+    yield _below(Text(words(one.get("message"), 2000 if full else 300)))
     code = str(one.get("code") or "").splitlines()
     for shown in code if full else code[:1]:
-        yield Padding(Text(f"| {plain(shown.expandtabs(4), _CODE)}", style="dim"), (0, 0, 0, 2))
+        yield _below(Text(f"| {plain(shown.expandtabs(4), _CODE)}", style="dim"))
     if full:
         for name in ("fix", "confidence", "engines"):
             if said := words(one.get(name), 2000):
-                yield Padding(Text.assemble((f"{name}: ", "cyan"), said), (0, 0, 0, 2))
+                yield _below(Text.assemble((f"{name}: ", "cyan"), said))
+
+
+def _below(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 2), expand=False)
 
 
 def _severity(one: Mapping[str, Any]) -> Text:
