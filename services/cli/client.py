@@ -37,7 +37,7 @@ class Api:
         self._client = httpx.AsyncClient(
             base_url=target.url,
             headers=target.headers,
-            timeout=within_s,
+            timeout=httpx.Timeout(within_s, connect=min(within_s, REQUEST_S)),
             trust_env=not target.here,
             # Without TLS nobody's certificate is believed, and no CAs are loaded for nothing.
             verify=target.trust or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),

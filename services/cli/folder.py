@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.cli.common import CliError, Exit
-from services.cli.ignored import Rules, is_ignored, rules
+from services.cli.ignored import IgnoreRules, is_ignored, rules
 
 MOST_SEEN = 200_000
 """Files and folders that are looked at."""
@@ -56,7 +56,7 @@ class LocalFile(NamedTuple):
     """Its bytes, of what can be read once only."""
 
 
-class Found(NamedTuple):
+class Walked(NamedTuple):
     """What a folder has."""
 
     files: tuple[LocalFile, ...]
@@ -85,11 +85,11 @@ def read(entry: LocalFile, most: int) -> bytes:
     return data
 
 
-def walk(folder: Path, *, hidden: bool = False) -> Found:
+def walk(folder: Path, *, hidden: bool = False) -> Walked:
     """All files that go along. `hidden`: also the hidden ones. Raises CliError."""
     one = _Walk(folder, hidden=hidden)
     files = tuple(sorted(one.files(), key=lambda entry: entry.name))
-    return Found(files, dict(sorted(one.left_out.items())))
+    return Walked(files, dict(sorted(one.left_out.items())))
 
 
 class _Walk:
@@ -102,7 +102,7 @@ class _Walk:
 
     def files(self) -> Iterator[LocalFile]:
         """Every file, folder by folder."""
-        waiting: list[tuple[str, tuple[tuple[Rules, ...], ...]]] = [("", self._above)]
+        waiting: list[tuple[str, tuple[tuple[IgnoreRules, ...], ...]]] = [("", self._above)]
         while waiting:
             base, levels = waiting.pop()
             try:
@@ -140,8 +140,8 @@ class _Walk:
             )
 
     def _with(
-        self, levels: tuple[tuple[Rules, ...], ...], base: str, names: set[str]
-    ) -> tuple[tuple[Rules, ...], ...]:
+        self, levels: tuple[tuple[IgnoreRules, ...], ...], base: str, names: set[str]
+    ) -> tuple[tuple[IgnoreRules, ...], ...]:
         """The levels with what this folder's own ignore files say."""
         if names.isdisjoint(IGNORE_FILES):
             return levels
@@ -151,7 +151,7 @@ class _Walk:
         return (*found, *levels[len(found) :])
 
     def _unwanted(
-        self, one: os.DirEntry[str], name: str, levels: tuple[tuple[Rules, ...], ...]
+        self, one: os.DirEntry[str], name: str, levels: tuple[tuple[IgnoreRules, ...], ...]
     ) -> str | None:
         """Why it is left out; empty: not worth a word; None: it isn't."""
         if one.name in _REPOSITORIES or (one.name in IGNORE_FILES and not self._hidden):
@@ -185,7 +185,7 @@ class _Walk:
         return None
 
 
-def above(folder: Path) -> tuple[tuple[tuple[Rules, ...], ...], str]:
+def above(folder: Path) -> tuple[tuple[tuple[IgnoreRules, ...], ...], str]:
     """What the repository around a folder says, the strongest level first, and its name in there.
 
     Without a repository: nothing, and an empty name.
@@ -201,7 +201,7 @@ def above(folder: Path) -> tuple[tuple[tuple[Rules, ...], ...], str]:
     return (*levels, exclude), "".join(f"{part}/" for part in parts)
 
 
-def _found(places: Sequence[tuple[str, Path]]) -> tuple[Rules, ...]:
+def _found(places: Sequence[tuple[str, Path]]) -> tuple[IgnoreRules, ...]:
     return tuple(one for base, path in places if (one := _rules(base, path)) is not None)
 
 
@@ -217,7 +217,7 @@ def _exclude_of(git: Path) -> Path:
         return git / "info" / "exclude"
 
 
-def _rules(base: str, path: Path) -> Rules | None:
+def _rules(base: str, path: Path) -> IgnoreRules | None:
     try:
         data = read(LocalFile("", path, 0), _IGNORE_BYTES)
     except Unreadable:

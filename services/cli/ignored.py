@@ -27,7 +27,7 @@ _CLASSES = {
 }
 
 
-class Pattern(NamedTuple):
+class IgnorePattern(NamedTuple):
     """One line of an ignore file."""
 
     regex: re.Pattern[str]
@@ -38,12 +38,12 @@ class Pattern(NamedTuple):
     """It is for the last part of a name, in whatever folder."""
 
 
-class Rules(NamedTuple):
+class IgnoreRules(NamedTuple):
     """What one ignore file says about the names below its folder."""
 
     base: str
     """That folder, as the start of the names below it: empty, or with a slash at its end."""
-    patterns: tuple[Pattern, ...]
+    patterns: tuple[IgnorePattern, ...]
     """The last one that fits decides, so they stand here the other way round."""
 
     def decide(self, name: str, *, folder: bool) -> bool | None:
@@ -58,14 +58,14 @@ class Rules(NamedTuple):
         return None
 
 
-def rules(base: str, text: str) -> Rules | None:
+def rules(base: str, text: str) -> IgnoreRules | None:
     """Read an ignore file; None: nothing in it counts. Lines that mean nothing are passed over."""
     lines = text.removeprefix("\ufeff").split("\n")[:MOST_LINES]
     found = [one for line in lines if (one := _pattern(line)) is not None]
-    return Rules(base, tuple(reversed(found))) if found else None
+    return IgnoreRules(base, tuple(reversed(found))) if found else None
 
 
-def is_ignored(name: str, levels: Iterable[Sequence[Rules]], *, folder: bool) -> bool:
+def is_ignored(name: str, levels: Iterable[Sequence[IgnoreRules]], *, folder: bool) -> bool:
     """Whether a name is left out. Levels: the strongest first, in each the top folder first."""
     for level in levels:
         for one in reversed(level):
@@ -74,7 +74,7 @@ def is_ignored(name: str, levels: Iterable[Sequence[Rules]], *, folder: bool) ->
     return False
 
 
-def _pattern(line: str) -> Pattern | None:
+def _pattern(line: str) -> IgnorePattern | None:
     text = _without_spaces(line.removesuffix("\r"))
     if not text or text.startswith("#"):
         return None
@@ -87,7 +87,7 @@ def _pattern(line: str) -> Pattern | None:
         regex = re.compile("".join(_regex(text.removeprefix("/"))), re.DOTALL)
     except (re.error, ValueError):
         return None
-    return Pattern(regex, ignores, folders_only, last_part) if text else None
+    return IgnorePattern(regex, ignores, folders_only, last_part) if text else None
 
 
 def _without_spaces(line: str) -> str:

@@ -104,7 +104,7 @@ async def _scan(target: Target, out: Out, picked: Picked, wanted: Wanted) -> int
         write_sarif(out, scanned.value, wanted.sarif)
     ok = all(one.done.outcome is Outcome.SUCCEEDED for one in ended.values())
     if ok and scanned is not None:
-        ok = not _too_serious(scanned.value, wanted.fail_on)
+        ok = not too_serious(scanned.value, wanted.fail_on)
     if out.as_json:
         out.line(_document(picked, ended, ok=ok))
     elif str(wanted.sarif) != STDIN:
@@ -193,7 +193,8 @@ async def _follow(api: Api, out: Out, type_: str, task: str, rows: _Rows) -> Job
     raise CliError(Exit.UNREACHABLE, "The stream ended before the tasks did.")
 
 
-def _too_serious(value: Any, fail_on: str) -> bool:
+def too_serious(value: Any, fail_on: str) -> bool:
+    """Whether a scan has found something that is not to be passed over."""
     found = render.unwrap(value)
     if fail_on == NEVER or not isinstance(found, Mapping):
         return False

@@ -13,6 +13,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[3]
 PIPE = asyncio.subprocess.PIPE
+PATIENCE_S = 120.0
+"""For a machine on which much else runs."""
 
 
 class Program:
@@ -25,7 +27,7 @@ class Program:
     async def says(self, pattern: str) -> str:
         """Read stderr until it has this; the answer is its group."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while (found := re.search(pattern, self.said)) is None:
                 line = await self.process.stderr.readline()
                 assert line, f"it ended: {self.said}"
@@ -34,7 +36,7 @@ class Program:
 
     async def ended(self) -> tuple[int, str]:
         """Wait for its end; the answer is the exit code and what it printed."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             out, err = await self.process.communicate()
         self.said += (err or b"").decode()
         assert self.process.returncode is not None

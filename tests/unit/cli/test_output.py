@@ -12,9 +12,10 @@ import pytest
 
 from services.cli.common import Exit
 from tests.unit.cli.gateway import Gateway
-from tests.unit.cli.program import ROOT
+from tests.unit.cli.program import PATIENCE_S, ROOT
 from tests.unit.cli.test_cli import VIEW
 
+pytestmark = pytest.mark.timeout(240)
 COMMANDS = ["--help", "version --json", "tasks", "tasks --json"]
 FULL = Path("/dev/full")
 
@@ -25,7 +26,7 @@ def metamcp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
         **{"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE} | options,
     )
 
@@ -70,6 +71,6 @@ def test_no_output_at_all_is_wanted(words: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stderr) == (Exit.OK, "")

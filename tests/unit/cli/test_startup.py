@@ -68,7 +68,8 @@ def test_a_command_of_the_client_loads_the_client_only(known: Gateway, tmp_path:
     known.ok("GET /api/tasks", [])
     modules = loaded("tasks", folder=tmp_path)
     assert "httpx" in top(modules)
-    assert top(modules) & (HEAVY | {"click", "pygments"}) == set()
+    assert top(modules) & (HEAVY | {"click", "pygments", "tarfile"}) == set()
+    assert not {"services.cli.attach", "services.cli.show.answers"} & modules
     assert rooms(modules) <= {"cli", "process", "up"}
 
 

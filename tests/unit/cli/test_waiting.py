@@ -13,14 +13,16 @@ import pytest
 
 from contracts.facts import Failure, Outcome, TaskCreated
 from contracts.result import inline
+from services.cli.commands import scan
 from services.cli.common import Exit
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.unit.cli.kept import Site, keeping_site
-from tests.unit.cli.program import Program, program
+from tests.unit.cli.program import PATIENCE_S, Program, program
 from tests.unit.cli.test_answers import FILE, FINDING, SCAN, told
 from tests.unit.cli.test_ignored import write
 
+pytestmark = pytest.mark.timeout(240)
 ID = r"([0-9a-f-]{36})"
 
 
@@ -80,11 +82,11 @@ async def test_ctrl_c_leaves_the_task_and_says_how_to_see_it(site: Site, more: l
     assert "job.done" in out
 
 
-async def scanned(site: Site, one: Program, scan: Any, analysis: Any) -> None:
+async def scanned(site: Site, one: Program, findings: Any, analysis: Any) -> None:
     """Answer both tasks of a scan."""
     first = await one.says(rf"security_scan is task {ID}\n")
     second = await one.says(rf"code_analysis is task {ID}\n")
-    await done(site, first, scan)
+    await done(site, first, findings)
     await done(site, second, analysis)
 
 
@@ -114,15 +116,25 @@ WARNING = SCAN | {"findings": [FINDING | {"severity": "WARNING"}], "by_severity"
 
 
 @pytest.mark.parametrize(
-    ("answer", "fail_on", "code"),
+    ("answer", "fail_on", "serious"),
     [
-        (WARNING, "ERROR", Exit.OK),
-        (WARNING, "warning", Exit.FAILED),
-        (WARNING, "info", Exit.FAILED),
-        (SCAN, "never", Exit.OK),
-        (SCAN | {"findings": [], "by_severity": {}}, "INFO", Exit.OK),
-        (SCAN | {"findings": [], "by_severity": {"ERROR": 1}, "left_out": 1}, "ERROR", Exit.FAILED),
+        (WARNING, "ERROR", False),
+        (WARNING, "WARNING", True),
+        (WARNING, "INFO", True),
+        (SCAN, "never", False),
+        (SCAN | {"findings": [], "by_severity": {}}, "INFO", False),
+        (SCAN | {"findings": [], "by_severity": {"ERROR": 1}, "left_out": 1}, "ERROR", True),
+        ({"other": 1}, "INFO", False),
+        (["other"], "INFO", False),
     ],
+)
+def test_how_serious_a_finding_has_to_be(answer: Any, fail_on: str, serious: bool) -> None:
+    assert scan.too_serious(told(answer), fail_on) is serious
+
+
+@pytest.mark.parametrize(
+    ("answer", "fail_on", "code"),
+    [(WARNING, "ERROR", Exit.OK), (WARNING, "warning", Exit.FAILED)],
 )
 async def test_the_exit_code_of_a_scan_is_for_build_servers(
     site: Site, tmp_path: Path, answer: Any, fail_on: str, code: Exit
@@ -183,10 +195,10 @@ async def test_who_has_read_enough_of_a_watch_ends_it(site: Site) -> None:
     async with program("watch", "--from-start", "--json") as one:
         await site.world.append(facts.created("alice", "t1"))
         assert one.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             assert json.loads(await one.process.stdout.readline())["event"]
         one.process.stdout._transport.close()  # type: ignore[attr-defined]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             # It notices at the first thing it says after that.
             for number in range(2, 1000):
                 await site.world.append(facts.created("alice", f"t{number}"))
