@@ -19,7 +19,7 @@ class Archive:
     def __init__(self, stream: IO[bytes]) -> None:
         self.size = 0
         """Bytes written so far."""
-        self._stream = stream
+        self._stream: IO[bytes] | None = stream
         # Neither the name nor the time of the archive stands in it.
         self._gzip = gzip.GzipFile(
             filename="", mode="wb", compresslevel=LEVEL, fileobj=_Into(self), mtime=0
@@ -34,8 +34,9 @@ class Archive:
 
     def take(self, data: bytes) -> int:
         """Write bytes of the archive itself."""
-        self._stream.write(data)
-        self.size += len(data)
+        if self._stream is not None:
+            self._stream.write(data)
+            self.size += len(data)
         return len(data)
 
     def __enter__(self) -> Archive:
@@ -48,10 +49,14 @@ class Archive:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write the end, if all went well."""
-        if error is None:
+        """Write the end, if all went well; else nothing more."""
+        if error is not None:
+            self._stream = None
+        try:
             self._tar.close()
             self._gzip.close()
+        finally:
+            self._stream = None
 
 
 class _Into(io.RawIOBase):
