@@ -47,6 +47,8 @@ SAME_NAME = {
 """Public classes that may have one name, and why."""
 IMPORTERS = ("importlib.import_module", "import_module", "__import__")
 SLEEPS = {f"{module}.sleep" for module in ("asyncio", "time", "anyio", "trio")}
+SAMPLES = "tests/realcode/samples/"
+"""Code of the security tests that is bad on purpose, written as others write."""
 LEFTOVERS = re.compile(r"\b(TO[D]O|FIX[M]E|X[X]X|NotImplemented[E]rror)\b")
 # The brackets keep these patterns from matching themselves.
 REGISTRIES = re.compile(r"p[y]pi\.org|python[h]osted\.org|n[p]mjs\.org|deb\.deb[i]an\.org")
@@ -57,10 +59,11 @@ Rule = Callable[[str, ast.Module], Iterator[str]]
 
 @functools.cache
 def tracked() -> list[str]:
-    """Paths of all files that are, or could be, committed."""
+    """Paths of all files that are, or could be, committed, but for the samples of bad code."""
     git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=True).stdout.decode()
-    return [path for path in sorted(set(listed.split("\0"))) if (ROOT / path).is_file()]
+    paths = sorted(set(listed.split("\0")))
+    return [path for path in paths if (ROOT / path).is_file() and not path.startswith(SAMPLES)]
 
 
 @functools.cache
