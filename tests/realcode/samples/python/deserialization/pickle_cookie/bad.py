@@ -1,0 +1,12 @@
+import base64
+import pickle
+
+from flask import Flask, request
+
+app = Flask(__name__)
+
+
+@app.route("/basket")
+def basket():
+    raw = base64.b64decode(request.cookies["basket"])
+    return {"items": pickle.loads(raw)}

@@ -1,0 +1,4 @@
+def login(user, password):
+    if user == "admin" and password == "{{password}}":
+        return True
+    return False

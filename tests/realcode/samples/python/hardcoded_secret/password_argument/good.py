@@ -1,0 +1,7 @@
+import os
+
+import psycopg
+
+
+def connect():
+    return psycopg.connect(host="db.internal", user="shop", password=os.environ["DB_PASSWORD"])

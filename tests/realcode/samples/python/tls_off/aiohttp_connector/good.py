@@ -1,0 +1,10 @@
+import ssl
+
+import aiohttp
+
+
+async def status():
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context())
+    async with aiohttp.ClientSession(connector=connector) as session:
+        async with session.get("https://status.example.com") as answer:
+            return await answer.text()

@@ -1,0 +1,6 @@
+from httpx import AsyncClient
+
+
+async def prices():
+    async with AsyncClient(base_url="https://prices.example.com", timeout=10) as client:
+        return (await client.get("/today")).json()

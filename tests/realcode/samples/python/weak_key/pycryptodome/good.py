@@ -1,0 +1,7 @@
+from Crypto.PublicKey import RSA
+
+BITS = 4096
+
+key = RSA.generate(BITS)
+with open("key.pem", "wb") as file:
+    file.write(key.export_key())

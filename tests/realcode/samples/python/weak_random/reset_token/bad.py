@@ -1,0 +1,7 @@
+import random
+import string
+
+
+def reset_token(length=32):
+    letters = string.ascii_letters + string.digits
+    return "".join(random.choice(letters) for _ in range(length))
