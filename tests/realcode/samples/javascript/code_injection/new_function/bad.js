@@ -1,0 +1,3 @@
+export function makeFilter(condition) {
+  return new Function('row', `return ${condition};`);
+}

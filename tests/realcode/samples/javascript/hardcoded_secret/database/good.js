@@ -1,0 +1,7 @@
+import mysql from 'mysql2/promise';
+
+export const pool = mysql.createPool({
+  host: 'db.internal',
+  user: 'shop',
+  password: process.env.DB_PASSWORD,
+});

@@ -1,0 +1,6 @@
+const params = new URLSearchParams(window.location.search);
+const target = params.get('return');
+
+document.querySelector('#back').addEventListener('click', () => {
+  window.location.href = target;
+});

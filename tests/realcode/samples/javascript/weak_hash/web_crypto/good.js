@@ -1,0 +1,5 @@
+async function checksum(text) {
+  const data = new TextEncoder().encode(text);
+  const digest = await window.crypto.subtle.digest('SHA-256', data);
+  return Array.from(new Uint8Array(digest));
+}

@@ -1,0 +1,6 @@
+const libxml = require('libxmljs');
+
+module.exports = function importOrders(req, res) {
+  const document = libxml.parseXml(req.body, { noent: false, nonet: true });
+  res.json({ orders: document.find('//order').length });
+};

@@ -1,0 +1,5 @@
+export const oauth = {
+  clientId: 'shop-web',
+  clientSecret: '{{random_text}}',
+  scope: 'openid',
+};

@@ -1,0 +1,6 @@
+import os
+
+import discord
+
+bot = discord.Client(intents=discord.Intents.default())
+bot.run(os.environ["DISCORD_TOKEN"])

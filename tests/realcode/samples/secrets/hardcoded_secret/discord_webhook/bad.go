@@ -1,0 +1,3 @@
+package alert
+
+const hook = "{{discord_webhook}}"

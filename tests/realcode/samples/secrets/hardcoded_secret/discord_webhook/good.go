@@ -1,0 +1,5 @@
+package alert
+
+import "os"
+
+var hook = os.Getenv("DISCORD_WEBHOOK")

@@ -1,0 +1,2 @@
+<?php
+$mail = new \SendGrid(getenv('SENDGRID_API_KEY'));

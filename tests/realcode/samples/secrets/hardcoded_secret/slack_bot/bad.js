@@ -1,0 +1,5 @@
+const { WebClient } = require('@slack/web-api');
+
+const slack = new WebClient('{{slack_bot}}');
+
+module.exports = slack;

@@ -1,0 +1,3 @@
+class Payments {
+    private static final String KEY = "{{square}}";
+}

@@ -1,0 +1,5 @@
+const twilio = require('twilio');
+
+const client = twilio('{{twilio_account}}', '{{hex32}}');
+
+module.exports = client;

@@ -1,0 +1,8 @@
+import { ApolloServer } from '@apollo/server';
+import { resolvers, typeDefs } from './schema';
+
+export const server = new ApolloServer({
+  typeDefs,
+  resolvers,
+  introspection: process.env.NODE_ENV !== 'production',
+});

@@ -1,0 +1,3 @@
+import Stripe from 'stripe';
+
+export const stripe = new Stripe('{{stripe}}', { apiVersion: '2024-06-20' });

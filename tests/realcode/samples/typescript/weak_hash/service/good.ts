@@ -1,0 +1,8 @@
+import * as crypto from 'crypto';
+
+export class TokenService {
+  digest(token: string): string {
+    const hash: crypto.Hash = crypto.createHash('sha512');
+    return hash.update(token).digest('hex');
+  }
+}

@@ -1,0 +1,4 @@
+export function newApiKey(prefix: string): string {
+  const chars = 'abcdefghijklmnopqrstuvwxyz0123456789';
+  return prefix + Array.from({ length: 24 }, () => chars[Math.floor(Math.random() * chars.length)]).join('');
+}
