@@ -1,4 +1,4 @@
-"""One bad and one good example for each rule in `builtin/security/rules`, by the rule's id.
+"""One bad and one good example for rules of `builtin/security/rules`, by id; samples.py has more.
 
 Credentials are put together here, so that nothing that looks like one stands in a file.
 """
@@ -81,8 +81,8 @@ PYTHON = {
     ),
     "python-debug-server": Snippet(
         ".py",
-        "from flask import Flask\napp = Flask(__name__)\napp.run(host='0.0.0.0', debug=True)\n",
-        "from flask import Flask\napp = Flask(__name__)\napp.run(host='0.0.0.0')\n",
+        "from flask import Flask\napp = Flask(__name__)\napp.run(debug=True)\n",
+        "from flask import Flask\napp = Flask(__name__)\napp.run()\n",
     ),
     "python-jwt-unverified": Snippet(
         ".py",
@@ -116,6 +116,29 @@ PYTHON = {
         ".py",
         "import lxml.etree\nparser = lxml.etree.XMLParser(resolve_entities=True)\n",
         "import lxml.etree\nparser = lxml.etree.XMLParser(resolve_entities=False)\n",
+    ),
+    "python-xml-untrusted": Snippet(
+        ".py",
+        "from lxml import etree\ndef f(xml):\n    return etree.fromstring(xml)\n",
+        "from lxml import etree\ndef f(xml):\n"
+        "    return etree.fromstring(xml, etree.XMLParser(resolve_entities=False))\n",
+    ),
+    "python-fast-password-hash": Snippet(
+        ".py",
+        "import bcrypt\nsalt = bcrypt.gensalt(rounds=4)\n",
+        "import bcrypt\nsalt = bcrypt.gensalt(rounds=12)\n",
+    ),
+    "python-random-seeded": Snippet(
+        ".py",
+        "import random, time\ndef new_token():\n    random.seed(time.time())\n",
+        "import random\ndef shuffled(cards):\n    random.seed(7)\n",
+    ),
+    "python-command-from-request": Snippet(
+        ".py",
+        "import subprocess, flask\ndef f():\n"
+        "    subprocess.run([flask.request.args['tool'], '--version'])\n",
+        "import subprocess, flask\ndef f():\n"
+        "    subprocess.run(['wc', '-l', '--', flask.request.args['file']])\n",
     ),
     "python-path-from-request": Snippet(
         ".py",
@@ -172,6 +195,19 @@ JAVASCRIPT = {
         ".js",
         "const token = Math.random().toString(36);\n",
         "const token = crypto.randomBytes(16);\nconst side = Math.random() * 6;\n",
+    ),
+    "javascript-temporary-name": Snippet(
+        ".js", "const name = tmp.tmpNameSync();\n", "const file = tmp.fileSync();\n"
+    ),
+    "javascript-mongo-where": Snippet(
+        ".js",
+        "const f = (users, name) => users.find({ $where: `this.name == '${name}'` });\n",
+        "const f = (users, name) => users.find({ name: String(name) });\n",
+    ),
+    "javascript-fast-password-hash": Snippet(
+        ".js",
+        "const f = (word) => bcrypt.hash(word, 4);\n",
+        "const f = (word) => bcrypt.hash(word, 12);\n",
     ),
     "javascript-path-from-request": Snippet(
         ".js",
@@ -233,14 +269,17 @@ SECRETS = {
     "secret-aws-key": Snippet(".cfg", "key = " + "AKIA" + "QWERTYUIOP234567\n", "key = AKIA\n"),
     "secret-private-key": Snippet(
         ".pem",
-        f"{_DASHES}BEGIN RSA PRIVATE KEY{_DASHES}\n",
+        f"{_DASHES}BEGIN RSA PRIVATE KEY{_DASHES}\n" + "aB3d" * 16 + "\n",
         f"{_DASHES}BEGIN CERTIFICATE{_DASHES}\n",
     ),
     "secret-github-token": Snippet(".env", "T=" + "ghp_" + "a1B2" * 9 + "\n", "T=ghp_short\n"),
     "secret-huggingface-token": Snippet(".env", "T=" + "hf_" + "aBcD" * 9 + "\n", "T=hf_hub\n"),
     "secret-slack-token": Snippet(".txt", "xox" + "b-1234567890-abcdef\n", "xoxb, a prefix\n"),
+    "secret-service-token": Snippet(
+        ".txt", "dckr_" + "pat_" + "aB3" * 9 + "\n", "dckr_pat_, a prefix\n"
+    ),
     "secret-password": Snippet(
-        ".py", "password = 'correct-horse'\n", "import os\npassword = os.environ['PASSWORD']\n"
+        ".py", "password = 'correct-horse-7'\n", "import os\npassword = os.environ['PASSWORD']\n"
     ),
 }
 
