@@ -1,6 +1,6 @@
 """How many of the samples the security scan finds, and how many twins it takes for faulty.
 
-With METAMCP_WRITE_DOCS=1 it writes the table of docs/builtins.md, otherwise it compares it.
+With WRITE_DOCS=1 in the environment it writes the table of docs/builtins.md, otherwise it compares it.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def test_the_page_has_the_table(findings: Findings) -> None:
     assert begin, f"{PAGE.name} has no line {BEGIN}"
     assert end, f"{PAGE.name} has no line {END}"
     table = f"\n{page(findings)}\n"
-    if os.environ.get("METAMCP_WRITE_DOCS") == "1":
+    if os.environ.get("WRITE_DOCS"):
         PAGE.write_text(before + BEGIN + table + END + after, "utf-8")
     else:
         assert old == table
