@@ -1,6 +1,6 @@
 """How many of the samples the security scan finds, and how many twins it takes for faulty.
 
-With WRITE_DOCS=1 in the environment it writes the table of docs/builtins.md, otherwise it compares it.
+With WRITE_DOCS=1 in the environment it writes the table of docs/builtins.md, else it compares it.
 """
 
 from __future__ import annotations
