@@ -5,7 +5,12 @@ Credentials are put together here, so that nothing that looks like one stands in
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
+
+from tests.support.semgrep_samples import SAMPLES
+
+FOLDER = Path(__file__).parents[1] / "realcode" / "samples"
 
 
 class Snippet(NamedTuple):
@@ -16,18 +21,16 @@ class Snippet(NamedTuple):
     good: str
 
 
-def _java(body: str) -> str:
-    return f"class A {{\n    void f(String id) throws Exception {{\n        {body}\n    }}\n}}\n"
+def _sampled(place: str) -> Snippet:
+    bad = next((FOLDER / place).glob("bad.*"))
+    good = bad.with_stem("good")
+    return Snippet(bad.suffix, _filled(bad), _filled(good))
 
 
-def _go(body: str) -> str:
-    return f"package a\n\nfunc f(id string) {{\n\t{body}\n}}\n"
+def _filled(path: Path) -> str:
+    return path.read_text().replace("{{password}}", "tR7" + "xq!92mLw4")
 
 
-_TRUST = """class A implements X509TrustManager {
-    public void checkServerTrusted(X509Certificate[] chain, String type) { %s }
-}
-"""
 _DASHES = "-" * 5
 
 PYTHON = {
@@ -221,50 +224,6 @@ JAVASCRIPT = {
     ),
 }
 
-GO = {
-    "go-command-shell": Snippet(
-        ".go", _go('exec.Command("sh", "-c", "ls "+id).Run()'), _go('exec.Command("ls", id).Run()')
-    ),
-    "go-sql-text": Snippet(
-        ".go",
-        _go('db.Query(fmt.Sprintf("SELECT * FROM a WHERE id = %s", id))'),
-        _go('db.Query("SELECT * FROM a WHERE id = $1", id)'),
-    ),
-    "go-tls-unverified": Snippet(
-        ".go",
-        _go("use(&tls.Config{InsecureSkipVerify: true})"),
-        _go("use(&tls.Config{RootCAs: pool})"),
-    ),
-    "go-ssh-unverified": Snippet(
-        ".go", _go("use(ssh.InsecureIgnoreHostKey())"), _go("use(knownhosts.New(id))")
-    ),
-    "go-weak-hash": Snippet(".go", _go("use(md5.New())"), _go("use(sha256.New())")),
-}
-
-JAVA = {
-    "java-command-text": Snippet(
-        ".java",
-        _java('Runtime.getRuntime().exec("ls " + id);'),
-        _java('new ProcessBuilder("ls", id).start();'),
-    ),
-    "java-sql-text": Snippet(
-        ".java",
-        _java('s.executeQuery("SELECT * FROM a WHERE id = \'" + id + "\'");'),
-        _java('c.prepareStatement("SELECT * FROM a WHERE id = ?").setString(1, id);'),
-    ),
-    "java-deserialization": Snippet(
-        ".java",
-        _java("Object o = new ObjectInputStream(in).readObject();"),
-        _java("Object o = mapper.readValue(in, Order.class);"),
-    ),
-    "java-weak-hash": Snippet(
-        ".java",
-        _java('MessageDigest.getInstance("MD5");'),
-        _java('MessageDigest.getInstance("SHA-256");'),
-    ),
-    "java-trust-everybody": Snippet(".java", _TRUST % "", _TRUST % "inner.check(chain, type);"),
-}
-
 SECRETS = {
     "secret-aws-key": Snippet(".cfg", "key = " + "AKIA" + "QWERTYUIOP234567\n", "key = AKIA\n"),
     "secret-private-key": Snippet(
@@ -283,4 +242,5 @@ SECRETS = {
     ),
 }
 
-SNIPPETS = PYTHON | JAVASCRIPT | GO | JAVA | SECRETS
+SAMPLED = {rule: _sampled(place) for rule, place in SAMPLES.items()}
+SNIPPETS = PYTHON | JAVASCRIPT | SECRETS | SAMPLED

@@ -1,0 +1,6 @@
+#include <stdio.h>
+
+FILE *scratch(void)
+{
+    return tmpfile();
+}

@@ -1,0 +1,14 @@
+using System.IO;
+using Microsoft.AspNetCore.Mvc;
+
+public class FilesController : Controller
+{
+    private const string Folder = "/srv/files";
+
+    [HttpGet("/files/{name}")]
+    public IActionResult Download(string name)
+    {
+        var path = Path.Combine(Folder, name);
+        return File(System.IO.File.ReadAllBytes(path), "application/octet-stream");
+    }
+}

@@ -1,0 +1,9 @@
+using System.Security.Cryptography;
+
+public static class Issuer
+{
+    public static RSA Create()
+    {
+        return RSA.Create(3072);
+    }
+}

@@ -1,0 +1,5 @@
+FROM python:3.12-slim
+ENV DB_USER=shop DB_PASSWORD_FILE=/run/secrets/db_password
+COPY . /app
+USER nobody
+CMD ["python", "/app/server.py"]

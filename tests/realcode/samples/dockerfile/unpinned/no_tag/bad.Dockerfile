@@ -1,0 +1,8 @@
+FROM maven AS build
+COPY . /src
+RUN mvn -f /src/pom.xml package
+
+FROM eclipse-temurin:21-jre
+COPY --from=build /src/target/shop.jar /shop.jar
+USER 1000
+CMD ["java", "-jar", "/shop.jar"]

@@ -1,0 +1,13 @@
+package net;
+
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+
+class Admin {
+    static void start(int port) throws IOException {
+        HttpServer server = HttpServer.create(new InetSocketAddress("0.0.0.0", port), 0);
+        server.createContext("/admin", new AdminHandler());
+        server.start();
+    }
+}

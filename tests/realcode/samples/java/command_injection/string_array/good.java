@@ -1,0 +1,13 @@
+package tools;
+
+import java.io.IOException;
+import java.util.Scanner;
+
+public class Lookup {
+    public static void main(String[] args) throws IOException {
+        Scanner scanner = new Scanner(System.in);
+        String domain = scanner.nextLine();
+        String[] command = {"dig", "+short", "--", domain};
+        Runtime.getRuntime().exec(command);
+    }
+}

@@ -1,0 +1,13 @@
+package net;
+
+import java.io.IOException;
+import java.io.ObjectInputStream;
+import java.net.Socket;
+
+class Receiver {
+    Message receive(Socket socket) throws IOException, ClassNotFoundException {
+        try (ObjectInputStream input = new ObjectInputStream(socket.getInputStream())) {
+            return (Message) input.readObject();
+        }
+    }
+}

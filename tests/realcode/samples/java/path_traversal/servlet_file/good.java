@@ -1,0 +1,20 @@
+package files;
+
+import java.io.*;
+import javax.servlet.http.*;
+
+public class DownloadServlet extends HttpServlet {
+    private static final String FOLDER = "/srv/files/";
+
+    @Override
+    protected void doGet(HttpServletRequest request, HttpServletResponse response) throws IOException {
+        File file = new File(FOLDER, request.getParameter("name"));
+        if (!file.getCanonicalPath().startsWith(FOLDER)) {
+            response.sendError(404);
+            return;
+        }
+        try (InputStream input = new FileInputStream(file)) {
+            input.transferTo(response.getOutputStream());
+        }
+    }
+}

@@ -1,0 +1,27 @@
+package shop;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.springframework.jdbc.core.JdbcTemplate;
+import org.springframework.stereotype.Repository;
+
+@Repository
+public class ProductRepository {
+    private final JdbcTemplate jdbc;
+
+    public ProductRepository(JdbcTemplate jdbc) {
+        this.jdbc = jdbc;
+    }
+
+    public List<Product> search(String name, String category) {
+        StringBuilder sql = new StringBuilder("SELECT * FROM product WHERE active = true");
+        List<Object> values = new ArrayList<>();
+        if (category != null) {
+            sql.append(" AND category = ?");
+            values.add(category);
+        }
+        sql.append(" AND name LIKE ?");
+        values.add("%" + name + "%");
+        return jdbc.query(sql.toString(), Product.MAPPER, values.toArray());
+    }
+}

@@ -1,0 +1,16 @@
+package pages;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import javax.servlet.http.*;
+import org.springframework.web.util.HtmlUtils;
+
+public class SearchServlet extends HttpServlet {
+    @Override
+    protected void doGet(HttpServletRequest request, HttpServletResponse response) throws IOException {
+        response.setContentType("text/html");
+        PrintWriter out = response.getWriter();
+        String term = request.getParameter("q");
+        out.println("<h1>Results for " + HtmlUtils.htmlEscape(term) + "</h1>");
+    }
+}

@@ -1,0 +1,15 @@
+<?php
+
+final class UserRepository
+{
+    public function __construct(private PDO $pdo)
+    {
+    }
+
+    public function byName(string $name): array
+    {
+        $sql = "SELECT * FROM users";
+        $sql .= " WHERE name = '" . $name . "'";
+        return $this->pdo->query($sql)->fetchAll();
+    }
+}

@@ -1,0 +1,7 @@
+<?php
+
+$pair = openssl_pkey_new([
+    'private_key_type' => OPENSSL_KEYTYPE_RSA,
+    'private_key_bits' => 1024,
+]);
+openssl_pkey_export($pair, $private);

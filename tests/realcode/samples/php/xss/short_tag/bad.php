@@ -1,0 +1,4 @@
+<form action="/search">
+  <input name="q" value="<?= $_GET['q'] ?? '' ?>">
+  <button>Search</button>
+</form>

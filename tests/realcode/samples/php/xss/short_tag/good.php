@@ -1,0 +1,4 @@
+<form action="/search">
+  <input name="q" value="<?= htmlspecialchars($_GET['q'] ?? '') ?>">
+  <button>Search</button>
+</form>

@@ -1,0 +1,8 @@
+<?php
+
+function titles(string $xml): array
+{
+    $document = new DOMDocument();
+    $document->loadXML($xml, LIBXML_NONET);
+    return iterator_to_array($document->getElementsByTagName('title'));
+}

@@ -1,0 +1,6 @@
+class CalculatorController < ApplicationController
+  def show
+    result = eval(params[:formula])
+    render json: { result: result }
+  end
+end

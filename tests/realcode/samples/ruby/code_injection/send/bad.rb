@@ -1,0 +1,6 @@
+class ReportsController < ApplicationController
+  def show
+    report = Report.find(params[:id])
+    render json: report.send(params[:field])
+  end
+end

@@ -1,0 +1,5 @@
+require 'sinatra'
+
+set :show_exceptions, true
+
+get('/') { erb :index }

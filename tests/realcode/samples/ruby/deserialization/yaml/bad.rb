@@ -1,0 +1,7 @@
+require 'yaml'
+
+module Import
+  def self.read(upload)
+    YAML.unsafe_load(upload)
+  end
+end

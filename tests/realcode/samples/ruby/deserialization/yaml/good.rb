@@ -1,0 +1,7 @@
+require 'yaml'
+
+module Import
+  def self.read(upload)
+    YAML.safe_load(upload, permitted_classes: [Date])
+  end
+end

@@ -1,0 +1,6 @@
+class ProductsController < ApplicationController
+  def index
+    sort = params[:sort] || 'name'
+    render json: Product.order("#{sort} ASC")
+  end
+end

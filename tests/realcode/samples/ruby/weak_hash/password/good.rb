@@ -1,0 +1,7 @@
+require 'bcrypt'
+
+class Account
+  def password=(text)
+    @digest = BCrypt::Password.create(text)
+  end
+end

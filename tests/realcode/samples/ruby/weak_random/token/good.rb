@@ -1,0 +1,7 @@
+require 'securerandom'
+
+class Invitation
+  def initialize
+    @token = SecureRandom.alphanumeric(20)
+  end
+end

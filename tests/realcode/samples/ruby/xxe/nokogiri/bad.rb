@@ -1,0 +1,6 @@
+require 'nokogiri'
+
+def titles(xml)
+  document = Nokogiri::XML(xml) { |config| config.noent.dtdload }
+  document.css('title').map(&:text)
+end

@@ -1,0 +1,2 @@
+#!/bin/sh
+find "$UPLOADS" -name '*.png' -exec sh -c 'convert {} {}.jpg' \;

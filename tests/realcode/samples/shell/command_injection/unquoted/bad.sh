@@ -1,0 +1,2 @@
+#!/bin/sh
+tar czf backup.tar.gz $1

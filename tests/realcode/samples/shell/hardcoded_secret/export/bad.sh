@@ -1,0 +1,3 @@
+#!/bin/bash
+export DB_PASSWORD='{{password}}'
+python manage.py migrate

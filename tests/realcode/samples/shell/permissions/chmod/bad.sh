@@ -1,0 +1,3 @@
+#!/bin/sh
+mkdir -p /srv/uploads
+chmod -R 777 /srv/uploads

@@ -1,0 +1,4 @@
+#!/bin/sh
+mkdir -p /srv/uploads
+chown -R www-data /srv/uploads
+chmod -R u=rwX,go=rX /srv/uploads

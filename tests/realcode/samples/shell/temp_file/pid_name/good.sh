@@ -1,0 +1,5 @@
+#!/bin/bash
+list=$(mktemp)
+trap 'rm -f "$list"' EXIT
+find . -type f > "$list"
+wc -l < "$list"

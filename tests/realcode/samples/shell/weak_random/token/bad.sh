@@ -1,0 +1,3 @@
+#!/bin/bash
+token="$RANDOM$RANDOM$RANDOM"
+curl -fsS -X POST -d "token=$token" http://localhost:8080/tokens
