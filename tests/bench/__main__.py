@@ -11,9 +11,9 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import command_line, fanout, hosts, http_clients, pipeline, replay, streams
+from tests.bench import command_line, fanout, hosts, http_clients, pipeline, replay, scan, streams
 
-PARTS = ("cli", "pipeline", "hosts", "fan_out", "replay", "streams", "http_clients")
+PARTS = ("cli", "pipeline", "hosts", "fan_out", "replay", "streams", "http_clients", "scan")
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -39,6 +39,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             found["hosts"] = await hosts.measure(places["hosts"], options.calls)
         if "http_clients" in options.only:
             found["http_clients"] = await http_clients.measure(options.calls * 4)
+        if "scan" in options.only:
+            found["scan"] = await scan.measure(places["scan"], options.files, options.runs)
         if {"fan_out", "replay"} & set(options.only):
             async with pipeline.orchestrator(places["shared"]) as running:
                 if "fan_out" in options.only:
@@ -91,6 +93,15 @@ def report(found: dict[str, Any]) -> None:
         print(f"replay facts/s     {again['facts_per_s']:10.0f}   into the gateway's view")
     if line := found.get("streams"):
         report_streams(line)
+    if line := found.get("scan"):
+        print(
+            f"scan               {line['seconds']:10.1f} s, {line['by_hand_s']:.1f} s by hand",
+            end="",
+        )
+        print(f": {line['ratio']:.2f} times; {line['files']} files, {line['mib']} MiB", end="")
+        print(f"; memory of all processes {line['peak_mib']} MiB at most")
+        engines = ", ".join(f"{name} {seconds:.1f}" for name, seconds in line["engines_s"].items())
+        print(f"  by hand until the last has ended; s of each: {engines}")
 
 
 def report_streams(found: dict[str, Any]) -> None:
@@ -135,6 +146,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=load.seconds, help="of that load")
     parser.add_argument("--idle", type=int, default=load.idle, help="connections of streams")
     parser.add_argument("--idle-s", type=float, default=load.idle_s, help="how long they are idle")
+    parser.add_argument("--files", type=int, default=2000, help="of scan")
+    parser.add_argument("--runs", type=int, default=3, help="of scan")
     parser.add_argument("--only", type=parts, default=PARTS, help=",".join(PARTS))
     parser.add_argument("--executors", type=int, default=1)
     parser.add_argument("--in-process", action="store_true", help="all five in one process")

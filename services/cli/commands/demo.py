@@ -16,14 +16,18 @@ from typing import Any
 import contracts
 from contracts.facts import JobDone, McpHealth, McpRegistered, Outcome, Record
 from contracts.host import HealthStatus
+from contracts.subjects import parse
 from contracts.wire import CaughtUp
 from services.cli import audit as audits
-from services.cli.client import Api, Target
+from services.cli.attach import Picked, pick
+from services.cli.client import UPLOAD_S, Api, Target
 from services.cli.commands.log import audit_task
+from services.cli.commands.scan import submitted
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
-from services.cli.follow import create, task_value
-from services.cli.input import read_input
+from services.cli.follow import task_value
+from services.cli.show import answers
 from services.cli.show import tasks as render
+from services.cli.show.shape import Detail
 from services.cli.stream import FactStream
 from services.log.jetstream import NatsLog
 from services.process import telemetry
@@ -31,34 +35,43 @@ from services.process.settings import load
 from services.up import up
 from services.up.nats_config import AUDITOR
 
-HOST = "tree-sitter-mcp"
-TYPE = "code_analysis"
-NOT_SHOWN = "git-mcp,semgrep-mcp,github-mcp"
+HOSTS = ("code-mcp", "semgrep-mcp")
+TYPES = ("code_analysis", "security_scan")
+NOT_SHOWN = "tree-sitter-mcp,git-mcp,github-mcp"
 """Built-in hosts that the demo leaves out: they would be installed, or called, for nothing."""
-SOURCE = Path(contracts.__file__).with_name("subjects.py")
-HOST_S = 300.0
-"""How long the host may take to be ready: the first time its packages are downloaded."""
-TASK_S = 60.0
+HOSTS_S = 600.0
+"""How long the hosts may take to be ready: the first time their packages are downloaded."""
+TASKS_S = 300.0
 RECOVER_S = 15.0
 """How long an unhealthy host gets to recover before the demo gives up."""
+ROWS = 10
+"""Of each table of the answers."""
 
 
-def demo(*, file: Path = SOURCE, keep: Path | None = None, options: Options = NO_OPTIONS) -> int:
-    """Start everything, run a real task on the real tree-sitter server, audit it, clean up.
+def source() -> Path:
+    """What is worked on unless told otherwise: this repository, or a part of what is installed."""
+    package = Path(contracts.__file__).parent
+    checkout = (package.parent / "pyproject.toml").is_file()
+    return package.parent if checkout else package
+
+
+def demo(
+    *, file: Path | None = None, keep: Path | None = None, options: Options = NO_OPTIONS
+) -> int:
+    """Start everything, scan and analyse real code on real MCP servers, audit it, clean up.
 
     Parameters
     ----------
     file
-        The source file to analyse.
+        The file or folder to work on; this program's own source if not given.
     keep
         Keep the data in this folder; else it is removed at the end.
     """
-    if not file.is_file():
-        raise CliError(Exit.USAGE, f"There is no file {file}.")
-    return run(_demo(file, keep, options.out))
+    picked = pick((file or source(),))
+    return run(_demo(picked, keep, options.out))
 
 
-async def _demo(file: Path, keep: Path | None, out: Out) -> int:
+async def _demo(picked: Picked, keep: Path | None, out: Out) -> int:
     began = time.monotonic()
     telemetry.setup(level="warning", form="console")
 
@@ -77,99 +90,142 @@ async def _demo(file: Path, keep: Path | None, out: Out) -> int:
         async with up.start(plan, step) as running:
             target = Target(running.url, running.token, running.trust)
             watching = asyncio.create_task(running.wait())
-            working = asyncio.create_task(_work(running, target, file, out, step))
+            working = asyncio.create_task(_work(running, target, picked, out, step))
             try:
                 await asyncio.wait((watching, working), return_when=asyncio.FIRST_COMPLETED)
                 if watching.done():
                     watching.result()
-                facts, found = working.result()
+                found = working.result()
             finally:
                 for task in (watching, working):
                     task.cancel()
             step("draining")
-    return _end(out, facts, found, time.monotonic() - began)
+    return _end(out, found, time.monotonic() - began)
 
 
-def _end(out: Out, facts: list[Record], found: dict[str, Any], seconds: float) -> int:
-    span = (facts[-1].at - facts[0].at) * 1000
-    ok = bool(found["ok"])
+def _end(out: Out, jobs: list[_Job], seconds: float) -> int:
+    ok = all(job.ok for job in jobs)
     if out.as_json:
-        out.line({"ok": ok, "seconds": round(seconds, 1), "task_ms": round(span, 1), **found})
+        told = [job.told() for job in jobs]
+        out.line({"ok": ok, "seconds": round(seconds, 1), "jobs": told})
     else:
         word = "[bold green]demo ok[/]" if ok else "[bold red]demo failed[/]"
+        checks = [check for job in jobs for check in job.audit]
+        times = " and ".join(f"{job.span_ms:,.0f}" for job in jobs)
         out.console.print(
-            f"\n{word}: {len(facts)} facts, {span:,.0f} ms from submit to done,"
-            f" {sum(check.ok for check in found['audit'])} of {len(found['audit'])} checks hold,"
+            f"\n{word}: {sum(len(job.facts) for job in jobs)} facts,"
+            f" {times} ms from submit to done,"
+            f" {sum(check.ok for check in checks)} of {len(checks)} checks hold,"
             f" {seconds:.1f} s in all"
         )
     return Exit.OK if ok else Exit.FAILED
 
 
+class _Job:
+    """One of the tasks, and what became of it."""
+
+    def __init__(self, type_: str) -> None:
+        self.type = type_
+        self.facts: list[Record] = []
+        self.result: Any = None
+        self.audit: list[audits.Check] = []
+
+    @property
+    def done(self) -> JobDone | None:
+        """Its end, if it has come."""
+        last = self.facts[-1].fact if self.facts else None
+        return last if isinstance(last, JobDone) else None
+
+    @property
+    def ok(self) -> bool:
+        """It succeeded, and the log's story of it holds."""
+        done = self.done
+        ended = done is not None and done.outcome is Outcome.SUCCEEDED
+        return ended and audits.passed(self.audit)
+
+    @property
+    def span_ms(self) -> float:
+        """From its first fact to its last."""
+        return (self.facts[-1].at - self.facts[0].at) * 1000
+
+    def told(self) -> dict[str, Any]:
+        """The same for programs."""
+        task = self.done.task if self.done else None
+        told = {"type": self.type, "task": task, "ok": self.ok, "task_ms": round(self.span_ms, 1)}
+        return {**told, "result": self.result, "audit": self.audit}
+
+
 async def _work(
-    running: up.Running, target: Target, file: Path, out: Out, step: up.Report
-) -> tuple[list[Record], dict[str, Any]]:
-    async with Api(target) as api:
-        step(f"waiting for the MCP server {HOST}; the first time its packages are downloaded")
+    running: up.Running, target: Target, picked: Picked, out: Out, step: up.Report
+) -> list[_Job]:
+    async with Api(target, within_s=UPLOAD_S) as api:
+        names = " and ".join(HOSTS)
+        step(f"waiting for the MCP servers {names}; the first time their packages are downloaded")
         await _healthy(FactStream(target, step), step)
-        step(f"submitting {TYPE} of {file.name}")
-        facts = await _run_task(api, file, out)
-        done = facts[-1].fact
-        assert isinstance(done, JobDone)
-        value = None
-        if done.result is not None:
-            value = await task_value(api, done.task)
-            out.say("\n[bold]result[/]")
-            out.say(render.result(value))
+        step(f"sending {picked.summary()}")
+        jobs = await _run_tasks(api, picked, out)
+        for job in jobs:
+            if (done := job.done) is not None and done.result is not None:
+                job.result = await task_value(api, done.task)
+                out.say(f"\n[bold]{job.type}[/]")
+                tables = answers.answer(job.type, job.result, Detail(rows=ROWS))
+                out.say(render.result(job.result) if tables is None else tables)
     async with _log(running) as log:
-        checks = await audit_task(log, done.task)
-    out.say("\n[bold]audit[/]")
-    out.say(render.checks(checks))
-    ok = done.outcome is Outcome.SUCCEEDED and audits.passed(checks)
-    return facts, {"ok": ok, "task": done.task, "result": value, "audit": checks}
+        for job in jobs:
+            if (done := job.done) is not None:
+                job.audit = await audit_task(log, done.task)
+                out.say(f"\n[bold]audit of {job.type}[/]")
+                out.say(render.checks(job.audit))
+    return jobs
 
 
 async def _healthy(stream: FactStream, step: up.Report) -> None:
-    """Wait until the host can work. Raises CliError that says why it can't."""
-    reason = "it was never registered"
+    """Wait until the hosts can work. Raises CliError that says why one can't."""
+    missing = dict.fromkeys(HOSTS, "it was never registered")
     try:
-        async with asyncio.timeout(HOST_S) as limit:
+        async with asyncio.timeout(HOSTS_S) as limit:
             async for item in stream.follow("hosts", after="start"):
                 if not isinstance(item, Record):
                     continue
-                if isinstance(item.fact, McpRegistered) and item.fact.host == HOST:
-                    reason = "it was registered and never became healthy"
-                if isinstance(item.fact, McpHealth) and item.fact.host == HOST:
-                    step(render.describe(item))
-                    if item.fact.status in (HealthStatus.HEALTHY, HealthStatus.WARNING):
-                        return
-                    reason = item.fact.reason
-                    if item.fact.status is HealthStatus.UNHEALTHY:
-                        limit.reschedule(asyncio.get_running_loop().time() + RECOVER_S)
+                fact = item.fact
+                if isinstance(fact, McpRegistered) and fact.host in missing:
+                    missing[fact.host] = "it was registered and never became healthy"
+                if not isinstance(fact, McpHealth) or fact.host not in HOSTS:
+                    continue
+                step(render.describe(item))
+                if fact.status in (HealthStatus.HEALTHY, HealthStatus.WARNING):
+                    missing.pop(fact.host, None)
+                elif fact.status is HealthStatus.UNHEALTHY:
+                    missing[fact.host] = fact.reason
+                    limit.reschedule(asyncio.get_running_loop().time() + RECOVER_S)
+                if not missing:
+                    return
     except TimeoutError:
+        host, reason = next(iter(missing.items()))
         raise CliError(
             Exit.FAILED,
-            f"The MCP server {HOST} can't be started: {reason}",
+            f"The MCP server {host} can't be started: {reason}",
             "Its packages are downloaded the first time: is the package index reachable?"
             " See also `metamcp doctor`.",
         ) from None
 
 
-async def _run_task(api: Api, file: Path, out: Out) -> list[Record]:
+async def _run_tasks(api: Api, picked: Picked, out: Out) -> list[_Job]:
     """Submit once the stream is live, and show every fact as it happens."""
-    content = read_input(None, (file,))
-    facts: list[Record] = []
-    task = ""
-    async with asyncio.timeout(TASK_S):
+    jobs: dict[str, _Job] = {}
+    async with asyncio.timeout(TASKS_S):
         async for item in FactStream(api.target, out.note).follow("tasks", after="start"):
-            if isinstance(item, CaughtUp) and not task:
-                task = await create(api, {"type": TYPE, "host": HOST}, content)
+            if isinstance(item, CaughtUp) and not jobs:
+                tasks = await submitted(api, out, picked, TYPES)
+                jobs = {task: _Job(type_) for type_, task in tasks.items()}
             elif isinstance(item, Record):
+                facts = jobs[parse(item.subject).task].facts
                 before = facts[-1].at if facts else None
-                out.say(render.fact_line(item, before, task=False), soft_wrap=True)
+                out.say(render.fact_line(item, before), soft_wrap=True)
                 facts.append(item)
-                if isinstance(item.fact, JobDone):
-                    return facts
-    raise CliError(Exit.FAILED, "The stream ended before the task did.")
+                if all(job.done for job in jobs.values()):
+                    return list(jobs.values())
+    raise CliError(Exit.FAILED, "The stream ended before the tasks did.")
 
 
 @contextlib.asynccontextmanager

@@ -96,7 +96,7 @@ def _fail_on(text: str) -> str:
 
 async def _scan(target: Target, out: Out, picked: Picked, wanted: Wanted) -> int:
     async with Api(target, within_s=UPLOAD_S) as api:
-        tasks = await _submitted(api, out, picked, wanted.types)
+        tasks = await submitted(api, out, picked, wanted.types)
         with goes_on(out, *tasks.values()):
             ended = await _ended(api, out, tasks)
     scanned = ended.get(FINDINGS)
@@ -112,7 +112,7 @@ async def _scan(target: Target, out: Out, picked: Picked, wanted: Wanted) -> int
     return Exit.OK if ok else Exit.FAILED
 
 
-async def _submitted(api: Api, out: Out, picked: Picked, types: tuple[str, ...]) -> dict[str, str]:
+async def submitted(api: Api, out: Out, picked: Picked, types: tuple[str, ...]) -> dict[str, str]:
     """Send the files once, and a task of each type with them; their ids by type."""
     limits = await task_limits(api)
     if not out.as_json:
