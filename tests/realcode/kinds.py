@@ -40,6 +40,12 @@ KINDS = {
     "bind_all": _kind("Bound to every address", 200, 605, 668, 1327),
     "temp_file": _kind("Insecure temporary file", 377, 378, 379),
     "hardcoded_secret": _kind("Hard-coded secret", 259, 321, 522, 540, 798),
+    "buffer_overflow": _kind("Buffer overflow", 119, 120, 121, 122, 242, 676, 787),
+    "format_string": _kind("Format string", 134),
+    "download_without_check": _kind("Download without a check", 494, 829),
+    "runs_as_root": _kind("Runs as root", 250),
+    "unpinned": _kind("Unpinned image", 1104, 1357),
+    "permissions": _kind("Permissions too wide", 732),
 }
 
 
