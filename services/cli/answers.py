@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +14,7 @@ from services.cli.commands.version import installed
 from services.cli.common import CliError, Exit, Out
 from services.cli.input import STDIN
 from services.cli.show import tasks as render
+from services.process.files import write_shared
 
 SARIF_TYPE = "security_scan"
 SarifFile = Annotated[Path | None, Parameter(name="--sarif", allow_leading_hyphen=True)]
@@ -94,16 +92,4 @@ def _write(path: Path, data: bytes) -> None:
         # A pipe or a device has no place for a new file.
         path.write_bytes(data)
         return
-    goal = path.resolve()
-    handle, made = tempfile.mkstemp(prefix=f".{goal.name[:100]}.", dir=goal.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        os.replace(made, goal)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(made)
-        raise
+    write_shared(path.resolve(), data)

@@ -26,7 +26,7 @@ _SHOWN_FOLDERS = 3
 _MIB = 1024 * 1024
 
 
-class TaskLimits(NamedTuple):
+class UploadLimits(NamedTuple):
     """What a task may bring along; the values are those of gateways that don't tell theirs."""
 
     files: int = 1000
@@ -103,7 +103,7 @@ def pick(paths: Sequence[Path], *, hidden: bool = False) -> Picked:
 
 
 def _named(path: Path) -> LocalFile:
-    most = TaskLimits().total
+    most = UploadLimits().total
     if not is_name(path.name):
         raise CliError(Exit.USAGE, f"No file can be sent under the name {path.name!r}.")
     try:
@@ -126,7 +126,7 @@ async def with_files(
     `task`: its `type` and `host`. The gateway is asked only for what has to be known.
     """
     check_names(content, picked)
-    limits, takes = TaskLimits(), Accepts()
+    limits, takes = UploadLimits(), Accepts()
     if picked.folders and not out.as_json:
         out.note(picked.summary())
     big = picked.size > room_inline(limits)
@@ -152,18 +152,18 @@ def check_names(content: Mapping[str, Any], picked: Picked) -> None:
             raise CliError(Exit.USAGE, f"There are two files named {entry.name}.")
 
 
-async def task_limits(api: Api) -> TaskLimits:
+async def task_limits(api: Api) -> UploadLimits:
     """What the gateway lets a task bring along. Raises CliError."""
     try:
         found = await api.get("/api/limits")
     except CliError as error:
         if error.code is Exit.REFUSED:
-            return TaskLimits()
+            return UploadLimits()
         raise
     names = ("max_files", "max_files_bytes", "max_input_bytes", "max_blob_bytes", "inline_limit")
     given = [found.get(name) for name in names]
-    usual = TaskLimits()
-    return TaskLimits(*(new or old for new, old in zip(given, usual, strict=True)))
+    usual = UploadLimits()
+    return UploadLimits(*(new or old for new, old in zip(given, usual, strict=True)))
 
 
 def accepts(hosts: Sequence[Mapping[str, Any]], task_type: str, host: str | None) -> Accepts:
@@ -194,7 +194,7 @@ def accepted(schema: Mapping[str, Any]) -> Accepts:
     )
 
 
-def check(picked: Picked, limits: TaskLimits) -> None:
+def check(picked: Picked, limits: UploadLimits) -> None:
     """Refuse what is too much, before anything is sent. Raises CliError."""
     count, size = len(picked.files), picked.size
     if count > limits.files:
@@ -224,7 +224,12 @@ def largest(files: Sequence[LocalFile], *, by_size: bool) -> str:
 
 
 async def attach(
-    api: Api, out: Out, content: dict[str, Any], picked: Picked, takes: Accepts, limits: TaskLimits
+    api: Api,
+    out: Out,
+    content: dict[str, Any],
+    picked: Picked,
+    takes: Accepts,
+    limits: UploadLimits,
 ) -> dict[str, Any]:
     """Add the files to a task's input, uploaded where they are big. Raises CliError."""
     inline, alone, together = split(picked.files, takes, limits)
@@ -241,7 +246,7 @@ async def attach(
     return added
 
 
-def _check_input(size: int, limits: TaskLimits) -> None:
+def _check_input(size: int, limits: UploadLimits) -> None:
     if size > limits.input:
         raise CliError(
             Exit.USAGE,
@@ -252,7 +257,7 @@ def _check_input(size: int, limits: TaskLimits) -> None:
 
 
 def split(
-    files: Sequence[LocalFile], takes: Accepts, limits: TaskLimits
+    files: Sequence[LocalFile], takes: Accepts, limits: UploadLimits
 ) -> tuple[list[LocalFile], list[LocalFile], list[LocalFile]]:
     """Which files go along in the input, which as blobs by themselves, which in an archive."""
     room = room_inline(limits)
@@ -268,7 +273,7 @@ def split(
     return ([], [], list(files)) if takes.archive else (list(files), [], [])
 
 
-def room_inline(limits: TaskLimits) -> int:
+def room_inline(limits: UploadLimits) -> int:
     """Bytes of files that fit into an input of that size.
 
     Text grows when it becomes JSON; what is too big even so is uploaded as a whole.

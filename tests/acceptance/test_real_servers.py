@@ -1,4 +1,4 @@
-"""The built-in hosts with their real servers: tree-sitter on this repository."""
+"""The built-in tree-sitter-mcp with its real server, and the environments that servers get."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -29,7 +28,6 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[2]
 PINS = manifest.BUILTIN.parent / "constraints"
-CODE_ANALYSIS = {"symbols", "complexity", "dependencies"}
 
 
 @pytest.fixture(scope="module")
@@ -60,43 +58,6 @@ def tree_sitter(running: dict[str, Bench]) -> Bench:
     return copy.copy(running["tree-sitter-mcp"])
 
 
-async def test_code_analysis_of_a_file_of_this_repository(tree_sitter: Bench) -> None:
-    text = (ROOT / "contracts" / "ids.py").read_text()
-    result = await tree_sitter.run("code_analysis", {"files": {"ids.py": text}, "path": "ids.py"})
-    outputs = {name: answer["structured"]["result"] for name, answer in result["outputs"].items()}
-    assert outputs.keys() == CODE_ANALYSIS
-    functions = {function["name"] for function in outputs["symbols"]["functions"]}
-    assert functions == {"is_token", "check_token", "intake_task_id"}
-    assert outputs["complexity"]["language"] == "python"
-    assert outputs["complexity"]["function_count"] == 3
-    assert "contracts.errors" in outputs["dependencies"]["module"]
-
-
-async def test_every_example_of_tree_sitter_works(tree_sitter: Bench) -> None:
-    for type_, binding in tree_sitter.host.task_types.items():
-        assert await tree_sitter.run(type_, binding.example), type_
-
-
-async def test_a_tree_is_as_deep_as_asked(tree_sitter: Bench) -> None:
-    task = {"files": {"a.py": "def f():\n    return [1, [2, [3]]]\n"}, "path": "a.py"}
-    shallow = await tree_sitter.run("ast_parsing", task | {"max_depth": 1})
-    deep = await tree_sitter.run("ast_parsing", task | {"max_depth": 9, "include_text": True})
-    trees = [msgspec.json.encode(result["structured"]) for result in (shallow, deep)]
-    assert len(trees[0]) < len(trees[1])
-    assert (b'"text"' in trees[0], b'"text"' in trees[1]) == (False, True)
-
-
-async def test_the_server_forgets_every_attempts_files(tree_sitter: Bench) -> None:
-    example = tree_sitter.host.task_types["code_analysis"].example
-    await tree_sitter.run("code_analysis", example)
-    with pytest.raises(HostError) as failure:
-        await tree_sitter.run("code_analysis", example | {"path": "absent.py"})
-    assert failure.value.kind is FailureKind.TOOL
-    tree_sitter.open_all_tools()
-    listed = await tree_sitter.run("mcp.call", {"tool": "list_projects_tool"})
-    assert listed["structured"]["result"] == []
-
-
 async def test_every_tool_that_users_may_call_is_there_and_knows_no_project(
     tree_sitter: Bench,
 ) -> None:
@@ -123,11 +84,6 @@ async def test_tree_sitter_may_not_leave_the_workspace(tree_sitter: Bench) -> No
     with pytest.raises(HostError) as failure:
         await tree_sitter.run("mcp.call", outside)
     assert failure.value.kind is FailureKind.FORBIDDEN_PATH
-    inside = {"files": {"a.py": "x = 1"}, "path": "../../../../../../etc/hostname"}
-    with pytest.raises(HostError) as failure:
-        await tree_sitter.run("code_analysis", inside)
-    assert failure.value.kind is FailureKind.TOOL
-    assert "outside project root" in failure.value.message
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ By hand: their own command lines on the folder, all started at once, until the l
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import time
@@ -22,6 +21,7 @@ from services.registry.manifests import manifest
 from services.up import up
 from tests.bench.measure import PATIENCE_S, median
 from tests.realcode.corpus import repository
+from tests.support.system import until
 
 VARIABLES = {
     "METAMCP_REGISTRY_DISABLED": "tree-sitter-mcp,git-mcp,github-mcp",
@@ -111,16 +111,20 @@ async def _watched() -> AsyncIterator[list[int]]:
     """The memory of this process and all below it, in KiB, looked at now and then."""
     seen = [0]
 
-    async def look() -> None:
-        while True:
-            seen.append(await asyncio.to_thread(tree_kib, os.getpid()))
-            await asyncio.sleep(LOOK_S)
+    over = asyncio.Event()
 
+    async def look() -> None:
+        while not over.is_set():
+            seen.append(await asyncio.to_thread(tree_kib, os.getpid()))
+            await asyncio.wait([ending], timeout=LOOK_S)
+
+    ending = asyncio.create_task(over.wait())
     looking = asyncio.create_task(look())
     try:
         yield seen
     finally:
-        looking.cancel()
+        over.set()
+        await looking
 
 
 def tree_kib(top: int) -> int:
@@ -147,14 +151,10 @@ def tree_kib(top: int) -> int:
 async def _healthy(running: up.Running) -> None:
     headers = {"authorization": f"Bearer {running.token}"}
     async with httpx.AsyncClient(base_url=running.url, headers=headers) as client:
-        async with asyncio.timeout(INSTALL_S):
-            while True:
-                listed = json.loads((await client.get("/api/mcps", timeout=PATIENCE_S)).content)
-                health = {one["id"]: one.get("health", {}) for one in listed["data"]}
-                if all(_status(health.get(host)) == "healthy" for host in HOSTS):
-                    return
-                await asyncio.sleep(LOOK_S)
 
+        async def all_well() -> bool:
+            listed = (await client.get("/api/mcps", timeout=PATIENCE_S)).json()["data"]
+            well = {one["id"] for one in listed if one["health"]["status"] == "healthy"}
+            return well >= HOSTS
 
-def _status(health: Any) -> str:
-    return str(health.get("status")) if isinstance(health, dict) else str(health)
+        await until(all_well, seconds=INSTALL_S)

@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = "services/process/files.py"
 ONCE = {
-    r"\bprctl\b": {"services/process/child.py": "a child that ends with its parent"},
+    r"\bprctl\b": {
+        "services/process/child.py": "a child that ends with its parent",
+        "services/registry/builtin/git/sandbox.py": "a server that shuts itself in",
+    },
     r"\bflock\(": {
         FILES: "locks",
         "services/registry/builtin/pinned.py": "a script that imports nothing of ours",
@@ -18,7 +21,7 @@ ONCE = {
     },
     r"\b0o600\b": {
         FILES: "private files",
-        "services/executor/attempt/workspace.py": "never follows a link, never opens what is there",
+        "services/executor/attempt/tree.py": "never follows a link, never opens what is there",
     },
     r"\bos\.fsync\(": {
         FILES: "what is there is on disk",
@@ -26,7 +29,7 @@ ONCE = {
     },
     r"from mcp import .*\bClient\b": {
         "services/outside/mcp_session.py": "the owner of every client",
-        "services/executor/hosts/mcp.py": "only as a type",
+        "services/executor/hosts/tool_session.py": "only as a type",
     },
     r"SO_REUSEADDR": {
         FILES: "whether a port is free",

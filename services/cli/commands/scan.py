@@ -39,7 +39,7 @@ NEVER = "never"
 _TYPES = {None: (FINDINGS, SYMBOLS), "findings": (FINDINGS,), "symbols": (SYMBOLS,)}
 
 
-class Wanted(NamedTuple):
+class ScanWish(NamedTuple):
     """What is to be done with the answers."""
 
     types: tuple[str, ...]
@@ -81,7 +81,7 @@ def scan(
         Take hidden files too.
     """
     out = options.out
-    wanted = Wanted(_TYPES[only], _fail_on(fail_on), sarif, shown)
+    wanted = ScanWish(_TYPES[only], _fail_on(fail_on), sarif, shown)
     check_sarif(out, wanted.types[0], sarif)
     target = find_target(options)
     return run(_scan(target, out, pick(paths or (Path(),), hidden=hidden), wanted))
@@ -94,7 +94,7 @@ def _fail_on(text: str) -> str:
     raise CliError(Exit.USAGE, f"--fail-on is {text}.", "Write ERROR, WARNING, INFO or never.")
 
 
-async def _scan(target: Target, out: Out, picked: Picked, wanted: Wanted) -> int:
+async def _scan(target: Target, out: Out, picked: Picked, wanted: ScanWish) -> int:
     async with Api(target, within_s=UPLOAD_S) as api:
         tasks = await submitted(api, out, picked, wanted.types)
         with goes_on(out, *tasks.values()):

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.cli import answers as files
 from services.cli.answers import check_sarif, write_sarif
 from services.cli.common import CliError, Exit, Out
 from services.cli.show.answers import RENDERERS, answer
 from services.cli.show.findings import level, worst
 from services.cli.show.shape import Detail
 from services.cli.show.symbols import nested
+from services.process import files
 from tests.unit.cli.test_fitted import shown
 
 FINDING = {
@@ -310,7 +310,7 @@ def test_sarif_takes_the_place_of_what_was_there_at_once(tmp_path: Path) -> None
     path = tmp_path / "out.sarif"
     path.write_text("old")
     path.chmod(0o600)
-    old = os.umask(0o077)
+    old = os.umask(0o022)
     try:
         write_sarif(Out(as_json=True), told(SCAN), path)
     finally:

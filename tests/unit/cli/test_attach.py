@@ -20,7 +20,7 @@ from services.cli.attach import (
     FEW,
     Accepts,
     Picked,
-    TaskLimits,
+    UploadLimits,
     accepted,
     accepts,
     largest,
@@ -244,7 +244,7 @@ FILES = st.lists(st.integers(0, 200_000), min_size=1, max_size=20).map(
 
 @given(FILES, st.booleans(), st.booleans())
 def test_each_file_goes_one_way(files: list[LocalFile], archive: bool, pointers: bool) -> None:
-    takes, limits = Accepts(archive=archive, pointers=pointers), TaskLimits()
+    takes, limits = Accepts(archive=archive, pointers=pointers), UploadLimits()
     inline, alone, together = split(files, takes, limits)
     assert sorted([*inline, *alone, *together]) == sorted(files)
     assert len(alone) <= FEW

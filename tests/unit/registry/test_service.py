@@ -77,6 +77,7 @@ def test_disabling_a_host_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None
 def test_a_host_can_be_disabled_by_a_setting(tmp_path: Path) -> None:
     hosts = listed(Common(data=tmp_path), Settings(disabled=("git-mcp",)))
     assert {host.id: host.enabled for host in hosts} == {
+        "code-mcp": True,
         "tree-sitter-mcp": True,
         "git-mcp": False,
         "semgrep-mcp": True,

@@ -52,7 +52,7 @@ def builtins(folder: Path = Path("data")) -> dict[str, Host]:
             "tree-sitter-mcp",
             "Tree-sitter MCP",
             (ANALYSIS,),
-            {"code_analysis", "ast_parsing"},
+            set(),
             LOCAL,
         ),
         (
@@ -71,6 +71,17 @@ def test_the_three_of_the_specification(
     assert (host.name, host.capabilities, host.flags) == (name, capabilities, flags)
     assert types <= host.task_types.keys()
     assert host.enabled
+
+
+def test_code_is_analysed_by_the_server_of_ours_alone() -> None:
+    serving = {
+        type_: [name for name, host in builtins().items() if type_ in host.task_types]
+        for type_ in ("code_analysis", "ast_parsing", "code_search")
+    }
+    assert set(map(tuple, serving.values())) == {("code-mcp",)}
+    (offered,) = builtins()["code-mcp"].capabilities
+    assert offered.name == ANALYSIS.name
+    assert set(ANALYSIS.parameters) <= set(offered.parameters)
 
 
 def test_the_first_to_start_are_the_quick_ones() -> None:
