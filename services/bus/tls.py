@@ -5,7 +5,6 @@ It speaks in the clear with a server that offers no TLS, even at `tls://`; here 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import ssl
@@ -15,6 +14,7 @@ from urllib.parse import ParseResult
 import nats.errors
 from nats.aio.transport import TcpTransport
 
+from services.process.timeouts import timeout
 from services.process.tls import ClientFiles, is_other_name
 
 GOODBYE_S = 1.0
@@ -44,7 +44,7 @@ class Transport(TcpTransport):
         if (writer := self._io_writer) is None:
             return
         try:
-            async with asyncio.timeout(GOODBYE_S):
+            async with timeout(GOODBYE_S):
                 await writer.wait_closed()
         except TimeoutError:
             writer.transport.abort()

@@ -163,7 +163,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         ),
         Command(
             "demo",
-            "Start everything, run a real task on the real tree-sitter server, audit it, clean up.",
+            "Start everything, scan and analyse real code on real MCP servers, audit it, clean up.",
             _demo,
         ),
         Command(

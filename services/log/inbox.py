@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 from services.bus.client import Message, Outgoing
 from services.log.port import Delivery
 from services.log.wire import Wire
+from services.process.timeouts import timeout
 
 PULL_S = 2.0
 LOST_PULL_S = PULL_S + 1.0
@@ -122,7 +123,7 @@ class NatsInbox:
         subscription, self._subscription = self._subscription, None
         self._wire.bus.on_reconnected.remove(self._forget_pulls)
         with contextlib.suppress(TimeoutError, *self._wire.bus.publish_errors):
-            async with asyncio.timeout(CLOSE_S):
+            async with timeout(CLOSE_S):
                 # The server confirms it, and by then has sent what it had begun to send.
                 await subscription.drain()
         unseen, self._got = self._got, []

@@ -26,6 +26,7 @@ from contracts.host import Stdio
 from services.outside.mcp_message import BigMessages, Incoming
 from services.process.child import bound
 from services.process.files import private
+from services.process.timeouts import timeout
 
 TAIL_BYTES = 64 * 1024
 LOG_BYTES = 1024 * 1024
@@ -161,12 +162,12 @@ class McpChild:
         if self._process.stdin is not None:
             self._process.stdin.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S if kindly else 0.0):
+            async with timeout(STOP_S if kindly else 0.0):
                 await self._ended.wait()
         self._kill()
         # Before its transport closes: that looks for the end too, and who is second knows no code.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
+            async with timeout(STOP_S):
                 await self._ended.wait()
         if self._listening is not None:
             # Its last words are still to be read, unless whoever left the group holds the pipe.

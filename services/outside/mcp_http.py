@@ -20,6 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 from contracts.host import StreamableHttp
 from services.outside import addresses, site
 from services.outside.mcp_message import BigMessages, Incoming, error
+from services.process.timeouts import timeout
 
 NOT_SENT = -32070
 """JSON-RPC code of a request that has not reached the server."""
@@ -158,7 +159,7 @@ class HttpWire(httpx2.AsyncBaseTransport):
 
     async def _goodbye(self, request: httpx2.Request) -> httpx2.Response:
         with contextlib.suppress(httpx2.TransportError, TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with timeout(1.0):
                 response = await self._inner.handle_async_request(request)
                 await response.aclose()
         return httpx2.Response(204, request=request)

@@ -22,6 +22,7 @@ from services.log.projection import Change, Projection, project
 from services.process import telemetry
 from services.process.ids import new_id
 from services.process.supervisor import Supervisor
+from services.process.timeouts import timeout
 from services.router.appends import Appends, Reign
 from services.router.beats import LOOK_S, Beats
 from services.router.domain import State, evolve, initial
@@ -141,7 +142,7 @@ class Router:
         self._wake.set()
         await self._appends.wait(STOP_S)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
+            async with timeout(STOP_S):
                 await self._unleased.wait()
 
     def poke(self) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from services.process.child import bound
 from services.process.run import Main, Process, serve
+from services.process.timeouts import timeout
 from services.up.nats_server import Embedded
 
 LAST_WORDS = 2000
@@ -124,7 +125,7 @@ class ChildProcess:
             with contextlib.suppress(ProcessLookupError):
                 handle.terminate()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._grace_s):
+                async with timeout(self._grace_s):
                     await handle.wait()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(handle.pid, signal.SIGKILL)

@@ -26,6 +26,7 @@ from services.bus.names import JS_API, Credentials
 from services.process import files
 from services.process.child import alive, bound
 from services.process.files import FolderInUse
+from services.process.timeouts import timeout
 from services.up import nats_config
 from services.up.nats_config import ServerPlan
 
@@ -123,7 +124,7 @@ class Embedded:
         if process is not None and process.poll() is None:
             process.terminate()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace):
+                async with timeout(grace):
                     await self.wait()
             if process.poll() is None:
                 process.kill()

@@ -22,7 +22,7 @@ from services.registry.settings import Settings
 
 REACH_S = 5.0
 """How long a host behind a URL may take to answer."""
-INSTALLED_MB = {"tree-sitter": 290, "security": 430}
+INSTALLED_MB = {"code": 110, "tree-sitter": 290, "security": 430}
 """Size of an environment, by the name of its pins; uv keeps as much again for the next one."""
 GIT_SERVER = "services.registry.builtin.git.server"
 _UNKNOWN_MB = 300

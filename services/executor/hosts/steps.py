@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from services.executor.attempt.names import ForbiddenPath
 from services.executor.attempt.workspace import Bounds, confine
 from services.executor.hosts.bulk import together, too_big_to_use
 from services.process import telemetry
+from services.process.timeouts import timeout
 
 ANY_TOOL = "*"
 CLEANUP_S = 2.0
@@ -81,7 +81,7 @@ async def _clean_up(call: Call, kept: dict[str, Answer], call_tool: CallTool) ->
     for step in steps:
         made: list[Answer] = []
         try:
-            async with asyncio.timeout(CLEANUP_S):
+            async with timeout(CLEANUP_S):
                 await _step(call, step, kept, call_tool, made)
         except (HostError, TimeoutError) as error:
             log.warning(

@@ -58,6 +58,7 @@ async def by_name(data: Path) -> dict[str, Finding]:
 async def test_a_new_machine_is_told_what_comes(tmp_path: Path) -> None:
     found = await by_name(tmp_path)
     assert set(found) == {
+        "built-in code-mcp",
         "built-in tree-sitter-mcp",
         "built-in git-mcp",
         "built-in semgrep-mcp",
@@ -70,7 +71,7 @@ async def test_a_new_machine_is_told_what_comes(tmp_path: Path) -> None:
     assert "METAMCP_REGISTRY_ROOTS" in found["built-in git-mcp"].hint
 
 
-@pytest.mark.parametrize("name", ["tree-sitter", "security"])
+@pytest.mark.parametrize("name", ["code", "tree-sitter", "security"])
 def test_an_environment_is_absent_then_installing_then_there(name: str, tmp_path: Path) -> None:
     pins = manifest.BUILTIN.parent / "constraints" / f"{name}.txt"
     endpoint = Stdio("python", ("--pins", str(pins)))

@@ -282,7 +282,7 @@ async def test_health_and_index_need_no_token(gateway: World) -> None:
             0,
         )
         index = (await client.get("/")).json()["data"]
-        free = {"health", "keys", "schema", "docs"}
+        free = {"health", "keys", "schema", "docs", "limits"}
         for name, link in index["links"].items():
             expected = 200 if name in free else 426 if name == "stream" else 401
             assert (await client.get(link)).status_code == expected, link
