@@ -268,7 +268,9 @@ def test_every_file_is_told_and_why_it_was_not_scanned(results: dict[str, Any]) 
     assert reasons["nul.py"] == reasons["picture.png"] == "binary"
     assert (reasons["huge.py"], reasons["min.js"]) == ("long_line", "minified")
     assert reasons["notes.unknown"] == "no_rules"
-    assert reasons["broken.sh"] == "parse_error"
+    (broken,) = [one for one in result["scanned"] if one["path"] == "broken.sh"]
+    assert broken["engines"].keys() == {"semgrep"}
+    assert "shellcheck: not scanned (parse_error)" in broken["remarks"][0]
     told = [one["path"] for name in ("scanned", "not_scanned", "failed") for one in result[name]]
     assert sorted(told) == sorted(ODD)
     assert result["totals"]["files"] == len(ODD)

@@ -41,12 +41,17 @@ async def metamcp(*arguments: str, data: Path | None = None) -> tuple[int, str, 
 
 
 async def test_the_demo_does_its_whole_job() -> None:
-    code, out, err = await metamcp("demo")
+    code, out, err = await metamcp("demo", "--file", "contracts")
     assert code == 0, out + err
     for fact in ("task.created", "task.routed", "job.signed", "job.done"):
-        assert re.search(rf"\d ms.*{fact}|{fact}", out), f"{fact} is not shown"
-    assert "check_token" in out or "router_term" in out, "the result is not shown"
-    assert "8 of 8 checks hold" in out
+        assert len(re.findall(rf"^[0-9:.]+ .*{fact}", out, re.MULTILINE)) == 2, (
+            f"{fact} is not shown"
+        )
+    for type_ in ("code_analysis", "security_scan"):
+        assert re.search(rf"^audit of {type_}$", out, re.MULTILINE)
+    assert "facts.py" in out, "the symbols are not shown"
+    assert re.search(r"^(no|\d+) findings?", out, re.MULTILINE), "the findings are not shown"
+    assert "16 of 16 checks hold" in out
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class Bench:
         plan = prepare(KnownHost(1, self.host), routed, spec, raw, "permit")
         workspace = Workspace(self._folder, "ann", "t1", self._attempts)
         try:
-            await workspace.fill("ann", input_.get("files"), None, WorkspaceLimits(100, 1 << 20))
+            await workspace.fill("ann", input_.get("files"), None, WorkspaceLimits(1000, 1 << 20))
             answer = await self._session.call(Call(plan, workspace, no_progress, always))
             assert isinstance(answer, dict), "bigger than these tests need it"
             return answer
