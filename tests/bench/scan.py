@@ -20,7 +20,7 @@ from services.registry.builtin import pinned
 from services.registry.manifests import manifest
 from services.up import up
 from tests.bench.measure import PATIENCE_S, median
-from tests.realcode.corpus import repository
+from tests.realcode.corpus import copied
 from tests.support.system import until
 
 VARIABLES = {
@@ -39,7 +39,7 @@ async def measure(folder: Path, files: int, runs: int) -> dict[str, Any]:
         await _healthy(running)
         homes = _environments(folder / "data" / "servers")
         code = folder / "repository"
-        names = repository(code, files, *(home / "lib" for home in homes.values()))
+        names = copied(code, files)
         commands = _by_hand(homes)
         turns = []
         for _ in range(runs + 1):

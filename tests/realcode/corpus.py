@@ -1,72 +1,86 @@
-"""Real source files: those that the packages of this environment and Python itself bring along.
+"""Real source files: what the packages of this environment and this machine bring along.
 
-What is chosen depends on what is installed, and on nothing else: the same machine, the same files.
+Which ones depends on what is installed, and on nothing else: the same machine, the same files.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-import sys
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 
-MOST_BYTES = 300_000
+from services.registry.builtin import sources
+
 SAMPLES = Path(__file__).parent / "code"
-"""Small files of our own, one or more in every language."""
-SUFFIXES = (
-    ".py .pyi .pyx .c .h .cpp .hpp .cc .js .mjs .cjs .ts .tsx .jsx .java .kt .cs .go .rs .rb .php"
-    " .swift .scala .sh .bash .sql .html .css .scss .json .yaml .yml .toml .md .xml .proto .lua"
-).split()
+"""A small file of each language; those that a tool would take for ours end in `.txt`."""
+PLACES = [
+    Path(sysconfig.get_path("purelib")),
+    Path(sysconfig.get_path("stdlib")),
+    Path(sysconfig.get_path("include")),
+    Path("/usr/include"),
+    Path("/usr/share"),
+    Path("/usr/lib/node_modules"),
+]
+"""Where a machine has code; what is not there is passed over."""
+WANTED = {
+    "python": 160, "javascript": 40, "c": 40, "cpp": 30, "json": 30, "css": 25, "html": 25,
+    "markdown": 25, "yaml": 15, "toml": 15, "shell": 20, "xml": 15, "typescript": 20, "sql": 15,
+    "make": 10, "go": 10, "rust": 10, "ruby": 10, "lua": 10, "scss": 10,
+}  # fmt: skip
+"""Files of each language, if there are so many."""
+LARGEST = 300_000
 
 
-def repository(folder: Path, count: int, *more: Path) -> list[str]:
-    """Fill a folder with `count` files, in folders as they were; returns their names.
+def copied(folder: Path, count: int = sum(WANTED.values())) -> list[str]:
+    """Fill a folder with about `count` files, by language, and the small ones; their names.
 
-    Every suffix gets its turn, so that the many Python files don't crowd out the others. `more`:
-    further folders to take from, such as the environments of engines.
+    Of what is rare all is taken, and Python fills up the rest.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    turns = {suffix: iter(sorted(paths)) for suffix, paths in _by_suffix(more).items()}
-    names: list[str] = []
-    while turns and len(names) < count:
-        for suffix in sorted(turns):
-            found = next(turns[suffix], None)
-            if found is None:
-                del turns[suffix]
-            elif len(names) < count:
-                name, source = found
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, folder / name)
-                names.append(name)
+    found = _found()
+    names = [_copy(path, folder, f"own/{_own(path)}") for path in sorted(SAMPLES.iterdir())]
+    share = count / sum(WANTED.values())
+    for language, paths in found.items():
+        if language != "python":
+            names += _some(folder, language, paths, round(WANTED[language] * share))
+    names += _some(folder, "python", found["python"], count - len(names))
     return sorted(names)
 
 
-def _by_suffix(more: tuple[Path, ...]) -> dict[str, list[tuple[str, Path]]]:
-    found: dict[str, list[tuple[str, Path]]] = {}
-    roots = {
-        "samples": SAMPLES,
-        "packages": Path(sysconfig.get_path("purelib")),
-        "python": Path(sysconfig.get_path("stdlib")),
-        "include": Path(sysconfig.get_path("include")),
-        **{f"more{number}": path for number, path in enumerate(more)},
-    }
-    for word, root in roots.items():
-        for path in _files(root):
-            found.setdefault(path.suffix, []).append((f"{word}/{path.relative_to(root)}", path))
+def _own(path: Path) -> str:
+    return path.name.replace("python.txt", "python.py")
+
+
+def _some(folder: Path, language: str, paths: list[Path], count: int) -> list[str]:
+    """Copy `count` of them, from all over the places."""
+    step = max(1, len(paths) // max(1, count))
+    return [
+        _copy(path, folder, f"{language}/{number // 100}/{number}_{path.name}")
+        for number, path in enumerate(paths[::step][:count])
+    ]
+
+
+def _copy(path: Path, folder: Path, name: str) -> str:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, folder / name)
+    return name
+
+
+def _found() -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {language: [] for language in WANTED}
+    for place in PLACES:
+        for root, folders, names in os.walk(place):
+            folders.sort()
+            for name in sorted(names):
+                language = sources.language(name, b"")
+                path = Path(root, name)
+                if language in found and not path.is_symlink() and _fits(path):
+                    found[language].append(path)
     return found
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for path in root.rglob("*"):
-        within = path.relative_to(root).parts
-        if "site-packages" in within or "__pycache__" in within:
-            continue
-        if path.suffix not in SUFFIXES or path.is_symlink() or not path.is_file():
-            continue
-        if 0 < path.stat().st_size <= MOST_BYTES:
-            yield path
-
-
-if __name__ == "__main__":
-    print(len(repository(Path(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:]))))
+def _fits(path: Path) -> bool:
+    try:
+        return 100 < path.stat().st_size < LARGEST
+    except OSError:
+        return False

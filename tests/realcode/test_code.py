@@ -8,10 +8,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
-import os
-import shutil
 import subprocess
-import sysconfig
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -23,23 +20,10 @@ from services.registry.builtin import sources
 from services.registry.builtin.code import files, matching
 from services.registry.builtin.code.workers import Declined, Lost, Workers
 from services.registry.builtin.sources import SourceText
-from tests.support.code_engine import SAMPLES, built
+from tests.realcode.corpus import copied
+from tests.support.code_engine import built
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
-PLACES = [
-    Path(sysconfig.get_path("purelib")),
-    Path(sysconfig.get_path("include")),
-    Path("/usr/include"),
-    Path("/usr/share"),
-    Path("/usr/lib/node_modules"),
-]
-"""Where a machine has code; what is not there is passed over."""
-WANTED = {
-    "python": 160, "javascript": 40, "c": 40, "cpp": 30, "json": 30, "css": 25, "html": 25,
-    "markdown": 25, "yaml": 15, "toml": 15, "shell": 20, "xml": 15, "typescript": 20, "sql": 15,
-    "make": 10, "go": 10, "rust": 10, "ruby": 10, "lua": 10, "scss": 10,
-}  # fmt: skip
-LARGEST = 300_000
 LIZARD = """
 import json, sys, lizard
 for line in sys.stdin:
@@ -48,30 +32,6 @@ for line in sys.stdin:
     print(json.dumps([[f.name, f.start_line, f.cyclomatic_complexity] for f in found]))
 """
 """Run by the engine's own Python, for the same lizard."""
-
-
-def chosen() -> dict[str, list[Path]]:
-    """Files of each language, from all over the places."""
-    found: dict[str, list[Path]] = {language: [] for language in WANTED}
-    for place in PLACES:
-        for root, folders, names in os.walk(place):
-            folders.sort()
-            for name in sorted(names):
-                language = sources.language(name, b"")
-                path = Path(root, name)
-                if language in found and not path.is_symlink() and _fits(path):
-                    found[language].append(path)
-    return {
-        language: paths[:: max(1, len(paths) // WANTED[language])][: WANTED[language]]
-        for language, paths in found.items()
-    }
-
-
-def _fits(path: Path) -> bool:
-    try:
-        return 100 < path.stat().st_size < LARGEST
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +43,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copies of the files, by language, with the small ones of our own."""
     made = tmp_path_factory.mktemp("realcode")
-    for language, paths in chosen().items():
-        (made / language).mkdir()
-        for number, path in enumerate(paths):
-            shutil.copyfile(path, made / language / f"{number}_{path.name}")
-    (made / "own").mkdir()
-    for path in SAMPLES.iterdir():
-        shutil.copyfile(path, made / "own" / path.name.replace("python.txt", "python.py"))
+    copied(made)
     return made
 
 

@@ -16,8 +16,6 @@ from services.registry.builtin.sources import SourceText
 from services.registry.manifests import manifest
 
 PINS = manifest.BUILTIN.parent / "constraints" / "code.txt"
-SAMPLES = Path(__file__).parents[1] / "realcode" / "code"
-"""A small file of each language; those that a tool would take for ours end in `.txt`."""
 
 
 def built(factory: pytest.TempPathFactory) -> Path:

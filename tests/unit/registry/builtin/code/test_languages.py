@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.code_engine import SAMPLES, analyzed, asked, built
+from tests.realcode.corpus import SAMPLES
+from tests.support.code_engine import analyzed, asked, built
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 PAGE = Path(__file__).parents[5] / "docs" / "code-analysis.md"
