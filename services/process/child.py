@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import sys
+
+from services.process.timeouts import timeout
+
+GONE_S = 5.0
+"""How long a child that was killed may be waited for: what it started may hold its pipes."""
 
 # The child asks the kernel to end it with its parent, then becomes the program. A wrapper and not
 # `preexec_fn`, which can deadlock in a process that has threads.
@@ -32,3 +39,22 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+async def gone(process: asyncio.subprocess.Process) -> None:
+    """Wait for the end of a child that was killed, and pass over what it still had to say.
+
+    Its pipes must be read to their end: asyncio takes a process for running while one is not.
+    """
+    streams = [one for one in (process.stdout, process.stderr) if one is not None]
+    with contextlib.suppress(TimeoutError):
+        async with timeout(GONE_S):
+            await asyncio.gather(*map(_passed_over, streams))
+            await process.wait()
+
+
+async def _passed_over(stream: asyncio.StreamReader) -> None:
+    # Somebody else may read it.
+    with contextlib.suppress(RuntimeError):
+        while await stream.read(1 << 18):
+            pass

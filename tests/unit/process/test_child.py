@@ -1,15 +1,19 @@
-"""A child ends with its parent, whatever ends that."""
+"""A child ends with its parent, whatever ends that; one that was killed is waited for."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from typing import Any
 
-from services.process.child import alive, bound
+import pytest
+
+from services.process.child import alive, bound, gone
 
 PARENT = """
 import subprocess, sys
@@ -59,3 +63,24 @@ def test_who_has_ended_is_not_alive() -> None:
     ended = subprocess.Popen([program("true")])
     ended.wait()
     assert not alive(ended.pid)
+
+
+@pytest.mark.parametrize("read", [0, 1 << 20])
+async def test_a_killed_child_is_gone_however_much_it_had_to_say(read: int) -> None:
+    process = await asyncio.create_subprocess_exec("yes", stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    # Until nobody takes more of it from the pipe.
+    await process.stdout.readexactly(read)
+    await until_full(process.stdout)
+    process.kill()
+    async with asyncio.timeout(4):
+        await gone(process)
+    assert process.returncode == -9
+
+
+async def until_full(stream: asyncio.StreamReader) -> None:
+    reader: Any = stream
+    never = asyncio.Event()
+    while not reader._paused:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(never.wait(), 0.01)

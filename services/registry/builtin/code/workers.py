@@ -18,6 +18,8 @@ import anyio
 import msgspec
 from mcp.server.mcpserver.exceptions import ToolError
 
+from services.process.child import gone
+
 FILE_S = 20.0
 """The longest that one request may take."""
 START_S = 60.0
@@ -128,7 +130,7 @@ class _Worker:
                     await asyncio.wait_for(self._process.wait(), 5)
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
+            await gone(self._process)
 
     async def said(self) -> str:
         """The end of what the process has said, which has ended."""

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import anyio
 
+from services.process.child import gone
+
 MOST_OUTPUT = 8 * 1024 * 1024
 _MOST_WORDS = 16 * 1024
 _READ = 256 * 1024
@@ -100,7 +102,7 @@ async def _ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         with anyio.CancelScope(shield=True):
-            await process.wait()
+            await gone(process)
 
 
 async def _answer(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import anyio
 
+from services.process.child import gone
 from services.registry.builtin.security.engines.base import EngineFailed
 
 BATCH_S = 300.0
@@ -76,7 +77,7 @@ async def _ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         with anyio.CancelScope(shield=True):
-            await process.wait()
+            await gone(process)
 
 
 async def _output(process: asyncio.subprocess.Process, stdin: bytes) -> Output:
