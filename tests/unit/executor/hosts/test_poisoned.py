@@ -28,7 +28,7 @@ from tests.support import poisoned_mcp
 from tests.unit.executor.sessions import ROOT, gone
 from tests.unit.executor.world import moment, routed, spec
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.acceptance]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
 MOST = 4
 TOOLS = (Tool("read", read_only=True), Tool("write", read_only=False))
 
