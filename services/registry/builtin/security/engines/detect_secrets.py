@@ -39,6 +39,9 @@ _PLACEHOLDER = re.compile(
     r"|your[-_ ]|dummy|fake|sample|insert|replace|redact|default|secret|passw|todo"
     r"|foobar|hunter2|test|demo|(?:0123|1234|abcd)"
 )
+_FILLED = re.compile(r"(?i)([x*0.])\1{7}")
+"""No token repeats one of these so often; places that the reader has to fill in do."""
+_HEAD_ALONE = re.compile(r"KEY(?: BLOCK)?-----[\"'`]")
 _CODE = re.compile(r"[\w.]+\s*\(|\w+\[|^[\w-]+(?:\.[\w-]+)+$|::|->|^\W+$|^[/~.]|^[a-z]+://|\\[nt]")
 _LOOKED_UP = re.compile(
     r"(?i)getenv|environ|process\.env|\benv\b|config\(|settings\.|vault|secrets?\.|keyring|\$\{|\{\{"
@@ -76,6 +79,8 @@ def findings(target: ScanTarget, raw: Mapping[str, Any]) -> Iterator[Found]:
     if kind == KEYWORD and not likely(value, text):
         return
     if kind == BASIC_AUTH and (_PLACEHOLDER.search(value) or len(value) < 6):
+        return
+    if _HEAD_ALONE.search(text) if kind == PRIVATE_KEY else _FILLED.search(value):
         return
     column = raw["column"]
     yield Found(

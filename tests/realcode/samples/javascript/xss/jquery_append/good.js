@@ -1,0 +1,3 @@
+const hash = location.hash.slice(1);
+document.body.append(document.createTextNode(hash));
+$('#list').append($('<li>').text(hash));

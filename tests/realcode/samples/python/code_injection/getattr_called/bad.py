@@ -1,0 +1,7 @@
+from flask import request
+import handlers
+
+
+def dispatch():
+    name = request.args.get("action")
+    return getattr(handlers, name)()

@@ -1,0 +1,3 @@
+export class Storage {
+  private readonly azureStorageKey: string = '{{azure_storage_key}}';
+}

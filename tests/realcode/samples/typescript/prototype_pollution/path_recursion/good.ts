@@ -1,0 +1,3 @@
+export const assignPath = (target: Map<string, unknown>, path: string[], value: unknown): void => {
+  target.set(path.join('.'), value);
+};
