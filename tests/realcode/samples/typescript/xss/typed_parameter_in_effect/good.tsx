@@ -1,0 +1,7 @@
+export function Banner({ message }: { message: string }) {
+  return (
+    <div>
+      <strong>{message}</strong>
+    </div>
+  );
+}
