@@ -1,4 +1,4 @@
-"""hadolint for Dockerfiles: its rules about rights, secrets and images that change unseen."""
+"""hadolint for Dockerfiles: its rules about rights and images that change unseen."""
 
 from __future__ import annotations
 
@@ -24,9 +24,6 @@ CODES = {
     "DL3004": Remark(250, "WARNING", "HIGH", "Leave sudo out; switch with USER."),
     "DL3006": Remark(1357, "INFO", "HIGH", "Name a version of the image, best with its digest."),
     "DL3007": Remark(1357, "INFO", "HIGH", "Name a version of the image, best with its digest."),
-    "DL3064": Remark(
-        522, "WARNING", "MEDIUM", "Use RUN --mount=type=secret; ENV and ARG stay in the image."
-    ),
     **{f"SC{code}": remark for code, remark in REMARKS.items()},
 }
 _UNREADABLE = "DL1000"
@@ -93,5 +90,4 @@ def _finding(path: str, one: Mapping[str, Any], remark: Remark) -> Found:
         message=one["message"],
         fix=remark.fix,
         in_bytes=False,
-        secret=one["code"] == "DL3064",
     )
