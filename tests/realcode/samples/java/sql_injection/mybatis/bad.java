@@ -1,0 +1,10 @@
+package com.shop.mapper;
+
+import org.apache.ibatis.annotations.*;
+import java.util.List;
+
+@Mapper
+public interface GoodsMapper {
+    @Select("SELECT * FROM goods WHERE name LIKE '%${name}%' ORDER BY ${order}")
+    List<Goods> search(@Param("name") String name, @Param("order") String order);
+}

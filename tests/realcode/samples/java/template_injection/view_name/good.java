@@ -1,0 +1,10 @@
+import org.springframework.stereotype.Controller;
+import org.springframework.web.bind.annotation.*;
+
+@Controller
+public class PageController {
+    @GetMapping("/path")
+    public String path(@RequestParam String lang) {
+        return "de".equals(lang) ? "user/de/welcome" : "user/en/welcome";
+    }
+}

@@ -1,0 +1,5 @@
+@RestController
+class Fetch(private val rest: RestTemplate) {
+    @GetMapping("/fetch")
+    fun fetch(@RequestParam url: String): String? = rest.getForObject(url, String::class.java)
+}

@@ -1,0 +1,7 @@
+import java.io.File
+
+fun export(rows: List<String>): File {
+    val file = File("/tmp/export.csv")
+    file.writeText(rows.joinToString("\n"))
+    return file
+}

@@ -1,0 +1,8 @@
+import java.security.KeyPair
+import java.security.KeyPairGenerator
+
+fun signingKeys(): KeyPair {
+    val generator = KeyPairGenerator.getInstance("RSA")
+    generator.initialize(1024)
+    return generator.generateKeyPair()
+}
