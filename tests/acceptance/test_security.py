@@ -33,6 +33,7 @@ PINS = BUILTIN / "constraints" / "security.txt"
 SCHEMA = Path(__file__).parents[1] / "support" / "sarif-2.1.0.json"
 SHELL = "import subprocess\n\n\ndef f(name):\n    subprocess.run('ls ' + name, shell=True)\n"
 TODAY = "print('today')\n"
+HASH = "import hashlib\n\n\ndef sign(data):\n    return hashlib.md5(data).hexdigest()\n"
 SECRET = "hU7-kl0Pq2" + "zLm91Xy"
 RULE = """rules:
   - id: no-print
@@ -111,7 +112,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
         "security_scan",
         {"files": {**ODD, "d.py": TWINS["detect-secrets"][1]}, "format": "sarif"},
     ),
-    "chosen": ("security_scan", {"files": {"a.py": SHELL}, "engines": ["bandit"]}),
+    "chosen": ("security_scan", {"files": {"a.py": HASH}, "engines": ["bandit"]}),
     "severe": ("security_scan", {"files": {"Dockerfile": "FROM debian"}, "min_severity": "ERROR"}),
     "own rule": ("security_scan", {"files": {"a.py": SHELL, "b.py": TODAY}, "rule": RULE}),
     "own analysis": ("vulnerability_analysis", {"files": {"b.py": TODAY}, "rule": RULE}),
