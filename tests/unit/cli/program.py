@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -50,6 +51,8 @@ async def program(*arguments: str, **options: Any) -> AsyncIterator[Program]:
         *(sys.executable, "-m", "services.cli", *arguments),
         **{"stdin": asyncio.subprocess.DEVNULL, "stdout": PIPE, "stderr": PIPE} | options,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # What runs in the background of a shell has Ctrl-C ignored, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         yield Program(process)
