@@ -127,7 +127,8 @@ def test_every_file_with_a_grammar_has_a_tree(found: Found) -> None:
 
 
 def test_errors_are_told_only_where_the_text_can_not_be_parsed(found: Found) -> None:
-    strict = {"json", "toml", "markdown", "css"}
+    # CSS of the wild has hacks for old browsers, which no grammar takes.
+    strict = {"json", "toml", "markdown"}
     wrong = {
         path: one["errors"][0]
         for path, one in found.analyzed.items()
