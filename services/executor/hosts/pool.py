@@ -130,8 +130,7 @@ class Door:
             return
         if room.closed and call.called is None and call.course.death is None:
             # It was given up, and may be at work in there still.
-            rooms.remove(room)
-            self._close(room.session)
+            self._end(bearer, room)
             return
         room.empty_at = time.monotonic()
         if len(rooms) > 1 and self._trimming is None:
@@ -157,12 +156,19 @@ class Door:
         """One session more; at the limit one that rests makes way."""
         room = _Room(open_session(self._opening._replace(bearer=bearer)))
         if sum(map(len, self._rooms.values())) >= MOST_SESSIONS:
-            every = ((rooms, one) for rooms in self._rooms.values() for one in rooms)
-            if found := next(((rooms, one) for rooms, one in every if not one.inside), None):
-                found[0].remove(found[1])
-                self._close(found[1].session)
-        self._rooms[bearer].append(room)
+            every = ((known, one) for known, rooms in self._rooms.items() for one in rooms)
+            if resting := next((each for each in every if not each[1].inside), None):
+                self._end(*resting)
+        self._rooms.setdefault(bearer, []).append(room)
         return room
+
+    def _end(self, bearer: str | None, room: _Room) -> None:
+        """End a session; the credential goes with its last one."""
+        rooms = self._rooms[bearer]
+        rooms.remove(room)
+        if not rooms:
+            del self._rooms[bearer]
+        self._close(room.session)
 
 
 class Pool:

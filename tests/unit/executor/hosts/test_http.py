@@ -183,6 +183,23 @@ async def test_each_credential_has_a_session_of_its_own(http: Bench) -> None:
     await pool.close()
 
 
+async def test_credentials_that_rest_are_forgotten(
+    http: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.executor.hosts.pool.MOST_SESSIONS", 2)
+    await http.begin()
+    pool = Pool(Opening(http.host(), http.folder), 3, Secrets(http.folder / "secrets", {}))
+    known = KnownHost(1, http.host(bearer_from="KEY"))
+    for user in ("alice", "bob", "carol"):
+        await asyncio.to_thread(put, http.folder / "secrets" / user / "KEY", f"of-{user}")
+        call = http.call()
+        call.plan = call.plan._replace(user=user)
+        await pool.call(known, call)
+    (door,) = pool._doors.values()
+    assert list(door._rooms) == ["of-bob", "of-carol"]
+    await pool.close()
+
+
 def put(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
