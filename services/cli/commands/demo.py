@@ -162,7 +162,7 @@ async def _work(
         names = " and ".join(HOSTS)
         step(f"waiting for the MCP servers {names}; the first time their packages are downloaded")
         await _healthy(FactStream(target, step), step)
-        step(f"sending {picked.summary()}")
+        step("sending the code to both")
         jobs = await _run_tasks(api, picked, out)
         for job in jobs:
             if (done := job.done) is not None and done.result is not None:
@@ -182,8 +182,11 @@ async def _work(
 async def _healthy(stream: FactStream, step: up.Report) -> None:
     """Wait until the hosts can work. Raises CliError that says why one can't."""
     missing = dict.fromkeys(HOSTS, "it was never registered")
+    sick: set[str] = set()
+    now = asyncio.get_running_loop().time
+    end = now() + HOSTS_S
     try:
-        async with asyncio.timeout(HOSTS_S) as limit:
+        async with asyncio.timeout_at(end) as limit:
             async for item in stream.follow("hosts", after="start"):
                 if not isinstance(item, Record):
                     continue
@@ -195,9 +198,11 @@ async def _healthy(stream: FactStream, step: up.Report) -> None:
                 step(render.describe(item))
                 if fact.status in (HealthStatus.HEALTHY, HealthStatus.WARNING):
                     missing.pop(fact.host, None)
+                    sick.discard(fact.host)
                 elif fact.status is HealthStatus.UNHEALTHY:
                     missing[fact.host] = fact.reason
-                    limit.reschedule(asyncio.get_running_loop().time() + RECOVER_S)
+                    sick.add(fact.host)
+                limit.reschedule(min(end, now() + RECOVER_S) if sick else end)
                 if not missing:
                     return
     except TimeoutError:
@@ -219,10 +224,12 @@ async def _run_tasks(api: Api, picked: Picked, out: Out) -> list[_Job]:
                 tasks = await submitted(api, out, picked, TYPES)
                 jobs = {task: _Job(type_) for type_, task in tasks.items()}
             elif isinstance(item, Record):
-                facts = jobs[parse(item.subject).task].facts
-                before = facts[-1].at if facts else None
+                # A folder that was kept has the tasks of earlier demos too.
+                if (job := jobs.get(parse(item.subject).task)) is None:
+                    continue
+                before = job.facts[-1].at if job.facts else None
                 out.say(render.fact_line(item, before), soft_wrap=True)
-                facts.append(item)
+                job.facts.append(item)
                 if all(job.done for job in jobs.values()):
                     return list(jobs.values())
     raise CliError(Exit.FAILED, "The stream ended before the tasks did.")
