@@ -26,7 +26,7 @@ _SAMPLE = 256 * 1024
 _ODD = 0.1
 """Of the bytes: with more that are no text in any way, a file is no text."""
 _PART_UTF8 = 0.5
-_CONTROL = (*range(1, 7), *range(14, 27), *range(28, 32))
+_CONTROL = bytes((*range(1, 7), *range(14, 27), *range(28, 32)))
 """Bytes that no text has: all below the space but bell, white space, backspace and escape."""
 
 # What identify calls differently, or does not know by its name.
@@ -74,6 +74,7 @@ _OTHERS = [
 _RUN = re.compile(rb"[\x80-\xff]+")
 _SINGLE = 2
 """Bytes. Latin letters beyond ASCII stand alone, those of other scripts make up whole words."""
+_ASCII = bytes(range(128))
 _FEW_BYTES = 32
 """With fewer bytes beyond ASCII nothing can be told from how often they come."""
 
@@ -212,7 +213,7 @@ def _wide(data: bytes) -> str | None:
 
 def _is_binary(data: bytes) -> bool:
     sample = data[:_SAMPLE]
-    control = sum(sample.count(bytes([byte])) for byte in _CONTROL)
+    control = len(sample) - len(sample.translate(None, _CONTROL))
     return b"\0" in data or control > _ODD * len(sample)
 
 
@@ -235,7 +236,7 @@ def _declared(data: bytes) -> str | None:
 
 
 def _guessed(data: bytes) -> str:
-    beyond = len(data) - sum(data.count(bytes([byte])) for byte in range(128))
+    beyond = len(data.translate(None, _ASCII))
     wrong = data.decode("utf-8", "replace").count("\ufffd")
     if wrong < _PART_UTF8 * beyond:
         # Most of it is UTF-8: a few bytes are broken, or came from somewhere else.
