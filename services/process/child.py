@@ -42,7 +42,7 @@ def alive(pid: int) -> bool:
 
 
 async def gone(process: asyncio.subprocess.Process) -> None:
-    """Wait for the end of a child that was killed, and pass over what it still had to say.
+    """Wait for the end of a child that was killed or ends, and pass over what it still says.
 
     Its pipes must be read to their end: asyncio takes a process for running while one is not.
     """

@@ -106,9 +106,8 @@ class _Worker:
         except TimeoutError:
             raise Lost("time_limit", f"the engine took longer than {seconds:g} s") from None
         except (asyncio.IncompleteReadError, ConnectionError):
-            code = await self._process.wait()
-            how = f"signal {-code}" if code < 0 else f"status {code}"
-            raise Lost("crashed", f"the engine ended with {how}{await self.said()}") from None
+            await gone(self._process)
+            raise Lost("crashed", f"the engine {self._how()}{await self.said()}") from None
 
     async def frame(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -121,6 +120,15 @@ class _Worker:
             raise Lost("failed", f"its answer has {size:,} bytes, more than {MOST_ANSWER:,}")
         data = await self._process.stdout.readexactly(size)
         return msgspec.json.decode(data, type=dict[str, Any])
+
+    def _how(self) -> str:
+        match self._process.returncode:
+            case None:
+                return "does not listen any more"
+            case code if code < 0:
+                return f"ended with signal {-code}"
+            case code:
+                return f"ended with status {code}"
 
     async def end(self) -> None:
         with anyio.CancelScope(shield=True):
