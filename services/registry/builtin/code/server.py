@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import contextlib
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -152,12 +151,12 @@ class Analyst:
     async def check(self) -> CallToolResult:
         """Take a planted piece of code apart with every engine, and find what is in it."""
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix="code-") as own:
-            source = await asyncio.to_thread(_planted, Path(own))
+        with serving.folder() as own:
+            source = await asyncio.to_thread(_planted, own)
             told = await files.analyzed(self._workers, source)
             asked = matching.PatternSearch("$A and $B", None, 10, 0, False)
             found = await matching.search(
-                self._workers, Path(own), ["planted.py"], asked, matching.silent
+                self._workers, own, ["planted.py"], asked, matching.silent
             )
         numbers = [(one["name"], one["complexity"]) for one in told.get("functions", ())]
         if numbers != [("open", 2)] or len(found["matches"]) != 1:
@@ -228,8 +227,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--home", type=Path, required=True, help="folder for environments")
     parser.add_argument("--pins", type=Path, required=True, help="requirements with hashes")
     options = parser.parse_args(argv)
+    home = options.home.absolute()
     try:
-        folder = pinned.environment(options.home.absolute(), options.pins)
+        serving.scratch(home / "scratch")
+        folder = pinned.environment(home, options.pins)
     except (pinned.BuildFailed, OSError) as error:
         sys.exit(f"the engine can't be installed: {error}")
     server(Analyst(Workers(folder / "bin" / "python"))).run("stdio")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from services.registry.builtin import serving
 from services.registry.builtin.git import asked, config, place, view
 from services.registry.builtin.git.asked import GitRefused
 from services.registry.builtin.git.child import MOST_OUTPUT, GitRun, Records, run
@@ -138,7 +139,7 @@ async def opened(
     """
     try:
         async with asyncio.timeout(CALL_S):
-            with view.folder() as own:
+            with serving.folder() as own:
                 yield await _opened(program, repo_path, bounds, own, reach)
     except TimeoutError:
         raise GitRefused(f"it took longer than {CALL_S:g} s: ask for less") from None
@@ -195,7 +196,7 @@ async def _entries(program: str, own: Path, text: bytes) -> list[tuple[str, str]
 async def version(program: str) -> str:
     """The version of git, which has to be one that is safe here. Raises GitRefused."""
     try:
-        with view.folder() as own:
+        with serving.folder() as own:
             done = await run(program, ["--version"], cwd=own, more={})
     except OSError as error:
         raise GitRefused(f"git can't be started: {error.strerror}") from None

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
 
-from services.registry.builtin.git import sandbox, view
+from services.registry.builtin.git import sandbox
 from services.registry.builtin.git.changes import ChangeTools
 from services.registry.builtin.git.contents import ContentTools
 from services.registry.builtin.git.place import Folders
 from services.registry.builtin.git.tools import Git
-from services.registry.builtin.serving import READ_ONLY
+from services.registry.builtin.serving import READ_ONLY, scratch
 
 MOST_MEMORY = 1 << 30
 ABSENT = "git"
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     bounds = Folders(tuple(options.roots), tuple(options.closed))
     home = options.home.absolute()
     bound_memory()
-    view.settle(home)
+    scratch(home)
     program = shutil.which("git")
     sandboxed = program is not None and sandbox.enter(program, bounds.roots, home)
     server(Git(program or ABSENT, bounds, sandboxed=sandboxed)).run("stdio")

@@ -6,13 +6,9 @@ program, no other place and no server. What git needs besides is copied, or link
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from services.registry.builtin.git import place as places
@@ -21,8 +17,6 @@ from services.registry.builtin.git.place import Place
 
 MOST_CONFIG = 4 * 1024 * 1024
 MOST_INDEX = 512 * 1024 * 1024
-_PREFIX = "call-"
-_STALE_S = 3600.0
 _SPECIAL = re.compile(rb"[\\*?\[\]! #]")
 _MOST_HEAD = 64 * 1024
 _HEADS = ("HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD")
@@ -34,23 +28,6 @@ _UNDER_WAY = {
     "revert": "REVERT_HEAD",
     "bisect": "BISECT_LOG",
 }
-
-
-def settle(home: Path) -> None:
-    """Have the folders of calls made in this one; what calls of old left there is removed."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in home.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_S:
-                shutil.rmtree(left, ignore_errors=True)
-    tempfile.tempdir = str(home)
-
-
-@contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    """An empty folder for one call, and for nobody else."""
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as own:
-        yield Path(own)
 
 
 def configuration(place: Place) -> bytes:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from services.registry.builtin import sources
+from services.registry.builtin import serving, sources
 from services.registry.builtin.security import coverage, findings, mirror
 from services.registry.builtin.security.coverage import EngineRun
 from services.registry.builtin.security.engines.bandit import Bandit
@@ -75,8 +74,8 @@ class Scanner:
         `rule`: a file with semgrep rules; then semgrep alone runs, with these.
         """
         chosen = self._chosen(rule, engines)
-        with tempfile.TemporaryDirectory(prefix="scan-") as own:
-            root = Path(own, "files")
+        with serving.folder() as own:
+            root = own / "files"
             files = await asyncio.to_thread(_copies, folder, root)
             runs, about = await self._all(chosen, root, files, progress)
             found = {run.name: run.ran.found for run in runs}

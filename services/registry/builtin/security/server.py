@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,12 +79,12 @@ class Tools:
     async def check(self) -> dict[str, Any]:
         """Find planted weaknesses: the first time with every engine, then with semgrep's alone."""
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix="planted-") as own:
+        with serving.folder() as own:
             if not self._proven:
-                await planted.prove(self._scanner, Path(own, "all"), planted.WEAKNESSES)
+                await planted.prove(self._scanner, own / "all", planted.WEAKNESSES)
                 self._proven = True
             else:
-                await planted.prove(self._quick, Path(own, "one"), planted.ONE, ["semgrep"])
+                await planted.prove(self._quick, own / "one", planted.ONE, ["semgrep"])
         return {"ok": True, "ms": round((time.perf_counter() - started) * 1000)}
 
     async def get_supported_languages(self) -> list[str]:
@@ -111,8 +110,8 @@ class Tools:
                 last = time.monotonic()
                 await ctx.report_progress(done, total, words)
 
-        with tempfile.TemporaryDirectory(prefix="rule-") as own:
-            brought = None if rule is None else _written(_checked(rule), Path(own, "rule.yaml"))
+        with serving.folder() as own:
+            brought = None if rule is None else _written(_checked(rule), own / "rule.yaml")
             try:
                 return await self._scanner.scan(
                     Path(folder),
@@ -153,8 +152,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--pins", type=Path, required=True, help="requirements with hashes")
     parser.add_argument("--rules", type=Path, required=True, help="folder with the rules")
     options = parser.parse_args(argv)
+    home = options.home.absolute()
     try:
-        folder = pinned.environment(options.home.absolute(), options.pins)
+        serving.scratch(home / "scratch")
+        folder = pinned.environment(home, options.pins)
     except (pinned.BuildFailed, OSError) as error:
         sys.exit(f"the engines can't be installed: {error}")
     server(Tools(folder, options.rules)).run("stdio")

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import anyio
 
 from services.process.child import gone
+from services.registry.builtin import serving
 from services.registry.builtin.security.engines.base import EngineFailed
 
 BATCH_S = 300.0
@@ -50,7 +50,8 @@ async def run(
     """
     if limited:
         command = ["/bin/sh", "-c", _LIMITED, *command]
-    with tempfile.TemporaryDirectory(prefix="scan-") as own:
+    with serving.folder() as folder:
+        own = str(folder)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,

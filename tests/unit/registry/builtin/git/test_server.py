@@ -18,7 +18,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import TextContent
 
 from services.process.child import alive
-from services.registry.builtin.git import repository, sandbox, view
+from services.registry.builtin.git import repository, sandbox
 from services.registry.builtin.git.changes import ChangeTools
 from services.registry.builtin.git.place import Folders
 from services.registry.builtin.git.repository import OLDEST
@@ -104,22 +104,6 @@ async def test_a_git_that_is_not_there_or_too_old(repo: Repo, tmp_path: Path) ->
     old.chmod(0o755)
     with pytest.raises(ToolError, match=".".join(map(str, OLDEST))):
         await Git(str(old), Folders(())).check()
-
-
-async def test_folders_of_calls_of_old_are_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", None)
-    home = tmp_path / "home"
-    view.settle(home)
-    with view.folder() as mine:
-        assert mine.parent == home
-    for name, age in (("call-old", 1), ("call-new", None), ("other", 1)):
-        (home / name).mkdir()
-        if age is not None:
-            os.utime(home / name, (age, age))
-    view.settle(home)
-    assert {path.name for path in home.iterdir()} == {"call-new", "other"}
 
 
 Ask = Callable[..., Awaitable[Any]]
