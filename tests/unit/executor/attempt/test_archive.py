@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import stat
 import struct
 import tarfile
@@ -349,6 +348,6 @@ async def test_damage_anywhere_never_breaks_anything_else(
         files, _ = await unpacked(folder, bytes(broken))
     except (BadFiles, ForbiddenPath):
         return
-    assert all(io.BytesIO(content) for content in files.values())
+    assert sum(map(len, files.values())) <= ROOM.total
     outside = {path.name for path in folder.iterdir() if path.is_file()}
     assert outside == {"archive"}
