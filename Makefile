@@ -1,6 +1,6 @@
 # Every target is safe to repeat. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit unit-newest acceptance test-long soak clients bench \
+.PHONY: help setup demo test lint types unit unit-newest acceptance test-long soak clients attacks bench \
 	schema docs lock clean
 # Hundreds of processes start from these files: without bytecode each compiles them all again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -14,6 +14,10 @@ MINUTES ?= 120
 timed = @start=$$(date +%s); $(1); code=$$?; echo "$@: $$(($$(date +%s) - start)) s"; exit $$code
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+# For the Python of the Space's image as well as for ours.
+LOCK_KIT := ../../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --custom-compile-command "make lock"
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,8 +93,8 @@ unit-newest: $(READY) ## the same with the newest Python of this machine, in .ve
 acceptance: $(READY) ## the tests that start the real services, two files at a time
 	$(call timed,$(PYTEST) -n 2 --dist loadfile -m "acceptance and not long")
 
-test-long: $(READY) ## what is long by its nature: chaos, crashes, big data, stand-ins, clients of others
-	$(call timed,$(PYTEST) -m long)
+test-long: $(READY) ## what is long by its nature, two files at a time: chaos, crashes, big data, clients of others
+	$(call timed,$(PYTEST) -n 2 --dist loadfile -m long)
 
 soak: $(READY) ## chaos for MINUTES=120 on one orchestrator, checked every five minutes
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
@@ -98,7 +102,10 @@ soak: $(READY) ## chaos for MINUTES=120 on one orchestrator, checked every five 
 clients: $(READY) ## try the MCP door with more clients of others, older and newer
 	@FOREIGN_CLIENTS=all $(PYTEST) tests/acceptance/test_foreign_mcp.py
 
-bench: $(READY) ## measure throughput, latency, hosts, streams and replay
+attacks: $(READY) ## hostile hosts, users and publishers, each at its worst: a quarter of an hour
+	@ATTACKS=all $(PYTEST) tests/acceptance/test_attacks.py tests/acceptance/test_hostile_hosts.py
+
+bench: $(READY) ## measure throughput, latency, hosts, streams, replay, users apart and many users
 	@$(BIN)/python -m tests.bench
 
 schema: $(READY) ## write contracts/schema.json, docs/asyncapi.json and the manifest schemas
@@ -109,9 +116,13 @@ schema: $(READY) ## write contracts/schema.json, docs/asyncapi.json and the mani
 docs: $(READY) ## write docs/settings.md
 	@$(BIN)/python -m services.cli.settings_page
 
-lock: $(READY) ## resolve pyproject.toml into the two requirements files
+lock: $(READY) ## resolve pyproject.toml into the two requirements files, and those of the Space kit
 	@$(LOCK) --output-file=requirements.txt pyproject.toml
 	@$(LOCK) --extra=dev --constraint=requirements.txt --output-file=requirements-dev.txt pyproject.toml
+	@cd deploy/space && $(LOCK_KIT) --constraint=../../requirements-dev.txt \
+		--output-file=requirements.txt requirements.in
+	@cd deploy/space && $(LOCK_KIT) --output-file=server-requirements.txt server-requirements.in \
+		--constraint=../../services/registry/builtin/constraints/tree-sitter.txt
 
 clean: ## remove what the targets above made (not the data folder)
 	@rm -rf .venv .venv-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -180,7 +180,7 @@ def _nats(address: str | None, description: str, *messages: str) -> Object:
 
 def _seen_as(type_: str) -> str:
     """The subject of a fact in its publisher's account: as in the log, without the user."""
-    pattern = next(one for one in subjects.LOG_SUBJECTS if one.startswith(f"{type_}."))
+    pattern = next(one for one in subjects.WRITTEN if one.startswith(f"{type_}."))
     _, _, *last = pattern.removeprefix(f"{type_}.").split(".")
     return ".".join((type_, "{task}", *("{attempt}" if one == "*" else one for one in last)))
 

@@ -13,12 +13,14 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     ALREADY_OVER = "already_over"
     RATE_LIMITED = "rate_limited"
     DIGEST_MISMATCH = "digest_mismatch"
     UNAVAILABLE = "unavailable"
+    DISK_FULL = "disk_full"
     INTERNAL = "internal"
 
 

@@ -48,7 +48,8 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Why an attempt, or the whole task, did not succeed."""
 
     code: str
-    """A `FailureKind`, or one of `no_host`, `queue_timeout`, `outcome_unknown`, `invalid`, ..."""
+    """A `FailureKind`, or one of `no_host`, `host_down`, `queue_timeout`, `outcome_unknown`,
+    `invalid`, ..."""
     message: str = ""
     """For people; at most 4 KiB."""
 
@@ -75,6 +76,13 @@ class TaskCreated(Fact, frozen=True, kw_only=True, tag="task.created", gc=False)
     """api, websocket, nats or mcp."""
     invalid: str = ""
     """Not empty: it could not be understood, for this reason; the router rejects it."""
+    asked_by: str = ""
+    """On whose authority: `token:ID`, `client:ID`, `session:ID`, `publisher:NAME`; empty: the
+    installation's own token, or an earlier release."""
+    project: str = ""
+    """The project it belongs to; empty: none."""
+    roles: tuple[str, ...] = ()
+    """Roles that whoever asked acted in, besides `user`: hosts may be for some of them only."""
 
 
 class TaskCancelled(Fact, frozen=True, kw_only=True, tag="task.cancelled", gc=False):
@@ -135,6 +143,9 @@ class JobFailed(Fact, frozen=True, kw_only=True, tag="job.failed", gc=False):
     shared: bool = False
     """Its session died or fell silent, and another call may be the cause: it is not held against
     the task, whose next attempt gets a session of its own."""
+    result: Result | None = None
+    """What the tool answered, when that was an error; None: there was no such answer, or it could
+    not be kept. It is the task's result for as long as no later attempt is routed."""
 
 
 class JobDone(Fact, frozen=True, kw_only=True, tag="job.done", gc=False):
@@ -151,7 +162,8 @@ class JobDone(Fact, frozen=True, kw_only=True, tag="job.done", gc=False):
     input_sha256: str = ""
     """Digest of the task's input; empty if no attempt ran."""
     result: Result | None = None
-    """What the host answered; None unless it succeeded."""
+    """What the host answered; None unless it succeeded. An answer that is an error stands in the
+    `job.failed` of the attempt."""
     error: Failure | None = None
     """Why it did not succeed; None if it did."""
     elapsed_ms: float = 0.0
@@ -186,6 +198,8 @@ class McpRegistered(Fact, frozen=True, kw_only=True, tag="mcp.registered", gc=Fa
     """Counts this host's registrations up from 1."""
     spec: Host
     """The host, with what discovery found."""
+    was: str = ""
+    """Its id in an earlier release, which knew no owners; what was said of that holds for it."""
 
 
 class McpRemoved(Fact, frozen=True, kw_only=True, tag="mcp.removed", gc=False):

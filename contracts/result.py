@@ -34,6 +34,11 @@ class Inline(msgspec.Struct, frozen=True, tag_field="kind", tag="inline", omit_d
     size: int
     media_type: str = "application/json"
 
+    @property
+    def intact(self) -> bool:
+        """Whether the value is what digest and size say."""
+        return sha256_hex(self.value) == self.sha256 and len(bytes(self.value)) == self.size
+
 
 Result: TypeAlias = Inline | Pointer
 
@@ -51,9 +56,9 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     uri: str
     """Empty for inline results."""
     created: float
-    """Log time of `job.done`, seconds since the epoch."""
+    """Log time of the fact that names it, seconds since the epoch."""
     seq: int
-    """Sequence of `job.done`."""
+    """Sequence of that fact: `job.done`, or the `job.failed` of an answer that is an error."""
     host: str
     attempt: int
     deleted: str = ""
@@ -184,6 +189,20 @@ class ResultDelete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "deleted by its owner"
     after: int = 0
     """As in ResultRequest."""
+
+
+class BlobDrop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cmd.results.drop`: remove a user's bytes from the object store, unless it is a result."""
+
+    user: str
+    sha256: str
+
+
+class BlobDropped(msgspec.Struct, frozen=True):
+    """Answer to a `BlobDrop`: they are gone."""
+
+    sha256: str
+    size: int
 
 
 def sha256_hex(data: bytes | msgspec.Raw) -> str:

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 
 WRITES: Mapping[str, tuple[str, ...]] = {
     "router": ("task.routed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.router.*"),
-    "registry": ("mcp.registered.*.*", "mcp.removed.*.*", "mcp.health.*.*"),
+    "registry": ("mcp.registered.*.*.*", "mcp.removed.*.*.*", "mcp.health.*.*.*"),
     "executor": ("job.signed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.key.*"),
     "results": ("result.stored.*.*", "result.deleted.*.*", "log.sealed.*"),
-    "gateway": ("task.created.*.*", "task.cancelled.*.*", "mcp.preferred.*.*.*"),
+    "gateway": ("task.created.*.*", "task.cancelled.*.*", "mcp.preferred.*.*.*.*"),
 }
 """The five services, and the facts each may append."""
 SERVICES: tuple[str, ...] = tuple(WRITES)
+EARLIER: tuple[str, ...] = (
+    *("mcp.registered.*.*", "mcp.removed.*.*", "mcp.health.*.*"),
+    "mcp.preferred.*.*.*",
+)
+"""Where releases before 0.4 wrote about hosts, whose ids had no owner: read, and never written."""

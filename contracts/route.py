@@ -26,8 +26,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why this host: inputs and outcome of one decision.
 
-    Fold the log through `basis`, take `slots` and `now` from here, run the router's `select`: the
-    same candidates, host and score come out.
+    Fold the log through `basis`, take `slots`, `no_foreign` and `now` from here, run the router's
+    `select`: the same candidates, host and score come out.
     """
 
     host: str
@@ -49,6 +49,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """What the permit will allow the host to do."""
     slots: dict[str, int] = {}
     """Slots in use on each host that has any, before this decision."""
+    no_foreign: bool = False
+    """The user's own hosts were passed over: they had their share of the executors' slots."""
     candidates: tuple[Candidate, ...] = ()
     """Best first."""
     removed: dict[str, tuple[str, ...]] = {}

@@ -72,13 +72,17 @@ def _describe(defs: dict[str, Any]) -> None:
         if isinstance(class_, type)
     }
     for name in defs.keys() & classes.keys():
-        if "description" in defs[name]:
-            # Python 3.13 takes the indentation out of docstrings, older ones leave it in.
-            defs[name]["description"] = inspect.cleandoc(defs[name]["description"])
+        dedent(defs[name])
         texts = field_texts(classes[name])
         properties = defs[name].get("properties", {})
         for field in properties.keys() & texts.keys():
             properties[field] = {"description": texts[field], **properties[field]}
+
+
+def dedent(definition: dict[str, Any]) -> None:
+    """Take the indentation out of its text: older Pythons than 3.13 leave it in docstrings."""
+    if "description" in definition:
+        definition["description"] = inspect.cleandoc(definition["description"])
 
 
 @functools.cache

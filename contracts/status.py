@@ -62,11 +62,19 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     host: str = ""
     cancel_requested: bool = False
     result: Result | None = None
+    """What the host answered; of a failed attempt the tool's own error answer, if there was one."""
     error: Failure | None = None
     last_failure: Failure | None = None
     """Why the latest attempt failed, while the task goes on."""
     remarks: tuple[str, ...] = ()
     """What people should know of its success, such as what was left out of an archive."""
+    asked_by: str = ""
+    """On whose authority, as in `task.created`."""
+    project: str = ""
+    """The project it belongs to; empty: none."""
+    waiting: str = ""
+    """What it waits for while it has no host, such as `host X is unhealthy: REASON`; empty: for
+    its turn only, or for nothing."""
 
     @property
     def over(self) -> bool:
@@ -86,6 +94,8 @@ def begin(record: Record, fact: TaskCreated) -> TaskView:
         created_seq=record.seq,
         created_at=record.at,
         updated_at=record.at,
+        asked_by=fact.asked_by,
+        project=fact.project,
     )
 
 
@@ -97,19 +107,25 @@ def evolve(view: TaskView, record: Record) -> TaskView:
         case TaskCancelled():
             return replace(view, cancel_requested=True)
         case TaskRouted() as fact:
-            return replace(view, status=Status.QUEUED, attempt=fact.attempt, host=fact.route.host)
+            return replace(
+                view,
+                status=Status.QUEUED,
+                attempt=fact.attempt,
+                host=fact.route.host,
+                result=None,
+            )
         case JobSigned() as fact:
             return replace(view, status=Status.RUNNING, attempt=fact.attempt, host=fact.host)
         case JobFailed() as fact:
             failure = Failure(fact.kind, fact.message)
-            return replace(view, status=Status.QUEUED, last_failure=failure)
+            return replace(view, status=Status.QUEUED, last_failure=failure, result=fact.result)
         case JobDone() as fact:
             return replace(
                 view,
                 status=of_outcome(fact.outcome),
                 attempt=fact.attempt or view.attempt,
                 host=fact.host or view.host,
-                result=fact.result,
+                result=fact.result or view.result,
                 error=fact.error,
                 done_at=record.at,
                 remarks=fact.remarks,
@@ -132,6 +148,23 @@ def fold(records: list[Record]) -> TaskView | None:
         elif view is not None:
             view = evolve(view, record)
     return view
+
+
+def unrouted(records: list[Record]) -> TaskCreated | None:
+    """How the task was created that has no host now, from all its facts; None: it has, or is
+    over."""
+    created, routed = None, False
+    for record in records:
+        match record.fact:
+            case TaskCreated() as fact:
+                created = fact
+            case TaskRouted():
+                routed = True
+            case JobFailed():
+                routed = False
+            case JobDone():
+                return None
+    return None if routed else created
 
 
 def of_outcome(outcome: Outcome) -> Status:

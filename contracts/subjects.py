@@ -12,16 +12,27 @@ from typing import NamedTuple
 from contracts import facts
 from contracts.account import Provider
 from contracts.facts import AnyFact, Logged
-from contracts.roles import WRITES
+from contracts.ids import OPERATOR, host_id, split_host
+from contracts.roles import EARLIER, WRITES
 
 STREAM = "METAMCP"
 INTAKE_STREAM = "INTAKE"
 LIVE = "live."
+BLOBS_STREAM = "BLOBS"
+BLOBS_SUBJECTS: tuple[str, ...] = ("blob.meta.>", "blob.chunk.>")
 BLOBS_BUCKET = "METAMCP_BLOBS"
+"""The name of the object store in addresses of blobs; releases before 0.5 kept them in a bucket of
+this name."""
 LEASES_BUCKET = "METAMCP_LEASES"
 TOKENS_BUCKET = "METAMCP_TOKENS"
 LIMITS_BUCKET = "METAMCP_LIMITS"
 TICKETS_BUCKET = "METAMCP_TICKETS"
+ACCOUNTS_BUCKET = "METAMCP_ACCOUNTS"
+"""People and what is theirs: users, identities, sessions, clients, grants, projects, exceptions."""
+ACCESS_STREAM = "ACCESS"
+ACCESS_SUBJECTS: tuple[str, ...] = ("access.>",)
+NOBODY = "-"
+"""In place of the user of an event of `ACCESS` that is about nobody."""
 CREDENTIAL_BUCKETS = {
     Provider.HUGGINGFACE: "METAMCP_HUGGINGFACE",
     Provider.GITHUB: "METAMCP_GITHUB",
@@ -30,7 +41,10 @@ CREDENTIAL_BUCKETS = {
 EXECUTOR_DURABLE = "executor"
 INTAKE_DURABLE = "intake"
 
-LOG_SUBJECTS: tuple[str, ...] = tuple(dict.fromkeys(chain.from_iterable(WRITES.values())))
+WRITTEN: tuple[str, ...] = tuple(dict.fromkeys(chain.from_iterable(WRITES.values())))
+"""Where facts are written. None has a subject in common with what earlier releases wrote: theirs
+have a token less, the host's owner."""
+LOG_SUBJECTS: tuple[str, ...] = (*WRITTEN, *EARLIER)
 _TOKEN = r"(?:[A-Za-z0-9_-]{1,64}|\*)"
 _GUARDED = re.compile(
     "|".join(
@@ -44,6 +58,7 @@ INTAKE_SUBJECTS: tuple[str, ...] = ("intake.>",)
 ROUTES = "task.routed.>"
 CANCELLED = "task.cancelled.>"
 DONE = "job.done.>"
+FAILED = "job.failed.>"
 RESULTS = ("result.stored.>", "result.deleted.>")
 REGISTERED = "mcp.registered.>"
 REMOVED = "mcp.removed.>"
@@ -97,9 +112,9 @@ def of(fact: Logged) -> str:
         case facts.JobDone():
             return done(fact.user, fact.task)
         case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth():
-            return f"{_tag(fact)}.{fact.host}.{fact.k}"
+            return f"{_tag(fact)}.{_host(fact.host)}.{fact.k}"
         case facts.McpPreferred():
-            return f"mcp.preferred.{fact.user}.{fact.host}.{fact.k}"
+            return f"mcp.preferred.{fact.user}.{_host(fact.host)}.{fact.k}"
         case facts.LogRouter():
             return f"log.router.{fact.term}-{fact.id}" if fact.again else f"log.router.{fact.term}"
         case facts.LogKey():
@@ -110,8 +125,22 @@ def of(fact: Logged) -> str:
             return fact.subject
 
 
+def stands(fact: Logged, subject: str) -> bool:
+    """Tell whether the fact may stand on this subject: its own, or where an earlier release has
+    put it, which knew no owners of hosts."""
+    if subject == of(fact):
+        return True
+    match fact:
+        case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth():
+            return subject == f"{_tag(fact)}.{fact.host}.{fact.k}"
+        case facts.McpPreferred():
+            return subject == f"mcp.preferred.{fact.user}.{fact.host}.{fact.k}"
+        case _:
+            return False
+
+
 def parse(subject: str) -> Parsed:
-    """Split a log subject."""
+    """Split a log subject, of today or of an earlier release; the number of tokens tells which."""
     tokens = subject.split(".")
     kind = ".".join(tokens[:2])
     match tokens[0], len(tokens):
@@ -123,6 +152,10 @@ def parse(subject: str) -> Parsed:
             return Parsed(kind, host=tokens[2], last=tokens[3])
         case "mcp", 5 if tokens[1] == "preferred":
             return Parsed(kind, user=tokens[2], host=tokens[3], last=tokens[4])
+        case "mcp", 5:
+            return Parsed(kind, host=host_id(tokens[2], tokens[3]), last=tokens[4])
+        case "mcp", 6:
+            return Parsed(kind, user=tokens[2], host=host_id(tokens[3], tokens[4]), last=tokens[5])
         case "log", 3:
             return Parsed(kind, last=tokens[2])
         case _:
@@ -169,9 +202,17 @@ def done(user: str, task: str) -> str:
     return f"job.done.{user}.{task}.end"
 
 
-def preferences(user: str, host: str) -> str:
-    """Filter that selects all this user has said about this host; the newest of it holds."""
-    return f"mcp.preferred.{user}.{host}.*"
+def preferences(user: str, host: str) -> tuple[str, ...]:
+    """Filters that select all this user has said about this host, what was said to an earlier
+    release last; the newest of it holds."""
+    owner, name = split_host(host)
+    earlier = (f"mcp.preferred.{user}.{name}.*",) if owner == OPERATOR else ()
+    return (f"mcp.preferred.{user}.{owner}.{name}.*", *earlier)
+
+
+def preferences_of(user: str) -> tuple[str, ...]:
+    """Filters that select all this user has said about hosts."""
+    return (f"mcp.preferred.{user}.*.*.*", f"mcp.preferred.{user}.*.*")
 
 
 def of_user(user: str) -> tuple[str, ...]:
@@ -191,7 +232,13 @@ def beat(instance: str) -> str:
 
 def breaker(host: str) -> str:
     """Circuit breaker of an executor for this host (core NATS, outside the log)."""
-    return f"breaker.{host}"
+    return f"breaker.{_host(host)}"
+
+
+def tools_changed(host: str) -> str:
+    """An executor has reason to believe that the tools of this host are others now (core NATS,
+    outside the log)."""
+    return f"tools.changed.{_host(host)}"
 
 
 def progress(user: str, task: str) -> str:
@@ -199,9 +246,24 @@ def progress(user: str, task: str) -> str:
     return f"progress.{user}.{task}"
 
 
+def access(kind: str, user: str) -> str:
+    """Subject of an event of `ACCESS`; also the filter, with `*` for any kind or user."""
+    return f"access.{kind.replace('.', '_')}.{user or NOBODY}"
+
+
+def quota(user: str) -> str:
+    """Where the quotas of a user lie, in the bucket of people; also the filter, with `*`."""
+    return f"$KV.{ACCOUNTS_BUCKET}.quota.{user}"
+
+
 def command(service: str, verb: str) -> str:
     """Request/reply command of a service (nats.micro)."""
     return f"cmd.{service}.{verb}"
+
+
+def look(instance: str) -> str:
+    """Request/reply: what a registry asks in the sessions of this executor, see `held`."""
+    return f"cmd.executor.look.{instance}"
 
 
 def check_guard(guard: Guard) -> None:
@@ -220,6 +282,11 @@ def matches(filter_: str, subject: str) -> bool:
         if i >= len(tokens) or (want not in ("*", tokens[i])):
             return False
     return len(wanted) == len(tokens)
+
+
+def _host(host: str) -> str:
+    """A host's two tokens."""
+    return ".".join(split_host(host))
 
 
 def _tag(fact: AnyFact) -> str:

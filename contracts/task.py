@@ -70,6 +70,8 @@ class TaskRequest(TaskSpec, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     id: str | None = None
     """Client-given task id: sending it again with the same content changes nothing."""
+    project: str | None = None
+    """The project it belongs to: its members see the task and its result."""
 
 
 def serves(host: Host, type_: str) -> bool:
@@ -80,6 +82,24 @@ def serves(host: Host, type_: str) -> bool:
     return type_ in host.task_types or (
         type_ == MCP_CALL and not isinstance(host.endpoint, Execute)
     )
+
+
+class _Call(msgspec.Struct):
+    tool: Any = ""
+
+
+_call: msgspec.json.Decoder[_Call] = msgspec.json.Decoder(_Call)
+
+
+def tool_of(spec: TaskSpec) -> str:
+    """The tool that a task of the type `mcp.call` names; empty if that is not known here."""
+    if spec.type != MCP_CALL or spec.input_pointer is not None:
+        return ""
+    try:
+        found = _call.decode(spec.input).tool
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def canonical(value: Any) -> bytes:

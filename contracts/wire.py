@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from contracts.budget import DEFAULT
 from contracts.errors import Reason
 from contracts.host import HealthStatus, Host
 from contracts.task import TaskRequest
@@ -38,8 +39,8 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Breaker(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the calls of a host go at an executor, on `breaker.<host>`: on every change, and every
-    few seconds while its circuit breaker is not closed or half of the last calls failed."""
+    """How the calls of a host go at an executor, on `breaker.<owner>.<name>`: on every change, and
+    every few seconds while its circuit breaker is not closed or half of the last calls failed."""
 
     instance: str
     """The executor."""
@@ -99,15 +100,17 @@ class ServiceHealth(msgspec.Struct, frozen=True):
 
 
 class HostWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cmd.registry.add` and `cmd.registry.update`: a host by command."""
+    """`cmd.registry.add`, `cmd.registry.update` and `cmd.registry.check`: a host by command."""
 
     user: str
     """Who is acting; the host's owner, unless it is the operator."""
     operator: bool
     host: str
-    """The host's id."""
+    """The host's id, or the name of one's own."""
     entry: msgspec.Raw
     """As in a manifest (contracts/host.schema.json), in JSON."""
+    most: int = DEFAULT.hosts
+    """Hosts that this user may have."""
 
 
 class HostSwitch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -220,7 +223,7 @@ class PermitClaims(msgspec.Struct, frozen=True):
     sub: str
     """The user."""
     aud: str
-    """The host."""
+    """Whom it is for: the https origin that is called; of a host without one, its id."""
     jti: str
     """`<task>.<attempt>`: a host refuses, or answers again, what it has seen."""
     iat: int
@@ -232,6 +235,8 @@ class PermitClaims(msgspec.Struct, frozen=True):
     """Digest of the exact bytes of the task's input."""
     task_type: str = ""
     """What the host is asked to do; the body of `/execute` does not say."""
+    host: str = ""
+    """The host's id; earlier releases named it in `aud`."""
 
 
 # Websocket, protocol metamcp.v1 (see docs/protocol.md). Client frames are told apart by `op`.
@@ -344,6 +349,12 @@ class ProgressFrame(
     progress: float
     total: float | None = None
     message: str = ""
+
+
+def waiting_frame(task: str, times: int, waiting: str) -> ProgressFrame:
+    """What a task without a host waits for, told for the `times`th time: attempt 0, and progress
+    that rises and is below that of any work."""
+    return ProgressFrame(task, 0, min(times, 999_999) / 1_000_000, None, f"waiting: {waiting}")
 
 
 class ErrorFrame(msgspec.Struct, frozen=True, tag_field="op", tag="error", omit_defaults=True):

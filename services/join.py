@@ -27,20 +27,29 @@ async def join(process: Process, common: Common) -> Joined:
     The process fails when the connection is gone for good or the log's writer has broken, so that
     it is started again. Raises ConnectFailed, LogMismatch, LogUnavailable.
     """
+    bus = await connected(process, common)
+    log = await NatsLog.open(bus)
+    process.on_drain(log.close)
+    process.spawn("log", log.broken())
+    await metrics.answer(bus, process)
+    await health.answer(bus, process)
+    return Joined(bus, log)
+
+
+async def connected(process: Process, common: Common, suffix: str = "") -> Bus:
+    """Connect as this service, for as long as the process runs. Raises ConnectFailed.
+
+    `suffix`: what tells this connection from the others of the process, at the server.
+    """
     path = common.credentials or common.data / "credentials" / f"{process.service}.json"
     known = common.credentials is not None or path.exists()
     bus = await Bus.connect(
         common.nats_url,
-        name=process.instance,
+        name=process.instance + suffix,
         credentials=read_credentials(path) if known else None,
         inbox_prefix=inbox_prefix(process.service),
         tls=common.nats_tls,
     )
     process.on_drain(bus.close)
-    log = await NatsLog.open(bus)
-    process.on_drain(log.close)
     process.spawn("bus", bus.lost())
-    process.spawn("log", log.broken())
-    await metrics.answer(bus, process)
-    await health.answer(bus, process)
-    return Joined(bus, log)
+    return bus

@@ -26,7 +26,7 @@ PURE = frozenset(
 )
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("process",),
-    ("bus", "outside", "huggingface"),
+    ("bus", "outside", "huggingface", "github", "packed"),
     ("log", "store"),
     ("keys", "join"),
     SERVICES,

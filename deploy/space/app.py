@@ -17,6 +17,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import connections
 import permit
 import runs
 import settings
@@ -34,12 +35,9 @@ from wire import Answer, Refused
 
 LEEWAY_S = 10.0
 """Clocks of orchestrator and Space may differ by this."""
-BODY_S = 30.0
 DRAIN = 64 * 1024 * 1024
 """Of a body that is too large this much is read and thrown away, so that the answer is seen."""
 CHUNK = 256 * 1024
-CONNECTIONS = 512
-KEEP_ALIVE_S = 75
 STOP_S = 5
 """Runs may end within this after a request to stop."""
 REASONS = {404: "not_found", 405: "bad_request"}
@@ -74,8 +72,11 @@ class Space:
         """Run a task, or answer again what was answered before."""
         try:
             self._check_bearer(request)
-            body = wire.parse(await self._read(request))
-            claims = await self._verified(body)
+            parts = wire.split(await self._read(request))
+            # Before anything else is done with it: strangers cost no more than this.
+            claims = await self._verified(parts)
+            body = wire.parse(parts)
+            _check_same(claims, body)
             place = self._runs.enter(
                 _ask(claims), body.timeout_s, lambda: self._prepare(claims, body)
             )
@@ -101,6 +102,7 @@ class Space:
         value = {
             "status": status,
             "reason": reason,
+            "kit": permit.KIT,
             "running": self._runs.count,
             "max_concurrency": self._slots,
             "server": self._server.about,
@@ -114,7 +116,7 @@ class Space:
         manifest = self._config.manifest
         limits = manifest["limits"] | {"max_concurrency": self._slots}
         endpoint = {"endpoint": {"kind": "execute"}, "replay": "always"}
-        return JSONResponse(manifest | {"id": self._settings.host_id, "limits": limits} | endpoint)
+        return JSONResponse(manifest | {"kit": permit.KIT, "limits": limits} | endpoint)
 
     async def welcome(self, request: Request) -> Response:
         """Greet people who open the Space."""
@@ -137,7 +139,7 @@ class Space:
         parts: list[bytes] = []
         size, limit = 0, self._settings.max_body
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(connections.BODY_S):
                 async for part in request.stream():
                     size += len(part)
                     if size <= limit:
@@ -145,45 +147,44 @@ class Space:
                     elif size > limit + DRAIN:
                         break
         except TimeoutError as error:
-            raise wire.bad_request(f"the body was not there after {BODY_S:g} s") from error
+            text = f"the body was not there after {connections.BODY_S:g} s"
+            raise wire.bad_request(text) from error
         if size > limit:
             raise Refused(413, "too_large", f"the body has more than {limit} bytes")
         return b"".join(parts)
 
-    async def _verified(self, body: wire.Body) -> permit.Claims:
-        """The permit, which allows exactly this. Raises Refused."""
+    async def _verified(self, parts: wire.Parts) -> permit.Claims:
+        """The permit, which allows a run on exactly this input. Raises Refused."""
         jwks = self._settings.jwks
         try:
             if isinstance(jwks, permit.RemoteKeys):
-                await self._fetch(jwks, permit.kid_of(body.signature))
-            claims = self._check(body)
+                await self._fetch(jwks, permit.kid_of(parts.signature))
+            return self._check(parts)
         except permit.PermitError as error:
             raise Refused(401, "bad_permit", f"{error.reason}: {error}") from error
         except permit.KeysUnavailable as error:
             raise Refused(503, "starting", str(error), int(permit.REFETCH_S)) from error
-        if (claims.task_id, claims.sub) != (body.task, body.user):
-            text = f"the permit is for task {claims.task_id} of {claims.sub}"
-            raise Refused(401, "bad_permit", text)
-        return claims
 
-    def _check(self, body: wire.Body) -> permit.Claims:
+    def _check(self, parts: wire.Parts) -> permit.Claims:
         """Verify the permit. White space around the input belongs to it if the permit says so."""
 
         def verify(data: bytes) -> permit.Claims:
             return permit.verify(
-                body.signature,
-                audience=self._settings.host_id,
+                parts.signature,
+                audience=self._settings.audience,
+                users=self._settings.owners,
                 jwks=self._settings.jwks,
                 input_bytes=data,
                 leeway=LEEWAY_S,
             )
 
+        given = parts.members["input"]
         try:
-            return verify(body.input_bytes)
+            return verify(given.raw)
         except permit.PermitError as error:
-            if error.reason != "wrong_input" or body.input_padded == body.input_bytes:
+            if error.reason != "wrong_input" or given.padded == given.raw:
                 raise
-            return verify(body.input_padded)
+            return verify(given.padded)
 
     async def _fetch(self, jwks: permit.RemoteKeys, kid: str) -> None:
         """Fetch the key set if need be, once for all who want it, beside the event loop."""
@@ -219,6 +220,13 @@ class Space:
             await self._runs.close()
             await self._server.stop()
             self._store.close()
+
+
+def _check_same(claims: permit.Claims, body: wire.Body) -> None:
+    """The body has to name the permit's task and user. Raises Refused."""
+    if (claims.task_id, claims.sub) != (body.task, body.user):
+        text = f"the permit is for task {claims.task_id} of {claims.sub}"
+        raise Refused(401, "bad_permit", text)
 
 
 def _ask(claims: permit.Claims) -> store.Ask:
@@ -300,12 +308,14 @@ def main(arguments: list[str]) -> None:
         app,
         host=options.host,
         port=options.port,
+        http=connections.Connection,
         lifespan="on",
         ws="none",
         access_log=False,
         server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        # One more than there may be: the one that has just come, and for which one goes.
+        limit_concurrency=connections.MOST + 1,
+        timeout_keep_alive=round(connections.REST_S),
         timeout_graceful_shutdown=STOP_S,
     )
 

@@ -6,23 +6,26 @@ A permit is a JWT that lets one host run one attempt of one task on exactly one 
 from __future__ import annotations
 
 import hashlib
-import heapq
 import hmac
+import ipaddress
 import json
 import re
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
+from urllib.parse import urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+KIT = 2
+"""Which permits this takes: 1, those that name the host's id; 2, those that name its address.
+`/health` and `mcp.json` say it as `kit`."""
 ISSUER = "metamcp"
 MAX_TOKEN = 8192
 MAX_JWKS = 1024 * 1024
@@ -32,15 +35,15 @@ REFETCH_S = 10.0
 MAX_AGE_S = 600.0
 """An older key set is fetched again before it is used, so that removed keys stop counting."""
 FETCH_S = 5.0
-FORGET_S = 60.0
-"""Spent permits are remembered this long beyond their end: clocks differ."""
+ADVICE = "upgrade the orchestrator, or deploy the kit that came with it"
 
 _ALGORITHMS = {"RSA": "RS256", "OKP": "EdDSA"}
 _PUBLIC = {"RSA": ("kty", "n", "e"), "OKP": ("kty", "crv", "x")}
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SPACE = re.compile(r"[ \t\n\r]*")
-_TEXTS = ("iss", "sub", "aud", "jti", "task_id", "input_sha256", "task_type")
+_TEXTS = ("iss", "sub", "aud", "jti", "task_id", "input_sha256", "task_type", "host")
+_OPTIONAL = ("task_type", "host")
 _NUMBERS = ("iat", "nbf", "exp", "attempt")
 _jws = jwt.PyJWS()
 
@@ -65,7 +68,7 @@ class Claims:
     sub: str
     """The user. Task ids, and so `jti`, are unique per user only."""
     aud: str
-    """The host."""
+    """The origin that is called: `https://owner-space.hf.space`."""
     jti: str
     """`<task>.<attempt>`: run it once."""
     iat: int
@@ -75,6 +78,8 @@ class Claims:
     attempt: int
     input_sha256: str
     task_type: str = ""
+    host: str = ""
+    """The id under which the orchestrator knows the host, `user/owner-space`; nothing checks it."""
 
 
 class Jwks(Protocol):
@@ -99,10 +104,24 @@ class Keys:
 class RemoteKeys:
     """The key set at a URL. Blocks while it fetches; may be used by many threads."""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises ValueError unless the URL is http or https. Nothing is fetched yet."""
-        if not url.startswith(("https://", "http://")):
-            raise ValueError(f"{url!r} is no http or https URL")
+    def __init__(
+        self,
+        url: str,
+        *,
+        allow_http: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is fetched yet. Raises ValueError unless the URL is https.
+
+        Whoever can answer in its place can sign permits, so plain http is taken from this machine
+        only, or with `allow_http`.
+        """
+        origin(url)
+        if not (url.startswith("https://") or allow_http or _on_this_machine(url)):
+            raise ValueError(
+                "the keys would come over plain http, which anybody on the way can"
+                " answer: serve them at an https:// address"
+            )
         self._url = url
         self._clock = clock
         self._keys: dict[str, jwt.PyJWK] = {}
@@ -117,7 +136,7 @@ class RemoteKeys:
             self.refresh(kid)
         key = self._keys.get(kid)
         if key is None and self.problem:
-            raise KeysUnavailable(f"the key set at {self._url} can't be used: {self.problem}")
+            raise KeysUnavailable(f"the public keys can't be fetched: {self.problem}")
         return key
 
     def wants(self, kid: str) -> bool:
@@ -140,14 +159,26 @@ class RemoteKeys:
                 self._tried = self._clock()
 
 
-def load_keys(source: str) -> Keys:
-    """Read a JWKS from text (it begins with `{`) or else from the file of this name.
+def origin(url: str) -> str:
+    """The origin of a URL as permits name it: scheme, host and the port if it is a special one.
 
-    Raises ValueError or OSError.
+    Raises ValueError for what is no http or https URL.
     """
-    if source.lstrip().startswith("{"):
-        return Keys(source)
-    return Keys(Path(source).read_text(encoding="utf-8"))
+    parts = urlsplit(url)
+    scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+    if scheme not in ("https", "http") or not host or "@" in parts.netloc:
+        raise ValueError(f"{url[:200]!r} is no http or https URL")
+    shown = f"[{host}]" if ":" in host else host
+    usual = {"https": 443, "http": 80}[scheme]
+    return f"{scheme}://{shown}" + (f":{port}" if port not in (None, usual) else "")
+
+
+def _on_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def parse_jwks(text: str) -> dict[str, jwt.PyJWK]:
@@ -206,24 +237,24 @@ def _fetch(url: str) -> str:
 def verify(
     token: str,
     *,
-    audience: str,
+    audience: str | Collection[str],
+    users: Collection[str],
     jwks: Jwks,
     input_bytes: bytes,
     now: float | None = None,
     leeway: float = 0.0,
 ) -> Claims:
-    """Check everything a permit says against this host (`audience`), this input and this moment.
+    """Check everything a permit says against this host, this input and this moment.
 
-    `input_bytes` are the bytes of `input` as they stand in the body, see `members`. The key says
-    which algorithm counts, never the token. `leeway` (seconds) allows for clocks that differ.
-    Raises PermitError, or KeysUnavailable. Keep a permit from running twice: see `ReplayGuard`.
+    `audience`: the address of this host, or several, as `origin` writes them. `users`: for whom
+    this host works. `input_bytes` are the bytes of `input` as they stand in the body, see
+    `members`. The key says which algorithm counts, never the token. `leeway` (seconds) allows for
+    clocks that differ. Raises PermitError, or KeysUnavailable. Nothing here keeps a permit from
+    running twice: see `replay.py`.
     """
     claims = _signed(token, jwks)
+    _check_parties(claims, audience, users)
     moment = time.time() if now is None else now
-    if claims.iss != ISSUER:
-        raise PermitError("wrong_issuer", f"the permit is of {claims.iss!r}, not of {ISSUER!r}")
-    if claims.aud != audience:
-        raise PermitError("wrong_audience", f"the permit is for {claims.aud!r}, not {audience!r}")
     if moment < claims.nbf - leeway:
         text = f"the permit is valid from {claims.nbf}; here it is {moment:.0f}"
         raise PermitError("not_yet_valid", text)
@@ -235,6 +266,23 @@ def verify(
         text = f"the input's digest is {digest}; the permit is for {claims.input_sha256}"
         raise PermitError("wrong_input", text)
     return claims
+
+
+def _check_parties(claims: Claims, audience: str | Collection[str], users: Collection[str]) -> None:
+    """Who has made the permit, for which host, and whose task it is. Raises PermitError."""
+    if isinstance(users, str):
+        raise TypeError("`users` is no set of names: each part of a text would pass for one")
+    own = {audience} if isinstance(audience, str) else set(audience)
+    if claims.iss != ISSUER:
+        raise PermitError("wrong_issuer", f"the permit is of {claims.iss!r}, not of {ISSUER!r}")
+    if "://" not in claims.aud:
+        text = f"the permit is for a host called {claims.aud!r}, and names no address"
+        raise PermitError("old_permit", f"{text}, as earlier orchestrators made them: {ADVICE}")
+    if claims.aud not in own:
+        known = " or ".join(map(repr, sorted(own)))
+        raise PermitError("wrong_audience", f"the permit is for {claims.aud!r}, not {known}")
+    if claims.sub not in users:
+        raise PermitError("wrong_user", f"this host does not work for {claims.sub!r}")
 
 
 def kid_of(token: str) -> str:
@@ -276,7 +324,7 @@ def _claims(payload: bytes) -> Claims:
         found = {name: member.value for name, member in members(payload).items()}
     except ValueError as error:
         raise PermitError("malformed", f"the permit's claims: {error}") from error
-    found.setdefault("task_type", "")
+    found = dict.fromkeys(_OPTIONAL, "") | found
     for names, kind, word in ((_TEXTS, str, "text"), (_NUMBERS, int, "whole number")):
         for name in names:
             # Not isinstance: to Python, true is an integer.
@@ -349,26 +397,3 @@ def _no_space(text: str, at: int) -> int:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
-
-
-class ReplayGuard:
-    """Lets each permit pass once. In memory: a restart forgets, so pair it with storage of yours
-    when running a task twice would do harm."""
-
-    def __init__(self, limit: int = 100_000) -> None:
-        """At most `limit` permits are remembered; more are refused rather than forgotten."""
-        self._limit = limit
-        self._seen: set[tuple[str, str]] = set()
-        self._ends: list[tuple[float, tuple[str, str]]] = []
-
-    def admit(self, claims: Claims, now: float) -> None:
-        """Note that this permit is used now. Raises PermitError if it was used before."""
-        while self._ends and self._ends[0][0] <= now:
-            self._seen.remove(heapq.heappop(self._ends)[1])
-        name = (claims.sub, claims.jti)
-        if name in self._seen:
-            raise PermitError("replayed", f"the permit {claims.jti} has been used")
-        if len(self._seen) >= self._limit:
-            raise PermitError("full", f"{self._limit} permits are in use; try again later")
-        self._seen.add(name)
-        heapq.heappush(self._ends, (claims.exp + FORGET_S, name))

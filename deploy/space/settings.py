@@ -12,7 +12,8 @@ import permit
 from runs import LINGER_S
 
 MIB = 1024 * 1024
-_HOST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_USER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SEVERAL = re.compile(r"[\s,]+")
 
 
 class BadSettings(Exception):
@@ -22,7 +23,10 @@ class BadSettings(Exception):
 class Settings(NamedTuple):
     """See README.md for what the variables mean."""
 
-    host_id: str
+    audience: frozenset[str]
+    """Origins at which this Space is called: permits for others are refused."""
+    owners: frozenset[str]
+    """Users of the orchestrator for whom it works."""
     jwks: permit.Keys | permit.RemoteKeys
     state: Path
     config: Path
@@ -46,7 +50,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             "METAMCP_STATE is not set: name a folder on a disk, for what must survive a restart"
         )
     settings = Settings(
-        host_id=_host_id(environment),
+        audience=_audience(environment),
+        owners=_owners(environment),
         jwks=_jwks(environment),
         state=Path(state),
         config=Path(environment.get("METAMCP_CONFIG") or Path(__file__).parent),
@@ -64,20 +69,40 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     return settings
 
 
-def _host_id(environment: Mapping[str, str]) -> str:
-    """The id that permits name as their audience; a Space's own name gives it."""
-    given = environment.get("METAMCP_HOST_ID", "")
-    derived = re.sub(r"[^A-Za-z0-9_-]", "-", environment.get("SPACE_ID", ""))
-    host_id = given or derived
-    if not host_id:
+def _audience(environment: Mapping[str, str]) -> frozenset[str]:
+    """The addresses that permits name; Hugging Face says that of a Space in SPACE_HOST."""
+    given = _listed(environment, "METAMCP_PUBLIC_URL")
+    found = given + [f"https://{host}" for host in _listed(environment, "SPACE_HOST")]
+    if not found:
         raise BadSettings(
-            "METAMCP_HOST_ID is not set: give the id under which the orchestrator knows this host"
+            "METAMCP_PUBLIC_URL is not set: say the address at which the orchestrator calls this"
+            " host, such as https://heavy.example.com. Permits for other addresses are refused"
         )
-    if not _HOST_ID.fullmatch(host_id):
+    try:
+        return frozenset(map(permit.origin, found))
+    except ValueError as error:
+        raise BadSettings(f"METAMCP_PUBLIC_URL or SPACE_HOST can't be used: {error}") from error
+
+
+def _owners(environment: Mapping[str, str]) -> frozenset[str]:
+    owners = _listed(environment, "METAMCP_OWNER")
+    if not owners:
         raise BadSettings(
-            f"METAMCP_HOST_ID: {host_id!r} is no host id: 1 to 64 of the characters A-Z a-z 0-9 _ -"
+            "METAMCP_OWNER is not set: say for which user of the orchestrator this host works (the"
+            " name in that user's token; several: with commas between). Without it nobody could be"
+            " told from anybody. `metamcp spaces deploy` sets it by itself"
         )
-    return host_id
+    for owner in owners:
+        if not _USER.fullmatch(owner) or owner == "-":
+            raise BadSettings(
+                f"METAMCP_OWNER: {owner[:80]!r} is no user: 1 to 64 of the characters"
+                " A-Z a-z 0-9 _ -"
+            )
+    return frozenset(owners)
+
+
+def _listed(environment: Mapping[str, str], name: str) -> list[str]:
+    return [part for part in _SEVERAL.split(environment.get(name, "")) if part]
 
 
 def _jwks(environment: Mapping[str, str]) -> permit.Keys | permit.RemoteKeys:
@@ -87,8 +112,11 @@ def _jwks(environment: Mapping[str, str]) -> permit.Keys | permit.RemoteKeys:
             "set one of METAMCP_JWKS_URL (where the orchestrator serves its public keys) and"
             " METAMCP_JWKS (the key set itself, or the file that holds it)"
         )
+    allow_http = environment.get("METAMCP_JWKS_ALLOW_HTTP", "").lower() in ("1", "true", "yes")
     try:
-        return permit.RemoteKeys(url) if url else permit.load_keys(text)
+        if url:
+            return permit.RemoteKeys(url, allow_http=allow_http)
+        return permit.Keys(text if text.lstrip().startswith("{") else Path(text).read_text("utf-8"))
     except (ValueError, OSError) as error:
         name = "METAMCP_JWKS_URL" if url else "METAMCP_JWKS"
         raise BadSettings(f"{name} can't be used: {error}") from error

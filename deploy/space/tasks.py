@@ -14,10 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import grammar
-from jsonschema.exceptions import SchemaError, best_match  # type: ignore[import-untyped]
-from jsonschema.validators import validator_for  # type: ignore[import-untyped]
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+import jsonschema_rs
 from wire import Refused
 
 MAX_FILES = 2000
@@ -113,7 +110,7 @@ class TaskType(NamedTuple):
     """How one task type is served."""
 
     steps: tuple[Step, ...]
-    validator: Any
+    validator: jsonschema_rs.Validator
     """Of the input, compiled."""
 
 
@@ -163,25 +160,39 @@ def _read(path: Path, decode: Any, schema: dict[str, Any]) -> dict[str, Any]:
         data: dict[str, Any] = decode(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise BadConfig(f"{path.name} can't be read: {problem}") from problem
-    if (error := best_match(validator_for(schema)(schema).iter_errors(data))) is not None:
-        where = ".".join([path.name, *map(str, error.absolute_path)])
-        raise BadConfig(f"{where}: {error.message}")
+    try:
+        _validator(schema).validate(data)
+    except jsonschema_rs.ValidationError as error:
+        where = ".".join([path.name, *map(str, error.instance_path)])
+        raise BadConfig(f"{where}: {error.message}") from None
     return data
 
 
+def _validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
+    """A schema, compiled: its patterns take linear time, and nothing is fetched for it.
+
+    Raises ValidationError.
+    """
+    linear = jsonschema_rs.RegexOptions()
+    return jsonschema_rs.validator_for(schema, pattern_options=linear, offline=True)
+
+
 def _task_type(name: str, steps: list[dict[str, Any]], described: dict[str, Any]) -> TaskType:
-    schema = described["input_schema"]
     try:
-        cls = validator_for(schema)
-        cls.check_schema(schema)
         made = _steps(steps)
-        # An empty registry: a schema may not make us fetch anything.
-        validator = cls(schema, registry=Registry())
-        example = best_match(validator.iter_errors(described["example"]))
-    except (SchemaError, Unresolvable, grammar.GrammarError) as error:
+        validator = _validator(described["input_schema"])
+    except grammar.GrammarError as error:
         raise BadConfig(f"task type {name}: {error}") from error
-    if example is not None:
-        raise BadConfig(f"task type {name}: its example does not fit its schema: {example.message}")
+    except jsonschema_rs.ValidationError as error:
+        why = f"its input_schema can't be used: {error.message}"
+        if error.message.endswith('is not a "regex"'):
+            why += ", or needs look-around or back-references, which have no time limit"
+        raise BadConfig(f"task type {name}: {why}") from None
+    try:
+        validator.validate(described["example"])
+    except jsonschema_rs.ValidationError as error:
+        text = f"its example does not fit its schema: {error.message}"
+        raise BadConfig(f"task type {name}: {text}") from None
     return TaskType(made, validator)
 
 
@@ -206,9 +217,11 @@ def plan(kind: TaskType, task: str, attempt: int, data: dict[str, Any], folder: 
 
     Raises Refused(422).
     """
-    if (error := best_match(kind.validator.iter_errors(data))) is not None:
-        where = "".join(f".{part}" for part in error.absolute_path)
-        raise _bad_input(f"input{where}: {error.message}")
+    try:
+        kind.validator.validate(data)
+    except jsonschema_rs.ValidationError as error:
+        where = "".join(f".{part}" for part in error.instance_path)
+        raise _bad_input(f"input{where}: {error.message}") from None
     needed = any("workspace" in grammar.check(step.arguments) for step in kind.steps)
     scope = grammar.Scope(data, task, attempt, lambda: str(folder), {})
     steps = tuple(

@@ -22,8 +22,8 @@ from nats.micro.service import Service
 from contracts.subjects import command
 from services.bus import connect
 from services.bus import tls as bus_tls
-from services.bus.client import DirectClient
-from services.bus.connect import Troubles, put_down, read_credentials, shown
+from services.bus.client import DirectClient, Message
+from services.bus.connect import Hook, Troubles, call_all, put_down, read_credentials, shown
 from services.bus.errors import (
     BusError,
     BusTimeout,
@@ -56,8 +56,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Hook = Callable[[], object]
-"""Called without arguments; what it returns is awaited in its own task if it can be."""
 MAX_PENDING = 16 * 1024 * 1024
 _DENIED = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"', re.I)
 
@@ -210,11 +208,35 @@ class Bus:
             except Exception:
                 log.exception("bus_callback_failed", subject=message.subject)
 
-        self._check(subject)
+        return await self._subscribed(
+            subject, self.nc.subscribe(subject, queue, cb=deliver, pending_bytes_limit=MAX_PENDING)
+        )
+
+    async def listen(
+        self, subject: str, callback: Callable[[Message], object], *, queue: str = ""
+    ) -> Subscription:
+        """Call `callback`, which must be quick, for each message as it is read: none waits, and
+        none is dropped. Raises PermissionDenied.
+        """
+
+        def take(message: Message) -> None:
+            try:
+                callback(message)
+            except Exception:
+                log.exception("bus_callback_failed", subject=message.subject)
+
+        return await self._subscribed(subject, self.nc.subscribe_direct(subject, take, queue))
+
+    async def _subscribed(
+        self, subject: str, subscribing: Coroutine[Any, Any, Subscription]
+    ) -> Subscription:
+        try:
+            self._check(subject)
+        except BusError:
+            subscribing.close()
+            raise
         with translated(subject):
-            subscription = await self.nc.subscribe(
-                subject, queue, cb=deliver, pending_bytes_limit=MAX_PENDING
-            )
+            subscription = await subscribing
         try:
             # The server answers in order: a refusal comes before the answer to this round trip.
             await self.flush()
@@ -357,30 +379,18 @@ class Bus:
         if not self._closing:
             log.warning("bus_disconnected", server=self._where)
         self._troubles.lose(Disconnected(f"Lost the connection to {self._where}."))
-        self._run(self.on_disconnected)
+        call_all(self.on_disconnected, self._spawn)
 
     async def _on_reconnected(self) -> None:
         self._up.set()
         log.info("bus_reconnected", server=self._where)
-        self._run(self.on_reconnected)
+        call_all(self.on_reconnected, self._spawn)
 
     async def _on_closed(self) -> None:
         if not self._closing:
             log.error("bus_closed_by_server", server=self._where, error=self._last_error)
         self._up.clear()
         self.closed.set()
-
-    def _run(self, hooks: list[Hook]) -> None:
-        for hook in list(hooks):
-            try:
-                result = hook()
-            except Exception:
-                # Whatever is raised here would end nats-py's reconnection.
-                log.exception("bus_hook_failed", hook=repr(hook))
-                continue
-            if inspect.isawaitable(result):
-                # Not awaited here: nats-py reconnects no further while its callback runs.
-                self._spawn(result)
 
     def _spawn(self, work: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(work)

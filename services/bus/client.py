@@ -65,14 +65,16 @@ class DirectClient(Client):
         line = bytes(self._ps.buf).partition(b"\r\n")[0].decode(errors="replace")
         await self._error_cb(nats.errors.Error(line))
 
-    async def subscribe_direct(self, subject: str, handler: Handler) -> Subscription:
+    async def subscribe_direct(
+        self, subject: str, handler: Handler, queue: str = ""
+    ) -> Subscription:
         """Subscribe; `handler` runs inside the read loop: it must be quick and must not raise."""
 
         async def never_called(_: Any) -> None:
             """nats-py wants a coroutine; the parser never queues anything for it."""
 
         never_called.direct = handler  # type: ignore[attr-defined]
-        return await self.subscribe(subject, cb=never_called)
+        return await self.subscribe(subject, queue, cb=never_called)
 
     async def publish_all(self, messages: Iterable[Outgoing]) -> None:
         """Send messages in order.

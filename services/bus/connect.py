@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,8 @@ FIRST_DELAY, LAST_DELAY = 0.05, 1.0
 """Seconds between attempts to connect again: doubling from the first to the last."""
 
 MAX_DENIED = 1000
+Hook = Callable[[], object]
+"""Called without arguments; what it returns is awaited in its own task if it can be."""
 
 log = telemetry.get_logger()
 
@@ -84,6 +87,20 @@ async def put_down(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             log.debug("bus_task_ended", error=repr(error))
+
+
+def call_all(hooks: Iterable[Hook], spawn: Callable[[Awaitable[Any]], None]) -> None:
+    """Call them all; `spawn` owns what is to be awaited."""
+    for hook in list(hooks):
+        try:
+            result = hook()
+        except Exception:
+            # Whatever is raised here would end nats-py's reconnection.
+            log.exception("bus_hook_failed", hook=repr(hook))
+            continue
+        if inspect.isawaitable(result):
+            # Not awaited here: nats-py reconnects no further while its callback runs.
+            spawn(result)
 
 
 class Troubles:

@@ -16,6 +16,8 @@ class ApiReason(StrEnum):
     """Another message stands where one was expected, or none where it was not."""
     NEVER = "never"
     """It will not be done, however often it is asked for."""
+    NO_ROOM = "no_room"
+    """The streams may not have so many bytes together."""
     OTHER = "other"
 
 
@@ -25,6 +27,8 @@ LASTING = frozenset({ApiReason.NOT_FOUND, ApiReason.NEVER})
 
 _REASONS = {
     10014: ApiReason.NOT_FOUND,  # consumer not found
+    10023: ApiReason.NO_ROOM,  # insufficient resources
+    10047: ApiReason.NO_ROOM,  # insufficient storage resources available
     10054: ApiReason.NEVER,  # message size exceeds maximum allowed
     10059: ApiReason.NOT_FOUND,  # stream not found
     10071: ApiReason.CONFLICT,  # wrong last sequence

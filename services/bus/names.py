@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 JS_API = "$JS.API"
@@ -24,14 +26,28 @@ def inbox_prefix(user: str) -> str:
     return f"_INBOX_{user}"
 
 
-def submit_subject(user: str) -> str:
+def submit_subject(user: str, publisher: str) -> str:
     """Where requests of an outside publisher on `metamcp.tasks.submit` reach the gateway."""
-    return f"submit.{user}"
+    return f"submit.{user}.{publisher}"
 
 
-def intake_subject(user: str) -> str:
+def intake_subject(user: str, publisher: str) -> str:
     """Where an outside publisher's plain `task.created` is captured."""
-    return f"intake.{user}.created"
+    return f"intake.{user}.created.{publisher}"
+
+
+class Sender(NamedTuple):
+    """Whose a message from outside is, and which publisher has sent it."""
+
+    user: str
+    publisher: str
+
+
+def sender(subject: str) -> Sender:
+    """Read one of the two subjects above; before release 0.5 a publisher was called as its user."""
+    tokens = subject.split(".")
+    named = 3 if tokens[0] == "submit" else 4
+    return Sender(tokens[1], tokens[-1] if len(tokens) == named else tokens[1])
 
 
 def intake_error_subject(user: str) -> str:

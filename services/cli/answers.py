@@ -15,6 +15,7 @@ from services.cli.common import CliError, Exit, Out
 from services.cli.input import STDIN
 from services.cli.show import tasks as render
 from services.process.files import write_shared
+from services.process.visible import visible_json
 
 SARIF_TYPE = "security_scan"
 SarifFile = Annotated[Path | None, Parameter(name="--sarif", allow_leading_hyphen=True)]
@@ -75,7 +76,7 @@ def write_sarif(out: Out, value: Any, file: Path) -> None:
         raise CliError(Exit.FAILED, text) from None
     data += b"\n"
     if str(file) == STDIN:
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(visible_json(data.decode()).encode())
         sys.stdout.flush()
         return
     try:

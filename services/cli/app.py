@@ -16,11 +16,10 @@ from typing import TextIO
 
 import cyclopts
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.text import Text
 
 from services.cli.commands.version import installed
-from services.cli.common import CliError, Exit, printable
+from services.cli.common import CliError, Exit, PlainConsole, printable
 from services.cli.table import COMMANDS, Command
 from services.process.settings import SettingsError
 
@@ -177,7 +176,7 @@ def _known_below(error: Exception) -> tuple[Exit, str, str] | None:
 
 
 def _say(code: Exit, message: str, hint: str = "") -> int:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = PlainConsole(stderr=True, soft_wrap=True)
     # The exit code says it as well where stderr takes nothing.
     with contextlib.suppress(OSError, SystemExit):
         console.print(Text("error: ", style="bold red").append(printable(message), "default"))

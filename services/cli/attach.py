@@ -16,9 +16,10 @@ from contracts.result import INLINE_LIMIT
 from contracts.task import canonical
 from services.cli.client import Api
 from services.cli.common import CliError, Exit, Out
-from services.cli.folder import LocalFile, Unreadable, is_name, read, walk
+from services.cli.folder import LocalFile, Unreadable, read, walk
 from services.cli.input import as_content
 from services.cli.upload import upload_archive, upload_file
+from services.packed.wanted import is_name
 
 FEW = 8
 """Files that may go as blobs by themselves."""

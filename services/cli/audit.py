@@ -6,7 +6,7 @@ Pure: facts, public keys and a way to recompute routes in, a list of checks out.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -17,18 +17,21 @@ from contracts.facts import (
     JobDone,
     JobFailed,
     JobSigned,
+    McpRegistered,
     Outcome,
     Record,
     TaskCancelled,
     TaskCreated,
     TaskRouted,
 )
+from contracts.host import Host
 from contracts.ids import is_token
-from contracts.result import Inline, sha256_hex
+from contracts.result import Inline, Result
 from contracts.route import Candidate, Route
 from contracts.task import input_sha256
 from contracts.wire import PermitClaims
 from services.keys.permits import BadPermit, kid_of, verify
+from services.outside import addresses
 
 CLOCK_SKEW_S = 5.0
 """How far an executor's clock may be from the log's when it signs."""
@@ -59,18 +62,29 @@ Recompute = Callable[[Record], Recomputed]
 """Takes the record of a `task.routed`."""
 
 
-def audit(records: Sequence[Record], keys: Sequence[Record], recompute: Recompute) -> list[Check]:
+def audit(
+    records: Sequence[Record],
+    keys: Sequence[Record],
+    recompute: Recompute,
+    hosts: Iterable[Record] = (),
+) -> list[Check]:
     """Check all facts of one task, given in log order, against `log.key` facts and the router.
 
-    A task that is not over fails the check `one outcome` only.
+    With the registrations of `hosts`, permits are held against their addresses as well. A task
+    that is not over fails the check `one outcome` only.
     """
+    specs = {r.seq: r.fact.spec for r in hosts if isinstance(r.fact, McpRegistered)}
     parts = (
-        ("facts in order", _order(records), f"{len(records)} facts, {_span(records)}"),
+        (
+            "facts in order",
+            _order(records),
+            f"{len(records)} facts, {_span(records)}{_by(records)}",
+        ),
         ("attempts without gap", _attempts(records), _count(records, TaskRouted, "attempt")),
         ("one outcome", _one_outcome(records), _outcome(records)),
         ("claim before outcome", _claims(records), _count(records, JobSigned, "claim")),
         ("same host and input", _bindings(records), _binding(records)),
-        ("permits", _permits(records, keys), _count(records, JobSigned, "valid signature")),
+        ("permits", _permits(records, keys, specs), _count(records, JobSigned, "valid signature")),
         ("routes recomputed", _routes(records, recompute), _chosen(records)),
         ("result digest", _result(records), _size(records)),
     )
@@ -97,6 +111,13 @@ def passed(checks: Sequence[Check]) -> bool:
     return bool(checks) and all(check.ok for check in checks)
 
 
+def _by(records: Sequence[Record]) -> str:
+    """On whose authority the task was asked for, as far as the log says."""
+    created = _all(records, TaskCreated)
+    by = created[0][1].asked_by if created else ""
+    return f", asked for by {by}" if by else ""
+
+
 def _order(records: Sequence[Record]) -> Iterator[str]:
     if not records:
         yield "there are no facts of this task"
@@ -106,7 +127,7 @@ def _order(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         if isinstance(record.fact, facts.Unknown):
             yield f"sequence {record.seq}: this release can't read it: {record.fact.why}"
-        if subjects.of(record.fact) != record.subject:
+        if not subjects.stands(record.fact, record.subject):
             yield f"sequence {record.seq}: the fact does not belong on {record.subject}"
     for before, after in pairwise(records):
         if after.seq <= before.seq:
@@ -211,7 +232,10 @@ def _differs(
         yield f"{what} is for another input than its route"
 
 
-def _permits(records: Sequence[Record], keys: Sequence[Record]) -> Iterator[str]:
+def _permits(
+    records: Sequence[Record], keys: Sequence[Record], specs: Mapping[int, Host]
+) -> Iterator[str]:
+    routes = {fact.attempt: fact.route for _, fact in _all(records, TaskRouted)}
     for record, claim in _all(records, JobSigned):
         what = f"permit {claim.attempt}"
         try:
@@ -221,6 +245,9 @@ def _permits(records: Sequence[Record], keys: Sequence[Record]) -> Iterator[str]
             continue
         for name, wrong in _wrong_claims(claims, claim, record.at):
             yield f"{what}: {name} {wrong}"
+        route = routes.get(claim.attempt)
+        if wrong := _wrong_audience(claims, claim.host, specs.get(route.host_seq if route else 0)):
+            yield f"{what}: aud {wrong}"
 
 
 def _verified(permit: str, seq: int, keys: Sequence[Record]) -> PermitClaims:
@@ -239,7 +266,7 @@ def _verified(permit: str, seq: int, keys: Sequence[Record]) -> PermitClaims:
 def _wrong_claims(claims: PermitClaims, fact: JobSigned, at: float) -> Iterator[tuple[str, str]]:
     wanted: dict[str, object] = {
         "sub": fact.user,
-        "aud": fact.host,
+        "host": fact.host if claims.host else "",
         "jti": f"{fact.task}.{fact.attempt}",
         "task_id": fact.task,
         "attempt": fact.attempt,
@@ -252,6 +279,25 @@ def _wrong_claims(claims: PermitClaims, fact: JobSigned, at: float) -> Iterator[
         yield "exp", f"is {claims.exp}, the fact says {fact.expires:.0f}"
     if not claims.nbf - CLOCK_SKEW_S <= at < claims.exp + CLOCK_SKEW_S:
         yield "time", f"does not hold when the claim was made ({at:.0f})"
+
+
+def _wrong_audience(claims: PermitClaims, host: str, spec: Host | None) -> str:
+    """What is wrong with whom a permit is for; empty: nothing.
+
+    Releases before 0.4 named the host there. Where a Space is called is up to its deployment.
+    """
+    wanted = host
+    if claims.host and spec is not None:
+        url = getattr(spec.endpoint, "url", "")
+        if url[:5].lower() == "hf://":
+            return "" if "://" in claims.aud else f"is {claims.aud!r}, and no address"
+        try:
+            wanted = addresses.audience(spec)
+        except addresses.AddressRefused as refused:
+            return f"is {claims.aud!r}, but {refused}"
+    elif claims.host:
+        return ""
+    return "" if claims.aud == wanted else f"is {claims.aud!r}, not {wanted!r}"
 
 
 def _routes(records: Sequence[Record], recompute: Recompute) -> Iterator[str]:
@@ -282,13 +328,20 @@ def _alike(recorded: Sequence[Candidate], right: Sequence[Candidate]) -> bool:
 
 
 def _result(records: Sequence[Record]) -> Iterator[str]:
+    for what, kept in _answers(records):
+        if isinstance(kept, Inline) and not kept.intact:
+            yield f"the inline {what} is not what its digest and size say"
     for _, done in _all(records, JobDone):
-        if isinstance(done.result, Inline):
-            value = bytes(done.result.value)
-            if sha256_hex(value) != done.result.sha256 or len(value) != done.result.size:
-                yield "the inline result is not what its digest and size say"
-        elif done.result is None and done.outcome is Outcome.SUCCEEDED:
+        if done.result is None and done.outcome is Outcome.SUCCEEDED:
             yield "the task succeeded but has no result"
+
+
+def _answers(records: Sequence[Record]) -> Iterator[tuple[str, Result]]:
+    """What hosts have answered, also with errors, and what each is."""
+    for record in records:
+        if isinstance(fact := record.fact, JobFailed | JobDone) and fact.result is not None:
+            failed = isinstance(fact, JobFailed)
+            yield f"answer of failed attempt {fact.attempt}" if failed else "result", fact.result
 
 
 def _all(records: Iterable[Record], kind: type[F]) -> list[tuple[Record, F]]:
@@ -341,8 +394,6 @@ def _chosen(records: Sequence[Record]) -> str:
 
 
 def _size(records: Sequence[Record]) -> str:
-    for _, done in _all(records, JobDone):
-        if done.result is not None:
-            kind = "inline" if isinstance(done.result, Inline) else "pointer"
-            return f"{kind}, {done.result.size} bytes, {done.result.sha256[:12]}…"
-    return "no result"
+    found = [(type(kept).__name__.lower(), kept) for _, kept in _answers(records)]
+    parts = [f"{kind}, {kept.size} bytes, {kept.sha256[:12]}…" for kind, kept in found]
+    return "; ".join(parts) or "no result"

@@ -36,7 +36,7 @@ class Api:
         self.target = target
         self._client = httpx.AsyncClient(
             base_url=target.url,
-            headers=target.headers,
+            headers={"User-Agent": "metamcp"} | target.headers,
             timeout=httpx.Timeout(within_s, connect=min(within_s, REQUEST_S)),
             trust_env=not target.here,
             # Without TLS nobody's certificate is believed, and no CAs are loaded for nothing.
@@ -56,16 +56,16 @@ class Api:
         """Close the connections."""
         await self._client.aclose()
 
-    async def get(self, path: str, **params: Any) -> Any:
+    async def get(self, path: str, /, **params: Any) -> Any:
         """Return `data` of the answer; parameters that are None are left out."""
         return _data(await self._send("GET", path, params=_present(params)))
 
-    async def page(self, path: str, **params: Any) -> tuple[list[Any], int | None]:
+    async def page(self, path: str, /, **params: Any) -> tuple[list[Any], int | None]:
         """Return one page of a list and the cursor of the next, None after the last."""
         envelope = await self.envelope(path, **params)
         return envelope["data"], envelope.get("next_cursor")
 
-    async def envelope(self, path: str, **params: Any) -> dict[str, Any]:
+    async def envelope(self, path: str, /, **params: Any) -> dict[str, Any]:
         """Return a whole answer: of a list also its cursor and its totals."""
         answer = await self._send("GET", path, params=_present(params))
         _refuse(answer)
@@ -87,6 +87,11 @@ class Api:
         content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
         return _data(await self._send("PUT", path, content=content, headers=headers))
 
+    async def patch(self, path: str, body: Any) -> Any:
+        """Send JSON that changes what is there and return `data` of the answer."""
+        content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
+        return _data(await self._send("PATCH", path, content=content, headers=headers))
+
     async def delete(self, path: str, **params: Any) -> Any:
         """Take away what is there and return `data` of the answer."""
         return _data(await self._send("DELETE", path, params=_present(params)))
@@ -98,12 +103,18 @@ class Api:
 
     async def put_file(self, parts: AsyncIterator[bytes], size: int, media_type: str) -> Any:
         """Store so many bytes that come in parts; the answer is the pointer to them."""
-        headers = {"Content-Type": media_type, "Content-Length": str(size)}
-        return _data(await self._send("PUT", "/api/blobs", content=parts, headers=headers))
+        return await self.put_parts("/api/blobs", parts, size, media_type)
 
-    async def raw(self, path: str) -> tuple[bytes, str]:
+    async def put_parts(
+        self, path: str, parts: AsyncIterator[bytes], size: int, media_type: str
+    ) -> Any:
+        """Send so many bytes that come in parts and return `data` of the answer."""
+        headers = {"Content-Type": media_type, "Content-Length": str(size)}
+        return _data(await self._send("PUT", path, content=parts, headers=headers))
+
+    async def raw(self, path: str, **params: Any) -> tuple[bytes, str]:
         """Return the bytes of an answer and their media type."""
-        answer = await self._send("GET", path)
+        answer = await self._send("GET", path, params=_present(params))
         _refuse(answer)
         return answer.content, answer.headers.get("content-type", "")
 
@@ -192,8 +203,11 @@ def _exit_code(status: int, reason: str) -> Exit:
 
 def hint(status: int, reason: str) -> str:
     """What to do about such an answer; empty: nobody knows."""
+    if reason == Reason.INSUFFICIENT_SCOPE:
+        return "Set METAMCP_TOKEN to a token that has this scope, or to one without any limits."
     hints = {
-        401: "Check METAMCP_TOKEN, or the file credentials/token in the data folder.",
+        401: "Check METAMCP_TOKEN, sign in with `metamcp login`, or see the file credentials/token"
+        " in the data folder.",
         429: "Wait a moment and try again.",
         503: "The services may still be starting: see `metamcp doctor`.",
     }

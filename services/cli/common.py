@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from services.cli.settings import Settings
 from services.process.settings import Common, load
 from services.process.settings_sources import env_name
+from services.process.visible import visible, visible_json
 
 T = TypeVar("T")
 
@@ -65,9 +67,13 @@ class Options:
     """Address of the gateway; else METAMCP_URL, else the one running in the data folder."""
     data: Path | None = None
     """Data folder; else METAMCP_DATA, else ./.metamcp."""
-    ca: Path | None = None
-    """File (PEM) with the CA of the gateway's certificate; else METAMCP_CLI_CA, else the system's
-    CAs. That of the data folder needs none."""
+    ca: Annotated[
+        Path | None,
+        Parameter(
+            help="File (PEM) with the CA of the gateway's certificate; else METAMCP_CLI_CA, else"
+            " the system's CAs. That of the data folder needs none."
+        ),
+    ] = None
     json: Annotated[bool, Parameter(name="--json")] = False
     """Print JSON for programs."""
 
@@ -96,6 +102,26 @@ NO_OPTIONS = Options()
 """What a command gets when none of them was given."""
 
 
+class PlainConsole(Console):
+    """A console for text of strangers: no markup is looked for in it, and nothing in it plays with
+    the terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Show as escapes what would play with it, wherever it comes from."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            if control or text == "\n" or text.isprintable():
+                yield segment
+            else:
+                parts = "\n".join(map(visible, text.split("\n")))
+                yield Segment(parts, style)
+
+
 class Out:
     """One command's output."""
 
@@ -103,8 +129,8 @@ class Out:
         self.as_json = as_json
         # Where there is no terminal nobody said how wide lines may be.
         wide = None if sys.stdout.isatty() else WIDTH
-        self.console = Console(highlight=False, width=wide)
-        self.errors = Console(stderr=True, highlight=False)
+        self.console = PlainConsole(width=wide)
+        self.errors = PlainConsole(stderr=True)
 
     def show(self, value: Any, rendered: RenderableType, *, soft_wrap: bool = False) -> None:
         """Print the value as JSON, or its rendering for people; soft-wrapped it can be copied."""
@@ -115,7 +141,8 @@ class Out:
 
     def line(self, value: Any) -> None:
         """Print one line of JSON."""
-        sys.stdout.buffer.write(msgspec.json.encode(value, enc_hook=str) + b"\n")
+        text = visible_json(msgspec.json.encode(value, enc_hook=str).decode())
+        sys.stdout.buffer.write(text.encode() + b"\n")
         sys.stdout.flush()
 
     def say(self, rendered: RenderableType, *, soft_wrap: bool = False) -> None:
@@ -125,7 +152,7 @@ class Out:
 
     def note(self, text: str) -> None:
         """Remark on stderr."""
-        self.errors.print(printable(text), style="dim", markup=False, soft_wrap=True)
+        self.errors.print(printable(text), style="dim", soft_wrap=True)
 
 
 def printable(text: str) -> str:

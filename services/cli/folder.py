@@ -5,9 +5,7 @@ No link is followed, nothing is run, and what an ignore file names stays at home
 
 from __future__ import annotations
 
-import codecs
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,31 +14,22 @@ from typing import NamedTuple
 
 from services.cli.common import CliError, Exit
 from services.cli.ignored import IgnoreRules, is_ignored, rules
+from services.packed.wanted import (
+    HEAD,
+    INSTALLED,
+    MOST_BYTES,
+    MOST_NAME,
+    goes_along,
+    is_binary,
+    is_name,
+)
 
 MOST_SEEN = 200_000
 """Files and folders that are looked at."""
-MOST_BYTES = 5 * 1024 * 1024
-"""Of one file of a folder."""
-MOST_NAME = 512
-"""Characters of a file's name in the folder; what executors take."""
 IGNORE_FILES = (".metamcpignore", ".gitignore")
-HIDDEN_FOLDERS = frozenset((".circleci", ".github", ".gitlab"))
-HIDDEN_FILES = frozenset(
-    ".dockerignore .envrc .gitlab-ci.yml .htaccess .netrc .npmrc .pre-commit-config.yaml .pypirc"
-    " .travis.yml".split()
-)
-"""Hidden ones that go along all the same, and `.env` with whatever follows it."""
-INSTALLED = frozenset(
-    "__pycache__ bower_components node_modules site-packages .cache .eggs .gradle .mypy_cache"
-    " .next .nox .nuxt .nyc_output .pytest_cache .ruff_cache .terraform .tox .yarn".split()
-)
-"""Folders that a program has filled: packages and caches."""
 _REPOSITORIES = frozenset((".git", ".hg", ".svn", ".bzr", ".jj"))
 _MARKS = ("pyvenv.cfg", "CACHEDIR.TAG", "conda-meta")
 """What a folder of packages or a cache says it is by."""
-_GIT = re.compile(r"\.git|git~\d+")
-_HEAD = 8192
-_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _IGNORE_BYTES = 1024 * 1024
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -161,7 +150,7 @@ class _Walk:
         folder = one.is_dir(follow_symlinks=False)
         if folder and one.name in INSTALLED:
             return "installed"
-        if one.name.startswith(".") and not self._hidden and not _goes_along(one.name, folder):
+        if one.name.startswith(".") and not self._hidden and not goes_along(one.name, folder):
             return "hidden"
         if is_ignored(f"{self._prefix}{name}", levels, folder=folder):
             return "ignored"
@@ -225,26 +214,7 @@ def _rules(base: str, path: Path) -> IgnoreRules | None:
     return rules(base, data.decode("utf-8", "surrogateescape"))
 
 
-def _goes_along(name: str, folder: bool) -> bool:
-    if folder:
-        return name in HIDDEN_FOLDERS
-    return name in HIDDEN_FILES or name == ".env" or name.startswith(".env.")
-
-
-def is_name(name: str) -> bool:
-    """Whether an executor takes it: it refuses what some file system takes for `.git`."""
-    last = name[name.rfind("/") + 1 :]
-    if "\\" in name or _GIT.fullmatch(last.partition(":")[0].rstrip(". ").casefold()):
-        return False
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _is_binary(path: Path) -> bool:
     """Bytes that no text has; UTF-16 has them too, and says so first. Raises OSError."""
     with os.fdopen(os.open(path, _OPEN), "rb", buffering=0) as file:
-        head = file.read(_HEAD) or b""
-    return b"\0" in head and not head.startswith(_WIDE)
+        return is_binary(file.read(HEAD) or b"")

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from contracts.facts import JobDone, Outcome, Record
 from contracts.result import INLINE_LIMIT
+from contracts.status import Status
 from contracts.task import canonical
 from contracts.wire import ProgressFrame
 from services.cli.answers import AS_USUAL, Shown, answer_tables, show_answer, write_sarif
@@ -44,11 +45,15 @@ async def finish(
         out.note(f"task {task}")
         done = await follow_task(api, out, task)
         view = await api.get(f"/api/tasks/{task}")
-        value = await task_value(api, task) if done.result is not None else None
-    if sarif is not None and value is not None:
+        value = await task_value(api, task) if view.get("result") is not None else None
+    succeeded = done.outcome is Outcome.SUCCEEDED
+    if sarif is not None and value is not None and succeeded:
         write_sarif(out, value, sarif)
     if out.as_json:
         out.line({"task": view, "result": value})
+    elif value is not None and not succeeded:
+        # What a tool answers with an error has not the form of its task type's results.
+        out.console.print(render.result(value))
     elif value is not None and str(sarif) != STDIN:
         show_answer(out, str(view.get("type", "")), value, shown)
     return outcome_code(done)
@@ -70,12 +75,17 @@ def goes_on(out: Out, *tasks: str) -> Iterator[None]:
 async def follow_task(api: Api, out: Out, task: str) -> JobDone:
     """Show one task's facts from its start to its end, as lines on stderr for people."""
     before: float | None = None
+    waiting = ""
     from services.cli.stream import FactStream
 
     stream = FactStream(api.target, out.note)
     with contextlib.nullcontext() if out.as_json else out.errors.status("") as spinner:
         async for item in stream.follow("task", task=task, after="start"):
-            if isinstance(item, ProgressFrame) and spinner is not None:
+            if isinstance(item, ProgressFrame) and not item.attempt:
+                if item.message != waiting and not out.as_json:
+                    waiting = item.message
+                    out.note(render.plain(waiting, 2000))
+            elif isinstance(item, ProgressFrame) and spinner is not None:
                 spinner.update(_progress(item))
             elif isinstance(item, Record):
                 if not out.as_json:
@@ -86,7 +96,9 @@ async def follow_task(api: Api, out: Out, task: str) -> JobDone:
     raise CliError(Exit.UNREACHABLE, "The stream ended before the task did.")
 
 
-async def show_kept(api: Api, out: Out, view: Mapping[str, Any], shown: Shown) -> None:
+async def show_kept(
+    api: Api, out: Out, view: Mapping[str, Any], shown: Shown, user: str | None = None
+) -> None:
     """Print the answer of a task that is over below what was said of it, if there are tables.
 
     One that is very big is not brought for that.
@@ -94,13 +106,16 @@ async def show_kept(api: Api, out: Out, view: Mapping[str, Any], shown: Shown) -
     from services.cli.show.answers import RENDERERS
 
     result, task = view.get("result"), str(view.get("id", ""))
+    if isinstance(result, Mapping) and view.get("status") != Status.SUCCEEDED:
+        out.note(f"What the tool answered: metamcp result {task}")
+        return
     if view.get("type") not in RENDERERS or not isinstance(result, Mapping):
         return
     if int(result.get("size") or 0) > MOST_SHOWN:
         out.note(f"The answer is big: metamcp result {task} -o FILE")
         return
     try:
-        value = await task_value(api, task)
+        value = await task_value(api, task, user)
     except CliError as error:
         out.note(f"The answer can't be shown: {error.message}")
         return
@@ -135,6 +150,8 @@ def show_progress(out: Out, frame: ProgressFrame) -> None:
 
 
 def _progress(frame: ProgressFrame) -> str:
+    if not frame.attempt:
+        return render.plain(frame.message, 2000)
     of = f" of {frame.total:g}" if frame.total is not None else ""
     return f"attempt {frame.attempt}: {frame.progress:g}{of} {render.plain(frame.message)}"
 
@@ -144,15 +161,15 @@ def as_event(item: Record) -> dict[str, Any]:
     return {"seq": item.seq, "at": item.at, "event": msgspec.Raw(item.data)}
 
 
-async def events_of(api: Api, task_id: str) -> list[Record]:
-    """All facts of one task, in order."""
-    events = await api.get(f"/api/tasks/{task_id}/events")
+async def events_of(api: Api, task_id: str, user: str | None = None) -> list[Record]:
+    """All facts of one task, in order; `user`: whose it is, if it is not one's own."""
+    events = await api.get(f"/api/tasks/{task_id}/events", user=user)
     return [record(e["seq"], e["at"], msgspec.json.encode(e["event"])) for e in events]
 
 
-async def task_value(api: Api, task: str) -> Any:
+async def task_value(api: Api, task: str, user: str | None = None) -> Any:
     """A task's result: its JSON, or for other media what it is."""
-    data, media = await api.raw(f"/api/tasks/{task}/result")
+    data, media = await api.raw(f"/api/tasks/{task}/result", user=user)
     if "json" in media:
         return msgspec.json.decode(data)
     return {"media_type": media, "size": len(data)}

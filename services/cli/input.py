@@ -19,12 +19,12 @@ import msgspec
 
 from contracts.errors import Rejected
 from contracts.host import Capability
-from contracts.ids import check_token
-from contracts.subjects import LOG_SUBJECTS
+from contracts.ids import check_host, check_token, check_user
+from contracts.subjects import WRITTEN
 from services.cli.common import CliError, Exit
 
 STDIN = "-"
-FACT_TYPES = tuple(".".join(subject.split(".")[:2]) for subject in LOG_SUBJECTS)
+FACT_TYPES = tuple(".".join(subject.split(".")[:2]) for subject in WRITTEN)
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MOST_LEVELS = 900
@@ -63,11 +63,12 @@ def as_content(data: bytes) -> str | dict[str, str]:
 
 
 def check_ids(**ids: str | None) -> None:
-    """Refuse what is no id; None is none. They become parts of URLs and subjects."""
+    """Refuse what is no id of its kind; None is none. They become parts of URLs and subjects."""
+    checks = {"host": check_host, "user": check_user}
     for what, text in ids.items():
         if text is not None:
             try:
-                check_token(text, f"the {what} id")
+                checks.get(what, check_token)(text, f"the {what} id")
             except Rejected as error:
                 raise _usage(f"{error.message}.") from None
 

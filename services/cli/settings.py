@@ -21,6 +21,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Bearer token; `METAMCP_TOKEN` is a short form.", extra={"secret": True}
         ),
     ] = None
+    sign_ins: Annotated[
+        Path | None,
+        msgspec.Meta(
+            description="File in which `metamcp login` keeps its sessions; without one,"
+            " `metamcp/sign-ins.json` in `$XDG_CONFIG_HOME` or `~/.config`."
+        ),
+    ] = None
     ca: Annotated[
         Path | None,
         msgspec.Meta(

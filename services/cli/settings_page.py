@@ -15,7 +15,7 @@ import msgspec
 
 from services.cli.settings import Settings
 from services.process.settings import SECTION_NAMES, Common, Field, fields
-from services.process.settings_sources import TOML, env_name
+from services.process.settings_sources import TOML, env_name, is_tables
 from services.up.services import FIVE
 from services.up.settings import Settings as UpSettings
 
@@ -42,9 +42,8 @@ _FIXED = "Fixed: the name and version of the installed package."
 _NO_SQL = "Dropped: the log, SQLite projections and NATS KV do the work of PostgreSQL."
 _NO_REDIS = "Dropped: NATS KV and the log do the work of Redis."
 _PERMITS = "Dropped: permits are RS256; the executor makes the key pair and shares no secret."
-_TOKENS = "Dropped: each bearer token carries its own expiry, given when it is made."
-_GITHUB = "Not yet: GitHub sign-in comes with accounts."
-_HUB = "Not yet: Hugging Face sign-in comes with accounts."
+_CALLBACK = "Without one, the callback under `public_url`."
+_SECRET_FILE = "Or a file with it: `…_CLIENT_SECRET_FILE`."
 _CLOUDFLARE = "Postponed with the Cloudflare service."
 _SECRET_KEY = "Dropped: keys are generated at first start, mode 0600, one for each purpose."
 
@@ -54,13 +53,18 @@ SPEC: tuple[SpecSetting, ...] = (
     *_gone(_NO_SQL, "DATABASE_URL", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW"),
     *_gone(_NO_REDIS, "REDIS_URL", "REDIS_MAX_CONNECTIONS"),
     *_gone(_PERMITS, "JWT_SECRET", "JWT_ALGORITHM"),
-    *_gone(_TOKENS, "JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "JWT_REFRESH_TOKEN_EXPIRE_DAYS"),
-    *_gone(_GITHUB, "GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "GITHUB_REDIRECT_URI"),
-    *_gone(_HUB, "HF_CLIENT_ID", "HF_CLIENT_SECRET", "HF_REDIRECT_URI"),
+    _kept("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "gateway", "access_token_minutes"),
+    _kept("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "gateway", "refresh_token_days"),
+    _kept("GITHUB_CLIENT_ID", "gateway", "github_client_id"),
+    _kept("GITHUB_CLIENT_SECRET", "gateway", "github_client_secret", _SECRET_FILE),
+    _kept("GITHUB_REDIRECT_URI", "gateway", "github_redirect_uri", _CALLBACK),
+    _kept("HF_CLIENT_ID", "gateway", "hf_client_id"),
+    _kept("HF_CLIENT_SECRET", "gateway", "hf_client_secret", _SECRET_FILE),
+    _kept("HF_REDIRECT_URI", "gateway", "hf_redirect_uri", _CALLBACK),
     *_gone(_CLOUDFLARE, "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ZONE_ID"),
     *_gone(_SECRET_KEY, "SECRET_KEY"),
     *_gone(_PERMITS, "ALGORITHM"),
-    *_gone(_TOKENS, "ACCESS_TOKEN_EXPIRE_MINUTES"),
+    _kept("ACCESS_TOKEN_EXPIRE_MINUTES", "gateway", "access_token_minutes"),
     _kept("ALLOWED_ORIGINS", "gateway", "allowed_origins"),
     _kept("RATE_LIMIT_REQUESTS", "gateway", "rate_limit_requests"),
     _kept("RATE_LIMIT_WINDOW", "gateway", "rate_limit_window_s"),
@@ -142,7 +146,7 @@ def type_name(type_: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in args)
     if origin is tuple:
-        return f"list of {type_name(args[0])}"
+        return "list of tables" if is_tables(type_) else f"list of {type_name(args[0])}"
     if origin is types.UnionType or types.NoneType in args:
         inner = next(arg for arg in args if arg is not types.NoneType)
         return f"{type_name(inner)}, optional"

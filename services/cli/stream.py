@@ -36,6 +36,7 @@ from services.process.backoff import delay
 _FRAME_BYTES = 16 * 1024 * 1024
 _FIRST_DELAY, _LAST_DELAY = 0.1, 5.0
 _NEVER_AGAIN = range(4400, 4500)
+_UNAUTHORIZED = 4401
 _NOT_UNDERSTOOD = (Reason.BAD_REQUEST, Reason.BAD_ID, Reason.TOO_LARGE)
 
 _frames: msgspec.json.Decoder[ServerFrame] = msgspec.json.Decoder(ServerFrame)
@@ -122,7 +123,8 @@ class FactStream:
             frame = _frames.decode(await socket.recv())
             if isinstance(frame, ErrorFrame):
                 understood = frame.code not in _NOT_UNDERSTOOD
-                raise CliError(Exit.REFUSED if understood else Exit.USAGE, frame.message)
+                why = hint(0, frame.code) if frame.code == Reason.INSUFFICIENT_SCOPE else ""
+                raise CliError(Exit.REFUSED if understood else Exit.USAGE, frame.message, why)
             if isinstance(frame, Ack) and frame.ref == wanted.ref:
                 break
         if self._after is not None and frame.recovered is False:
@@ -152,4 +154,5 @@ class FactStream:
         received = error.rcvd
         if received is not None and received.code in _NEVER_AGAIN:
             why = received.reason or f"code {received.code}"
-            raise CliError(Exit.REFUSED, f"The gateway closed the stream: {why}") from error
+            what = hint(401, "") if received.code == _UNAUTHORIZED else ""
+            raise CliError(Exit.REFUSED, f"The gateway closed the stream: {why}", what) from error

@@ -1,16 +1,11 @@
-"""Which commands there are: by heading, in the order of the help page.
-
-A module of commands is imported by its function below, when one of its commands is asked for: all
-of them together take a second.
-"""
+"""Which commands there are: by heading, in the order of the help page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import NamedTuple
 
-Functions: TypeAlias = Mapping[str, Callable[..., int]]
-"""Commands of one module by their words: `hosts`, `hosts add`."""
+from services.cli.loaders import LOADERS, Functions
 
 
 class Command(NamedTuple):
@@ -23,211 +18,123 @@ class Command(NamedTuple):
     """Imports its module."""
 
 
-def _run() -> Functions:
-    from services.cli.commands import run
-
-    return {
-        "up": run.up_,
-        "provision": run.provision,
-    }
-
-
-def _demo() -> Functions:
-    from services.cli.commands import demo
-
-    return {"demo": demo.demo}
-
-
-def _doctor() -> Functions:
-    from services.cli.commands import doctor
-
-    return {"doctor": doctor.doctor}
-
-
-def _hosts() -> Functions:
-    from services.cli.commands import host_changes, hosts
-
-    return {
-        "types": hosts.types,
-        "call": hosts.call,
-        "hosts": hosts.hosts,
-        "hosts add": host_changes.add,
-        "hosts update": host_changes.update,
-        "hosts enable": host_changes.enable,
-        "hosts disable": host_changes.disable,
-        "hosts remove": host_changes.remove,
-        "hosts probe": host_changes.probe,
-        "hosts discover": host_changes.discover,
-        "hosts import": host_changes.import_,
-    }
-
-
-def _tasks() -> Functions:
-    from services.cli.commands import tasks
-
-    return {
-        "submit": tasks.submit,
-        "watch": tasks.watch,
-        "tasks": tasks.tasks,
-        "task": tasks.task,
-        "cancel": tasks.cancel,
-    }
-
-
-def _scan() -> Functions:
-    from services.cli.commands import scan
-
-    return {"scan": scan.scan}
-
-
-def _results() -> Functions:
-    from services.cli.commands import results
-
-    return {
-        "result": results.result,
-        "results": results.results,
-        "results delete": results.delete,
-        "results verify": results.verify,
-        "results tasks": results.tasks,
-    }
-
-
-def _prefer() -> Functions:
-    from services.cli.commands import prefer
-
-    return {"prefer": prefer.prefer}
-
-
-def _link() -> Functions:
-    from services.cli.commands import link
-
-    return {
-        "link": link.link,
-        "unlink": link.unlink,
-        "accounts": link.accounts,
-    }
-
-
-def _spaces() -> Functions:
-    from services.cli.commands import spaces
-
-    return {
-        "spaces": spaces.spaces,
-        "spaces create": spaces.create,
-        "spaces deploy": spaces.deploy,
-        "spaces restart": spaces.restart,
-    }
-
-
-def _log() -> Functions:
-    from services.cli.commands import log
-
-    return {
-        "replay": log.replay,
-        "audit": log.audit,
-    }
-
-
-def _keys() -> Functions:
-    from services.cli.commands import keys
-
-    return {
-        "keys": keys.keys,
-        "keys rotate": keys.rotate,
-    }
-
-
-def _token() -> Functions:
-    from services.cli.commands import token
-
-    return {
-        "token": token.tokens,
-        "token add": token.add,
-        "token list": token.tokens,
-        "token revoke": token.revoke,
-    }
-
-
-def _version() -> Functions:
-    from services.cli.commands import version
-
-    return {"version": version.version}
-
-
 COMMANDS: dict[str, tuple[Command, ...]] = {
     "Run": (
         Command(
             "up",
             "Start nats-server and the five services, keep them running, drain them on Ctrl-C.",
-            _run,
+            LOADERS["run"],
         ),
         Command(
             "demo",
             "Start everything, scan and analyse real code on real MCP servers, audit it, clean up.",
-            _demo,
+            LOADERS["demo"],
         ),
         Command(
             "doctor",
             "Look at everything that is needed and say how to get what is missing"
             " (then exit code 1).",
-            _doctor,
+            LOADERS["doctor"],
         ),
     ),
     "Tasks": (
         Command(
             "scan",
             "Scan a folder or files for weaknesses and analyse the code, and wait for both.",
-            _scan,
+            LOADERS["scan"],
         ),
         Command(
             "types",
             "List what tasks can be asked for, with an input that works and the"
             " hosts that serve it.",
-            _hosts,
+            LOADERS["hosts"],
         ),
         Command(
             "submit",
             "Create a task; with --wait, show it until it is over and print its result.",
-            _tasks,
+            LOADERS["tasks"],
         ),
         Command(
-            "call", "Call a tool of a host as a task, wait, and print what it answers.", _hosts
+            "call",
+            "Call a tool of a host as a task, wait, and print what it answers.",
+            LOADERS["hosts"],
         ),
         Command(
             "watch",
             "Show facts as they happen: of one task until it is over, or of all"
             " your tasks until Ctrl-C.",
-            _tasks,
+            LOADERS["tasks"],
         ),
-        Command("tasks", "List your tasks, newest first.", _tasks),
+        Command("tasks", "List your tasks, newest first.", LOADERS["tasks"]),
         Command(
             "task",
             "Show one task: its status, every fact with the time between them, and what"
             " it answered.",
-            _tasks,
+            LOADERS["tasks"],
         ),
-        Command("cancel", "Ask to cancel a task; it is over when its job.done says so.", _tasks),
+        Command("project", "List the projects you are in, newest first.", LOADERS["project"]),
+        Command(
+            "cancel",
+            "Ask to cancel a task; it is over when its job.done says so.",
+            LOADERS["tasks"],
+        ),
     ),
     "Results": (
         Command(
             "result",
             "Print a task's result, or write it to a file exactly as the host gave it.",
-            _results,
+            LOADERS["results"],
         ),
         Command(
             "results",
             "List your results, newest first, or describe one; `metamcp result` brings its bytes.",
-            _results,
+            LOADERS["results"],
+        ),
+        Command(
+            "blobs",
+            "List what you have in the object store: uploads, big inputs, big results;"
+            " oldest first.",
+            LOADERS["blobs"],
+        ),
+        Command(
+            "limits",
+            "Show your budgets and what you have used of them.",
+            LOADERS["blobs"],
         ),
     ),
     "Hosts": (
         Command(
-            "hosts", "Show the hosts and how healthy they are, or one host with its tools.", _hosts
+            "hosts",
+            "Show the hosts and how healthy they are, or one host with its tools.",
+            LOADERS["hosts"],
         ),
         Command(
             "prefer",
             "Say how much you want tasks to go to a host; without HOST, list what you have said.",
-            _prefer,
+            LOADERS["prefer"],
+        ),
+    ),
+    "People": (
+        Command(
+            "login",
+            "Sign in to a gateway with your password; commands act as you then, until"
+            " `metamcp logout`.",
+            LOADERS["login"],
+        ),
+        Command("logout", "End your session at a gateway and forget its tokens.", LOADERS["login"]),
+        Command("whoami", "Show as whom commands act here, and by what.", LOADERS["login"]),
+        Command("sessions", "List your sessions, the one used last first.", LOADERS["login"]),
+        Command(
+            "identities",
+            "List the accounts elsewhere that you sign in with.",
+            LOADERS["identities"],
+        ),
+        Command("user", "List the accounts, those changed longest ago first.", LOADERS["user"]),
+        Command(
+            "token",
+            "List your tokens, or as admin all, oldest first; the tokens themselves nobody can"
+            " show again.",
+            LOADERS["token"],
         ),
     ),
     "Accounts": (
@@ -235,40 +142,64 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "link",
             "Link your account at Hugging Face or GitHub; without --token-file you"
             " are asked for a token.",
-            _link,
+            LOADERS["link"],
         ),
-        Command("unlink", "Forget the token of an account.", _link),
-        Command("accounts", "List the accounts you have linked.", _link),
+        Command("unlink", "Forget the token of an account.", LOADERS["link"]),
+        Command("accounts", "List the accounts you have linked.", LOADERS["link"]),
         Command(
             "spaces",
             "Show your Spaces at Hugging Face and which host each is, or one Space.",
-            _spaces,
+            LOADERS["spaces"],
+        ),
+        Command(
+            "github",
+            "Say whose your linked account at GitHub is; below it, its repositories and files.",
+            LOADERS["github"],
         ),
     ),
     "Log": (
-        Command("replay", "Print facts from the log itself, oldest first, as JSON lines.", _log),
+        Command(
+            "replay",
+            "Print facts from the log itself, oldest first, as JSON lines.",
+            LOADERS["log"],
+        ),
         Command(
             "audit",
             "Check what the log says about a task; the exit code is 0 only if every check holds.",
-            _log,
+            LOADERS["log"],
         ),
         Command(
             "keys",
             "List the keys that permits are signed with: those that sign, will sign, or did.",
-            _keys,
+            LOADERS["keys"],
         ),
     ),
     "Other": (
         Command(
-            "token",
-            "List issued tokens, oldest first; the tokens themselves nobody can show again.",
-            _token,
+            "publisher",
+            "List the outside services that may publish tasks on NATS, and as whom.",
+            LOADERS["publisher"],
+        ),
+        Command(
+            "access",
+            "Show who came in and who was kept out, oldest first; for the roles auditor and admin.",
+            LOADERS["access"],
+        ),
+        Command(
+            "quota",
+            "Show what a user may have and do, and what is used of it; without USER yourself.",
+            LOADERS["quota"],
+        ),
+        Command(
+            "clients",
+            "List the programs that may ask people for tokens, oldest first.",
+            LOADERS["clients"],
         ),
         Command(
             "provision",
             "Create or update the log's streams, consumers and buckets on a NATS server.",
-            _run,
+            LOADERS["run"],
         ),
-        Command("version", "Print the version.", _version),
+        Command("version", "Print the version.", LOADERS["version"]),
     ),
 }

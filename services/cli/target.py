@@ -9,6 +9,7 @@ import msgspec
 
 from services.cli.common import CliError, Exit, Options
 from services.cli.http import httpx
+from services.cli.signed_in import token_for
 from services.process import tls
 from services.up.announced import Announced, read_announced
 
@@ -34,19 +35,29 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def headers(self) -> dict[str, str]:
         """What says who is asking."""
-        return {"Authorization": f"Bearer {self.token}"}
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
 
-def find_target(options: Options) -> Target:
-    """Find the gateway and the token: options, settings, then the data folder.
+def find_place(options: Options) -> Target:
+    """Find the gateway, without any token: options, settings, then the data folder.
 
-    Raises CliError that says how to name them.
+    Raises CliError that says how to name it.
     """
     named = options.url or options.settings.url
     found = Announced(named) if named else _announced(options.folder)
     url = _checked(found.url)
-    token = options.settings.token or _token_of(options.folder)
-    return Target(url, token, _trust(url, found.certificate, options))
+    return Target(url, "", _trust(url, found.certificate, options))
+
+
+def find_target(options: Options, *, signed_in_only: bool = False) -> Target:
+    """Find the gateway and the token: settings, who has signed in there, then the data folder.
+
+    Raises CliError that says how to name them.
+    """
+    place = find_place(options)
+    token = None if signed_in_only else options.settings.token
+    token = token or token_for(options, place.url, place.trust) or _token_of(options.folder)
+    return msgspec.structs.replace(place, token=token)
 
 
 def _trust(url: str, certificate: str, options: Options) -> ssl.SSLContext | None:
@@ -103,5 +114,5 @@ def _token_of(folder: Path) -> str:
         raise CliError(
             Exit.REFUSED,
             f"There is no token: {path} can't be read ({error.strerror}).",
-            "Set METAMCP_TOKEN, or name the data folder with --data.",
+            "Sign in with `metamcp login`, set METAMCP_TOKEN, or name the data folder with --data.",
         ) from None

@@ -12,12 +12,13 @@ from typing import IO, Any
 
 from rich.filesize import decimal
 
-from services.cli.archive import MEDIA_TYPE, Archive
 from services.cli.bar import Moved, bar
 from services.cli.client import Api
 from services.cli.common import CliError, Exit, Out
-from services.cli.folder import MOST_BYTES, LocalFile, Unreadable, read
+from services.cli.folder import LocalFile, Unreadable, read
 from services.cli.show.tasks import plain
+from services.packed.wanted import MOST_BYTES
+from services.packed.writer import MEDIA_TYPE, Archive
 
 PART = 256 * 1024
 _BREATH = 64

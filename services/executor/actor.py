@@ -60,7 +60,7 @@ class Executor:
         self._draining = False
         self._empty = asyncio.Event()
         hosts.on_cancelled = self._cancel
-        hosts.on_changed = ports.pool.forget
+        hosts.on_changed = self._changed
 
     @property
     def busy(self) -> int:
@@ -86,7 +86,9 @@ class Executor:
         own = self._settings
         limits = own.max_files, own.max_files_bytes, own.max_input_bytes
         while True:
-            beat = Beat(self._me.instance, self._me.incarnation, self.busy, own.slots, *limits)
+            # While it drains the router is not to count on it: none at all would be no answer.
+            slots = 1 if self._draining else own.slots
+            beat = Beat(self._me.instance, self._me.incarnation, self.busy, slots, *limits)
             try:
                 await self._ports.publish(subject, msgspec.json.encode(beat))
                 await self._hold()
@@ -185,6 +187,11 @@ class Executor:
             case domain.Claim(_, budget_s):
                 known = self._hosts.get(routed.route.host)
                 assert known is not None
+                if known.refused:
+                    text = f"host {routed.route.host}: {known.refused}"
+                    failing = self._fail(attempt, FailureKind.UNREACHABLE, text)
+                    self._spawn(self._guarded([attempt], failing))
+                    return False
                 attempt.known = known
                 attempt.budget_s = budget_s
                 attempt.deadline = time.monotonic() + budget_s
@@ -205,7 +212,8 @@ class Executor:
         """Sign the permit and make the claim."""
         routed = attempt.routed
         lifetime_s = attempt.budget_s + self._settings.permit_margin_s
-        claims = domain.claims(routed, time.time(), lifetime_s)
+        assert attempt.known is not None
+        claims = domain.claims(routed, attempt.known.audience, time.time(), lifetime_s)
         attempt.permit = self._ports.key.sign(claims)
         attempt.claimed_at = time.monotonic()
         fact = domain.signed(routed, claims, attempt.permit, self._me, new_id())
@@ -267,6 +275,10 @@ class Executor:
                 log.warning("claims_not_stored_yet", count=len(items), error=str(error))
                 failures += 1
                 await asyncio.sleep(backoff.delay(failures, *RETRY_S, random.random()))
+
+    def _changed(self, host: str) -> None:
+        """A host is not what it was. One that is switched off is let go of, a user's at once."""
+        self._ports.pool.follow(host, self._hosts.get(host))
 
     def _cancel(self, user: str, task: str, reason: str) -> None:
         """Cancel what is here; remember it for a route that is still on its way.

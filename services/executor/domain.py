@@ -18,13 +18,14 @@ from contracts.facts import (
     TaskCreated,
     TaskRouted,
 )
-from contracts.host import Host
+from contracts.host import Host, longest_s
+from contracts.message import bounded
+from contracts.permitted import allows, asker_of, guarded, may_run
 from contracts.result import Result
 from contracts.task import input_sha256
 from contracts.wire import ISSUER, PermitClaims
 
-MESSAGE_BYTES = 4096
-"""Longest message of a fact."""
+NONE_HIDDEN: frozenset[str] = frozenset()
 
 
 class Me(NamedTuple):
@@ -99,7 +100,7 @@ def decide(routed: TaskRouted, cancelled: bool, view: LogView, now: float) -> De
     if view.host_seq != route.host_seq:
         return Fail(FailureKind.HOST_GONE, f"host {route.host} was registered anew after the route")
     left = route.expires - now if route.expires else math.inf
-    return Claim(view.host, min(route.timeout_s, left))
+    return Claim(view.host, min(route.timeout_s, left, longest_s(view.host)))
 
 
 def unfit(routed: TaskRouted, task: TaskCreated | None) -> str:
@@ -113,13 +114,31 @@ def unfit(routed: TaskRouted, task: TaskCreated | None) -> str:
     return ""
 
 
-def claims(routed: TaskRouted, now: float, lifetime_s: float) -> PermitClaims:
+def unpermitted(host: Host, task: TaskCreated) -> str:
+    """Say why the host does not run this for whoever has asked; empty if it does.
+
+    The router has looked at the same: this is for one that did not know of it yet.
+    """
+    if guarded(host) and not may_run(host, task.spec.type, None, asker_of(task)):
+        return f"host {host.id} does not serve task type {task.spec.type}"
+    return ""
+
+
+def hidden_tools(host: Host, task: TaskCreated) -> frozenset[str]:
+    """The host's tools that are not there for whoever has asked."""
+    if not host.tool_access:
+        return NONE_HIDDEN
+    who = asker_of(task)
+    return frozenset(name for name, access in host.tool_access.items() if not allows(access, who))
+
+
+def claims(routed: TaskRouted, audience: str, now: float, lifetime_s: float) -> PermitClaims:
     """Build a permit's claims; `now` is the wall clock, because hosts check it against theirs."""
     start = int(now)
     return PermitClaims(
         iss=ISSUER,
         sub=routed.user,
-        aud=routed.route.host,
+        aud=audience,
         jti=f"{routed.task}.{routed.attempt}",
         iat=start,
         nbf=start,
@@ -128,6 +147,7 @@ def claims(routed: TaskRouted, now: float, lifetime_s: float) -> PermitClaims:
         attempt=routed.attempt,
         input_sha256=routed.route.input_sha256,
         task_type=routed.route.task_type,
+        host=routed.route.host,
     )
 
 
@@ -159,6 +179,8 @@ class Ended(NamedTuple):
     elapsed_ms: float = 0.0
     shared: bool = False
     """See `JobFailed.shared`."""
+    result: Result | None = None
+    """See `JobFailed.result`."""
 
 
 def failed(routed: TaskRouted, ended: Ended, by: str, fact_id: str) -> JobFailed:
@@ -176,6 +198,7 @@ def failed(routed: TaskRouted, ended: Ended, by: str, fact_id: str) -> JobFailed
         retryable=ended.retryable,
         elapsed_ms=round(ended.elapsed_ms, 3),
         shared=ended.shared,
+        result=ended.result,
     )
 
 
@@ -211,11 +234,3 @@ def cancelled(routed: TaskRouted, reason: str, by: str, fact_id: str, elapsed_ms
         error=Failure("cancelled", bounded(reason or "cancelled by its user")),
         elapsed_ms=round(elapsed_ms, 3),
     )
-
-
-def bounded(message: str) -> str:
-    """Cut a message to what a fact may carry."""
-    data = message.encode("utf-8", "replace")
-    if len(data) <= MESSAGE_BYTES:
-        return data.decode()
-    return data[: MESSAGE_BYTES - 4].decode("utf-8", "ignore") + " …"

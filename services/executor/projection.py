@@ -14,13 +14,14 @@ import msgspec
 
 from contracts import subjects
 from contracts.facts import McpRegistered, McpRemoved, Record, TaskCancelled, Unknown
-from contracts.host import Host
+from contracts.host import Host, clamped
 from contracts.subjects import CANCELLED, REGISTERED, REMOVED
 from services.executor.attempt.plan import KnownHost
 from services.executor.domain import LogView
 from services.log.clock import LogClock
 from services.log.port import Batch, Log
 from services.log.projection import Change, Projection, project
+from services.outside.addresses import SPACES
 
 FILTERS = (REGISTERED, REMOVED, CANCELLED)
 VERSION = 2
@@ -57,8 +58,9 @@ def apply(records: list[Record]) -> Sequence[Change]:
 class Hosts:
     """The hosts, as far as this executor has followed the log."""
 
-    def __init__(self, projection: Projection) -> None:
+    def __init__(self, projection: Projection, spaces: str = SPACES) -> None:
         self._projection = projection
+        self._spaces = spaces
         self._hosts: dict[str, KnownHost] = {}
         self._unread: dict[str, int] = {}
         """Hosts whose last registration can't be read, and its sequence."""
@@ -73,14 +75,14 @@ class Hosts:
         self._news: dict[str, None] = {}
 
     @classmethod
-    async def open(cls, path: Path) -> Hosts:
-        """Load what was known at the last stop."""
-        self = cls(await Projection.open(path, SCHEMA, VERSION))
+    async def open(cls, path: Path, spaces: str = SPACES) -> Hosts:
+        """Load what was known at the last stop; `spaces` is the template of Spaces' addresses."""
+        self = cls(await Projection.open(path, SCHEMA, VERSION), spaces)
         for host, seq, spec in await self._projection.query("SELECT host, seq, spec FROM hosts"):
             if spec is None:
                 self._unread[host] = seq
             else:
-                self._hosts[host] = KnownHost(seq, msgspec.json.decode(spec, type=Host))
+                self._hosts[host] = self._known(seq, msgspec.json.decode(spec, type=Host))
         self._news = dict.fromkeys(self._hosts)
         return self
 
@@ -130,9 +132,10 @@ class Hosts:
         for record in batch.records:
             match record.fact:
                 case McpRegistered() as fact:
-                    self._drop(fact.host)
-                    self._hosts[fact.host] = KnownHost(record.seq, fact.spec)
+                    self._unread.pop(fact.host, None)
+                    self._hosts[fact.host] = self._known(record.seq, fact.spec)
                     self._news[fact.host] = None
+                    self.on_changed(fact.host)
                 case McpRemoved() as fact:
                     self._drop(fact.host)
                 case TaskCancelled() as fact:
@@ -147,6 +150,9 @@ class Hosts:
         if batch.live and self._news:
             news, self._news = self._news, {}
             self.on_known(news)
+
+    def _known(self, seq: int, host: Host) -> KnownHost:
+        return KnownHost(seq, clamped(host), self._spaces)
 
     def _drop(self, host: str) -> None:
         """What was known of the host is over."""

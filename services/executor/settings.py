@@ -16,6 +16,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     slots: Annotated[
         int,
         msgspec.Meta(ge=1, le=4096, description="Attempts this executor runs at once."),
+    ] = 128
+    processes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=4096,
+            description="Processes of hosts that this executor has at once. Beyond that one that"
+            " rests is ended for another, or calls wait.",
+        ),
     ] = 64
     roots: Annotated[
         tuple[Path, ...],
@@ -74,8 +83,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     warm_hosts: Annotated[
         bool,
         msgspec.Meta(
-            description="Start the servers of enabled hosts before the first task needs them; it"
-            " costs their memory."
+            description="Start the servers of enabled hosts before the first task needs them, also"
+            " again after a change; it costs their memory. A probe starts them in any case."
         ),
     ] = True
     allow_noop: Annotated[

@@ -14,19 +14,24 @@ from typing import NamedTuple
 
 from contracts import subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import McpPreferred, Record, TaskCreated, Unknown
+from contracts.facts import Record, TaskCreated
 from contracts.ids import is_token
 from contracts.result import INLINE_LIMIT, Pointer
 from contracts.status import TaskView, begin, fold
 from contracts.task import TaskRequest
 from contracts.wire import Accepted
 from services.gateway import domain
+from services.gateway.access.admission import Admission
+from services.gateway.access.identity import Principal
 from services.gateway.domain import Origin
+from services.gateway.people.load import ProjectGate
 from services.gateway.seats import Seats
+from services.gateway.sources.repository import RepositoryFiles
 from services.log.port import AlreadyRecorded, Append, Log, LogUnavailable
 from services.process import telemetry, tracing
 from services.process.ids import new_id
-from services.store.blobs import BlobMissing, Blobs, StoreError
+from services.store.blobs import BlobMissing, Blobs, StoreError, StoreFull
+from services.store.usage import Usage
 
 ANSWER_S = 5.0
 """How long a client waits for the log before it is told to ask again."""
@@ -76,61 +81,107 @@ class _Draft(NamedTuple):
 class Desk:
     """Submits and cancels for all users, and reads single tasks from the log itself."""
 
-    def __init__(self, log: Log, blobs: Blobs, instance: str) -> None:
+    def __init__(
+        self,
+        log: Log,
+        blobs: Blobs,
+        instance: str,
+        admission: Admission | None = None,
+        *,
+        gate: ProjectGate,
+        files: RepositoryFiles | None = None,
+    ) -> None:
         self._log = log
         self._blobs = blobs
         self._by = instance
+        self.admission = admission or Admission()
+        self.gate = gate
+        self.files = files
         self._seats = Seats(IN_FLIGHT)
         self._newest: OrderedDict[str, int] = OrderedDict()
 
     async def submit(
-        self, user: str, request: TaskRequest, source: str, trace: str = ""
+        self, who: Principal, request: TaskRequest, source: str, trace: str = ""
     ) -> Submitted:
         """Store a task and return what stands in the log once it is on disk.
 
         Raises Rejected; Unanswered (a Rejected) when the log is away for 5 s.
         """
+        user = who.user
         task, now = request.id if request.id is not None else new_id(), time.time()
         span = tracing.received("submit task", trace, tracing.PRODUCER, user=user, task=task)
         try:
-            with span:
-                async with asyncio.timeout(ANSWER_S), self._seats:
-                    fact = await self.prepare(self.origin(user, source), task, request)
-                    seq = await self._log.append(fact, trace=span.traceparent)
+            size = domain.rough_size(request)
+            with span, self.admission.on_its_way(user, task, size, operator=who.operator):
+                async with self.gate.on_its_way(user, task, request.project):
+                    whole = await self._with_files(who, task, request)
+                    async with asyncio.timeout(ANSWER_S), self._seats:
+                        origin, fetched = self.origin(who, source), whole is not request
+                        fact = await self.prepare(origin, task, whole, fetched=fetched)
+                        seq = await self._log.append(fact, trace=span.traceparent)
         except AlreadyRecorded as known:
             return _sent_again(fact, known)
         except (TimeoutError, LogUnavailable, StoreError) as error:
+            if isinstance(error, LogUnavailable):
+                self.admission.reserve.appended(error)
             raise Unanswered(task) from error
         self._remember(user, seq)
+        self.admission.reserve.appended(None)
         return Submitted(Accepted(task, seq), fact, now)
 
+    async def _with_files(self, who: Principal, task: str, request: TaskRequest) -> TaskRequest:
+        if self.files is None:
+            return request
+        found = await self.files.into(self, who.user, task, request, operator=who.operator)
+        return found or request
+
     async def submit_small(
-        self, user: str, requests: Sequence[TaskRequest], source: str
+        self, who: Principal, requests: Sequence[TaskRequest], source: str
     ) -> list[Submitted | Exception]:
         """Store tasks whose inputs are small (`domain.is_small`), with one wait for all of them.
 
         For each, in order, what `submit` would return or raise.
         """
         now = time.time()
-        drafts = [self._draft(user, request, source) for request in requests]
+        drafts = [self._draft(who, request, source) for request in requests]
         stored = iter(await self._stored([d for d in drafts if isinstance(d, _Draft)]))
         outcomes = [_outcome(d, next(stored), now) if isinstance(d, _Draft) else d for d in drafts]
         if told := [one.accepted.seq for one in outcomes if isinstance(one, Submitted)]:
-            self._remember(user, max(told))
+            self._remember(who.user, max(told))
         return outcomes
 
-    def _draft(self, user: str, request: TaskRequest, source: str) -> _Draft | Exception:
-        task = request.id if request.id is not None else new_id()
+    def _draft(self, who: Principal, request: TaskRequest, source: str) -> _Draft | Exception:
+        user, task = who.user, request.id if request.id is not None else new_id()
         span = tracing.received("submit task", "", tracing.PRODUCER, user=user, task=task)
         try:
-            input_ = domain.canonical_input(request.input)
-            return _Draft(domain.admit(self.origin(user, source), task, request, input_), span)
+            input_ = domain.plain_input(request.input)
+            fact = domain.admit(self.origin(who, source), task, request, input_)
+            self.admission.begin(user, task, domain.rough_size(request), operator=who.operator)
+            return _Draft(fact, span)
         except Exception as error:
             _end(span, error)
             return error
 
     async def _stored(self, drafts: Sequence[_Draft]) -> Sequence[int | BaseException]:
         """What has become of each in the log."""
+        outcomes: Sequence[int | BaseException] = [asyncio.CancelledError()] * len(drafts)
+        try:
+            outcomes = await self._answered(drafts)
+        finally:
+            self._settled(drafts, outcomes)
+        return outcomes
+
+    def _settled(self, drafts: Sequence[_Draft], outcomes: Sequence[int | BaseException]) -> None:
+        """What is not new in the log is not on its way there any more either."""
+        failed: Exception | None = None
+        for draft, outcome in zip(drafts, outcomes, strict=True):
+            if not isinstance(outcome, int):
+                self.admission.end(draft.fact.user, draft.fact.task)
+                failed = outcome if isinstance(outcome, LogUnavailable) else failed
+        if drafts:
+            self.admission.reserve.appended(failed)
+
+    async def _answered(self, drafts: Sequence[_Draft]) -> Sequence[int | BaseException]:
         items = [Append(draft.fact, None, draft.span.traceparent) for draft in drafts]
         count = len(items)
         try:
@@ -155,34 +206,39 @@ class Desk:
             alone = (self._log.append(item.fact, trace=item.trace) for item in items)
             return await asyncio.gather(*alone, return_exceptions=True)
 
-    async def prepare(self, origin: Origin, task: str, request: TaskRequest) -> TaskCreated:
+    async def prepare(
+        self, origin: Origin, task: str, request: TaskRequest, *, fetched: bool = False
+    ) -> TaskCreated:
         """Return the fact for a request, its input moved to the object store if it is large.
 
-        Raises Rejected, StoreError.
+        `fetched`: files of a repository are in the input. Raises Rejected, StoreError.
         """
         pointer = request.input_pointer
         if pointer is not None:
             domain.check_pointer(origin.user, pointer, request.input)
             return domain.admit(origin, task, request, await self._uploaded(pointer))
-        input_ = domain.canonical_input(request.input)
+        if len(request.input) > INLINE_LIMIT:
+            await asyncio.sleep(0)  # Reading it took the loop for milliseconds; so will its form.
+        input_ = (domain.canonical_input if fetched else domain.plain_input)(request.input)
         if len(input_) <= INLINE_LIMIT:
             return domain.admit(origin, task, request, input_)
         # What is wrong with the rest is said before anything is stored.
         domain.admit(origin, task, request, b"{}")
-        stored = await self._blobs.put(origin.user, input_, "application/json")
+        await asyncio.sleep(0)
+        stored = await self._put(origin.user, input_, "application/json")
         return domain.admit(origin, task, request, stored)
 
     async def cancel(self, user: str, task: str, trace: str = "") -> int:
         """Ask to end a task; return the sequence of the request, or of an earlier one.
 
-        Raises Rejected(NOT_FOUND, ALREADY_OVER), Unanswered.
+        Raises Rejected, Unanswered.
         """
         span = tracing.received("cancel task", trace, tracing.PRODUCER, user=user, task=task)
         try:
             with span:
                 async with asyncio.timeout(ANSWER_S):
                     view = await self.view(user, task)
-                    fact = domain.cancel(self.origin(user, "api"), view, task)
+                    fact = domain.cancel(self._own(user), view, task)
                     seq = await self._log.append(fact, trace=span.traceparent)
         except AlreadyRecorded as known:
             return known.record.seq if known.record else 0
@@ -192,13 +248,21 @@ class Desk:
         return seq
 
     async def prefer(
-        self, user: str, host: str, weight: float | None, *, usable: bool, trace: str = ""
+        self,
+        user: str,
+        host: str,
+        weight: float | None,
+        *,
+        usable: bool,
+        trace: str = "",
+        operator: bool = False,
     ) -> int:
         """Store how much a user wants a host (None: no matter); return the fact's sequence.
 
         What holds already is not stored again: its sequence then, 0 if nothing was ever said.
-        Raises Rejected(NOT_FOUND, CONFLICT, UNAVAILABLE).
+        Raises OverBudget, Rejected.
         """
+        self.admission.check_fact(user, operator=operator)
         try:
             async with asyncio.timeout(ANSWER_S):
                 seq = await self._prefer(user, host, weight, usable, trace)
@@ -215,8 +279,8 @@ class Desk:
         self, user: str, host: str, weight: float | None, usable: bool, trace: str
     ) -> int:
         for _ in range(TRIES):
-            last = await self._log.last(subjects.preferences(user, host))
-            fact = domain.prefer(self.origin(user, "api"), host, _said(last), weight, usable=usable)
+            last = await self._last_said(user, host)
+            fact = domain.prefer(self._own(user), host, domain.said(last), weight, usable=usable)
             if fact is None:
                 return last.seq if last else 0
             with contextlib.suppress(AlreadyRecorded):
@@ -225,15 +289,18 @@ class Desk:
             Reason.CONFLICT, f"other requests change what you say about host {host}: try again"
         )
 
+    async def _last_said(self, user: str, host: str) -> Record | None:
+        for filter_ in subjects.preferences(user, host):
+            if (last := await self._log.last(filter_)) is not None:
+                return last
+        return None
+
     async def first_view(self, sent: Submitted) -> TaskView:
         """Return a task just after it was sent: a new one as it was created, so without reading."""
         return await self.latest(sent) if sent.accepted.duplicate else sent.view
 
     async def latest(self, sent: Submitted) -> TaskView:
-        """Return a task as the log has it now; as it was created while the log can't be read.
-
-        Whoever was not told the id of an accepted task would make it twice.
-        """
+        """Return a task as the log has it now; as it was created while the log can't be read."""
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await self.view(sent.fact.user, sent.fact.task) or sent.view
@@ -251,17 +318,36 @@ class Desk:
             return []
         return await self._log.read(subjects.of_task(user, task), TASK_FACTS)
 
-    def origin(self, user: str, source: str) -> Origin:
-        """Return what a new fact of this user carries."""
-        return Origin(user, source, new_id(), self._by)
+    def origin(self, who: Principal, source: str) -> Origin:
+        """Return what a new task of theirs carries."""
+        roles = tuple(sorted(who.powers)) if who.roles else ()
+        return Origin(who.user, source, new_id(), self._by, who.asked_by, roles)
+
+    def _own(self, user: str) -> Origin:
+        """What any other fact of this user carries."""
+        return Origin(user, "api", new_id(), self._by)
 
     def newest(self, user: str) -> int:
         """Return the last sequence this user was told here: lists must have reached it."""
         return self._newest.get(user, 0)
 
-    async def upload(self, user: str, data: AsyncIterator[bytes], media_type: str) -> Pointer:
-        """Store a blob of this user. Raises Rejected(TOO_LARGE), StoreError."""
-        return await self._blobs.put(user, data, media_type)
+    async def upload(
+        self, user: str, data: AsyncIterator[bytes], media_type: str, *, operator: bool = False
+    ) -> Pointer:
+        """Store a blob. Raises OverBudget, Rejected(TOO_LARGE, DISK_FULL), StoreError."""
+        with self.admission.upload(user, operator=operator):
+            return await self._put(user, data, media_type)
+
+    async def _put(self, user: str, data: bytes | AsyncIterator[bytes], media_type: str) -> Pointer:
+        try:
+            return await self._blobs.put(user, data, media_type)
+        except StoreFull as error:
+            raise Rejected(Reason.DISK_FULL, str(error)) from error
+
+    @property
+    def usage(self) -> Usage:
+        """What users have in the object store."""
+        return self._blobs.usage
 
     def download(self, pointer: Pointer) -> AsyncIterator[bytes]:
         """Yield a blob's bytes; see `Blobs.get` for what it raises, and when."""
@@ -311,15 +397,3 @@ def _sent_again(fact: TaskCreated, known: AlreadyRecorded) -> Submitted:
     if known.record is None:
         raise Unanswered(fact.task) from known
     return Submitted(domain.sent_again(fact, known.record), fact, known.record.at)
-
-
-def _said(last: Record | None) -> McpPreferred | None:
-    """What the user has said; what can't be read says nothing, and its number is taken."""
-    match last.fact if last else None:
-        case McpPreferred() as fact:
-            return fact
-        case Unknown(id=id_, subject=subject):
-            what = subjects.parse(subject)
-            return McpPreferred(id=id_, by="", user=what.user, host=what.host, k=what.number)
-        case _:
-            return None

@@ -7,25 +7,50 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 from urllib.parse import parse_qs
 
-import msgspec
 from prometheus_client import Histogram
 
 from contracts import wire
-from contracts.errors import Reason
+from contracts.errors import Reason, Rejected
 from contracts.ids import is_token
-from contracts.wire import HttpError
+from contracts.scopes import MCP_CALL
 from services.bus import metrics
 from services.gateway.access import cors
-from services.gateway.access.identity import Principal, bearer
+from services.gateway.access.identity import InsufficientScope, Principal, bearer
 from services.gateway.access.limits import RateLimit
 from services.gateway.access.tickets import PREFIX as TICKET
-from services.gateway.domain import shortened
-from services.gateway.errors import RETRY_AFTER_S, challenge, failure_body, mcp_failure_body
+from services.gateway.access.use import OverBudget
+from services.gateway.errors import (
+    challenge,
+    scope_challenge,
+)
 from services.gateway.http.parts import unauthorized
+from services.gateway.mcp.limited import LIMITED
+from services.gateway.oauth.places import PATHS
+from services.gateway.oauth.server import OAuth
+from services.gateway.paths import is_canonical
+from services.gateway.people.ports import SignIns
+from services.gateway.people.trail import Trail
+from services.gateway.refusals import (
+    CROWDED,
+    DENIED,
+    ENCODED,
+    FOREIGN,
+    MCP,
+    MCP_PATHS,
+    NO_HANDSHAKE,
+    UNKNOWN,
+    Refusal,
+    client_of,
+    denial,
+    fail,
+    nowhere,
+    retry_after,
+)
 from services.gateway.stream.connection import Streams
 from services.gateway.stream.socket import StreamSocket
 from services.process import telemetry, tracing
@@ -34,9 +59,8 @@ from services.store.blobs import StoreError
 
 STREAM = "/api/stream"
 EVENTS = "/api/events"
-MCP = "/mcp"
-MCP_PATHS = frozenset({MCP, f"{MCP}/"})
-"""Many people's clients have the slash."""
+OAUTH_PATHS = PATHS
+"""What OAuth has, the pages of people among it."""
 HEALTH = ("/api/health", "/api/health/live", "/api/health/ready")
 UNLIMITED = frozenset({*HEALTH, "/.well-known/jwks.json"})
 """Whoever watches the gateway or checks permits is never told to wait; these cost little."""
@@ -57,34 +81,6 @@ REQUESTS = Histogram(
 )
 
 
-class Refusal(NamedTuple):
-    """Why a request gets no further than here."""
-
-    status: int
-    reason: str
-    message: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-NO_HANDSHAKE = Refusal(
-    426,
-    "upgrade_required",
-    f"this is for websockets with the subprotocol {wire.PROTOCOL}; /api/events needs none",
-    ((b"upgrade", b"websocket"), (b"connection", b"upgrade")),
-)
-UNKNOWN = Refusal(
-    503,
-    Reason.UNAVAILABLE,
-    "whose this token is can't be looked up now: try again",
-    ((b"retry-after", b"%d" % RETRY_AFTER_S),),
-)
-ENCODED = Refusal(415, "unsupported_media_type", "send the body as it is, without Content-Encoding")
-FOREIGN = Refusal(
-    403,
-    Reason.FORBIDDEN,
-    "pages of this origin may not use this: see METAMCP_GATEWAY_ALLOWED_ORIGINS",
-)
-
 Scope = Any
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -103,14 +99,21 @@ class Gateway:
         mcp: Asgi,
         streams: Streams,
         whose: Whose,
+        browsers: SignIns,
         limit: RateLimit,
         origins: Iterable[str],
+        trail: Trail,
+        oauth: OAuth,
     ) -> None:
         self._http = http
         self._mcp = mcp
         self._streams = streams
         self._whose = whose
+        self._browsers = browsers
         self._limit = limit
+        self._trail = trail
+        self._oauth = oauth
+        self._under_way: Counter[str] = Counter()
         self.origins = set(origins)
         """Web pages that may open a websocket; the gateway's own address is added at start."""
 
@@ -143,6 +146,8 @@ class Gateway:
                 span.note(status=status, request=request_id)
                 if status >= 500:
                     span.fail(str(status))
+                if status in DENIED:
+                    self._denied(scope, _operation(method, scope), DENIED[status])
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
                 added = [pair for pair in extra if pair[0] not in names]
@@ -159,35 +164,87 @@ class Gateway:
         self, scope: Scope, headers: dict[str, str], receive: Receive, answer: Send
     ) -> None:
         """Serve a request that is no browser's question before one."""
-        state, path = scope["state"], scope["path"]
+        state = scope["state"]
+        if not _is_one_of_ours(scope):
+            await fail(scope, answer, nowhere(scope))
+            return
         try:
             principal = state["principal"] = await self._asking(scope, headers)
         except StoreError as error:
             log.warning("token_not_looked_up", error=str(error))
-            await _fail(scope, answer, UNKNOWN)
+            await fail(scope, answer, UNKNOWN)
             return
         state["refused"] = principal is None and "authorization" in headers
-        waited = path not in UNLIMITED and self._limit.over(principal, scope.get("client"))
-        if waited:
-            again = _retry_after(waited)
+        if principal is None:
+            await self._dispatch(scope, headers, receive, answer)
+            return
+        state["visitor"].known()
+        if self._streams.crowds(principal, self._under_way[principal.user]):
+            state[LIMITED] = CROWDED
+        self._under_way[principal.user] += 1
+        try:
+            await self._dispatch(scope, headers, receive, answer)
+        finally:
+            self._under_way[principal.user] -= 1
+            if not self._under_way[principal.user]:
+                del self._under_way[principal.user]
+
+    async def _dispatch(
+        self, scope: Scope, headers: dict[str, str], receive: Receive, answer: Send
+    ) -> None:
+        """Serve a request of which is known who asks."""
+        state, path = scope["state"], scope["path"]
+        principal: Principal | None = state["principal"]
+        waited = path not in UNLIMITED and self._limit.over(principal, client_of(scope))
+        if waited and LIMITED not in state:
+            again = retry_after(waited)
             text = f"too many requests: wait {again[1].decode()} s"
-            await _fail(scope, answer, Refusal(429, Reason.RATE_LIMITED, text, (again,)))
+            state[LIMITED] = Refusal(429, Reason.RATE_LIMITED, text, (again,))
+        if LIMITED in state and (principal is None or path not in MCP_PATHS):
+            await fail(scope, answer, state[LIMITED])
         elif path == STREAM:
-            await _fail(scope, answer, NO_HANDSHAKE)
+            await fail(scope, answer, NO_HANDSHAKE)
         elif headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-            await _fail(scope, answer, ENCODED)
+            await fail(scope, answer, ENCODED)
         elif path in MCP_PATHS and self._is_foreign(headers):
-            await _fail(scope, answer, FOREIGN)
+            await fail(scope, answer, FOREIGN)
         elif path in MCP_PATHS and principal is None:
-            asked = (b"www-authenticate", challenge(state).encode())
+            asked = (b"www-authenticate", self._challenge(state).encode())
             refusal = Refusal(401, Reason.UNAUTHORIZED, unauthorized(state), (asked,))
-            await _fail(scope, answer, refusal)
+            await fail(scope, answer, refusal)
+        elif path in MCP_PATHS and principal is not None and not principal.may(MCP_CALL):
+            await fail(scope, answer, self._too_little(MCP_CALL))
         elif path in MCP_PATHS:
-            await self._mcp(scope, receive, answer)
+            try:
+                await self._mcp(scope, receive, answer)
+            except OverBudget as error:
+                again = retry_after(error.wait_s)
+                await fail(scope, answer, Refusal(429, error.reason, error.message, (again,)))
+        elif path in OAUTH_PATHS:
+            await self._oauth(scope, receive, answer)
         elif scope["method"] == "HEAD":
             await self._http(*_head(scope, answer))
         else:
             await self._http(scope, receive, answer)
+
+    def _denied(self, scope: Scope, what: str, reason: str) -> None:
+        """Note that somebody was kept out, with what they have shown."""
+        state = scope["state"]
+        why, missing = state.get("reason", reason), state.get("missing", "")
+        self._trail.denied(denial(scope, what, why, missing))
+
+    def _challenge(self, state: Mapping[str, Any]) -> str:
+        """What a client at the MCP door has to know to come in."""
+        at = self._oauth.at
+        return challenge(state) if at is None else at.challenge(bool(state.get("refused")))
+
+    def _too_little(self, scope: str) -> Refusal:
+        """Refuse a token that is not good for this; a client may ask its person for more."""
+        at, error = self._oauth.at, InsufficientScope(scope)
+        told = scope_challenge(scope) if at is None else at.insufficient(scope)
+        headers = ((b"www-authenticate", told.encode()),)
+        details = {"scope": scope}
+        return Refusal(403, error.reason, error.message, headers, details, error.missing)
 
     def _is_foreign(self, headers: dict[str, str]) -> bool:
         """Whether a page asks that is none of ours."""
@@ -207,13 +264,35 @@ class Gateway:
             token = given if given and given.startswith(TICKET) else None
         elif token is not None and token.startswith(TICKET) and path != STREAM:
             return None
-        return None if token is None else await self._whose(token)
+        if token is None:
+            return self._browsing(scope, headers)
+        return await self._whose(token)
+
+    def _browsing(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
+        """Whose a request is that comes with a cookie; one that changes something has to show that
+        no other site had it sent: here, or as a form to a route that looks itself."""
+        state, path = scope["state"], scope["path"]
+        # Programs alone come there, and a page's websocket has a ticket.
+        if path in MCP_PATHS or path == STREAM:
+            return None
+        if self._browsers.cookie not in headers.get("cookie", ""):
+            return None
+        found = state["browser"] = self._browsers.browser(headers)
+        if found is None or scope["method"] in ("GET", "HEAD"):
+            return found
+        try:
+            self._browsers.check_form(headers, found, headers.get("x-csrf-token", ""))
+        except Rejected as error:
+            state["forged"] = error.message
+            return None
+        return found
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
-        if scope["path"] != STREAM:
+        if scope["path"] != STREAM or not is_canonical(scope["raw_path"]):
             await _refuse(send, 404)
         elif self._is_foreign(headers):
+            self._denied(scope, f"GET {STREAM}", Reason.FORBIDDEN)
             await _refuse(send, 403)
         elif self._streams.full:
             await _refuse(send, 503)
@@ -234,17 +313,26 @@ class Gateway:
             log.warning("token_not_looked_up", error=str(error))
             await _refuse(send, 503)
             return
-        if wait := self._limit.over(principal, scope.get("client")):
-            await _refuse(send, 429, _retry_after(wait))
+        if wait := self._limit.over(principal, client_of(scope)):
+            await _refuse(send, 429, retry_after(wait))
             return
         await receive()
         await send({"type": "websocket.accept", "subprotocol": wire.PROTOCOL})
-        socket: StreamSocket = scope["state"]["socket"]
-        await self._streams.serve(socket, principal, refused=bool(shown and not principal))
+        state = scope["state"]
+        socket: StreamSocket = state["socket"]
+        state["refused"] = refused = bool(shown and not principal)
+
+        def denied(who: Principal | None, what: str, reason: str, missing: str) -> None:
+            state["principal"] = who
+            state["refused"] = refused or what == "auth"
+            subject = f"GET {STREAM} {what}".strip()
+            self._trail.denied(denial(scope, subject, reason, missing))
+
+        await self._streams.serve(socket, principal, denied, refused=refused)
 
 
-def _retry_after(seconds: float) -> tuple[bytes, bytes]:
-    return b"retry-after", b"%d" % (int(seconds) + 1)
+def _is_one_of_ours(scope: Scope) -> bool:
+    return is_canonical(scope["raw_path"]) or scope["raw_path"].decode() in MCP_PATHS
 
 
 def _ticket(scope: Scope) -> str | None:
@@ -292,16 +380,6 @@ async def _refuse(send: Send, status: int, *headers: tuple[bytes, bytes]) -> Non
     """Answer a websocket handshake with an HTTP status."""
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b""})
-
-
-async def _fail(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Answer what does not get as far as a route."""
-    path, request_id = scope["path"], scope["state"]["request_id"]
-    error = HttpError(*refusal[:3], shortened(path), request_id=request_id)
-    head = [(b"content-type", b"application/json"), *refusal.headers]
-    await send({"type": "http.response.start", "status": error.code, "headers": head})
-    wrap = mcp_failure_body if path in MCP_PATHS else failure_body
-    await send({"type": "http.response.body", "body": msgspec.json.encode(wrap(error))})
 
 
 def _headers(scope: Scope) -> dict[str, str]:

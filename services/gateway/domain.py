@@ -1,4 +1,4 @@
-"""What the gateway accepts, and who may see which fact.
+"""What the gateway accepts.
 
 Pure: no clock, no randomness, no I/O. Ids and instance names come in with the request.
 """
@@ -12,10 +12,10 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from contracts import facts, subjects
+from contracts import facts, files_from, subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import Logged, McpPreferred, Record, TaskCancelled, TaskCreated
-from contracts.ids import check_token, is_token
+from contracts.facts import McpPreferred, Record, TaskCancelled, TaskCreated
+from contracts.ids import check_host, check_token, is_token
 from contracts.nesting import MAX_DEPTH, too_deep
 from contracts.result import INLINE_LIMIT, Pointer
 from contracts.status import TaskView
@@ -24,8 +24,12 @@ from contracts.wire import Accepted
 
 AUDITOR = "auditor"
 ADMIN = "admin"
-SPEC_LIMIT = 64 * 1024
-"""Bytes of a task's description besides its input."""
+SPEC_LIMIT = 4 * 1024
+"""Bytes of a task's description besides its input: the router holds it while the task waits."""
+AROUND = 512
+"""Bytes of a task's fact besides input and capabilities, as good as a guess has to be."""
+HELD = 16
+"""Bytes of memory to which a byte of JSON may come, in lists of small things."""
 INVALID_TYPE = "invalid"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding somebody else's bytes raises; msgspec does not wrap the last two."""
@@ -59,6 +63,9 @@ class Origin(NamedTuple):
     source: str
     fact_id: str
     by: str
+    asked_by: str = ""
+    """As in `task.created`, and so are the roles."""
+    roles: tuple[str, ...] = ()
 
 
 _body: msgspec.json.Decoder[TaskBody] = msgspec.json.Decoder(TaskBody)
@@ -111,11 +118,26 @@ def priority_of(value: Priority | int) -> Priority:
 
 
 def is_small(request: TaskRequest) -> bool:
-    """Whether the fact will hold the input in any case, so that no object store is needed.
+    """Whether nobody but the log is needed: the fact will hold the input in any case.
 
     Canonical JSON is at most four times as long as what was sent: `1e15` is.
     """
-    return request.input_pointer is None and len(request.input) <= INLINE_LIMIT // 4
+    alone = request.input_pointer is None and request.project is None
+    small = len(request.input) <= INLINE_LIMIT // 4
+    return alone and small and not files_from.mentioned(request.input)
+
+
+def rough_size(request: TaskRequest) -> int:
+    """About what the task will count among the bytes of open tasks."""
+    return weight(request, min(len(request.input), INLINE_LIMIT) + AROUND)
+
+
+def weight(spec: TaskSpec, size: int) -> int:
+    """What an open task counts, whose fact has `size` bytes: the router holds what it wants."""
+    if not spec.required_capabilities and not spec.preferred_capabilities:
+        return size
+    wanted = msgspec.json.encode((spec.required_capabilities, spec.preferred_capabilities))
+    return size + HELD * len(wanted)
 
 
 def canonical_input(raw: msgspec.Raw) -> bytes:
@@ -131,6 +153,13 @@ def canonical_input(raw: msgspec.Raw) -> bytes:
         kind = type(value).__name__
         raise Rejected(Reason.BAD_REQUEST, f"`input` must be a JSON object, not {kind}")
     return canonical(value)
+
+
+def plain_input(raw: msgspec.Raw) -> bytes:
+    """The same of an input for which no files were fetched. Raises Rejected if it asks for some."""
+    input_ = canonical_input(raw)
+    files_from.check_none(input_)
+    return input_
 
 
 def check_pointer(user: str, pointer: Pointer, raw: msgspec.Raw) -> None:
@@ -152,7 +181,7 @@ def admit(origin: Origin, task: str, request: TaskRequest, input_: bytes | Point
     """
     check_token(task, "task id")
     if request.host is not None:
-        check_token(request.host, "host")
+        check_host(request.host)
     if isinstance(input_, bytes) and len(input_) > INLINE_LIMIT:
         raise Rejected(
             Reason.TOO_LARGE,
@@ -165,7 +194,7 @@ def admit(origin: Origin, task: str, request: TaskRequest, input_: bytes | Point
     fields["input_pointer"] = input_ if isinstance(input_, Pointer) else None
     spec = TaskSpec(**fields)
     _check_size(spec)
-    return _created(origin, task, spec)
+    return _created(origin, task, spec, project=request.project or "")
 
 
 def _check_size(spec: TaskSpec) -> None:
@@ -188,7 +217,9 @@ def invalid_task(origin: Origin, task: str, data: bytes, reason: str) -> TaskCre
     return _created(origin, task, spec, invalid=reason[:2000])
 
 
-def _created(origin: Origin, task: str, spec: TaskSpec, invalid: str = "") -> TaskCreated:
+def _created(
+    origin: Origin, task: str, spec: TaskSpec, invalid: str = "", project: str = ""
+) -> TaskCreated:
     return TaskCreated(
         id=origin.fact_id,
         by=origin.by,
@@ -197,6 +228,9 @@ def _created(origin: Origin, task: str, spec: TaskSpec, invalid: str = "") -> Ta
         spec=spec,
         source=origin.source,
         invalid=invalid,
+        asked_by=origin.asked_by,
+        roles=origin.roles,
+        project=project,
     )
 
 
@@ -226,12 +260,25 @@ def sent_again(fact: TaskCreated, known: Record) -> Accepted:
     if (
         isinstance(first, TaskCreated)
         and first.invalid == fact.invalid
-        and content_digest(first.spec) == content_digest(fact.spec)
+        and first.project == fact.project
+        and content_digest(_as_asked(first.spec)) == content_digest(_as_asked(fact.spec))
     ):
         return Accepted(fact.task, known.seq, duplicate=True)
-    raise Rejected(
-        Reason.CONFLICT, f"task {fact.task} exists with other content: choose another id"
-    )
+    raise other_content(fact.task)
+
+
+def other_content(task: str) -> Rejected:
+    """The answer about an id that another task has."""
+    text = f"task {task} exists with other content: choose another id"
+    return Rejected(Reason.CONFLICT, text)
+
+
+def _as_asked(spec: TaskSpec) -> TaskSpec:
+    """The task without what the gateway has found of a repository, which may have gone on."""
+    if not files_from.mentioned(spec.input):
+        return spec
+    asked = files_from.as_asked(bytes(spec.input))
+    return msgspec.structs.replace(spec, input=msgspec.Raw(asked))
 
 
 def cancel(origin: Origin, view: TaskView | None, task: str) -> TaskCancelled:
@@ -251,6 +298,18 @@ def parse_weight(data: bytes) -> float:
         raise Rejected(
             Reason.BAD_REQUEST, f'not a preference like {{"weight": 0.5}}, 0 to 1: {error}'
         ) from None
+
+
+def said(last: Record | None) -> McpPreferred | None:
+    """What the user has said; what can't be read says nothing, and its number is taken."""
+    match last.fact if last else None:
+        case McpPreferred() as fact:
+            return fact
+        case facts.Unknown(id=id_, subject=subject):
+            what = subjects.parse(subject)
+            return McpPreferred(id=id_, by="", user=what.user, host=what.host, k=what.number)
+        case _:
+            return None
 
 
 def prefer(
@@ -277,54 +336,11 @@ def prefer(
     )
 
 
-class Audience(msgspec.Struct, frozen=True, gc=False):
-    """Who a fact is for, besides auditors, who see everything."""
-
-    kind: str
-    """`task`: its user. `host`: the owner, or everybody without one. `system`: auditors only."""
-    user: str | None = None
-    task: str = ""
-
-
-SYSTEM = Audience("system")
-
-
-def audience(fact: Logged, owners: Mapping[str, str | None]) -> Audience:
-    """Tell who a fact is for; `owners` says whose each host is that was registered before.
-
-    What can't be read is for those whose task its subject names, else for auditors.
-    """
-    if isinstance(fact, facts.TaskFact):
-        return Audience("task", fact.user, fact.task)
-    match fact:
-        case facts.McpRegistered():
-            return Audience("host", fact.spec.owner)
-        case facts.McpRemoved() | facts.McpHealth():
-            known = fact.host in owners
-            return Audience("host", owners[fact.host]) if known else SYSTEM
-        case facts.McpPreferred():
-            return Audience("host", fact.user)
-        case facts.LogRouter() | facts.LogKey() | facts.LogSealed():
-            return SYSTEM
-        case facts.Unknown():
-            what = subjects.parse(fact.subject)
-            return Audience("task", what.user, what.task) if what.task else SYSTEM
-
-
-def may_see(user: str, roles: frozenset[str], whose: Audience) -> bool:
-    """The rule of who sees what; feed and history are tested against it."""
-    if AUDITOR in roles:
-        return True
-    if whose.kind == "host" and whose.user is None:
-        return True
-    return whose.kind != "system" and whose.user == user
-
-
-def remember_owner(owners: dict[str, str | None], fact: Logged) -> None:
-    """Keep `owners` in step with a registration; of one that can't be read nobody knows whose."""
-    if isinstance(fact, facts.McpRegistered):
-        owners[fact.host] = fact.spec.owner
-    elif isinstance(fact, facts.Unknown):
-        what = subjects.parse(fact.subject)
-        if what.type == "mcp.registered":
-            owners.pop(what.host, None)
+def without_result(data: bytes) -> bytes:
+    """A fact for a token that is not for results: without them, and where they lie."""
+    try:
+        fact = msgspec.json.decode(data)
+    except UNREADABLE:
+        return data
+    kept = {name: value for name, value in fact.items() if name not in ("result", "pointer")}
+    return data if len(kept) == len(fact) else msgspec.json.encode(kept)

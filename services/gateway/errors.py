@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from contracts.errors import Reason, Rejected
 from contracts.wire import HttpError
+from services.gateway.access.identity import InsufficientScope
+from services.gateway.access.use import SOON_S
 from services.gateway.domain import shortened
 from services.log.port import LogUnavailable
 from services.process import telemetry
@@ -22,6 +25,7 @@ STATUS: dict[Reason, int] = {
     Reason.TOO_LARGE: 413,
     Reason.UNAUTHORIZED: 401,
     Reason.FORBIDDEN: 403,
+    Reason.INSUFFICIENT_SCOPE: 403,
     Reason.NOT_FOUND: 404,
     Reason.CONFLICT: 409,
     # As in the original API: what can't be cancelled any more is not found.
@@ -29,6 +33,7 @@ STATUS: dict[Reason, int] = {
     Reason.RATE_LIMITED: 429,
     Reason.DIGEST_MISMATCH: 502,
     Reason.UNAVAILABLE: 503,
+    Reason.DISK_FULL: 507,
     Reason.INTERNAL: 500,
 }
 _REASONS: dict[int, str] = {
@@ -43,6 +48,9 @@ _REASONS: dict[int, str] = {
 }
 RETRY_AFTER_S = 2
 AWAY = "the log or the object store does not answer"
+GONE = "client disconnected prematurely"
+"""What Litestar says when a body has no end."""
+_BUDGET = re.compile(r"budget ([a-z_]{1,40}): ")
 _PLACE = " - at `$"
 """So msgspec says where something does not fit, at the end of its message."""
 
@@ -80,6 +88,11 @@ def challenge(state: Mapping[str, Any]) -> str:
     return 'Bearer error="invalid_token"' if state.get("refused") else "Bearer"
 
 
+def scope_challenge(scope: str) -> str:
+    """`WWW-Authenticate` (RFC 6750, 3.1) for a good token that is not for this."""
+    return f'Bearer error="insufficient_scope", scope="{scope}"'
+
+
 def request_id(request: AnyRequest) -> str:
     """The request's id, which the answer carries as `X-Request-Id`."""
     return str(request.scope["state"].get("request_id", ""))
@@ -87,9 +100,27 @@ def request_id(request: AnyRequest) -> str:
 
 def rejected(request: AnyRequest, error: Rejected) -> Response[Failure]:
     """Answer a refusal of ours."""
+    request.scope["state"]["missing"] = getattr(error, "missing", "")
     task = getattr(error, "task", "")
     details: Any = {"task": task} if task else _places(shortened(error.message))
-    return _answer(request, STATUS[error.reason], error.reason, error.message, details)
+    if isinstance(error, InsufficientScope):
+        asked = {"WWW-Authenticate": scope_challenge(error.scope)}
+        missing_ = {"scope": error.scope}
+        return _answer(request, 403, error.reason, error.message, missing_, asked)
+    wait_s = getattr(error, "wait_s", None)
+    if over := over_quota(error.message):
+        details = over
+        if wait_s is None and error.reason is Reason.RATE_LIMITED:
+            # Of another service, which does not say when there is room.
+            wait_s = SOON_S
+    headers = None if wait_s is None else {"Retry-After": str(int(wait_s) + 1)}
+    return _answer(request, STATUS[error.reason], error.reason, error.message, details, headers)
+
+
+def over_quota(message: str) -> dict[str, str] | None:
+    """Which budget a refusal names, as `details`; every service begins its message like that."""
+    found = _BUDGET.match(message)
+    return None if found is None else {"quota": found[1]}
 
 
 def unavailable(request: AnyRequest, error: Exception) -> Response[Failure]:
@@ -115,6 +146,9 @@ def http_error(request: AnyRequest, error: HTTPException) -> Response[Failure]:
         text = "the body is too large"
         if request.url.path == "/api/tasks":
             text += ": send a big input with PUT /api/blobs and name it as `input_pointer`"
+    if text == GONE:
+        # Nobody hears this. It is no error of ours, and anybody can make any number of it.
+        status = 400
     if status >= 500:
         return unexpected(request, error)
     reason = _REASONS.get(status, Reason.BAD_REQUEST)
@@ -154,10 +188,11 @@ def _answer(
     headers: dict[str, str] | None = None,
 ) -> Response[Failure]:
     extra = dict(headers or {})
-    if status == 503:
-        extra["Retry-After"] = str(RETRY_AFTER_S)
+    if status in (503, 507):
+        extra.setdefault("Retry-After", str(RETRY_AFTER_S))
     if status == 401:
         extra["WWW-Authenticate"] = challenge(request.scope["state"])
+    request.scope["state"]["reason"] = str(reason)
     text, path = shortened(message), shortened(request.url.path)
     error = HttpError(status, str(reason), text, path, details, request_id(request))
     return Response(

@@ -8,7 +8,14 @@ import socket
 from pathlib import Path
 
 import msgspec
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 
+from contracts.errors import Reason
+from contracts.wire import HttpError
+from services.gateway.access.address import counted
+from services.gateway.connections import Connections, Most
+from services.gateway.errors import failure_body
+from services.gateway.guarded import Waits
 from services.gateway.server import HttpServer, address, bound
 from services.gateway.settings import Settings
 from services.gateway.site import Site
@@ -21,6 +28,9 @@ from services.process.run import Fatal
 DRAIN_S = 3.0
 SPARE_FILES = 256
 """Open files besides the websockets: NATS, tables, requests on their way."""
+OWN_FILES = 128
+"""Those among them that no connection gets."""
+FULL = HttpError(503, Reason.UNAVAILABLE, "too many connections are open: try again", "")
 
 log = telemetry.get_logger()
 
@@ -29,9 +39,16 @@ class Listener:
     """What the gateway listens with, while it does."""
 
     def __init__(
-        self, site: Site, server: HttpServer, door: asyncio.Task[None], url: str, certificate: str
+        self,
+        site: Site,
+        server: HttpServer,
+        door: asyncio.Task[None],
+        connections: Connections,
+        url: str,
+        certificate: str,
     ) -> None:
         """Use `Listener.start`."""
+        self.connections = connections
         self.url = url
         self.certificate = certificate
         """That clients are shown (PEM); empty: plain HTTP."""
@@ -40,7 +57,7 @@ class Listener:
         self._door = door
 
     @classmethod
-    async def start(cls, site: Site) -> Listener:
+    async def start(cls, site: Site, waits: Waits = Waits()) -> Listener:  # noqa: B008
         """Listen. Raises Fatal if the address, or TLS where it is wanted, can't be used."""
         settings = site.settings
         certificate = shown_certificate(settings)
@@ -48,12 +65,18 @@ class Listener:
         listening = _bound(settings)
         where = address(settings.host, listening)
         names = {where, *(address(name, listening) for name in ("localhost", "127.0.0.1"))}
+        connections = connections_of(settings)
         site.app.origins |= {f"{scheme}://{name}" for name in names}
+        if site.oauth is not None:
+            site.oauth.listening(f"{scheme}://{where}")
         door = asyncio.create_task(site.door.run())
         await site.door.ready.wait()
         server = await HttpServer.start(
             site.app,
             listening,
+            connections,
+            waits,
+            msgspec.json.encode(failure_body(FULL)),
             ws=TlsSocket if certificate else StreamSocket,
             ws_max_size=FRAME_LIMIT,
             ws_ping_interval=PING_S,
@@ -66,13 +89,14 @@ class Listener:
             ssl_keyfile=settings.tls_key,
             timeout_graceful_shutdown=int(DRAIN_S),
         )
-        return cls(site, server, door, f"{scheme}://{where}", certificate)
+        return cls(site, server, door, connections, f"{scheme}://{where}", certificate)
 
     async def stop(self) -> None:
         """Close streams so that their clients come back, then finish running requests."""
         self._site.door.close()
         self._site.feed.release_waiters()
         self._site.event_streams.end_all()
+        self._site.parts.access.over.set()
         await self._site.streams.drain(DRAIN_S)
         await self._server.stop()
         self._door.cancel()
@@ -113,7 +137,26 @@ def fitting(settings: Settings) -> Settings:
     if most >= settings.max_connections:
         return settings
     log.warning("few_open_files", connections=most, wanted=settings.max_connections)
-    return msgspec.structs.replace(settings, max_connections=most)
+    of_user = min(settings.max_user_connections, max(1, most // 2))
+    return msgspec.structs.replace(settings, max_connections=most, max_user_connections=of_user)
+
+
+def connections_of(settings: Settings) -> Connections:
+    """Counts connections, so that there are open files for those that are known.
+
+    As many requests as websockets may be under way, where the limit of open files allows it.
+    """
+    most = 2 * settings.max_connections + OWN_FILES
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        most = min(most, max(2, soft - OWN_FILES))
+    trusted = _TrustedHosts(list(settings.trusted_proxies))
+
+    def counts_as(address: str) -> str:
+        """A proxy's connections are those of many."""
+        return "" if address in trusted else counted(address)
+
+    return Connections(Most(most, settings.max_address_connections), counts_as)
 
 
 def announce_file(data: Path) -> Path:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import attrgetter
@@ -14,24 +15,34 @@ from typing import Any
 import msgspec
 
 from contracts import facts, subjects
+from contracts.budget import HOUR_S
 from contracts.facts import Failure, Record, TaskCreated
 from contracts.host import HealthStatus, Host
-from contracts.status import Status, of_outcome
-from contracts.task import Priority
-from services.gateway.rows import HostHealth, HostView, Preference, Query, TaskRow
+from contracts.ids import OPERATOR, host_id
+from contracts.permitted import Asker, allows
+from contracts.status import of_outcome
+from services.gateway.access.use import FactsRow, OpenRow
+from services.gateway.domain import weight
+from services.gateway.rows import HostHealth, HostView, Preference
 from services.log.projection import Change, Projection
 
-VERSION = 3
+VERSION = 6
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS tasks (
         user TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, priority TEXT NOT NULL,
         status TEXT NOT NULL, created_seq INTEGER NOT NULL, created_at REAL NOT NULL,
         seq INTEGER NOT NULL, updated_at REAL NOT NULL, done_at REAL, attempt INTEGER NOT NULL,
-        host TEXT NOT NULL, cancel_requested INTEGER NOT NULL, error TEXT,
+        host TEXT NOT NULL, cancel_requested INTEGER NOT NULL, error TEXT, size INTEGER NOT NULL,
+        asked_by TEXT NOT NULL, project TEXT NOT NULL,
         PRIMARY KEY (user, id)) WITHOUT ROWID""",
     "CREATE UNIQUE INDEX IF NOT EXISTS tasks_newest ON tasks (user, created_seq)",
     "CREATE INDEX IF NOT EXISTS tasks_status ON tasks (user, status, created_seq)",
     "CREATE INDEX IF NOT EXISTS tasks_type ON tasks (user, type, created_seq)",
+    "CREATE INDEX IF NOT EXISTS tasks_open ON tasks (user, id, size) WHERE done_at IS NULL",
+    """CREATE INDEX IF NOT EXISTS tasks_project ON tasks (project, created_seq)
+        WHERE project != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_project_time ON tasks (created_at, project)
+        WHERE project != ''""",
     """CREATE TABLE IF NOT EXISTS hosts (
         id TEXT PRIMARY KEY, owner TEXT, seq INTEGER NOT NULL, spec TEXT NOT NULL,
         status TEXT NOT NULL, reason TEXT NOT NULL, latency_ms REAL NOT NULL, checked_at REAL)""",
@@ -41,10 +52,13 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS keys (
         kid TEXT PRIMARY KEY, seq INTEGER NOT NULL, jwk TEXT NOT NULL,
         replaced_at REAL, expires REAL NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS spent (
+        hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL, tasks INTEGER NOT NULL,
+        PRIMARY KEY (hour, user)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL)",
 )
 
-_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 14)})"
+_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 17)})"
 _CHANGE_TASK = """UPDATE tasks SET seq = ?, updated_at = ?,
     status = coalesce(?, status), attempt = coalesce(?, attempt), host = coalesce(?, host),
     cancel_requested = coalesce(?, cancel_requested), done_at = coalesce(?, done_at),
@@ -56,10 +70,14 @@ _CHANGE_HEALTH = """UPDATE hosts SET status = ?, reason = ?, latency_ms = ?, che
     WHERE id = ?"""
 _DELETE_HOST = "DELETE FROM hosts WHERE id = ?"
 _PUT_PREFERENCE = "INSERT OR REPLACE INTO preferences VALUES (?, ?, ?, ?)"
+_MOVE_PREFERENCE = "UPDATE OR REPLACE preferences SET host = ? WHERE user = ? AND host = ?"
 _DELETE_PREFERENCE = "DELETE FROM preferences WHERE user = ? AND host = ?"
 _INSERT_KEY = "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, NULL, 0)"
 _REPLACE_KEY = "UPDATE keys SET replaced_at = ? WHERE kid = ?"
 _USE_KEY = "UPDATE keys SET expires = max(expires, ?) WHERE kid = ?"
+_SPEND = """INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (hour, user)
+    DO UPDATE SET count = count + excluded.count, tasks = tasks + excluded.tasks"""
+_FORGET_SPENT = "DELETE FROM spent WHERE hour < (SELECT max(hour) FROM spent) - 24"
 _SET_CLOCK = "INSERT OR REPLACE INTO clock VALUES (1, ?)"
 KEPT_S = 8 * 86_400.0
 """How long a replaced key is served at least: an attempt may take 7 days."""
@@ -119,6 +137,10 @@ class _Task(msgspec.Struct, gc=False):
     cancel_requested: int | None = None
     done_at: float | None = None
     error: str | None = None
+    size: int = 0
+    """What it counts among the bytes of open tasks."""
+    asked_by: str = ""
+    project: str = ""
 
 
 def apply(records: list[Record]) -> list[Change]:
@@ -126,6 +148,7 @@ def apply(records: list[Record]) -> list[Change]:
     tasks: dict[tuple[str, str], _Task] = {}
     rest: list[Change] = []
     keys = _Keys()
+    spent, opened = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
     last: Record | None = None
     """The last of the facts that change a row."""
     for record in records:
@@ -134,6 +157,9 @@ def apply(records: list[Record]) -> list[Change]:
             tell(_touched(tasks, fact.user, fact.task, record), record, fact)
             if tell is _signed:
                 keys.signed(fact)
+            elif tell is _created or tell is _cancelled:
+                spent[int(record.at // HOUR_S), fact.user] += 1
+                opened[int(record.at // HOUR_S), fact.user] += tell is _created
             last = record
             continue
         match record.fact:
@@ -141,8 +167,12 @@ def apply(records: list[Record]) -> list[Change]:
                 continue
             case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth() as fact:
                 rest.append(_small(record, fact))
+                if isinstance(fact, facts.McpRegistered) and fact.was and fact.spec.owner:
+                    row = (fact.host, fact.spec.owner, fact.was)
+                    rest.append(Change(_MOVE_PREFERENCE, [row]))
             case facts.McpPreferred() as fact:
                 rest.append(_preference(record, fact))
+                spent[int(record.at // HOUR_S), fact.user] += 1
             case facts.LogKey() as fact:
                 keys.announced(record, fact)
             case facts.Unknown():
@@ -155,6 +185,9 @@ def apply(records: list[Record]) -> list[Change]:
     created = [_row(task) for task in tasks.values() if task.type is not None]
     changed = [_CHANGED(task) for task in tasks.values() if task.type is None]
     rest += [*keys.changes(), Change(_SET_CLOCK, [(last.at,)] if last else [])]
+    if spent:
+        rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
+        rest.append(Change(_FORGET_SPENT, [()]))
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
 
 
@@ -180,7 +213,8 @@ def _touched(tasks: dict[tuple[str, str], _Task], user: str, id_: str, record: R
 def _created(task: _Task, record: Record, fact: TaskCreated) -> None:
     task.type, task.priority = fact.spec.type, str(fact.spec.priority)
     task.created_seq, task.created_at = record.seq, record.at
-    task.status = "pending"
+    task.status, task.size = "pending", weight(fact.spec, len(record.data))
+    task.asked_by, task.project = fact.asked_by, fact.project
 
 
 def _cancelled(task: _Task, _: Record, __: facts.TaskCancelled) -> None:
@@ -244,6 +278,7 @@ def _row(task: _Task) -> tuple[Any, ...]:
         *(task.user, task.id, task.type, task.priority, task.status),
         *(task.created_seq, task.created_at, task.seq, task.updated_at, task.done_at),
         *(task.attempt or 0, task.host or "", task.cancel_requested or 0, task.error or ""),
+        *(task.size, task.asked_by, task.project),
     )
 
 
@@ -265,38 +300,11 @@ def _preference(record: Record, fact: facts.McpPreferred) -> Change:
     return Change(_PUT_PREFERENCE, [(fact.user, fact.host, fact.weight, record.at)])
 
 
-async def list_tasks(projection: Projection, query: Query) -> list[TaskRow]:
-    """Return a page of a user's tasks, newest first."""
-    where, params = ["user = ?"], [query.user]
-    extra: list[tuple[str, object]] = [
-        ("created_seq < ?", query.cursor),
-        ("status = ?", query.status.value if query.status else None),
-        ("type = ?", query.type),
-    ]
-    where += [text for text, value in extra if value is not None]
-    values = [*params, *(value for _, value in extra if value is not None)]
-    rows = await projection.query(
-        "SELECT id, user, type, priority, status, created_seq, created_at, seq, updated_at,"
-        " done_at, attempt, host, cancel_requested, error FROM tasks"
-        f" WHERE {' AND '.join(where)} ORDER BY created_seq DESC LIMIT ? OFFSET ?",
-        (*values, query.limit, query.offset),
-    )
-    return [_task_row(row) for row in rows]
-
-
-def _task_row(row: tuple[Any, ...]) -> TaskRow:
-    values = dict(zip(TaskRow.__struct_fields__, row, strict=True))
-    values["priority"], values["status"] = Priority(row[3]), Status(row[4])
-    values["cancel_requested"] = bool(row[12])
-    values["error"] = msgspec.json.decode(row[13], type=Failure) if row[13] else None
-    return TaskRow(**values)
-
-
 async def list_hosts(projection: Projection, user: str, *, every: bool) -> list[HostView]:
-    """Return the hosts this user may use, by id; with `every`, other users' too."""
+    """Return the hosts this user may use, the operator's first; with `every`, other users' too."""
     rows = await projection.query(
         "SELECT spec, seq, status, reason, latency_ms, checked_at FROM hosts"
-        " WHERE owner IS NULL OR owner = ? OR ? ORDER BY id",
+        " WHERE owner IS NULL OR owner = ? OR ? ORDER BY instr(id, '/') > 0, id",
         (user, every),
     )
     return [_host_view(row) for row in rows]
@@ -309,24 +317,50 @@ def _host_view(row: tuple[Any, ...]) -> HostView:
 
 
 async def list_preferences(projection: Projection, user: str) -> list[Preference]:
-    """Return what this user has said about hosts, by host."""
+    """Return what this user has said about hosts, the operator's first."""
     rows = await projection.query(
-        "SELECT host, weight, since FROM preferences WHERE user = ? ORDER BY host", (user,)
+        "SELECT host, weight, since FROM preferences WHERE user = ?"
+        " ORDER BY instr(host, '/') > 0, host",
+        (user,),
     )
     return [Preference(*row) for row in rows]
 
 
-async def may_use(projection: Projection, user: str, host: str) -> bool:
-    """Tell whether the host exists and is for this user."""
-    found = await projection.query(
-        "SELECT 1 FROM hosts WHERE id = ? AND (owner IS NULL OR owner = ?)", (host, user)
-    )
-    return bool(found)
+async def meant(projection: Projection, who: Asker, host: str) -> tuple[str, bool]:
+    """The host that somebody means, and whether it exists and is for them.
+
+    A bare name is the operator's host, and else their own: one that is there, or one that they have
+    said something about.
+    """
+    ids = (host,) if "/" in host else (host, host_id(who.user, host))
+    for id_ in ids:
+        sql = "SELECT spec FROM hosts WHERE id = ? AND (owner IS NULL OR owner = ?)"
+        found = await projection.query(sql, (id_, who.user))
+        if found and allows(msgspec.json.decode(found[0][0], type=Host).access, who):
+            return id_, True
+    for id_ in ids:
+        sql = "SELECT 1 FROM preferences WHERE host = ? AND user = ?"
+        if await projection.query(sql, (id_, who.user)):
+            return id_, False
+    return host, False
 
 
 async def owners(projection: Projection) -> dict[str, str | None]:
-    """Return whose each host is."""
-    return dict(await projection.query("SELECT id, owner FROM hosts"))
+    """Return whose each host is; of one that is for some users alone, nobody's: `OPERATOR`."""
+    sql = "SELECT id, iif(json_extract(spec, '$.access') IS NULL, owner, ?) FROM hosts"
+    return dict(await projection.query(sql, (OPERATOR,)))
+
+
+async def open_tasks(projection: Projection) -> list[OpenRow]:
+    """Return the tasks that are not over."""
+    rows = await projection.query("SELECT user, id, size FROM tasks WHERE done_at IS NULL")
+    return [OpenRow(*row) for row in rows]
+
+
+async def spent(projection: Projection) -> list[FactsRow]:
+    """Return how many facts each user has stored in the newest 25 hours of log time."""
+    rows = await projection.query("SELECT user, hour, count, tasks FROM spent")
+    return [FactsRow(*row) for row in rows]
 
 
 async def jwks(projection: Projection) -> list[dict[str, Any]]:

@@ -31,6 +31,10 @@ class TaskRow(msgspec.Struct, frozen=True, omit_defaults=True):
     cancel_requested: bool = False
     error: Failure | None = None
     """Why it failed, or why its latest attempt did."""
+    asked_by: str = ""
+    """On whose authority, as in `task.created`."""
+    project: str = ""
+    """The project it belongs to; empty: none."""
 
 
 class HostHealth(msgspec.Struct, frozen=True):
@@ -43,7 +47,7 @@ class HostHealth(msgspec.Struct, frozen=True):
     """Log time of the last change; none: never probed."""
 
 
-class HostView(Host, frozen=True, kw_only=True, omit_defaults=True):
+class HostView(Host, frozen=True, kw_only=True, omit_defaults=False):
     """A host as the API shows it."""
 
     seq: int
@@ -62,11 +66,14 @@ class Preference(msgspec.Struct, frozen=True):
 
 
 class Query(NamedTuple):
-    """Which tasks to list, newest first."""
+    """Which tasks to list, newest first: those of a user, of a project, or of both."""
 
-    user: str
+    user: str | None
     limit: int = 50
     offset: int = 0
     cursor: int | None = None
     status: Status | None = None
     type: str | None = None
+    project: str | None = None
+    over: bool | None = None
+    """Only those that are over, or only those that are not."""

@@ -9,25 +9,63 @@ from typing import Any
 
 import uvicorn
 
+from services.gateway.acceptor import Acceptor
+from services.gateway.connections import Connections, Visitor
+from services.gateway.guarded import GuardedHttp, Waits
+from services.process import telemetry
+
+LOOK_AT_ONCE = 16
+"""Connections that are looked at before others get their turn."""
+LOOK_TICKS = 5
+"""Of uvicorn's ten a second: how often connections are looked at."""
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+    b"retry-after: 1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+)
 GOODBYE_S = 0.5
 """How long a client may take to confirm the end of TLS when the gateway stops; idle ones don't."""
+
+
+log = telemetry.get_logger()
 
 
 class HttpServer(uvicorn.Server):
     """One server. Signals belong to `services.process.run`."""
 
-    def __init__(self, config: uvicorn.Config, listening: sockets.socket) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listening: sockets.socket,
+        connections: Connections,
+        waits: Waits,
+        refusal: bytes,
+    ) -> None:
         """Use `HttpServer.start`."""
         super().__init__(config)
+        self._connections = connections
+        self._waits = waits
+        self._refusal = FULL % (len(refusal), refusal)
         self._is_up = asyncio.Event()
         self._serving = asyncio.create_task(self.serve(sockets=[listening]))
 
     @classmethod
-    async def start(cls, app: Any, listening: sockets.socket, **options: Any) -> HttpServer:
-        """Return once connections are accepted; `options` are those of uvicorn's `Config`."""
+    async def start(
+        cls,
+        app: Any,
+        listening: sockets.socket,
+        connections: Connections,
+        waits: Waits = Waits(),  # noqa: B008  # it is frozen
+        refusal: bytes = b"{}",
+        **options: Any,
+    ) -> HttpServer:
+        """Return once connections are accepted; `options` are those of uvicorn's `Config`.
+
+        `refusal`: the JSON of an answer to whom there is no room for.
+        """
         common: dict[str, Any] = {"lifespan": "off", "log_config": None, "log_level": "warning"}
         common |= {"access_log": False, "server_header": False}
-        one = cls(uvicorn.Config(app, **common, **options), listening)
+        config = uvicorn.Config(app, http="h11", **common, **options)
+        one = cls(config, listening, connections, waits, refusal)
         started = asyncio.create_task(one._is_up.wait())
         await asyncio.wait((one._serving, started), return_when=asyncio.FIRST_COMPLETED)
         started.cancel()
@@ -41,9 +79,45 @@ class HttpServer(uvicorn.Server):
         await self._serving
 
     async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
-        """Say when it is done."""
-        await super().startup(sockets)
+        """Accept by ourselves, and say when that has begun."""
+        await self.lifespan.startup()
+        tls, head_s = self.config.ssl, self._waits.head_s
+        # What uvicorn asks of its servers, these do as well.
+        self.servers: list[Any] = [
+            Acceptor(one, self._connections, self._connection, tls, head_s, self._refusal)
+            for one in sockets or ()
+        ]
+        self.started = True
         self._is_up.set()
+
+    def _connection(self, visitor: Visitor) -> asyncio.Protocol:
+        return GuardedHttp(
+            connections=self._connections,
+            visitor=visitor,
+            waits=self._waits,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look at all connections now and then."""
+        if counter % LOOK_TICKS == 0:
+            try:
+                await self._look()
+            except Exception:
+                log.exception("connections_not_looked_at")
+        return await super().on_tick(counter)
+
+    async def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for n, one in enumerate(list(self.server_state.connections), 1):
+            if isinstance(one, GuardedHttp):
+                one.check(now)
+            if n % LOOK_AT_ONCE == 0:
+                # A thousand that came together are ended together.
+                await asyncio.sleep(0)
+        self._connections.tell(now)
 
     async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
         """Wait for no client that does not confirm its goodbye."""

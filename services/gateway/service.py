@@ -11,16 +11,19 @@ from contracts import subjects
 from services.bus import health, metrics
 from services.bus.all import ask_all
 from services.bus.bus import Bus
+from services.bus.room import room
 from services.gateway import projection as tables
 from services.gateway.access import identity
 from services.gateway.access.identity import FileIdentity
+from services.gateway.access.reserve import Reserve
 from services.gateway.intake import SUBMIT_SUBJECTS, Intake
 from services.gateway.listener import Listener, announce, fitting, withdraw
 from services.gateway.peers.metrics import Collection, MetricsListener
+from services.gateway.people import publishers
 from services.gateway.settings import Settings
 from services.gateway.site import Site
 from services.huggingface.hub import Hub
-from services.join import join
+from services.join import connected, join
 from services.keys.vault import KeyFile, VaultError, key_path
 from services.log.projection import Projection, view_path
 from services.process import telemetry
@@ -28,6 +31,12 @@ from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.store.blobs import StoreError
 
+OUTSIDE = "-outside"
+KEY = (
+    "Put the one that was there back, the same at every gateway: nothing is lost. If it is gone,"
+    " delete the values `key.root` and `signing.oauth` in the bucket of accounts; everybody signs "
+    "in and links again."
+)
 INTAKE_INFO = f"$JS.API.STREAM.INFO.{subjects.INTAKE_STREAM}"
 
 log = telemetry.get_logger()
@@ -42,17 +51,26 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     projection = await Projection.open(path, tables.SCHEMA, tables.VERSION)
     process.on_drain(projection.close)
     key, known = _master_key(common), FileIdentity(common.data)
-    site = Site(bus, log_, projection, known, key, Hub(), settings, process.instance)
+    reserve = Reserve(partial(room, bus), common.data, settings.disk_reserve)
+    site = Site(
+        *(bus, log_, projection, known, key, Hub(), settings, process.instance),
+        spaces=common.space_url,
+        budget=common.budget,
+        reserve=reserve,
+    )
     process.background("gateway-follow", site.follow())
+    process.background("gateway-waits", site.parts.waits.run())
+    process.background("gateway-reserve", reserve.run())
     _measure(process, site)
     await _share(process, site)
-    await _join(process, bus, site)
+    process.background("gateway-publishers", publishers.follow(common.data, site.parts.trail))
+    await _join(process, bus, await connected(process, common, OUTSIDE), site)
     listener = await Listener.start(site)
     process.on_drain(listener.stop)
     announce(common.data, listener.url, listener.certificate)
     process.on_drain(lambda: withdraw(common.data))
     if common.enable_metrics:
-        await _show_metrics(process, bus, settings.host, common.metrics_port)
+        await _show_metrics(process, bus, common.metrics_host, common.metrics_port)
     log.info("gateway_listening", url=listener.url)
     await process.stopping.wait()
 
@@ -77,14 +95,26 @@ async def _share(process: Process, site: Site) -> None:
     try:
         # Before anybody can come: who has a token must not be told that it is unknown.
         await tokens.refresh()
+        await site.parts.state.refresh()
         await exchange.once()
     except StoreError as error:
         raise Fatal(
             f"The gateway can't read tokens and request counts: {error}.",
             "Run `metamcp provision` after an upgrade, and see that NATS answers.",
         ) from None
+    try:
+        site.parts.signed_in.keys.check()
+    except VaultError as error:
+        raise Fatal(
+            f"The gateway has another master key than was used here: {error}.", KEY
+        ) from None
     process.background("gateway-tokens", tokens.follow())
-    if site.settings.rate_limit_requests:
+    process.background("gateway-people", site.parts.state.follow())
+    process.background("gateway-renewals", site.sign_in_door.kept.run())
+    process.on_drain(site.writer.close)
+    process.background("gateway-access", site.writer.run())
+    process.on_drain(site.parts.entrance.passwords.close)
+    if site.settings.rate_limit_requests or site.admission.counts_frames:
         process.background("gateway-limits", exchange.run())
 
 
@@ -100,12 +130,18 @@ def _master_key(common: Common) -> KeyFile:
     return key
 
 
-async def _join(process: Process, bus: Bus, site: Site) -> None:
-    """Take part in what travels outside the log: intake, requests, progress, heartbeats."""
+async def _join(process: Process, bus: Bus, outside: Bus, site: Site) -> None:
+    """Take part in what travels outside the log: intake, requests, progress, heartbeats.
+
+    `outside` is for requests of publishers alone: NATS cuts a connection off that is sent more than
+    can be read.
+    """
     info = msgspec.json.decode(await bus.request(INTAKE_INFO))
-    intake = Intake(site.log, site.desk, bus.publish, info["created"])
+    barred = site.parts.users.barred
+    intake = Intake(site.log, site.desk, outside.publish, info["created"], barred)
     process.background("gateway-intake", intake.run())
-    await bus.subscribe(SUBMIT_SUBJECTS, intake.answer, queue="gateway")
+    for subject in SUBMIT_SUBJECTS:
+        await outside.listen(subject, intake.answer, queue="gateway")
 
     def on_progress(message: Any) -> None:
         _, user, task = message.subject.split(".")

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import msgspec
 
+from contracts.budget import DEFAULT
+from services.gateway.people.providers.settings import SignInSettings, check_sign_in
 from services.process.tls import set_together
 
 MIB = 1024 * 1024
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(SignInSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The HTTP and websocket server."""
 
     host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
@@ -69,11 +71,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_user_connections: Annotated[
         int,
         msgspec.Meta(
-            description="Websockets of one user at once; more are closed with 4029. The role"
-            " `admin` has no limit of its own.",
+            description="Websockets of one user at once, more are closed with 4029; and HTTP"
+            " requests under way, more get 429. The role `admin` has no limit of its own.",
             ge=1,
         ),
-    ] = 1_000
+    ] = DEFAULT.websockets
+    max_address_connections: Annotated[
+        int,
+        msgspec.Meta(
+            description="Connections of one address (of a /64, with IPv6) that have shown no token;"
+            " the one that has waited longest makes room for the next. `trusted_proxies` have no"
+            " such limit.",
+            ge=1,
+        ),
+    ] = 512
     recent_facts: Annotated[
         int, msgspec.Meta(description="Facts kept in memory for clients that resume.", ge=1)
     ] = 16_384
@@ -91,6 +102,56 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " given the keys themselves when the kit is deployed."
         ),
     ] = ""
+    access_token_minutes: Annotated[
+        int,
+        msgspec.Meta(
+            description="Minutes that an access token of somebody who has signed in is good.",
+            ge=1,
+            le=1440,
+        ),
+    ] = 30
+    refresh_token_days: Annotated[
+        int,
+        msgspec.Meta(
+            description="Days that a sign-in lasts after its last use: of its refresh token, and"
+            " from its beginning of its cookie.",
+            ge=1,
+            le=366,
+        ),
+    ] = 7
+    oauth_issuer: Annotated[
+        str,
+        msgspec.Meta(
+            description="Issuer of an authorization server that gives tokens for `/mcp` in place of"
+            " the built-in one, such as `https://login.example.com`."
+        ),
+    ] = ""
+    oauth_user_claim: Annotated[
+        str,
+        msgspec.Meta(
+            description="Claim of its tokens that names a user who is new here.", min_length=1
+        ),
+    ] = "sub"
+    oauth_create_users: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Make a user for whoever comes with a token of that server and is new here."
+        ),
+    ] = False
+    oauth_client_documents: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Take OAuth clients whose id is the address of their description, which is"
+            " fetched. Off for a gateway that does not reach the internet: they register instead."
+        ),
+    ] = True
+    oauth_private_clients: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Fetch descriptions of OAuth clients from this machine and by http as well;"
+            " only where the gateway itself is reached by loopback. For tests."
+        ),
+    ] = False
     github_url: Annotated[str, msgspec.Meta(description="Address of GitHub's REST API.")] = (
         "https://api.github.com"
     )
@@ -105,11 +166,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " signed in; 0: no limit. The role `admin` has none.",
             ge=0,
         ),
-    ] = 100
+    ] = DEFAULT.requests
     rate_limit_window_s: Annotated[
         float, msgspec.Meta(description="Length of that window in seconds.", gt=0)
     ] = 60.0
 
+    disk_reserve: Annotated[
+        int,
+        msgspec.Meta(
+            description="Bytes of the store and of the disk that are kept for the ends of tasks and"
+            " for operators, at most an eighth of the store: new tasks and uploads are refused"
+            " when no more are left.",
+            ge=0,
+        ),
+    ] = 256 * MIB
+
     def __post_init__(self) -> None:
-        """Refuse half a pair."""
+        """Refuse half a pair, and a sign-in that can't work."""
         set_together(self, "tls_cert", "tls_key")
+        check_sign_in(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,10 @@ SDKS = ("docker", "gradio", "static")
 MOST_SPACES = 1000
 MOST_DEPLOYED = 64 * 1024 * 1024
 """Bytes of all files of one deployment."""
-_EXPAND: Any = ["sdk", "tags", "private", "runtime", "sha", "lastModified", "siblings"]
+_EXPAND: Any = [
+    *("sdk", "tags", "private", "runtime", "sha", "lastModified", "siblings", "subdomain")
+]
+_SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PAGE = 100
 _SKIPPED = frozenset({"__pycache__", "tests", "node_modules"})
 
@@ -40,6 +44,8 @@ class Space(msgspec.Struct, frozen=True):
     error: str = ""
     """What it says about a failure."""
     files: tuple[str, ...] = ()
+    subdomain: str = ""
+    """Under which it is served; empty: the Hub does not say."""
 
 
 class Spaces:
@@ -53,10 +59,10 @@ class Spaces:
 
         return await self._hub.call(lambda api: _listed(api, token, author))
 
-    async def get(self, token: str, repo: str) -> Space:
-        """One Space. Raises HubMissing."""
+    async def get(self, token: str | None, repo: str) -> Space:
+        """One Space; without a token one that everybody may see. Raises HubMissing."""
         return await self._hub.call(
-            lambda api: _space(api.space_info(repo, expand=_EXPAND, token=token))
+            lambda api: _space(api.space_info(repo, expand=_EXPAND, token=token or False))
         )
 
     async def create(
@@ -105,6 +111,15 @@ class Spaces:
         if not wanted or sum(map(len, wanted.values())) > MOST_DEPLOYED:
             raise HubRefused(f"expected files of at most {MOST_DEPLOYED} bytes together")
         return await self._hub.call(lambda api: _deployed(api, token, repo, wanted, message))
+
+    async def variables(self, token: str, repo: str) -> dict[str, str]:
+        """The variables of the Space's environment."""
+
+        def work(api: HfApi) -> dict[str, str]:
+            known = api.get_space_variables(repo, token=token)
+            return {name: variable.value for name, variable in known.items()}
+
+        return await self._hub.call(work)
 
     async def set_variables(
         self, token: str, repo: str, variables: Mapping[str, str | None]
@@ -216,6 +231,7 @@ def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:
 def _space(info: Any) -> Space:
     runtime = info.runtime
     raw = runtime.raw if runtime is not None else {}
+    subdomain = str(info.subdomain or "").lower()
     return Space(
         repo=str(info.id),
         sdk=str(info.sdk or ""),
@@ -227,6 +243,7 @@ def _space(info: Any) -> Space:
         modified=info.last_modified.timestamp() if info.last_modified else 0.0,
         error=str(raw.get("errorMessage") or "")[:300],
         files=tuple(entry.rfilename for entry in info.siblings or ()),
+        subdomain=subdomain if _SUBDOMAIN.fullmatch(subdomain) else "",
     )
 
 

@@ -5,6 +5,8 @@ They are state, no facts: taken away they are gone. Who may read which bucket, N
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import time
 
 import msgspec
@@ -38,6 +40,30 @@ class Accounts:
         credential = self._key.vault().seal(user, account, token)
         await self._buckets[provider].put(user, msgspec.json.encode(credential))
         return account
+
+    async def renew(self, user: str, provider: Provider, was: str, token: str) -> bool:
+        """Store a token in the place of that whose SHA-256 is `was`; False: there is another now.
+
+        Raises VaultError.
+        """
+        found = await self._buckets[provider].get(user)
+        if found is None:
+            return False
+        credential, vault = _credential(found), self._key.vault()
+        held = hashlib.sha256(vault.open(user, credential).encode()).hexdigest()
+        if not hmac.compare_digest(held, was):
+            return False
+        fresh = msgspec.json.encode(vault.seal(user, credential.account, token))
+        put = await self._buckets[provider].put(user, fresh, expected=found.revision)
+        return put is not None
+
+    def seal(self, user: str, account: Account, token: str) -> Credential:
+        """Seal a token that is no account's yet. Raises VaultError."""
+        return self._key.vault().seal(user, account, token)
+
+    def unseal(self, user: str, credential: Credential) -> str:
+        """Open what `seal` has made. Raises VaultError."""
+        return self._key.vault().open(user, credential)
 
     async def unlink(self, user: str, provider: Provider) -> bool:
         """Forget a token; False if there was none."""

@@ -11,13 +11,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
+
+from contracts import references
 from contracts.account import SECRET_NAMES, Provider
-from contracts.ids import check_token
+from contracts.host import Execute, Host, Stdio, StreamableHttp, operated
+from contracts.ids import check_user
+from contracts.references import NAME_RULE, is_name
 from services.process.files import is_private
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-NAME_RULE = "use 1 to 64 of the characters A-Z a-z 0-9 _, and no digit first"
 FRESH_S = 10.0
 """How long what an account says is believed; an account that was unlinked is used no longer."""
 MOST_KNOWN = 1000
@@ -28,13 +32,45 @@ Linked = Callable[[str, Provider], Awaitable[str | None]]
 """The token of a user's linked account, None without one."""
 
 
+_ONE_LINE = re.compile(r"[\x20-\x7e\xa1-\xff]+")
+_SHORTEST_HIDDEN = 4
+"""What is shorter stands in too many texts by chance."""
+
+
 class MissingSecret(Exception):
     """There is no usable secret of this name; the message says where to put it."""
 
+    name = ""
+    """The secret's, where it was looked for on behalf of a host."""
 
-def is_name(text: str) -> bool:
-    """Tell whether a secret may have this name."""
-    return _NAME.fullmatch(text) is not None
+
+class HostSecrets(NamedTuple):
+    """The secrets with which a host is started or called; equal ones may share a session."""
+
+    bearer: str | None = None
+    """Sent as bearer token by hosts over HTTP: the secret that `bearer_from` names."""
+    values: tuple[tuple[str, str], ...] | None = ()
+    """Those that the endpoint refers to, by name; None: they are in it already."""
+
+    def __repr__(self) -> str:
+        return f"HostSecrets(of {len(self.values or ())} names)"
+
+    def put_into(self, host: Host) -> Host:
+        """The host with values in the place of references: not to be shown, logged or stored."""
+        if self.values is None:
+            return host
+        endpoint = references.filled(host.endpoint, dict(self.values))
+        return msgspec.structs.replace(host, endpoint=endpoint)
+
+    def hide(self, text: str) -> str:
+        """The text without these secrets: some servers repeat what they were called with."""
+        for value in (self.bearer or "", *(value for _, value in self.values or ())):
+            if len(value) >= _SHORTEST_HIDDEN:
+                text = text.replace(value, "***")
+        return text
+
+
+NO_SECRETS = HostSecrets()
 
 
 def advice(name: str) -> str:
@@ -63,6 +99,21 @@ class Secrets:
         self._linked = linked
         self._known: OrderedDict[tuple[str, Provider], tuple[float, str | None]] = OrderedDict()
 
+    async def of(self, host: Host, user: str | None, *, bearer: bool = True) -> HostSecrets:
+        """The secrets of a host, for this user; without `bearer` only those that its endpoint
+        refers to. Raises MissingSecret, with the secret's name."""
+        names = references.names(host.endpoint)
+        sent = bearer_name(host) if bearer else None
+        values = {}
+        for name in names if sent is None else [*names, sent]:
+            try:
+                values[name] = await self._fitting(host, name, user)
+            except MissingSecret as missing:
+                missing.name = name
+                raise
+        found = tuple((name, values[name]) for name in names)
+        return HostSecrets(None if sent is None else values[sent], found)
+
     async def find(self, name: str, user: str | None = None, *, only_own: bool = False) -> str:
         """Return the secret. Raises MissingSecret.
 
@@ -72,8 +123,8 @@ class Secrets:
         if not is_name(name):
             raise MissingSecret(f"{name!r} is no name of a secret: {NAME_RULE}")
         if user is not None:
-            check_token(user, "user")
-            if (own := self._read(self._folder / user / name)) is not None:
+            check_user(user)
+            if (own := self._own(name, user)) is not None:
                 return own
             if (token := await self._of_account(name, user)) is not None:
                 return token
@@ -88,6 +139,18 @@ class Secrets:
             f"the secret {name} is missing: put it into {self._folder / name} (mode 600), or into"
             " the environment variable of that name"
         )
+
+    async def _fitting(self, host: Host, name: str, user: str | None) -> str:
+        value = await self.find(name, user, only_own=not operated(host))
+        if not isinstance(host.endpoint, Stdio) and not _ONE_LINE.fullmatch(value):
+            raise MissingSecret(f"the secret {name} can't be sent: expected one line of text")
+        return value
+
+    def _own(self, name: str, user: str) -> str | None:
+        found = self._read(self._folder / user / name)
+        if found is None or user in os.listdir(self._folder):
+            return found
+        return None  # The disk takes `A` and `a` for one letter: it is another user's.
 
     def _advice(self, name: str, user: str) -> str:
         place = f"put it into {self._folder / user / name} (mode 600)"
@@ -122,6 +185,28 @@ class Secrets:
         except OSError as error:
             raise MissingSecret(f"{path} can't be read: {error.strerror}") from None
         text = data.decode("utf-8", "replace").strip()
-        if not text or len(data) > _LONGEST or not text.isprintable():
-            raise MissingSecret(f"{path} holds no secret: expected one line of text")
+        parts = text.split("\n") if text.startswith("-----BEGIN ") else [text]
+        if not text or len(data) > _LONGEST or not all(map(str.isprintable, parts)):
+            raise MissingSecret(f"{path} holds no secret: expected one line of text, or a PEM")
         return text
+
+
+def bearer_name(host: Host) -> str | None:
+    """Name of the secret that is sent as bearer token."""
+    endpoint = host.endpoint
+    return endpoint.bearer_from if isinstance(endpoint, StreamableHttp | Execute) else None
+
+
+def wanted(host: Host) -> list[str]:
+    """Names of all the secrets that a host asks for."""
+    sent = bearer_name(host)
+    names = references.names(host.endpoint)
+    return names if sent is None else [*names, sent]
+
+
+def where_to_put(name: str, host: Host) -> str:
+    """Where a host's missing secret belongs, in words that everybody may read."""
+    mine = "" if operated(host) else f"{host.owner}/"
+    place = f"the operator puts it into secrets/{mine}{name} of the data folder"
+    command = advice(name)
+    return f"{command}, or {place}" if command else place

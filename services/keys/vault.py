@@ -23,6 +23,10 @@ class VaultError(Exception):
     """The master key is missing or unusable, or something was not sealed with it."""
 
 
+class SealedElsewhere(VaultError):
+    """It was sealed with another key, or for somebody else; what it says is for its owner."""
+
+
 class Vault:
     """Seals and opens. Raises VaultError; never says what is inside."""
 
@@ -45,10 +49,23 @@ class Vault:
             bound = _bound(user, credential.account)
             return self._cipher.decrypt(credential.nonce, credential.sealed, bound).decode()
         except (InvalidTag, ValueError):
-            raise VaultError(
+            raise SealedElsewhere(
                 f"the {credential.account.provider} credential of user {user} was not sealed with"
                 " this master key: link the account again"
             ) from None
+
+    def wrap(self, purpose: str, secret: bytes) -> bytes:
+        """Return what may be stored of a secret of the installation: opens for this purpose."""
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, secret, _bound_to(purpose))
+
+    def unwrap(self, purpose: str, wrapped: bytes) -> bytes:
+        """Return the secret."""
+        try:
+            nonce, sealed = wrapped[:_NONCE], wrapped[_NONCE:]
+            return self._cipher.decrypt(nonce, sealed, _bound_to(purpose))
+        except (InvalidTag, ValueError):
+            raise SealedElsewhere(f"{purpose} was not sealed with this master key") from None
 
 
 class KeyFile:
@@ -96,3 +113,8 @@ def key_path(data: Path, chosen: Path | None) -> Path:
 
 def _bound(user: str, account: Account) -> bytes:
     return f"metamcp/{_VERSION}/{account.provider}/{user}/{account.name}".encode()
+
+
+def _bound_to(purpose: str) -> bytes:
+    # No provider is called so: what is sealed for a user opens as nothing else.
+    return f"metamcp/{_VERSION}/-/{purpose}".encode()

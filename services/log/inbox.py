@@ -27,7 +27,11 @@ CLOSE_S = 1.0
 BUSY = 8
 """Messages handed over at once from which on the next ones are given `GATHER_S` to gather."""
 GATHER_S = 0.003
+LARGEST = 1_200_000
+"""Bytes of the largest message there may be (`INTAKE_CONFIG.max_msg_size`), with its subjects."""
 ORDINARY_ENDS = ("404", "408")
+TOO_BIG = "Message Size Exceeds MaxBytes"
+"""How the server ends a pull that the next message does not fit in."""
 ACK = b"+ACK"
 _NAK_NS = 1_000_000_000
 
@@ -43,6 +47,7 @@ class NatsDelivery:
         self.seq = int(tokens[-4])
         self.redelivered = tokens[-5] != "1"
         self.data = message.data
+        self.size = len(message.subject + message.reply) + len(message.head) + len(message.data)
         self.trace = message.header(b"traceparent").decode(errors="replace")
 
     async def ack(self) -> None:
@@ -59,6 +64,22 @@ class NatsDelivery:
         await self._wire.bus.nc.publish(self.reply, b"+WPI")
 
 
+class Pull:
+    """Room that was asked for and is not filled yet; `size`: bytes, None where none are counted."""
+
+    def __init__(self, count: int, size: int | None) -> None:
+        self.count = count
+        self.size = size
+        self.used = False
+
+    def fill(self, size: int) -> None:
+        """Take in a message."""
+        self.used = True
+        self.count -= 1
+        if self.size is not None:
+            self.size -= size
+
+
 class NatsInbox:
     """Reader of one durable consumer; see `Inbox`.
 
@@ -66,23 +87,29 @@ class NatsInbox:
     in turn, as the server fills them; the end of a pull is told on its own reply subject.
     """
 
-    def __init__(self, wire: Wire, stream: str, durable: str) -> None:
+    def __init__(
+        self, wire: Wire, stream: str, durable: str, most_bytes: int | None = None
+    ) -> None:
+        """`most_bytes`: of messages that were taken and not given back by `want`."""
         self._wire = wire
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
         self._prefix = wire.bus.nc.new_inbox() + "."
         self._numbers = itertools.count(1)
         self._subscription: Subscription | None = None
         self._granted = 0
+        self._free = most_bytes
         self._refused = False
-        self._pulls: dict[str, int] = {}
+        self._pulls: dict[str, Pull] = {}
         """Open pulls, the next one to be filled first, and the room each still has."""
         self._got: list[Delivery] = []
         self._taken = 0
         self._news = asyncio.Event()
 
-    def want(self, n: int) -> None:
-        """Grant room for `n` more messages."""
+    def want(self, n: int, size: int = 0) -> None:
+        """Grant room for `n` more messages, and give back `size` bytes."""
         self._granted += n
+        if self._free is not None:
+            self._free += size
         if self._due():
             self._news.set()
 
@@ -143,10 +170,13 @@ class NatsInbox:
         if self._refused:
             self._refused = False
             await asyncio.sleep(RETRY_S)
-        batch, self._granted = self._granted, 0
+        pull = Pull(self._granted, self._free)
         reply = self._prefix + str(next(self._numbers))
-        self._pulls[reply] = batch
-        request = {"batch": batch, "expires": int(PULL_S * 1e9)}
+        self._pulls[reply] = pull
+        request = {"batch": pull.count, "expires": int(PULL_S * 1e9)}
+        self._granted = 0
+        if pull.size is not None:
+            request["max_bytes"], self._free = pull.size, 0
         try:
             await self._wire.bus.wait_connected()
             await self._wire.bus.nc.publish(self._subject, msgspec.json.encode(request), reply)
@@ -155,27 +185,39 @@ class NatsInbox:
             self._end(reply)
 
     def _due(self) -> bool:
-        return self._granted > 0 and self._granted * 4 >= sum(self._pulls.values())
+        every = self._pulls.values()
+        if self._granted <= 0 or self._granted * 4 < sum(pull.count for pull in every):
+            return False
+        if self._free is None:
+            return True
+        # With less than the largest message, the server would end the pull at once.
+        return self._free >= LARGEST and self._free * 4 >= sum(pull.size or 0 for pull in every)
 
     def _on_message(self, message: Message) -> None:
         if message.subject in self._pulls:
-            self._refused = message.status not in ORDINARY_ENDS
+            full = message.description.startswith(TOO_BIG) and self._pulls[message.subject].used
+            self._refused = not full and message.status not in ORDINARY_ENDS
             self._end(message.subject)
         elif not message.subject.startswith(self._prefix):
-            self._got.append(NatsDelivery(self._wire, message))
-            self._count_off()
+            delivery = NatsDelivery(self._wire, message)
+            self._got.append(delivery)
+            self._count_off(delivery.size)
         self._news.set()
 
-    def _count_off(self) -> None:
+    def _count_off(self, size: int) -> None:
         turn = next(iter(self._pulls), None)
         if turn is not None:
-            left = self._pulls.pop(turn) - 1
-            if left > 0:
-                self._pulls[turn] = left
+            pull = self._pulls.pop(turn)
+            pull.fill(size)
+            if pull.count > 0:
+                self._pulls[turn] = pull
+            else:
+                self.want(0, pull.size or 0)
 
     def _end(self, reply: str) -> None:
         """Close a pull; room it did not use can be asked for again."""
-        self._granted += self._pulls.pop(reply, 0)
+        if (pull := self._pulls.pop(reply, None)) is not None:
+            self.want(pull.count, pull.size or 0)
 
     def _forget_pulls(self) -> None:
         for reply in list(self._pulls):

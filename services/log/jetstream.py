@@ -13,7 +13,9 @@ from contracts import subjects
 from contracts.facts import AnyFact, Record
 from contracts.subjects import Guard
 from services.bus.bus import Bus
+from services.bus.errors import BusError
 from services.bus.jetstream import ApiReason
+from services.bus.room import SHARE_OF_INTAKE, room, share
 from services.log.commit import Committer
 from services.log.inbox import NatsInbox
 from services.log.port import (
@@ -23,6 +25,7 @@ from services.log.port import (
     Batches,
     Checkpoint,
     LogMismatch,
+    LogUnavailable,
 )
 from services.log.read import Follower, Reader
 from services.log.wire import Wire
@@ -60,6 +63,8 @@ INTAKE_CONFIG: dict[str, Any] = {
     "discard_new_per_subject": True,
     # The shortest window there is: message ids of one publisher must not swallow another's.
     "duplicate_window": 100_000_000,
+    # What the server takes at all: one that a pull could never hold would stop all others.
+    "max_msg_size": 1_088 * 1024,
 }
 CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -73,7 +78,12 @@ CONSUMERS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         subjects.INTAKE_STREAM,
         # Taken twice is stored once, so what a gateway took to its grave need not wait for long.
-        {"durable_name": subjects.INTAKE_DURABLE, "ack_wait": 5_000_000_000},
+        # What waits for its turn (gateway/turns.py) counts as taken: a queue full of such fits in.
+        {
+            "durable_name": subjects.INTAKE_DURABLE,
+            "ack_wait": 5_000_000_000,
+            "max_ack_pending": 20_000,
+        },
     ),
 )
 CONSUMER_CONFIG: dict[str, Any] = {
@@ -175,9 +185,9 @@ class NatsLog:
         """See `Log.follow`."""
         return Follower(self._reader, self._wire, filters, after).batches()
 
-    def inbox(self, stream: str, durable: str) -> NatsInbox:
+    def inbox(self, stream: str, durable: str, most_bytes: int | None = None) -> NatsInbox:
         """See `Log.inbox`."""
-        return NatsInbox(self._wire, stream, durable)
+        return NatsInbox(self._wire, stream, durable, most_bytes)
 
 
 async def verify(wire: Wire) -> dict[str, Any]:
@@ -218,7 +228,12 @@ async def provision(bus: Bus) -> None:
     """Create or update streams and durable consumers, as the operator. Raises LogUnavailable."""
     wire = Wire(bus)
     await wire.start()
-    for config in (STREAM_CONFIG, INTAKE_CONFIG):
+    try:
+        limit = (await room(bus)).limit
+    except BusError as error:
+        raise LogUnavailable(f"the room for streams is not known: {error}") from error
+    most = share(limit, SHARE_OF_INTAKE, INTAKE_CONFIG["max_bytes"])
+    for config in (STREAM_CONFIG, INTAKE_CONFIG | {"max_bytes": most}):
         await _create_or_update(wire, config)
     for stream, config in CONSUMERS:
         name = config["durable_name"]
@@ -234,9 +249,17 @@ async def _create_or_update(wire: Wire, config: dict[str, Any]) -> None:
     except ApiRefused as error:
         if error.reason is not ApiReason.NOT_FOUND:
             raise
-        verb = "CREATE"
-    else:
-        if not difference(config, found["config"]):
-            return
-        verb = "UPDATE"
-    await wire.api(f"$JS.API.STREAM.{verb}.{config['name']}", msgspec.json.encode(config))
+        await wire.api(f"$JS.API.STREAM.CREATE.{config['name']}", msgspec.json.encode(config))
+        return
+    if not difference(config, found["config"]):
+        return
+    update = f"$JS.API.STREAM.UPDATE.{config['name']}"
+    try:
+        await wire.api(update, msgspec.json.encode(config))
+    except ApiRefused as error:
+        if error.reason is not ApiReason.NO_ROOM or "max_bytes" not in config:
+            raise
+        # On a disk that has become smaller the server takes no smaller number either.
+        kept = config | {"max_bytes": found["config"]["max_bytes"]}
+        if difference(kept, found["config"]):
+            raise

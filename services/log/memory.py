@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -121,9 +122,9 @@ class MemoryLog:
                     yield Batch(records, through, live=through >= head)
             await grown.wait()
 
-    def inbox(self, stream: str, durable: str) -> MemoryInbox:
+    def inbox(self, stream: str, durable: str, most_bytes: int | None = None) -> MemoryInbox:
         """See `Log.inbox`; readers of one durable share its queue."""
-        return MemoryInbox(self._queue(stream, durable))
+        return MemoryInbox(self._queue(stream, durable), most_bytes)
 
     def foreign(self, subject: str, data: bytes, at: float | None = None) -> int:
         """Store what another release, or a fault, has put on a subject; return its sequence."""
@@ -225,6 +226,7 @@ class MemoryDelivery:
         self.subject = subject
         self.seq = seq
         self.data = data
+        self.size = len(subject) + len(data)
         self.redelivered = False
         self.trace = ""
         self.acknowledged = False
@@ -245,26 +247,35 @@ class MemoryDelivery:
 class MemoryInbox:
     """See `Inbox`."""
 
-    def __init__(self, queue: MemoryQueue) -> None:
+    def __init__(self, queue: MemoryQueue, most_bytes: int | None = None) -> None:
         self._queue = queue
         self._room = 0
+        self._free = math.inf if most_bytes is None else most_bytes
         self._taken: list[MemoryDelivery] = []
 
-    def want(self, n: int) -> None:
+    def want(self, n: int, size: int = 0) -> None:
         """Grant room for more messages."""
         self._room += n
+        self._free += size
         self._queue.news.set()
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for messages."""
-        while not (self._room > 0 and self._queue.messages):
-            self._queue.news.clear()
-            await self._queue.news.wait()
-        count = min(self._room, len(self._queue.messages))
-        taken = [self._queue.messages.popleft() for _ in range(count)]
-        self._room -= count
+        taken: list[MemoryDelivery] = []
+        while not taken:
+            while self._fits():
+                taken.append(self._queue.messages.popleft())
+                self._room -= 1
+                self._free -= taken[-1].size
+            if not taken:
+                self._queue.news.clear()
+                await self._queue.news.wait()
         self._taken += taken
         return taken
+
+    def _fits(self) -> bool:
+        waiting = self._queue.messages
+        return bool(self._room > 0 and waiting and waiting[0].size <= self._free)
 
     async def ack_all(self, deliveries: Sequence[Delivery]) -> None:
         """Be done with many."""

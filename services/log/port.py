@@ -100,6 +100,8 @@ class Delivery(Protocol):
     seq: int
     """Its sequence in the stream it came from."""
     data: bytes
+    size: int
+    """Bytes of it as the queue counts them, with its subjects and headers."""
     redelivered: bool
     trace: str
     """W3C `traceparent`, if the writer had one."""
@@ -117,8 +119,11 @@ class Delivery(Protocol):
 class Inbox(Protocol):
     """A durable work queue: each message goes to one of its readers at a time."""
 
-    def want(self, n: int) -> None:
-        """Grant room for `n` more messages; no more than granted are taken from the queue."""
+    def want(self, n: int, size: int = 0) -> None:
+        """Grant room for `n` more messages; no more than granted are taken from the queue.
+
+        `size`: bytes of deliveries that are dealt with, where those are counted.
+        """
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for messages; at least one is returned."""
@@ -190,5 +195,8 @@ class Log(Protocol):
         Survives restarts of the server. Raises LogMismatch when the checkpoint is of another log.
         """
 
-    def inbox(self, stream: str, durable: str) -> Inbox:
-        """Open a reader of a durable work queue that the operator has created."""
+    def inbox(self, stream: str, durable: str, most_bytes: int | None = None) -> Inbox:
+        """Open a reader of a durable work queue that the operator has created.
+
+        `most_bytes`: of deliveries it may hold, until `want` gives them back.
+        """

@@ -118,8 +118,8 @@ class Projection:
 
     async def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a SELECT on the reading connection; it sees committed rows only."""
-        async with self._reader.execute(sql, params) as cursor:
-            return [tuple(row) for row in await cursor.fetchall()]
+        # In one step: a query that is half read would hold all others at what it saw.
+        return [tuple(row) for row in await self._reader.execute_fetchall(sql, params)]
 
     async def reached(self, seq: int, timeout_s: float) -> bool:
         """Wait until the rows are complete through `seq`; False after `timeout_s`."""

@@ -12,6 +12,7 @@ import ipaddress
 import re
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,8 +20,10 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
+from yarl import URL
 
-from contracts.host import Host, operated
+from contracts import references
+from contracts.host import Endpoint, Execute, Host, StreamableHttp, operated
 
 SPACES = "https://{subdomain}.hf.space"
 """Address of a Space; `{subdomain}` is `owner-space`."""
@@ -28,10 +31,14 @@ SPACE_MCP = "/gradio_api/mcp/"
 CONNECT_S = 10.0
 """Limit for one connection: name look-up, TCP and TLS."""
 ADVICE = "The operator can allow it with METAMCP_ALLOW_PRIVATE_HOSTS=true."
+REFUSAL_S = 1.0
+"""A name that leads to no public address is refused no sooner: an inner name is often found at
+once, and one that nobody has takes longer."""
 _LONGEST = 2048
 _MOST_ADDRESSES = 4
 _SPACE = re.compile(r"(?i:hf)://([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})", re.ASCII)
 _LABEL = 63
+_LABELS = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,252})")
 _NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -68,14 +75,18 @@ class AddressRefused(OSError):
     """This is not called, or not taken from whom we called; the message says why."""
 
 
-def resolve(url: str, *, spaces: str = SPACES, mcp: bool = False) -> str:
+def resolve(url: str, *, spaces: str = SPACES, mcp: bool = False, subdomain: str = "") -> str:
     """Return the address of a host: `hf://owner/space` is put into the template `spaces`.
 
-    With `mcp`, the address of its MCP endpoint; without, one that a path can be added to. Messages
-    never repeat the URL, which may hold a password. Raises AddressRefused.
+    `subdomain` is the Hub's own for that Space; without it, one is made of owner and name. With
+    `mcp`, the address of its MCP endpoint; without, one that a path can be added to. Messages never
+    repeat the URL, which may hold a password. Raises AddressRefused.
     """
-    if url[:5].lower() == "hf://":
-        base = _checked(spaces.replace("{subdomain}", _subdomain(url))).rstrip("/")
+    if is_space(url):
+        made = _subdomain(url)
+        if subdomain and not _LABELS.fullmatch(subdomain):
+            raise AddressRefused("the Space's subdomain is none: use a-z 0-9 and - only")
+        base = _checked(spaces.replace("{subdomain}", subdomain or made)).rstrip("/")
         return base + SPACE_MCP if mcp else base
     known = _checked(url)
     if mcp:
@@ -85,6 +96,35 @@ def resolve(url: str, *, spaces: str = SPACES, mcp: bool = False) -> str:
             "the URL has a query: leave it out, because a path is added to the URL"
         )
     return known.rstrip("/")
+
+
+def guessed(endpoint: Endpoint) -> bool:
+    """Whether a Space's address is made of its name alone: two Spaces may have such a one."""
+    if not isinstance(endpoint, StreamableHttp | Execute):
+        return False
+    return is_space(endpoint.url) and not endpoint.subdomain
+
+
+GUESSED = (
+    "no secret is sent to a Space's address that is only guessed: say the Space's `subdomain`, as"
+    " Hugging Face shows it, or add the host anew"
+)
+
+
+def is_space(url: str) -> bool:
+    """Whether it is the URL of a Space, `hf://owner/space`."""
+    return url[:5].lower() == "hf://"
+
+
+def audience(host: Host, spaces: str = SPACES) -> str:
+    """Whom a permit for this host is for: the origin that is called, which nobody can register in
+    another's place; the id of a host that has no address. Raises AddressRefused."""
+    endpoint = host.endpoint
+    if not isinstance(endpoint, StreamableHttp | Execute):
+        return host.id
+    mcp = isinstance(endpoint, StreamableHttp)
+    url = resolve(endpoint.url, spaces=spaces, mcp=mcp, subdomain=endpoint.subdomain)
+    return str(URL(url).origin())
 
 
 def _subdomain(url: str) -> str:
@@ -109,7 +149,7 @@ def _checked(url: str) -> str:
     if parts.scheme not in ("https", "http"):
         raise AddressRefused("expected a URL that begins with https://, http:// or hf://")
     if "@" in parts.netloc or "\\" in url:
-        raise AddressRefused("the URL has a user or password in it: use bearer_from for secrets")
+        raise AddressRefused("the URL has a user or password in it: use bearer_from, or a header")
     if "#" in url:
         raise AddressRefused("the URL has a fragment (#…): leave it out")
     if port == 0 or parts.netloc.endswith(":"):
@@ -197,8 +237,9 @@ def check_foreign(url: str) -> None:
 def check_headers(headers: Mapping[str, str]) -> None:
     """Check the headers that a host's endpoint wants to be sent. Raises AddressRefused."""
     for name, value in headers.items():
-        if name.lower() in _CREDENTIALS:
-            raise AddressRefused(f"{name}: credentials don't stand in the log: use bearer_from")
+        if name.lower() in _CREDENTIALS and not references.named(value):
+            why = "credentials don't stand in the log: write {secret:NAME}, or use bearer_from"
+            raise AddressRefused(f"{name}: {why}")
         if name.lower() in _OWN_HEADERS:
             raise AddressRefused(f"{name}: this header is set by the client: leave it out")
         if not _TOKEN.fullmatch(name):
@@ -219,13 +260,30 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 
 async def addresses(host: str, port: int, lookup: Lookup, may: Rule) -> Sequence[str]:
     """Return those addresses of a host that may be connected to. Raises AddressRefused, OSError."""
-    found = [host] if _address(host) is not None else await lookup(host, port)
-    if not found:
-        raise AddressRefused(f"{host} has no address")
+    if may is anywhere:
+        found = [host] if _address(host) is not None else await lookup(host, port)
+        if not found:
+            raise AddressRefused("its name has no address")
+        return found[:_MOST_ADDRESSES]
+    return await _allowed(host, port, lookup, may)
+
+
+async def _allowed(host: str, port: int, lookup: Lookup, may: Rule) -> Sequence[str]:
+    """The same where not every address may be. Raises AddressRefused: whether a name leads inside
+    or nowhere stays with us, because users could read the names of the inner network."""
+    if _address(host) is not None:
+        if not may(host):
+            raise AddressRefused(f"{host} is not a public address. {ADVICE}")
+        return [host]
+    began = time.monotonic()
+    try:
+        found = await lookup(host, port)
+    except OSError:
+        found = ()
     allowed = [address for address in found if may(address)]
     if not allowed:
-        # Which address it is stays with us: users could read the internal names of the network.
-        raise AddressRefused(f"{host} is not at a public address. {ADVICE}")
+        await asyncio.sleep(REFUSAL_S - (time.monotonic() - began))
+        raise AddressRefused(f"{host} has no public address. {ADVICE}")
     return allowed[:_MOST_ADDRESSES]
 
 

@@ -12,7 +12,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,22 +24,36 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
 from contracts.host import Stdio
-from services.outside.mcp_message import BigMessages, Incoming
+from contracts.ids import check_host
+from services.outside.mcp_message import Incoming
+from services.outside.mcp_reading import McpReader, refusal
+from services.outside.noise import PROGRAM, TOO_MUCH, Noise
 from services.process.child import bound
 from services.process.files import private
 from services.process.timeouts import timeout
 
 TAIL_BYTES = 64 * 1024
+STARTED_LINES = 200
+"""In so many last lines it is looked for why a program did not start."""
 LOG_BYTES = 1024 * 1024
 STOP_S = 1.0
 LAST_WORDS_S = 0.2
 _READ = 256 * 1024
+_ENDLESS = 64 * 1024 * 1024
+_ANSWERS = (mcp_types.JSONRPCResponse, mcp_types.JSONRPCError)
 # Harmless to pass on, and needed where a proxy, own certificates or another cache are in use.
-_INHERITED = (
+INHERITED = (
     "HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy LANG"
     " LC_ALL LC_CTYPE TZ TMPDIR SSL_CERT_FILE SSL_CERT_DIR XDG_CACHE_HOME XDG_CONFIG_HOME"
     " XDG_DATA_HOME UV_CACHE_DIR"
 ).split()
+
+
+def log_path(folder: Path, host: str) -> Path:
+    """Where the log of a host lies, whoever writes or reads it. Raises Rejected for what is no
+    host's id."""
+    # No token has a dot in it, so no two ids have one file.
+    return folder / f"{check_host(host).replace('/', '.')}.log"
 
 
 class Tail:
@@ -47,6 +62,8 @@ class Tail:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._data = b""
+        self.hide: Callable[[str], str] = str
+        """Takes out of its words what nobody is to read."""
 
     def add(self, data: bytes) -> None:
         """Keep what the server said; a file that can't be written is not worth a failure."""
@@ -62,7 +79,8 @@ class Tail:
     def lines(self, count: int = 5) -> str:
         """The last lines that are not empty."""
         text = self._data.decode("utf-8", "replace")
-        return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+        last = [line for line in text.splitlines() if line.strip()][-count:]
+        return self.hide("\n".join(last))
 
     def clear(self) -> None:
         """Forget what an earlier process said."""
@@ -112,12 +130,22 @@ class McpChild:
 
     @classmethod
     async def start(
-        cls, endpoint: Stdio, tail: Tail, max_line: int, big: BigMessages | None = None
+        cls, endpoint: Stdio, tail: Tail, max_line: int, reader: McpReader | None = None
     ) -> McpChild:
-        """Start the server. Raises OSError, with words for people, if it can't be.
+        """Start the server. Raises OSError if it can't be: its words are for everybody, and the
+        tail has the rest.
 
-        `max_line`: bytes of its longest message; without `big` they are held in memory.
+        `max_line`: bytes of its longest message.
         """
+        try:
+            return await cls._start(endpoint, tail, Lines(max_line, reader))
+        except OSError as error:
+            where = f" in {endpoint.cwd}" if endpoint.cwd else ""
+            tail.mark(f"can't start {endpoint.command}{where}: {error}")
+            raise type(error)(error.strerror or str(error)) from error
+
+    @classmethod
+    async def _start(cls, endpoint: Stdio, tail: Tail, lines: Lines) -> McpChild:
         environment = environment_for(endpoint)
         command = find(endpoint, environment)
         loop = asyncio.get_running_loop()
@@ -134,7 +162,7 @@ class McpChild:
         process = asyncio.subprocess.Process(transport, protocol, loop)
         tail.clear()
         tail.mark(f"started {endpoint.command}, process {process.pid}")
-        return cls(process, protocol.exited, tail, Lines(max_line, big))
+        return cls(process, protocol.exited, tail, lines)
 
     @contextlib.asynccontextmanager
     async def streams(self) -> AsyncIterator[tuple[Any, Any]]:
@@ -203,32 +231,40 @@ class McpChild:
     async def _receive(self, to_sdk: Any) -> None:
         assert self._process.stdout is not None
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            async with to_sdk:
-                while data := await self._process.stdout.read(_READ):
-                    async for message in self._lines.feed(data):
-                        await to_sdk.send(message)
+            while data := await self._process.stdout.read(_READ):
+                async for message in self._lines.feed(data):
+                    await to_sdk.send(message)
+                if self._lines.too_much():
+                    self._tail.add(f"(ended: {TOO_MUCH})\n".encode())
+                    break
+                # What waits already would be gone through without a turn for anybody else.
+                await asyncio.sleep(0)
         self._lines.close()
+        self._over(to_sdk)
+
+    def _over(self, to_sdk: Any) -> None:
+        """For the SDK the connection is over from now on: known here before it is there."""
         self.gone.set()
+        to_sdk.close()
 
     async def _watch(self, to_sdk: Any) -> None:
         """Notice the end of the server also while one of its children holds its output open."""
         await self._ended.wait()
         # What it wrote before may still be on its way.
         await asyncio.wait(self._tasks[:1], timeout=LAST_WORDS_S)
-        to_sdk.close()
-        self.gone.set()
+        self._over(to_sdk)
 
     async def _send(self, from_sdk: Any, to_sdk: Any) -> None:
         assert self._process.stdin is not None
         try:
             async for message in from_sdk:
+                self._lines.sent(message.message)
                 text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
                 self._process.stdin.write(text.encode() + b"\n")
                 await self._process.stdin.drain()
         except (OSError, RuntimeError):
-            # The server no longer reads: for the SDK the connection is over.
-            to_sdk.close()
-            self.gone.set()
+            # The server no longer reads.
+            self._over(to_sdk)
         except anyio.ClosedResourceError:
             pass
 
@@ -241,32 +277,66 @@ class McpChild:
 class Lines:
     """Splits a server's output into messages; one that is over the limit is skipped, not stored."""
 
-    def __init__(self, limit: int, big: BigMessages | None = None) -> None:
-        self._incoming = Incoming(limit, big)
+    def __init__(self, limit: int, reader: McpReader | None = None) -> None:
+        self._reader = reader or McpReader()
+        self._incoming = Incoming(limit, self._reader.big)
+        self._most = 2 * limit + _ENDLESS
+        self._noise = Noise(time.monotonic(), PROGRAM)
+
+    def sent(self, message: mcp_types.JSONRPCMessage) -> None:
+        """A message goes to the server."""
+        match message:
+            case mcp_types.JSONRPCRequest(id=id_, method=method):
+                self._reader.sent(id_, method)
+            case mcp_types.JSONRPCNotification(
+                method="notifications/cancelled", params={"requestId": int() | str() as id_}
+            ):
+                self._reader.given_up(id_)
 
     async def feed(self, data: bytes) -> AsyncIterator[SessionMessage | Exception]:
         """Take what was read, give the messages that are complete now."""
         *whole, rest = data.split(b"\n")
         for part in whole:
             self._incoming.add(part)
-            message = await self._complete()
-            if message is not None:
+            for message in await self._complete():
                 yield message
         self._incoming.add(rest)
+
+    def too_much(self) -> bool:
+        """Whether the server says too much that answers nothing."""
+        endless = self._incoming.size > self._most
+        return endless or self._noise.over(time.monotonic())
 
     def close(self) -> None:
         """Forget a line that will not be completed."""
         self._incoming.close()
 
-    async def _complete(self) -> SessionMessage | Exception | None:
+    async def _complete(self) -> list[SessionMessage | Exception]:
+        size = self._incoming.size
+        if self._incoming.blank():
+            self._noise.line(size)
+            return []
         try:
-            line = await self._incoming.take()
-            if not line.strip():
-                return None
-            message = mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+            found = [_message(text) for text in await self._reader.read(self._incoming)]
         except ValueError as error:
-            return error
-        return SessionMessage(message)
+            self._noise.message(size)
+            return [error]
+        for message in found:
+            if not isinstance(message, _ANSWERS):
+                self._noise.message(size)
+            if isinstance(message, mcp_types.JSONRPCRequest):
+                self._noise.request()
+        return [SessionMessage(message) for message in found]
+
+
+def _message(text: bytes) -> mcp_types.JSONRPCMessage:
+    """A message that was read, for the SDK. Raises ValueError for one that nobody waits for."""
+    try:
+        return mcp_types.jsonrpc_message_adapter.validate_json(text, by_name=False)
+    except ValueError:
+        if (refused := refusal(text, "it is nested too deep")) is None:
+            raise
+        return mcp_types.jsonrpc_message_adapter.validate_json(refused, by_name=False)
 
 
 def environment_for(endpoint: Stdio, own: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -275,7 +345,7 @@ def environment_for(endpoint: Stdio, own: Mapping[str, str] = os.environ) -> dic
     Our own `bin` folder comes last in PATH, so that `uvx` is found wherever we are installed.
     """
     chosen = get_default_environment()
-    chosen |= {name: own[name] for name in (*_INHERITED, *endpoint.env_from) if name in own}
+    chosen |= {name: own[name] for name in (*INHERITED, *endpoint.env_from) if name in own}
     chosen |= endpoint.env
     chosen["PATH"] = os.pathsep.join(
         part for part in (chosen.get("PATH", ""), os.path.dirname(sys.executable)) if part
@@ -284,16 +354,14 @@ def environment_for(endpoint: Stdio, own: Mapping[str, str] = os.environ) -> dic
 
 
 def find(endpoint: Stdio, environment: Mapping[str, str]) -> str:
-    """The command's full path. Raises FileNotFoundError that says what to do."""
+    """The command's full path. Raises FileNotFoundError that says what to do, without names."""
     cwd = endpoint.cwd
     if cwd is not None and not os.path.isdir(cwd):
-        raise FileNotFoundError(f"the folder {cwd} the server should run in does not exist")
+        raise FileNotFoundError("the folder that its server should run in does not exist")
     command = endpoint.command
     if cwd is not None and os.sep in command:
         command = os.path.join(cwd, command)
     found = shutil.which(command, path=environment.get("PATH"))
     if found is None:
-        raise FileNotFoundError(
-            f"the command {endpoint.command!r} was not found. Install it, or correct the manifest"
-        )
+        raise FileNotFoundError("its command was not found. Install it, or correct the manifest")
     return os.path.abspath(found)

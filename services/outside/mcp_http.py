@@ -8,45 +8,57 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
+import math
 import time
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import httpx2
-import msgspec
 from mcp.client.streamable_http import streamable_http_client
 
 from contracts.host import StreamableHttp
 from services.outside import addresses, site
-from services.outside.mcp_message import BigMessages, Incoming, error
+from services.outside.mcp_body import (
+    DOUBTED,
+    GONE,
+    LOST,
+    NOT_SENT,
+    STATUS,
+    EventBody,
+    JsonBody,
+    parts,
+    said,
+)
+from services.outside.mcp_errors import message_of, said_error
+from services.outside.mcp_exchange import asked_in, error_in, moved, rest_of, status_of
+from services.outside.mcp_message import Incoming, error
+from services.outside.mcp_old import Awaited, OldServer, StreamOver
+from services.outside.mcp_reading import McpReader
+from services.outside.noise import STREAMS, TokenBucket
+from services.process import telemetry
 from services.process.timeouts import timeout
 
-NOT_SENT = -32070
-"""JSON-RPC code of a request that has not reached the server."""
-LOST = -32071
-"""… of one that may have reached it, and whose answer did not come."""
-STATUS = -32072
-"""… of one that the server refused with an HTTP status, which the message begins with."""
-GONE = -32073
-"""… of one refused because the server does not know the session any more."""
 CONNECT_S = 10.0
 WRITE_S = 30.0
 _EVENT = 8 * 1024 * 1024
 _REFUSAL = 64 * 1024
-_FIELD = 64 * 1024
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_CLOSED = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+_OURS = frozenset({"content-length", "content-encoding", "content-type", "transfer-encoding"})
+"""Headers that are not those of what is passed on."""
+_PLAIN = frozenset({"", "text/plain", "application/octet-stream"})
+"""Media types of servers that don't say that their answer is JSON."""
+_OLD = frozenset({400, 404, 405})
+"""With one of these, servers of 2024 refuse the first message, by the specification."""
+_BEFORE = frozenset({401, 403, 407, 408, 413, 429, 503})
+"""Statuses given before the work begins, whatever error stands in the body."""
+_BUSY_NOW = frozenset({408, 413, 429})
+"""Those of them that are no news about the session."""
+_MARGIN_S = 0.5
+"""Time left to tell why a call was not made."""
+DEADLINE: ContextVar[float] = ContextVar("DEADLINE", default=math.inf)
+"""Monotonic time at which whoever asks gives up."""
 
-
-class _Request(msgspec.Struct):
-    """The part of a JSON-RPC message that tells whether it wants an answer."""
-
-    id: int | str | msgspec.UnsetType = msgspec.UNSET
-    method: str = ""
-
-
-_request: msgspec.json.Decoder[_Request] = msgspec.json.Decoder(_Request)
+log = telemetry.get_logger()
 
 
 class Web:
@@ -61,17 +73,24 @@ class Web:
         bearer: str | None,
         limit: int,
         patience_s: float,
-        big: BigMessages | None = None,
+        reader: McpReader | None = None,
+        discreet: bool = False,
     ) -> None:
         """`limit`: bytes of an answer. `patience_s`: how long a server may say that it is busy.
+        `discreet`: errors don't repeat what was said with a status that is no success.
 
         Raises AddressRefused.
         """
-        self._url = addresses.resolve(endpoint.url, spaces=spaces, mcp=True)
+        self._url = addresses.resolve(
+            endpoint.url, spaces=spaces, mcp=True, subdomain=endpoint.subdomain
+        )
         self._headers = {"accept-encoding": "identity", **endpoint.headers}
         if bearer is not None:
             self._headers["authorization"] = f"Bearer {bearer}"
-        self._wire = HttpWire(addresses.transport(public_only=public_only), limit, patience_s, big)
+        self._wire = HttpWire(
+            addresses.transport(public_only=public_only), limit, patience_s, reader
+        )
+        self._wire.discreet = discreet
         self.gone = asyncio.Event()
         """Never set: whether a URL still answers shows only when it is asked."""
 
@@ -112,47 +131,99 @@ class HttpWire(httpx2.AsyncBaseTransport):
         inner: httpx2.AsyncBaseTransport,
         limit: int,
         patience_s: float,
-        big: BigMessages | None = None,
+        reader: McpReader | None = None,
     ) -> None:
         self._inner = inner
         self._limit = limit
         self._patience_s = patience_s
-        self._big = big
+        self._reader = reader or McpReader()
+        self._streams = TokenBucket(STREAMS, time.monotonic())
+        self._old: OldServer | None = None
+        self.discreet = False
         self.status = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer one HTTP request."""
         if request.method == "DELETE":
             return await self._goodbye(request)
-        id_ = _id_of(request)
+        if request.method == "GET" and not self._streams.take(1, time.monotonic()):
+            # The SDK opens a stream again whenever it ends, as soon as the server says.
+            return httpx2.Response(405, request=request)
+        asked = asked_in(request)
+        id_ = None if asked is None else asked[0]
+        if asked is not None:
+            self._reader.sent(*asked)
         try:
-            response = await self._send(request)
+            response = await self._response(request, asked)
+        except StreamOver as over:
+            return self._own(request, id_, GONE, str(over))
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as failure:
-            return self._own(request, id_, NOT_SENT, f"no connection: {_said(failure)}")
+            return self._own(request, id_, NOT_SENT, f"no connection: {said(failure)}")
         except httpx2.TransportError as failure:
-            return self._own(request, id_, LOST, f"the connection was lost: {_said(failure)}")
+            return self._own(request, id_, LOST, f"the connection was lost: {said(failure)}")
+        if isinstance(response.stream, Awaited):
+            return response
+        if response.has_redirect_location:
+            await response.aclose()
+            return self._own(
+                request, id_, STATUS, f"{status_of(response)} to {self._place(response)}"
+            )
         if id_ is not None and response.status_code >= 400:
             return await self._refusal(request, response, id_)
+        if id_ is not None and response.status_code in (202, 204):
+            await response.aclose()
+            return self._own(request, id_, LOST, f"{status_of(response)}: it gives no answer")
         return await self._bounded(request, response, id_)
+
+    async def _response(
+        self, request: httpx2.Request, asked: tuple[int | str, str] | None
+    ) -> httpx2.Response:
+        """What the server says, of whichever transport it is. Raises StreamOver, TransportError."""
+        id_, method = asked or (None, "")
+        if self._old is None:
+            response = await self._send(request)
+            if method != "initialize" or response.status_code not in _OLD:
+                return response
+            old = OldServer(self._inner, self._limit, self._reader)
+            if not await old.found(request):
+                return response
+            await response.aclose()
+            self._old = old
+        if request.method == "GET":
+            return httpx2.Response(405, request=request)
+        response = await self._old.send(request, id_)
+        self.status = response.status_code
+        return response
 
     async def aclose(self) -> None:
         """Close all connections."""
+        if self._old is not None:
+            await self._old.close()
         await self._inner.aclose()
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
-        """Send; while the server says that it is busy, again, for a limited time."""
-        until = time.monotonic() + self._patience_s
+        """Send, and follow where the same server has it sent to; while the server says that it is
+        busy, again, for a limited time."""
+        until = min(time.monotonic() + self._patience_s, DEADLINE.get() - _MARGIN_S)
         waits = site.pauses()
+        moves = 0
         while True:
             try:
                 response = await self._inner.handle_async_request(request)
             except httpx2.TransportError:
                 self.status = 0
                 raise
+            if (place := moved(request, response)) is not None and moves < site.MOST_REDIRECTS:
+                await response.aclose()
+                request = place
+                moves += 1
+                continue
             if request.method == "POST":
                 self.status = response.status_code
-            wait = site.wait_s(_retry_after(response), next(waits))
-            if response.status_code not in site.BUSY or time.monotonic() + wait > until:
+            asked_s = rest_of(response)
+            wait = site.wait_s(asked_s, next(waits))
+            late = time.monotonic() + max(wait, asked_s or 0.0) > until
+            if response.status_code not in site.BUSY or late:
                 return response
             await response.aclose()
             await asyncio.sleep(wait)
@@ -168,14 +239,55 @@ class HttpWire(httpx2.AsyncBaseTransport):
         self, request: httpx2.Request, response: httpx2.Response, id_: int | str
     ) -> httpx2.Response:
         """Pass a JSON-RPC error on; put any other refusal into one."""
+        self._reader.given_up(id_)
         body = await _beginning(response)
-        if response.status_code == 404 and "mcp-session-id" in request.headers:
-            return self._own(request, id_, GONE, "the server does not know the session any more")
-        if (passed := _json_rpc_error(body, id_)) is not None:
-            return _answer(request, passed)
-        text = _CONTROL.sub(" ", body.decode("utf-8", "replace")).strip()[:300]
-        message = f"{response.status_code} {response.reason_phrase}".strip()
-        return self._own(request, id_, STATUS, f"{message}: {text}" if text else message)
+        status = response.status_code
+        told = error_in(body)
+        message = self._told(request, response, body if told is None else b"")
+        if told is not None and status in _BEFORE:
+            message = self._worded(request, message, site.plain(message_of(told)))
+        in_session = "mcp-session-id" in request.headers
+        if status == 404 and in_session:
+            message = "the server does not know the session any more"
+            return self._own(request, id_, GONE, message)
+        passed = told is not None and status not in _BEFORE
+        if in_session and 400 <= status < 500 and status not in _BUSY_NOW:
+            # Perhaps this is how it says the same.
+            data = {"status": message, "error": told if passed else None}
+            return _answer(request, error(id_, DOUBTED, message, data))
+        if passed:
+            assert told is not None
+            return _answer(request, said_error(id_, told))
+        return self._own(request, id_, STATUS, message)
+
+    def _told(self, request: httpx2.Request, response: httpx2.Response, body: bytes) -> str:
+        """A refusal in words."""
+        text = site.plain(body.decode("utf-8", "replace"))
+        message = status_of(response)
+        if self._old is not None:
+            message += " (where a server of HTTP+SSE, the transport of 2024, hears)"
+        if response.status_code in site.BUSY and (rest_s := rest_of(response)):
+            message += f" (it wants to be asked again in {rest_s:.0f} s)"
+        return self._worded(request, message, text)
+
+    def _worded(self, request: httpx2.Request, message: str, text: str) -> str:
+        """A status and what was said with it, as far as users may know."""
+        if self.discreet and text:
+            log.info(
+                "host_refused_request",
+                url=str(request.url.copy_with(query=None)),
+                status=message,
+                said=text,
+            )
+            text = ""
+        return f"{message}: {text}" if text else message
+
+    def _place(self, response: httpx2.Response) -> str:
+        """Where a redirect leads that is not followed, as far as users may know."""
+        place = site.named(response.headers["location"])
+        if self.discreet:
+            log.info("host_redirects_elsewhere", status=status_of(response), place=place)
+        return "another place" if self.discreet else place
 
     def _own(
         self, request: httpx2.Request, id_: int | str | None, code: int, message: str
@@ -190,121 +302,38 @@ class HttpWire(httpx2.AsyncBaseTransport):
     ) -> httpx2.Response:
         """The same response, its messages no longer than they may be."""
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in ("application/json", "text/event-stream"):
-            return response
+        events = kind == "text/event-stream"
+        if not events and id_ is None:
+            await response.aclose()
+            return httpx2.Response(202 if request.method == "POST" else 405, request=request)
+        if not events and kind not in _PLAIN and "json" not in kind:
+            body = await _beginning(response)
+            told = self._told(request, response, body)
+            return self._own(request, id_, LOST, f"it answered with {kind}, which is none: {told}")
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
-            text = "the server compresses its answers although it is asked not to"
+            text = f"{status_of(response)} and compressed, although it is asked not to"
             return self._own(request, id_, STATUS, text)
-        incoming = Incoming(self._limit, self._big)
-        body: httpx2.AsyncByteStream = (
-            _Events(response, incoming)
-            if kind == "text/event-stream"
-            else _Json(response, incoming, id_)
-        )
+        incoming = Incoming(self._limit, self._reader.big)
+        body_of = EventBody if events else JsonBody
         headers = [
             (name, value)
             for name, value in response.headers.multi_items()
-            if name.lower() not in _CLOSED
+            if name.lower() not in _OURS
         ]
+        headers.append(("content-type", kind if events else "application/json"))
         return httpx2.Response(
-            response.status_code, headers=headers, stream=body, extensions=response.extensions
+            response.status_code,
+            headers=headers,
+            stream=body_of(response, incoming, self._reader, id_),
+            extensions=response.extensions,
         )
-
-
-class _Json(httpx2.AsyncByteStream):
-    """A body that is one message."""
-
-    def __init__(
-        self, response: httpx2.Response, incoming: Incoming, id_: int | str | None
-    ) -> None:
-        self._response = response
-        self._incoming = incoming
-        self._id = id_
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in _body(self._response):
-                self._incoming.add(part)
-            yield await self._incoming.take()
-        except httpx2.TransportError as failure:
-            if self._id is None:
-                raise
-            yield error(self._id, LOST, f"the connection was lost: {_said(failure)}")
-        except ValueError as failure:
-            yield error(self._id if self._id is not None else 0, STATUS, str(failure))
-
-    async def aclose(self) -> None:
-        self._incoming.close()
-        await self._response.aclose()
-
-
-class _Events(httpx2.AsyncByteStream):
-    """Server-sent events, each with one message in its data."""
-
-    def __init__(self, response: httpx2.Response, incoming: Incoming) -> None:
-        self._response = response
-        self._incoming = incoming
-        self._field = b""
-        """Beginning of a line that is not data, or not known yet to be."""
-        self._in_data = False
-        self._some = False
-        """The event has data."""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in _body(self._response):
-            *whole, rest = chunk.split(b"\n")
-            for part in whole:
-                self._part(part)
-                if out := await self._line_end():
-                    yield out
-            self._part(rest)
-
-    async def aclose(self) -> None:
-        self._incoming.close()
-        await self._response.aclose()
-
-    def _part(self, part: bytes) -> None:
-        """Take a piece of a line."""
-        if self._in_data:
-            self._incoming.add(part)
-            return
-        self._field = (self._field + part)[: max(_FIELD, len(part))]
-        if self._field.startswith(b"data:"):
-            data, self._field = self._field[5:], b""
-            self._in_data = True
-            if self._some:
-                self._incoming.add(b"\n")
-            self._some = True
-            self._incoming.add(data)
-
-    async def _line_end(self) -> bytes:
-        """Give what is complete now: a line that is not data, or the event's data at its end."""
-        if self._in_data:
-            self._in_data = False
-            return b""
-        field, self._field = self._field.rstrip(b"\r"), b""
-        if field or not self._some:
-            return field + b"\n"
-        self._some = False
-        try:
-            message = (await self._incoming.take()).strip()
-        except ValueError:
-            # Nobody knows whose answer it was; its call ends with the stream or its time.
-            return b"\n"
-        return b"data: " + message.replace(b"\r", b"").replace(b"\n", b"\ndata: ") + b"\n\n"
-
-
-async def _body(response: httpx2.Response) -> AsyncIterator[bytes]:
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    async for part in response.stream:
-        yield part
 
 
 async def _beginning(response: httpx2.Response) -> bytes:
     data = b""
     with contextlib.suppress(httpx2.TransportError):
-        async for part in _body(response):
+        async for part in parts(response):
             data += part
             if len(data) > _REFUSAL:
                 break
@@ -312,38 +341,6 @@ async def _beginning(response: httpx2.Response) -> bytes:
     return data[:_REFUSAL]
 
 
-def _json_rpc_error(body: bytes, id_: int | str) -> bytes | None:
-    """The body, if it is a JSON-RPC error: as the answer to this request, whatever id it names."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    inner = fields.get("error")
-    if not isinstance(inner, dict) or "code" not in inner:
-        return None
-    return msgspec.json.encode(fields | {"id": id_})
-
-
 def _answer(request: httpx2.Request, content: bytes) -> httpx2.Response:
     headers = {"content-type": "application/json"}
     return httpx2.Response(200, headers=headers, content=content, request=request)
-
-
-def _id_of(request: httpx2.Request) -> int | str | None:
-    """The id of the JSON-RPC request in an HTTP request; None if it wants no answer."""
-    if request.method != "POST":
-        return None
-    try:
-        found = _request.decode(request.content)
-    except msgspec.MsgspecError:
-        return None
-    return None if isinstance(found.id, msgspec.UnsetType) or not found.method else found.id
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    given = response.headers.get("retry-after", "")
-    return float(given) if given.isascii() and given.isdigit() else None
-
-
-def _said(failure: Exception) -> str:
-    return _CONTROL.sub(" ", str(failure))[:300] or type(failure).__name__

@@ -12,9 +12,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from mcp import Client
+from mcp_types import Implementation
 
+from services.outside.mcp_listing import lenient
+from services.process.version import SHORT, TITLE, version
+
+_OURSELVES = Implementation(name=SHORT, title=TITLE, version=version())
 STOP_S = 5.0
 """How long a server may let us wait for its goodbye."""
+AUTO, HANDSHAKE = "auto", "legacy"
+"""How the SDK begins: it finds out which protocol era the server is of, or knows it for the older
+one."""
 
 
 class TooLate(Exception):
@@ -51,10 +59,13 @@ class McpSession:
         budget_s: float,
         *,
         delay_s: float = 0.0,
+        mode: str = AUTO,
         **options: Any,
     ) -> None:
         """`name` is its task's. `delay_s` is waited first; from then on `budget_s` is the time for
-        all up to the first answer. `options` are the SDK client's."""
+        all up to the first answer. `mode`: how to begin. `options` are the SDK client's."""
+        self.mode = mode
+        """How it has begun in the end."""
         self.line: Line | None = None
         self.client: Client | None = None
         """There once the server has answered."""
@@ -62,6 +73,8 @@ class McpSession:
         """Why it did not start, or how it was lost; None: it was ended, or runs."""
         self.how = ""
         """How the server ended, as the line says it."""
+        self.left_out: dict[str, str] = {}
+        """Tools of the latest list that can't be read, and why."""
         self.dying = False
         """No more calls: it is ending, or over."""
         self.settled = asyncio.Event()
@@ -74,10 +87,20 @@ class McpSession:
         # Not in the task itself, which may be cancelled before it begins.
         self._owner.add_done_callback(self._finish)
 
+    @property
+    def next_mode(self) -> str:
+        """How to begin the next time: a server that was silent may want to hear something else."""
+        if self.client is None and isinstance(self.failure, TooLate):
+            return HANDSHAKE if self.mode == AUTO else AUTO
+        return self.mode
+
     def end(self) -> None:
         """Have it end, and wait for nothing."""
         self.dying = True
-        self._end.set()
+        if not self._end.is_set():
+            self._end.set()
+            # Whoever waits for its end must see one.
+            asyncio.get_running_loop().call_later(2 * STOP_S, self._owner.cancel)
 
     async def stop(self) -> None:
         """End it and wait until it is gone."""
@@ -128,18 +151,44 @@ class McpSession:
         limit = asyncio.timeout(self._budget_s)
         try:
             async with limit:
-                self.line = line = await connect()
-                async with Client(line.streams(), **options) as client:
-                    await self._greet(client)
-                    limit.reschedule(None)
-                    self.client = client
-                    self.settled.set()
-                    await _first(line.gone, self._end)
-                    self.dying = True
+                try:
+                    await self._talk(await connect(), limit, options)
+                except Exception:
+                    if not self._startled():
+                        raise
+                    assert self.line is not None
+                    await self.line.stop(kindly=False)
+                    self.mode = HANDSHAKE
+                    await self._talk(await connect(), limit, options)
         except Exception as error:
             if not limit.expired():
                 raise
             raise TooLate(f"did not answer within {self._budget_s:g} s") from error
+
+    def _startled(self) -> bool:
+        """Whether it may have ended because the first thing that it heard was of the newer era."""
+        gone = self.line is not None and self.line.gone.is_set()
+        return gone and self.mode == AUTO and self.client is None and not self._end.is_set()
+
+    async def _talk(self, line: Line, limit: asyncio.Timeout, options: dict[str, Any]) -> None:
+        self.line = line
+        async with Client(
+            line.streams(), client_info=_OURSELVES, mode=self.mode, **options
+        ) as client:
+            # The SDK would hold answers against the server's own schema, with patterns that
+            # backtrack, in this loop.
+            client.session.validate_tool_result = _unjudged  # type: ignore[method-assign]
+            self.left_out = lenient(client.session)
+            await self._greet(client)
+            limit.reschedule(None)
+            self.client = client
+            self.settled.set()
+            await _first(line.gone, self._end)
+            self.dying = True
+
+
+async def _unjudged(name: str, result: Any) -> None:
+    """Answers are taken as they are; see `schemas`."""
 
 
 def root(error: BaseException) -> BaseException:

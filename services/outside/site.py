@@ -7,10 +7,14 @@ time, where aiohttp makes 10.8 k.
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import re
 import socket
+import ssl
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -34,6 +38,8 @@ BUSY = frozenset({429, 503})
 """Come back later: a Space that wakes up answers so."""
 SHORTEST_WAIT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 0.25, 10.0
 _MOVED = frozenset({301, 302, 303, 307, 308})
+_OTHER_NAME = frozenset({62, 64})
+"""Of OpenSSL: the certificate is for other names, or another address."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 NOT_SENT = (
@@ -69,8 +75,12 @@ class HttpSite:
         headers: Mapping[str, str] | None = None,
         bearer: str | None = None,
         lookup: Lookup = look_up,
+        discreet: bool = False,
     ) -> None:
-        """`url` as `addresses.resolve` gives it. Raises AddressRefused for http in public."""
+        """`url` as `addresses.resolve` gives it; `discreet`: no error says where it leads on.
+
+        Raises AddressRefused for http in public.
+        """
         addresses.check_scheme(url, public_only=public_only)
         self._url = url
         self._may = addresses.public if public_only else addresses.anywhere
@@ -82,6 +92,7 @@ class HttpSite:
         self._proxy = None if public_only else addresses.proxy_for(url)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._discreet = discreet
 
     async def post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
         """Send JSON and return the answer as it begins; `close` it, whatever becomes of it.
@@ -112,7 +123,7 @@ class HttpSite:
                     return SitePage(
                         response.status, media_type(response), retry_after_s(response), body
                     )
-                url = _target(url, response)
+                url = self._target(url, response)
             finally:
                 response.close()
         raise AddressRefused(f"{path} is redirected more than {MOST_REDIRECTS} times")
@@ -123,6 +134,22 @@ class HttpSite:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _target(self, url: URL, response: aiohttp.ClientResponse) -> URL:
+        """Where a redirect leads. Raises AddressRefused if that is another origin."""
+        try:
+            target = url.join(URL(response.headers.get("Location", "")))
+            same = target.origin() == url.origin()
+        except ValueError:
+            same = False
+        if not same:
+            where = self.whither(response)
+            raise AddressRefused(f"redirected with status {response.status} to {where}")
+        return target
+
+    def whither(self, response: aiohttp.ClientResponse) -> str:
+        """Name where a redirect leads, as far as users may know."""
+        return "another place" if self._discreet else location(response)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -183,22 +210,15 @@ def _result(host: str, port: int, address: str) -> ResolveResult:
     )
 
 
-def _target(url: URL, response: aiohttp.ClientResponse) -> URL:
-    """Where a redirect leads. Raises AddressRefused if that is another origin."""
-    try:
-        target = url.join(URL(response.headers.get("Location", "")))
-        same = target.origin() == url.origin()
-    except ValueError:
-        same = False
-    if not same:
-        raise AddressRefused(f"redirected with status {response.status} to {location(response)}")
-    return target
-
-
 def location(response: aiohttp.ClientResponse) -> str:
-    """Name where a redirect leads, without what may be secret in it."""
+    """Name where a redirect leads."""
+    return named(response.headers.get("Location", ""))
+
+
+def named(location: str) -> str:
+    """Name a place without what may be secret in it."""
     try:
-        parts = urlsplit(response.headers.get("Location", ""))
+        parts = urlsplit(location)
     except ValueError:
         return "a place that is no URL"
     place = f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.netloc else parts.path
@@ -224,9 +244,19 @@ def is_json(media: str) -> bool:
 
 
 def retry_after_s(response: aiohttp.ClientResponse) -> float | None:
-    """Return the seconds after which the host wants to be asked again, if it says so in seconds."""
-    given = response.headers.get("Retry-After", "").strip()
-    return float(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
+    """Return the seconds after which the host wants to be asked again, if it says so."""
+    return rest_s(response.headers.get("Retry-After", ""), time.time())
+
+
+def rest_s(asked: str, now: float) -> float | None:
+    """The seconds in a `Retry-After`, which may be a date; `now`: seconds since the epoch."""
+    asked = asked.strip()
+    if asked.isascii() and asked.isdigit():
+        return float(asked) if len(asked) < 10 else None
+    try:
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
 def pauses(first: float = FIRST_WAIT_S, last: float = LONGEST_WAIT_S) -> Iterator[float]:
@@ -243,15 +273,33 @@ def wait_s(asked_s: float | None, own_s: float) -> float:
 
 
 def why(error: BaseException) -> str:
-    """Say in one bounded line what went wrong with a connection."""
+    """Say in one bounded line what went wrong with a connection, and never where it led: users
+    read it, and addresses of the operator's hosts are his."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"no connection within {addresses.CONNECT_S:g} s"
-    if not isinstance(error, aiohttp.ClientConnectorError):
-        return plain(str(error)) or type(error).__name__
-    inner = error.os_error
-    if isinstance(error, aiohttp.ClientConnectorDNSError) and not isinstance(inner, AddressRefused):
-        return plain(f"{error.host} has no address: {inner.strerror or inner}")
-    return plain(str(inner)) or type(inner).__name__
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return cause(error.os_error)
+    if isinstance(error, OSError) and not isinstance(error, aiohttp.ClientError):
+        return cause(error)
+    return plain(str(error)) or type(error).__name__
+
+
+def cause(error: OSError) -> str:
+    """The same of what the system or TLS says: its kind, without names and addresses."""
+    match error:
+        case AddressRefused():
+            return plain(str(error))
+        case ssl.SSLCertVerificationError(verify_code=code, verify_message=text):
+            why_not = "it is for another name" if code in _OTHER_NAME else plain(text)
+            return f"its certificate is not accepted: {why_not}"
+        case ssl.SSLError(reason=reason):
+            return f"TLS failed: {plain(str(reason or type(error).__name__))}"
+        case socket.gaierror():
+            return "its name has no address"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)
+        case _:
+            return type(error).__name__
 
 
 def plain(text: str) -> str:

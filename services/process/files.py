@@ -59,6 +59,17 @@ def is_private(file: int | Path) -> bool:
     return not stat.S_IMODE(os.stat(file).st_mode) & 0o077
 
 
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its owner can reach, and those above it; one that is there and ours
+    is closed to others. Raises OSError."""
+    for parent in reversed([one for one in folder.parents if not one.exists()]):
+        with contextlib.suppress(FileExistsError):
+            parent.mkdir(mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    if not is_private(folder) and folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o700)
+
+
 def drafts(path: Path) -> Iterator[Path]:
     """What was to become this file when its writer died; or is just being written."""
     return path.parent.glob(f".{path.name}.*")
@@ -91,7 +102,7 @@ def lock(path: Path) -> int | None:
 
 def lock_folder(data: Path) -> int:
     """Lock a data folder, and say in it who has it; see `lock`. Raises FolderInUse, OSError."""
-    data.mkdir(parents=True, exist_ok=True)
+    private_folder(data)
     path = data / LOCK_FILE
     descriptor = lock(path)
     if descriptor is None:

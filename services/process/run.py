@@ -20,6 +20,7 @@ import uvloop
 
 from services.process import telemetry, tracing
 from services.process.settings import Common, SettingsError, load
+from services.process.watchdog import Watchdog, stacks_file
 
 DRAIN_S = 10.0
 GRACE_S = 1.0
@@ -190,9 +191,10 @@ def run(main: Main, *, service: str, settings: Common) -> int:
     except ValueError as error:
         return _say(f"{error}.")
     _relax_gc()
+    watchdog = Watchdog(settings.watchdog_s, stacks_file(settings.log_dir, process.instance))
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_with_signals(main, process))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, watchdog:
+            runner.run(_with_signals(main, process, watchdog))
     except Fatal as error:
         return _say(str(error))
     except Exception as error:
@@ -204,8 +206,9 @@ def run(main: Main, *, service: str, settings: Common) -> int:
     return 0
 
 
-async def _with_signals(main: Main, process: Process) -> None:
+async def _with_signals(main: Main, process: Process, watchdog: Watchdog) -> None:
     loop = asyncio.get_running_loop()
+    watchdog.watch()
     whole = asyncio.current_task()
 
     def interrupt() -> None:

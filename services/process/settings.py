@@ -13,7 +13,10 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from contracts import budget
+from contracts.budget import Budget
 from contracts.roles import SERVICES
+from services.process import settings_sources
 from services.process.settings_sources import RawValue, SettingsError, env_name, gather
 from services.process.tls import ClientFiles, set_together
 
@@ -76,6 +79,23 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             " and five older files of that size, and as much again for its errors alone."
         ),
     ] = None
+    watchdog_s: Annotated[
+        float,
+        msgspec.Meta(
+            description="Seconds a process's event loop may stand still, not counting time in which"
+            " the process itself is stopped; then the process ends and is started again. Its"
+            " stacks are in `<instance>.stack` in the log folder, and in the log after the next"
+            " start. 0: no watchdog.",
+            ge=0,
+        ),
+    ] = 30.0
+    metrics_host: Annotated[
+        str,
+        msgspec.Meta(
+            description="Address the Prometheus page listens on. It asks nobody for a token: keep"
+            " it where only Prometheus gets."
+        ),
+    ] = "127.0.0.1"
     metrics_port: Annotated[
         int, msgspec.Meta(description="Port of the Prometheus page.", ge=1, le=65535)
     ] = 8090
@@ -110,9 +130,103 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = "https://{subdomain}.hf.space"
 
+    access_days: Annotated[
+        int, msgspec.Meta(description="Days that the stream `ACCESS` is kept.", ge=1, le=3650)
+    ] = 90
+
+    budget_open_tasks: Annotated[
+        int, msgspec.Meta(description="Tasks of one user that are not over.", ge=1)
+    ] = budget.DEFAULT.open_tasks
+    budget_open_bytes: Annotated[
+        int, msgspec.Meta(description="Bytes of one user's open tasks in the log.", ge=64 * 1024)
+    ] = budget.DEFAULT.open_bytes
+    budget_stored_bytes: Annotated[
+        int,
+        msgspec.Meta(
+            description="Bytes of one user in the object store: uploads, big inputs, big results."
+            " The same for every gateway and executor.",
+            ge=0,
+        ),
+    ] = budget.DEFAULT.stored_bytes
+    budget_stored_blobs: Annotated[
+        int,
+        msgspec.Meta(
+            description="Blobs of one user in the object store. The same for every gateway and"
+            " executor.",
+            ge=0,
+        ),
+    ] = budget.DEFAULT.stored_blobs
+    budget_facts: Annotated[
+        int,
+        msgspec.Meta(
+            description="Tasks, cancellations and preferences of one user an hour; 0: no limit."
+            " The role `admin` has none.",
+            ge=0,
+        ),
+    ] = budget.DEFAULT.facts
+    budget_tasks_a_day: Annotated[
+        int, msgspec.Meta(description="Tasks of one user in 24 hours; 0: no limit.", ge=0)
+    ] = budget.DEFAULT.tasks_a_day
+    budget_hosts: Annotated[
+        int, msgspec.Meta(description="Hosts that one user may register.", ge=0, le=10_000)
+    ] = budget.DEFAULT.hosts
+    budget_tokens: Annotated[
+        int, msgspec.Meta(description="Tokens that one user may have.", ge=0)
+    ] = budget.DEFAULT.tokens
+    budget_sign_ins: Annotated[
+        int, msgspec.Meta(description="Sessions that one user may have.", ge=1)
+    ] = budget.DEFAULT.sign_ins
+    budget_frames: Annotated[
+        int,
+        msgspec.Meta(
+            description="Frames on websockets and messages on NATS of one user, in the window of"
+            " HTTP requests; 0: no limit. The role `admin` has none.",
+            ge=0,
+        ),
+    ] = budget.DEFAULT.frames
+    budget_subscriptions: Annotated[
+        int,
+        msgspec.Meta(
+            description="Subscriptions of all websockets of one user at one gateway. The role"
+            " `admin` has no limit of its own.",
+            ge=1,
+        ),
+    ] = budget.DEFAULT.subscriptions
+    budget_event_streams: Annotated[
+        int,
+        msgspec.Meta(
+            description="Streams of server-sent events of one user at one gateway. The role `admin`"
+            " has no limit of its own.",
+            ge=1,
+        ),
+    ] = budget.DEFAULT.event_streams
+    budget_mcp_sessions: Annotated[
+        int,
+        msgspec.Meta(
+            description="Sessions of `/mcp` of one user at one gateway. The role `admin` has no"
+            " limit of its own.",
+            ge=1,
+        ),
+    ] = budget.DEFAULT.mcp_sessions
+    budget_history_readers: Annotated[
+        int,
+        msgspec.Meta(
+            description="Reads of older facts for one user's streams at once, at one gateway.",
+            ge=1,
+            le=64,
+        ),
+    ] = budget.DEFAULT.history_readers
+
     def __post_init__(self) -> None:
         """Refuse half a pair."""
         set_together(self, "nats_tls_cert", "nats_tls_key")
+
+    @property
+    def budget(self) -> Budget:
+        """The budgets of a user, as far as they are set for all services."""
+        names = (field.name for field in msgspec.structs.fields(self))
+        ours = (name for name in names if name.startswith("budget_"))
+        return Budget(**{name.removeprefix("budget_"): getattr(self, name) for name in ours})
 
     @property
     def nats_tls(self) -> ClientFiles:
@@ -176,7 +290,7 @@ def describe(type_: Any) -> str:
         bool: "true or false",
         str: "text",
         Path: "a path",
-    }.get(base, "values separated by commas")
+    }.get(base, settings_sources.of_list(base))
     return "".join([words, *(limit for meta in metas for limit in _limits(meta))])
 
 
@@ -206,9 +320,9 @@ def _convert(field: Field, found: RawValue) -> Any:
         value = _from_text(field.type, value)
     try:
         return msgspec.convert(value, field.type, strict=not found.text, dec_hook=_path)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
         shown = "a secret that is not shown" if field.secret else repr(found.value)
-        hint = _near_choice(field, found)
+        hint = _near_choice(field, found) or settings_sources.wrong_item(field.type, error)
         raise SettingsError(
             f"{found.where} is {shown}: expected {describe(field.type)}{hint}"
         ) from None
@@ -229,7 +343,7 @@ def _from_text(type_: Any, text: str) -> Any:
         inner = next(arg for arg in get_args(base) if arg is not type(None))
         return None if text == "" else _from_text(inner, text)
     if get_origin(base) is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return settings_sources.items(base, text)
     if get_origin(base) is Literal:
         # `INFO` and `info` are the same wish.
         return next((c for c in get_args(base) if str(c).lower() == text.lower()), text)

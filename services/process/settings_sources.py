@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
@@ -42,6 +42,34 @@ def env_name(section: str, name: str) -> str:
     """The environment variable of a setting."""
     middle = "" if section == "common" else f"{section}_"
     return f"{PREFIX}{middle}{name}".upper()
+
+
+def is_tables(base: Any) -> bool:
+    """Whether a setting is a list of tables."""
+    return get_origin(base) is tuple and hasattr(get_args(base)[0], "__struct_fields__")
+
+
+def of_list(base: Any) -> str:
+    """Say in words what a list looks like in the environment."""
+    if is_tables(base):
+        return "a list of tables (in the environment as JSON)"
+    return "values separated by commas"
+
+
+def items(base: Any, text: str) -> Any:
+    """What a list says in the environment; a text that is no JSON stays, and is no table."""
+    if not is_tables(base):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        return msgspec.json.decode(text or "[]")
+    except msgspec.DecodeError:
+        return text
+
+
+def wrong_item(type_: Any, error: Exception) -> str:
+    """What does not fit in which table."""
+    base = get_args(type_)[0] if get_origin(type_) is Annotated else type_
+    return f": {error}" if is_tables(base) else ""
 
 
 def gather(names: Names, known: Collection[str], environ: Mapping[str, str], cwd: Path) -> Values:

@@ -5,6 +5,7 @@ The event name is a stable action (`log.info("task_routed", task=...)`); prose g
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import secrets
@@ -21,6 +22,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from services.process.files import private
+from services.process.visible import visible, visible_json
 
 FILE_BYTES = 10 * 1024 * 1024
 FILE_COUNT = 5
@@ -143,7 +145,21 @@ def _library_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    return visible_json(msgspec.json.encode(event, enc_hook=str).decode())
+
+
+def _shown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What strangers have said must not play with the operator's terminal."""
+    return {
+        key: visible(value) if isinstance(value, str) else value for key, value in event.items()
+    }
+
+
+def _traceback(out: TextIO, error: Any) -> None:
+    """The default shows local variables, and those hold secrets."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    out.write("\n".join(map(visible, text.getvalue().split("\n"))))
 
 
 _SHARED: list[Processor] = [
@@ -165,11 +181,8 @@ _FOREIGN: list[Processor] = [structlog.stdlib.add_logger_name, _library_line, *_
 def _formatter(*, console: bool, colors: bool = False) -> structlog.stdlib.ProcessorFormatter:
     end: Iterable[Processor] = (
         [
-            structlog.dev.ConsoleRenderer(
-                colors=colors,
-                # The default shows local variables, and those hold secrets.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
+            _shown,
+            structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_traceback),
         ]
         if console
         else [

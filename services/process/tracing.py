@@ -6,10 +6,11 @@ that text and gives the text for what comes after. Unconfigured, the text is pas
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -200,6 +201,20 @@ def carried(headers: dict[str, str]) -> dict[str, str]:
     """The headers of a request to somebody else, with the current span if there is one."""
     propagate.inject(headers)
     return headers
+
+
+@contextlib.contextmanager
+def under(parent: str) -> Iterator[None]:
+    """Have the requests of this block carry on a span of another process; empty: none."""
+    above = _context(parent)
+    if above is None:
+        yield
+        return
+    token = context.attach(above)
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def _context(parent: str) -> context.Context | None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,24 +17,33 @@ import msgspec
 import structlog
 
 from contracts import subjects
+from contracts.errors import Reason, Rejected
 from contracts.facts import Fact, HostFact, McpHealth
-from contracts.host import Host, Stdio
+from contracts.host import SPACE, Host, Stdio
+from contracts.ids import host_id
 from contracts.wire import Breaker
-from services.log.port import AlreadyRecorded, Batch, Log
+from services.log.clock import LogClock
+from services.log.port import AlreadyRecorded, Append, Batch, Log
 from services.log.projection import Projection, project
 from services.process.ids import new_id
 from services.process.supervisor import Supervisor
-from services.registry import changes, domain
+from services.registry import barred, changes, domain, takeover
+from services.registry.barred import Barred
 from services.registry.changes import Change
 from services.registry.domain import Command, Held, Known, Listed, ProbeEnded
+from services.registry.pace import within
+from services.registry.places import ProbePlaces
 from services.registry.probes import child
+from services.registry.probes.executors import ExecutorPeers
+from services.registry.probes.shared import ProbedHost, SharedProber
 from services.registry.projection import View, host_of
 from services.registry.settings import Settings
+from services.registry.takeover import Adoption
 from services.registry.watcher import Watcher
 
 ATTEMPTS = 5
 CALLS = "/calls"
-"""Name of the child that judges calls; no host's id has a slash."""
+"""Name of the child that judges calls; no host's id begins with a slash."""
 
 log = structlog.get_logger()
 
@@ -48,14 +58,20 @@ class Registry:
         by: str,
         settings: Settings,
         reach: child.Reach = child.UNEQUIPPED,
+        executors: ExecutorPeers | None = None,
     ) -> None:
         self._log = log_
         self._projection = projection
         self._by = by
         self._limit_s = settings.probe_limit_s
+        self._barred = frozenset(settings.disabled)
         self._reach = reach
+        self._executors = executors
+        if executors is not None:
+            executors.on_new = self._hand_over
         self._starts = asyncio.Semaphore(settings.starts_at_once)
-        self._probes = asyncio.Semaphore(settings.probes_at_once)
+        self._places = ProbePlaces(settings.probes_at_once)
+        self._clock = LogClock()
         self._view = View()
         self._changed = asyncio.Condition()
         self._through = 0
@@ -92,7 +108,12 @@ class Registry:
     async def run(self, hosts: tuple[Host, ...]) -> None:
         """Bring the log in line with the hosts of the manifests and watch them; `close` ends it."""
         await self._live.wait()
+        for name in list(self.hosts):
+            await self.record(Adoption(name))
         await self.record(Listed(hosts))
+        await self.record(Barred(self._barred))
+        if unknown := sorted(self._barred - self.hosts.keys()):
+            log.warning("disabled_hosts_not_known", hosts=unknown)
         self._supervisor.start(CALLS, self._judge_calls)
         self.watching.set()
         for name in list(self.hosts):
@@ -104,7 +125,7 @@ class Registry:
         await self._supervisor.close()
         await asyncio.gather(*(watcher.close() for watcher in self.watchers.values()))
 
-    async def record(self, command: Command | Change) -> int:
+    async def record(self, command: Command | Change | Adoption | Barred) -> int:
         """Append what the command calls for and wait until the view has it.
 
         Returns the last sequence that was appended, 0 if it was so already. Decides again when the
@@ -114,8 +135,13 @@ class Registry:
             last = 0
             for _ in range(ATTEMPTS):
                 try:
-                    for fact in self._decide(command):
-                        last = await self._log.append(self._stamped(fact))
+                    facts = [self._stamped(fact) for fact in self._decide(command)]
+                    if isinstance(command, Adoption) and facts:
+                        last = (await self._log.append_together([*map(Append, facts)]))[-1]
+                        await self._reached(last)
+                        return last
+                    for fact in facts:
+                        last = await self._log.append(fact)
                         await self._reached(last)
                 except AlreadyRecorded as refused:
                     if refused.record:
@@ -124,10 +150,30 @@ class Registry:
                     return last
             raise RuntimeError("somebody else keeps writing facts of this registry's hosts")
 
-    def _decide(self, command: Command | Change) -> list[HostFact]:
+    def _decide(self, command: Command | Change | Adoption | Barred) -> list[HostFact]:
         if isinstance(command, Change):
-            return changes.decide(self.hosts, command)
-        return domain.decide(self.hosts, command)
+            if isinstance(command, changes.Switched) and command.enabled:
+                self._check_barred(command.host)
+            facts = changes.decide(self.hosts, command)
+        elif isinstance(command, Adoption):
+            facts = takeover.adopted(self.hosts, command.host)
+        elif isinstance(command, Barred):
+            facts = barred.switched_off(self.hosts, command.hosts)
+        else:
+            facts = domain.decide(self.hosts, command)
+            if not isinstance(command, Listed):
+                facts = within(self.hosts, facts, self._now())
+        return barred.kept_off(self.hosts, facts, self._barred)
+
+    def _check_barred(self, host: str) -> None:
+        if host in self._barred:
+            why = f"METAMCP_REGISTRY_DISABLED names host {host}: take it out there"
+            raise Rejected(Reason.CONFLICT, why)
+
+    def _now(self) -> float:
+        """Log time; until any is known, this machine's."""
+        now = self._clock.moment(time.monotonic()).now
+        return now if math.isfinite(now) else time.time()
 
     def hold(self, held: Mapping[str, Held]) -> None:
         """Have these hosts, and no others, left alone by probes, for the reasons given."""
@@ -138,10 +184,12 @@ class Registry:
 
     def held(self, host: str) -> Held | None:
         """Why the host is not to be probed now, and how it is; None: it may be."""
-        return self._held.get(host)
+        spec = self.hosts.get(host, domain.NOTHING).spec
+        # Of what is no Space, no Space's state says anything.
+        return self._held.get(host) if spec is not None and spec.source == SPACE else None
 
     def hear(self, data: bytes) -> None:
-        """Take note of a message on `breaker.*`.
+        """Take note of a message on `breaker.*.*`.
 
         When the calls of a host begin to fail, that is judged at once, and so is the next probe;
         when they may go on, it is probed at once, so that it gets work again.
@@ -162,6 +210,12 @@ class Registry:
             self._some.set()
         watcher.wake()
 
+    def look_again(self, subject: str) -> None:
+        """Take note of a message on `tools.changed.*.*`: the host is probed soon."""
+        owner, name = subject.split(".")[-2:]
+        if (watcher := self.watchers.get(host_id(owner, name))) is not None:
+            watcher.wake()
+
     def failing(self, host: str) -> str:
         """Why the host does not work whatever its probes say; empty: nobody says so."""
         known = self.hosts.get(host, domain.NOTHING)
@@ -173,12 +227,22 @@ class Registry:
         return domain.flapping(self._open, host, known, time.monotonic())
 
     def turn(self, host: Host) -> contextlib.AbstractAsyncContextManager[object]:
-        """A place among the probes that go on at once; programs of this machine have their own."""
-        return contextlib.nullcontext() if isinstance(host.endpoint, Stdio) else self._probes
+        """A place among the probes that go on at once."""
+        return self._places.turn(host)
 
     def prober(self, host: Host) -> child.Prober:
         """A prober for the host under this registry's limits."""
-        return child.prober(host, self._starts, self._limit_s, self._reach)
+        own = child.prober(host, self._starts, self._limit_s, self._reach)
+        if self._executors is None or not isinstance(host.endpoint, Stdio):
+            return own
+        asked = ProbedHost(host, self.hosts[host.id].seq, self._limit_s)
+        return SharedProber(asked, own, self._executors, self._starts, self._reach)
+
+    def _hand_over(self, hosts: Iterable[str]) -> None:
+        """There is an executor: what runs here is to run there."""
+        for host in hosts:
+            if (watcher := self.watchers.get(host)) is not None:
+                watcher.wake()
 
     async def _judge_calls(self) -> None:
         """Take up, for ever, that the calls of hosts have begun to fail."""
@@ -220,6 +284,9 @@ class Registry:
 
     async def _on_batch(self, batch: Batch) -> None:
         self._view.fold(batch.records)
+        if batch.live:
+            facts = [(record.seq, record.at) for record in batch.records]
+            self._clock.observe(facts, time.monotonic())
         async with self._changed:
             self._through = max(self._through, batch.through)
             self._changed.notify_all()
@@ -233,3 +300,4 @@ class Registry:
     def _on_reset(self) -> None:
         self._view.reset()
         self._through = 0
+        self._clock = LogClock()

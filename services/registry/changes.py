@@ -5,7 +5,6 @@ Pure: no clock, no randomness, no I/O. What may not be is `Rejected`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
@@ -13,14 +12,20 @@ import msgspec
 
 from contracts.errors import Reason, Rejected
 from contracts.facts import HostFact
-from contracts.host import COMMAND, MANIFEST, SPACE, Execute, Host, Stdio, StreamableHttp
+from contracts.host import COMMAND, MANIFEST, SPACE, Execute, Host, StreamableHttp
+from contracts.ids import OPERATOR, check_host, host_id, split_host
+from services.keys import spotting
 from services.outside import addresses
 from services.registry.domain import NOTHING, Known, State, removed, renewed, undiscovered
-from services.registry.manifests.entries import Entry, Problem
+from services.registry.manifests.entries import Entry, Problem, check_bounds
 
-_SECRET = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|PRIVATE_?KEY|CREDENTIAL", re.IGNORECASE
+RESERVED = frozenset(
+    "add update enable disable remove probe check import discover log logs".split()
 )
+"""Words of the command line and of routes: a host of that name would be hidden by them."""
+MOST_HEADERS = 16 * 1024
+"""Bytes of the headers that a user's host is sent, names included."""
+_INSTEAD = "write {secret:NAME} in its place, and put it where secrets lie: docs/manifest.md"
 
 
 class Acting(NamedTuple):
@@ -70,14 +75,18 @@ Change: TypeAlias = Written | Switched | Removal | Offered
 def check_entry(entry: Entry, acting: Acting, *, allow_private: bool) -> None:
     """Refuse what this user may not register, or nobody by command. Raises Problem, Rejected."""
     endpoint = entry.endpoint
-    if isinstance(endpoint, Stdio):
-        for name in endpoint.env:
-            if _SECRET.search(name):
-                raise Problem(
-                    f"endpoint.env.{name}",
-                    "it looks like a secret, and all of this stands in the log for ever: name the"
-                    " variable in `env_from` instead, and give it to the executor",
-                )
+    if not acting.operator or entry.owner is not None:
+        check_bounds(entry)
+    if not acting.operator and isinstance(endpoint, StreamableHttp | Execute):
+        size = sum(len(name) + len(value) for name, value in endpoint.headers.items())
+        if size > MOST_HEADERS:
+            raise Problem("endpoint.headers", f"expected at most {MOST_HEADERS} bytes in all")
+    for found in spotting.spotted(endpoint):
+        raise Problem(
+            f"endpoint.{found.where}",
+            f"it looks like a secret ({found.why}), and all of this stands in the log for ever:"
+            f" {_INSTEAD}",
+        )
     if acting.operator:
         return
     if not isinstance(endpoint, StreamableHttp | Execute):
@@ -96,10 +105,47 @@ def check_entry(entry: Entry, acting: Acting, *, allow_private: bool) -> None:
             raise Problem("endpoint.url", str(refused)) from None
 
 
-def owned(host: Host, acting: Acting) -> Host:
-    """The host as this user's command registers it."""
-    owner = host.owner if acting.operator else acting.user
-    return msgspec.structs.replace(host, source=COMMAND, owner=owner)
+def named(given: str, entry: Entry, acting: Acting) -> tuple[str, str | None]:
+    """The id and the owner of a host that this user registers as `given`. Raises Rejected.
+
+    What a user registers is `user/name`, and no name is another's to take. The operator's own
+    have no owner, unless the id or the entry says whose they are.
+    """
+    said, name = split_host(check_host(given, "the host id"))
+    if name in RESERVED:
+        raise Rejected(Reason.BAD_ID, f"{name!r} is a word of the command line: choose another id")
+    owner = entry.owner if acting.operator else acting.user
+    if said != OPERATOR:
+        if not acting.operator and said != acting.user:
+            raise Rejected(
+                Reason.FORBIDDEN, f"a host that you register is yours: call it {name}, not {given}"
+            )
+        if owner not in (None, said):
+            raise Rejected(
+                Reason.BAD_REQUEST, f"`owner` says {owner}, the id says {said}: leave one out"
+            )
+        owner = said
+    return host_id(owner, name), owner
+
+
+def meant(state: State, given: str, acting: Acting) -> str:
+    """The id of the host that this user means to change. Raises Rejected for what is no id.
+
+    A bare name is one's own host; where there is none, and for the operator first, the operator's.
+    """
+    own = host_id(acting.user, check_host(given, "the host id"))
+    if "/" in given or not _there(state, own):
+        return given
+    return given if acting.operator and _there(state, given) else own
+
+
+def replaceable(state: State, given: str, acting: Acting) -> str:
+    """The id of the host that this user means to describe anew. Raises Rejected."""
+    host = meant(state, given, acting)
+    spec = _changeable(state, host, acting).spec
+    assert spec is not None
+    _check_source(spec, "change it there")
+    return host
 
 
 def decide(state: State, change: Change) -> list[HostFact]:
@@ -116,12 +162,15 @@ def decide(state: State, change: Change) -> list[HostFact]:
 
 
 def clashes(state: State, user: str, hosts: Iterable[Host]) -> dict[str, str]:
-    """Why a Space of this user can't be registered, by host id."""
+    """Why a Space of this user can't be registered, by host id: only another host of this user's
+    can be in its way."""
     found = ((host.id, state.get(host.id, NOTHING)) for host in hosts)
     return {
-        id_: f"another host has the id {id_}: rename the Space"
+        id_: f"you have another host {id_}: remove that, or rename the Space"
         for id_, known in found
-        if known.unread or (known.spec is not None and not _found_by(known.spec, user))
+        if split_host(id_)[0] != user
+        or known.unread
+        or (known.spec is not None and not _found_by(known.spec, user))
     }
 
 
@@ -137,10 +186,7 @@ def _write(state: State, change: Written) -> list[HostFact]:
             )
         _check_room(state, change)
         return renewed(known, host)
-    if not _may_change(known.spec, acting):
-        if change.replace and not _may_see(known.spec, acting):
-            raise Rejected(Reason.NOT_FOUND, f"there is no host {host.id}")
-        raise Rejected(Reason.CONFLICT, f"the id {host.id} is taken: choose another one")
+    _check_change(known.spec, acting)
     _check_source(known.spec, "change it there")
     before = msgspec.structs.replace(undiscovered(known.spec), enabled=host.enabled, switched=None)
     if before == host:
@@ -163,7 +209,8 @@ def _check_room(state: State, change: Written) -> None:
     )
     if mine >= change.most:
         raise Rejected(
-            Reason.RATE_LIMITED, f"you have {mine} hosts, and that is the most: remove one first"
+            Reason.RATE_LIMITED,
+            f"budget hosts: you have {mine} hosts, of at most {change.most}: remove one first",
         )
 
 
@@ -205,11 +252,18 @@ def _offer(state: State, change: Offered) -> list[HostFact]:
 
 def _changeable(state: State, host: str, acting: Acting) -> Known:
     known = state.get(host, NOTHING)
-    if known.spec is None or not _may_see(known.spec, acting):
-        raise Rejected(Reason.NOT_FOUND, f"there is no host {host[:64]}")
-    if not _may_change(known.spec, acting):
-        raise Rejected(Reason.FORBIDDEN, f"host {host} is for everybody: only the operator may")
+    if known.spec is None:
+        raise Rejected(Reason.NOT_FOUND, f"there is no host {host}")
+    _check_change(known.spec, acting)
     return known
+
+
+def _check_change(spec: Host, acting: Acting) -> None:
+    """Refuse who may not change this host: one that is hidden from them is not there."""
+    if not _may_see(spec, acting):
+        raise Rejected(Reason.NOT_FOUND, f"there is no host {spec.id}")
+    if not _may_change(spec, acting):
+        raise Rejected(Reason.FORBIDDEN, f"host {spec.id} is for everybody: only the operator may")
 
 
 def _check_source(spec: Host, advice: str) -> None:
@@ -217,7 +271,14 @@ def _check_source(spec: Host, advice: str) -> None:
         raise Rejected(Reason.CONFLICT, f"host {spec.id} stands in a manifest: {advice}")
 
 
+def _there(state: State, host: str) -> bool:
+    return state.get(host, NOTHING).spec is not None
+
+
 def _may_see(spec: Host, acting: Acting) -> bool:
+    if spec.access is not None and not acting.operator:
+        # Whom else it is for the registry can't tell; they can't change it either.
+        return spec.owner == acting.user
     return acting.operator or spec.owner in (None, acting.user)
 
 

@@ -6,16 +6,19 @@ Trouble at Hugging Face removes nothing: what is known stands until a look says 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import aiohttp
+import msgspec
 import structlog
 
+from contracts import ids
 from contracts.account import Account, Provider
 from contracts.errors import Reason, Rejected
-from contracts.host import SPACE, HealthStatus, Host
+from contracts.host import SPACE, Execute, HealthStatus, Host, StreamableHttp
 from contracts.wire import Discovered, SpaceSeen
 from services.huggingface.hub import HubDenied, HubError
 from services.huggingface.spaces import Space, Spaces
@@ -28,7 +31,7 @@ from services.registry.actor import Registry
 from services.registry.changes import Offered
 from services.registry.domain import Held
 from services.registry.manifests.manifest import ManifestError
-from services.registry.manifests.space import MOST_BYTES, gradio_host, space_host, space_id
+from services.registry.manifests.space import MOST_BYTES, gradio_host, names, space_host
 from services.registry.manifests.space import SpaceOrigin as Found
 from services.registry.probes.base import Reach
 from services.registry.settings import Settings
@@ -41,7 +44,13 @@ ASK_S = 20.0
 """Limit for reading one Space's `mcp.json`."""
 MOST_READ = 20_000
 """Spaces whose descriptions are remembered."""
+MOST_SOURCE = 64 * 1024
+"""Bytes of a kit's `permit.py`, which says which permits it takes."""
 UNLINKED = "the account was unlinked"
+NO_ADDRESS = (
+    "Hugging Face does not say at which address it serves this private Space, and your token is"
+    " sent to no address that is only guessed"
+)
 
 log = structlog.get_logger()
 
@@ -51,8 +60,17 @@ class _Read(NamedTuple):
 
     sha: str
     runs: bool
+    whose: Found
     host: Host | None
-    problem: str
+    problem: str = ""
+    kit: int = 0
+    """Which permits its kit takes; 0: it is no kit."""
+
+
+class _Said(msgspec.Struct):
+    """What an app says about its kit."""
+
+    kit: int = 0
 
 
 class SpaceDiscovery:
@@ -93,8 +111,11 @@ class SpaceDiscovery:
             return await asyncio.shield(self._look(user))
         except HubDenied as error:
             raise Rejected(Reason.FORBIDDEN, str(error)) from None
-        except (HubError, StoreError, VaultError) as error:
+        except HubError as error:
             raise Rejected(Reason.UNAVAILABLE, str(error)) from None
+        except (StoreError, VaultError) as error:
+            log.warning("account_not_read", user=user, error=str(error))
+            raise Rejected(Reason.UNAVAILABLE, "the account can't be asked now") from None
 
     async def close(self) -> None:
         """End what is under way."""
@@ -157,51 +178,81 @@ class SpaceDiscovery:
         self, user: str, account: Account, token: str, found: list[Space]
     ) -> Discovered:
         """Bring the registry in line with what was found."""
+        found = [space for space in found if spaces.is_candidate(space)]
+        called = names((space.repo for space in found), self._called(user))
         hosts: dict[str, Host] = {}
         keep: set[str] = set()
         held: dict[str, Held] = {}
         seen: list[SpaceSeen] = []
         for space in found:
-            if not spaces.is_candidate(space):
-                continue
-            read = await self._described(user, token, space)
-            problem, host = read.problem, read.host
-            if host is not None and host.id in hosts:
-                problem, host = f"another Space has the id {host.id} too: rename one", None
-            if host is not None:
-                hosts[host.id] = host
+            read = await self._described(user, token, space, called[space.repo])
+            id_ = ids.host_id(user, called[space.repo])
+            problem = read.problem
+            if read.host is not None:
+                hosts[id_] = read.host
             elif not read.sha:
-                keep |= _ids(space)
-            if (why := spaces.held(space)) is not None:
-                held |= dict.fromkeys(_ids(space), why)
-            seen.append(SpaceSeen(space.repo, space.stage, host.id if host else "", problem))
+                keep.add(id_)
+            if (why := spaces.outdated(space, read.kit)) is not None:
+                problem = problem or why.reason
+            if (why := why or spaces.held(space)) is not None:
+                held[id_] = why
+            seen.append(SpaceSeen(space.repo, space.stage, id_ if read.host else "", problem))
         await self._registry.record(Offered(user, tuple(hosts.values()), frozenset(keep)))
         self._hold(user, held)
         barred = changes.clashes(self._registry.hosts, user, hosts.values())
         return Discovered(tuple(_barred(one, barred) for one in seen))
 
-    async def _described(self, user: str, token: str, space: Space) -> _Read:
+    def _called(self, user: str) -> dict[str, str]:
+        """What the hosts of this user's Spaces are called already, by `owner/name`."""
+        return {
+            spec.endpoint.url.removeprefix("hf://"): ids.split_host(spec.id)[1]
+            for spec in self._spaces_of(user)
+            if isinstance(spec.endpoint, Execute | StreamableHttp)
+        }
+
+    def _spaces_of(self, user: str) -> list[Host]:
+        """This user's hosts that are Spaces."""
+        specs = (known.spec for known in self._registry.hosts.values())
+        return [s for s in specs if s is not None and (s.source, s.owner) == (SPACE, user)]
+
+    async def _described(self, user: str, token: str, space: Space, name: str) -> _Read:
         """What host the Space is; read again only when it has changed."""
         runs = space.stage in spaces.RUNS
+        whose = Found(space.repo, user, name, space.private, space.subdomain)
         known = self._read.get(f"{user}/{space.repo}")
-        if known is not None and (known.sha, known.runs) == (space.sha, runs):
+        if known is not None and known[:3] == (space.sha, runs, whose):
             return known
-        whose = Found(space.repo, user, space.private)
+        if space.private and not space.subdomain:
+            return _Read("", runs, whose, None, NO_ADDRESS)
         try:
             if not spaces.describes_itself(space):
-                read = _Read(space.sha, runs, gradio_host(whose), "")
+                read = _Read(space.sha, runs, whose, gradio_host(whose))
             else:
                 data, where = await self._file(token, space, runs=runs)
-                read = _Read(space.sha, runs, space_host(data, where, whose), "")
+                kit = await self._kit(token, space, data)
+                # In a thread: its schemas are judged, which takes a while.
+                described = await asyncio.to_thread(space_host, data, where, whose)
+                read = _Read(space.sha, runs, whose, described, kit=kit)
         except ManifestError as error:
-            read = _Read(space.sha, runs, None, str(error))
+            read = _Read(space.sha, runs, whose, None, str(error))
         except HubError as error:
             # Not what the Space says, but that it can't be asked: what is known stands.
-            return _Read("", runs, None, f"{spaces.MANIFEST_FILE} can't be read now: {error}")
+            problem = f"{spaces.MANIFEST_FILE} can't be read now: {error}"
+            return _Read("", runs, whose, None, problem)
         if len(self._read) >= MOST_READ:
             self._read.clear()
         self._read[f"{user}/{space.repo}"] = read
         return read
+
+    async def _kit(self, token: str, space: Space, data: bytes) -> int:
+        """Which permits the Space's kit takes: as its app says it, else as its source does."""
+        if not spaces.is_kit(space):
+            return 0
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if (said := msgspec.json.decode(data, type=_Said).kit) > 0:
+                return said
+        source = await self._spaces.read_file(token, space.repo, "permit.py", MOST_SOURCE)
+        return spaces.kit_of((source or b"").decode("utf-8", "replace"))
 
     async def _file(self, token: str, space: Space, *, runs: bool) -> tuple[bytes, str]:
         """The Space's `mcp.json`: as its app answers it, else as it lies in its repository.
@@ -217,7 +268,11 @@ class SpaceDiscovery:
         return data, where
 
     async def _from_app(self, token: str, space: Space) -> tuple[bytes, str] | None:
-        url = addresses.resolve(f"hf://{space.repo}", spaces=self._reach.spaces)
+        """What the app answers. Of a private Space the subdomain is the Hub's own, never made up:
+        the token goes there."""
+        url = addresses.resolve(
+            f"hf://{space.repo}", spaces=self._reach.spaces, subdomain=space.subdomain
+        )
         site = HttpSite(
             url,
             public_only=not self._reach.allow_private,
@@ -239,13 +294,13 @@ class SpaceDiscovery:
     def _refused(self, user: str) -> dict[str, Held]:
         """All of a user's Spaces, when the account's token is accepted no more."""
         advice = "account: Hugging Face does not accept its token: `metamcp link huggingface`"
-        return {
-            name: Held(HealthStatus.UNHEALTHY, advice)
-            for name, known in self._registry.hosts.items()
-            if known.spec is not None and (known.spec.source, known.spec.owner) == (SPACE, user)
-        }
+        why = Held(HealthStatus.UNHEALTHY, advice)
+        return {spec.id: why for spec in self._spaces_of(user)}
 
     def _hold(self, user: str, held: Mapping[str, Held]) -> None:
+        """Have this user's Spaces held for these reasons, and no other host whatever its name."""
+        own = {spec.id for spec in self._spaces_of(user)}
+        held = {id_: why for id_, why in held.items() if id_ in own}
         if held:
             self._held[user] = held
         else:
@@ -254,13 +309,6 @@ class SpaceDiscovery:
         for one in self._held.values():
             every |= one
         self._registry.hold(every)
-
-
-def _ids(space: Space) -> set[str]:
-    try:
-        return {space_id(space.repo)}
-    except ManifestError:
-        return set()
 
 
 def _barred(seen: SpaceSeen, barred: Mapping[str, str]) -> SpaceSeen:

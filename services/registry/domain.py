@@ -12,8 +12,9 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from contracts.facts import AnyFact, HostFact, McpHealth, McpRegistered, McpRemoved
-from contracts.host import MANIFEST, SPACE, Capability, HealthStatus, Host, Tool
+from contracts.host import MANIFEST, SPACE, Capability, HealthStatus, Host, Tool, clamped
 from contracts.wire import Breaker
+from services.registry.pace import Paces
 
 DISABLED = "disabled: a manifest, METAMCP_REGISTRY_DISABLED or a command says so"
 RECOVERING = "recovering: it answers again; one more good probe makes it healthy"
@@ -25,7 +26,7 @@ SPACE_S = 300.0
 _JITTER = 0.2
 _SOON = 0.2
 _LONGEST_S = 300.0
-_LONGEST_REASON = 300
+_LONGEST_REASON = 1500
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -45,6 +46,7 @@ class Known(msgspec.Struct, frozen=True):
     """Log time of the last change of health, seconds since the epoch."""
     unread: bool = False
     """Its last registration can't be read by this release: it is no host here, and its id taken."""
+    paces: Paces = Paces()
 
 
 State: TypeAlias = Mapping[str, Known]
@@ -57,6 +59,7 @@ class Discovery(msgspec.Struct, frozen=True):
     tools: tuple[Tool, ...]
     server: str = ""
     protocol: str = ""
+    instructions: str = ""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -149,19 +152,17 @@ def evolve(known: Known, seq: int, at: float, fact: AnyFact) -> Known:
     replace = msgspec.structs.replace
     match fact:
         case McpRegistered():
-            return replace(known, spec=fact.spec, seq=seq, registered_k=fact.k, unread=False)
+            spec = clamped(fact.spec)
+            known = replace(known, paces=known.paces.registered(spec, at))
+            return replace(known, spec=spec, seq=seq, registered_k=fact.k, unread=False)
         case McpRemoved():
             # A host of the same name that comes later starts without this one's reputation.
-            return Known(None, known.seq, known.registered_k, fact.k, known.health_k, since=at)
+            counters = known.seq, known.registered_k, fact.k, known.health_k
+            return Known(None, *counters, since=at, paces=known.paces)
         case McpHealth():
-            return replace(
-                known,
-                health_k=fact.k,
-                status=fact.status,
-                reason=fact.reason,
-                latency_ms=fact.latency_ms,
-                since=at,
-            )
+            paces = known.paces.health(known.spec, at)
+            known = replace(known, status=fact.status, reason=fact.reason, paces=paces)
+            return replace(known, health_k=fact.k, latency_ms=fact.latency_ms, since=at)
         case _:
             return known
 
@@ -277,21 +278,19 @@ def discovered(host: Host, found: Discovery) -> Host:
     own = {capability_of(tool) for tool in found.tools}
     declared = tuple(capability for capability in host.capabilities if capability not in own)
     names = {capability.name for capability in declared}
-    more = tuple(capability_of(tool) for tool in found.tools if tool.name not in names)
+    more = (capability_of(tool) for tool in found.tools if tool.name not in names)
     return msgspec.structs.replace(
         host,
-        tools=found.tools,
-        server=found.server,
-        protocol=found.protocol,
         capabilities=(*declared, *more),
+        **msgspec.structs.asdict(found),
     )
 
 
 def undiscovered(host: Host) -> Host:
     """The host as the manifest described it: without tools and the capabilities they stand for."""
     own = {capability_of(tool) for tool in host.tools}
-    declared = tuple(capability for capability in host.capabilities if capability not in own)
-    return msgspec.structs.replace(host, tools=(), server="", protocol="", capabilities=declared)
+    declared = tuple(one for one in host.capabilities if one not in own)
+    return discovered(msgspec.structs.replace(host, capabilities=declared), Discovery(()))
 
 
 def capability_of(tool: Tool) -> Capability:
@@ -316,8 +315,7 @@ def _reconcile(state: State, hosts: Iterable[Host]) -> list[HostFact]:
     listed = {host.id: host for host in hosts}
     facts: list[HostFact] = []
     for name, host in listed.items():
-        known = state.get(name, NOTHING)
-        facts += renewed(known, host)
+        facts += renewed(state.get(name, NOTHING), host)
     for name, known in state.items():
         if name not in listed and known.spec is not None and known.spec.source == MANIFEST:
             facts.append(removed(name, known, "no manifest names it any more"))
@@ -327,15 +325,16 @@ def _reconcile(state: State, hosts: Iterable[Host]) -> list[HostFact]:
 def renewed(known: Known, host: Host) -> list[HostFact]:
     """The facts that bring what is known in line with this description; none if it is so."""
     wanted = _as_registered(host, known.spec)
-    facts: list[HostFact] = [] if wanted == known.spec else [_registered(known, wanted)]
+    facts: list[HostFact] = [] if wanted == known.spec else [registered(known, wanted)]
     return facts + _health_of_disabled(known, wanted)
 
 
 def _as_registered(host: Host, before: Host | None) -> Host:
-    """The host with what a command has said, and what an earlier discovery found if it holds."""
+    """The host with what a command has said of it, and what an earlier discovery found of it."""
     if before is None:
         return host
-    if before.switched is not None and host.switched is None:
+    same = (host.source, host.owner) == (before.source, before.owner)
+    if same and before.switched is not None and host.switched is None:
         host = msgspec.structs.replace(host, switched=before.switched, enabled=before.switched)
     if not before.tools or not started_alike(host, before):
         return host
@@ -350,7 +349,7 @@ def _observe(state: State, probed: ProbeEnded) -> list[HostFact]:
     if probed.discovery is not None:
         bare = undiscovered(known.spec)
         if (spec := discovered(bare, probed.discovery)) != known.spec:
-            facts.append(_registered(known, spec))
+            facts.append(registered(known, spec))
     status = judge(known.status, probed.ok)
     reason = RECOVERING if probed.ok and status is HealthStatus.WARNING else probed.reason
     if probed.flapping and status is HealthStatus.HEALTHY:
@@ -385,8 +384,9 @@ def _health_of_disabled(known: Known, wanted: Host) -> list[HostFact]:
     return [McpHealth(id="", by="", host=wanted.id, k=k, status=unknown, reason=DISABLED)]
 
 
-def _registered(known: Known, spec: Host) -> McpRegistered:
-    return McpRegistered(id="", by="", host=spec.id, k=known.registered_k + 1, spec=spec)
+def registered(known: Known, spec: Host, was: str = "") -> McpRegistered:
+    """The fact that says how the host is; `was` is its id in an earlier release."""
+    return McpRegistered(id="", by="", host=spec.id, k=known.registered_k + 1, spec=spec, was=was)
 
 
 def removed(name: str, known: Known, reason: str) -> McpRemoved:

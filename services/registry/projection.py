@@ -13,17 +13,20 @@ from contracts.host import HealthStatus, Host
 from services.log.projection import Change, Projection
 from services.registry import domain
 from services.registry.domain import Known
+from services.registry.pace import Paces
 
-VERSION = 2
+VERSION = 3
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS hosts (
         host TEXT PRIMARY KEY, spec BLOB, seq INTEGER, registered_k INTEGER, removed_k INTEGER,
-        health_k INTEGER, status TEXT, reason TEXT, latency_ms REAL, since REAL, unread INTEGER)""",
+        health_k INTEGER, status TEXT, reason TEXT, latency_ms REAL, since REAL, unread INTEGER,
+        paces BLOB)""",
 )
 _COLUMNS = (
-    "host, spec, seq, registered_k, removed_k, health_k, status, reason, latency_ms, since, unread"
+    "host, spec, seq, registered_k, removed_k, health_k, status, reason, latency_ms, since, unread,"
+    " paces"
 )
-_WRITE = f"REPLACE INTO hosts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_WRITE = f"REPLACE INTO hosts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _READ = f"SELECT {_COLUMNS} FROM hosts ORDER BY host"
 
 
@@ -87,15 +90,16 @@ def _row(name: str, known: Known) -> tuple[object, ...]:
     spec = None if known.spec is None else msgspec.json.encode(known.spec)
     counters = (known.seq, known.registered_k, known.removed_k, known.health_k)
     health = (known.status, known.reason, known.latency_ms, known.since)
-    return (name, spec, *counters, *health, known.unread)
+    return (name, spec, *counters, *health, known.unread, msgspec.json.encode(known.paces))
 
 
 def _known(row: tuple[object, ...]) -> Known:
     _, spec, *rest = row
     decoded = None if spec is None else msgspec.json.decode(_bytes(spec), type=Host)
-    *rest, unread = rest
+    *rest, unread, paces = rest
     fields = msgspec.convert(rest, tuple[int, int, int, int, HealthStatus, str, float, float])
-    return Known(decoded, *fields, unread=bool(unread))
+    told = msgspec.json.decode(_bytes(paces), type=Paces)
+    return Known(decoded, *fields, unread=bool(unread), paces=told)
 
 
 def _bytes(value: object) -> bytes:

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from contracts import subjects
+from contracts.errors import Rejected
 from contracts.host import Host
+from contracts.ids import check_host
 from services.bus import health
 from services.bus.bus import Handler
 from services.huggingface.hub import Hub
 from services.huggingface.spaces import Spaces
 from services.join import join
+from services.keys import spotting
 from services.keys.accounts import Accounts
 from services.keys.secrets import Secrets
 from services.keys.vault import KeyFile, key_path
 from services.log.projection import Projection, view_path
+from services.outside.apart.pool import WorkerPool
+from services.process import telemetry
 from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.registry.actor import Registry
 from services.registry.commands import Commands
 from services.registry.discovery import SpaceDiscovery
+from services.registry.located import Located
 from services.registry.manifests import manifest
 from services.registry.manifests.manifest import ManifestError, Places
 from services.registry.probes.child import Reach
+from services.registry.probes.executors import ExecutorPeers
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
 
 NAME = "registry"
+WORKERS = "services.registry.probes.inside"
+"""The module that its worker processes run."""
+
+log = telemetry.get_logger()
 
 
 async def serve(process: Process, common: Common, settings: Settings) -> None:
     """Run until the process stops. Raises Fatal for a manifest that can't be used."""
     hosts = listed(common, settings)
+    warn_of_secrets(hosts)
     bus, log = await join(process, common)
     path = view_path(common.data, process.instance)
     projection = await Projection.open(path, SCHEMA, VERSION)
@@ -39,20 +53,32 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     data = common.data.expanduser().absolute()
     accounts = Accounts(bus, KeyFile(key_path(data, common.master_key)))
     secrets = Secrets(data / "secrets", linked=accounts.token)
-    reach = Reach(secrets, common.space_url, common.allow_private_hosts)
-    registry = Registry(log, projection, process.instance, settings, reach)
+    workers = WorkerPool(WORKERS)
+    process.on_drain(workers.close)
+    reach = Reach(secrets, common.space_url, common.allow_private_hosts, workers, data / "hosts")
+    executors = ExecutorPeers(bus)
+    registry = Registry(log, projection, process.instance, settings, reach, executors)
     process.background("registry/follow", registry.follow())
     process.on_drain(registry.close)
     process.spawn("registry/watch", registry.run(hosts))
-    await bus.subscribe(subjects.breaker("*"), lambda message: registry.hear(message.data))
+    await bus.subscribe(subjects.breaker("*/*"), lambda message: registry.hear(message.data))
+    await bus.subscribe(subjects.beat("*"), lambda message: executors.hear(message.subject))
+    await bus.subscribe(
+        subjects.tools_changed("*/*"), lambda message: registry.look_again(message.subject)
+    )
     hub = Hub(cache=data / "hub-cache")
     process.on_drain(hub.close)
-    discovery = SpaceDiscovery(registry, accounts, Spaces(hub), reach, settings)
+    spaces = Spaces(hub)
+    discovery = SpaceDiscovery(registry, accounts, spaces, reach, settings)
     process.background("registry/discover", discovery.run())
     process.on_drain(discovery.close)
     health.show(process, lambda: projection.position)
     commands = Commands(
-        registry, settings, discovery.discover, allow_private=common.allow_private_hosts
+        registry,
+        settings,
+        discovery.discover,
+        located=Located(spaces, secrets),
+        allow_private=common.allow_private_hosts,
     )
     await bus.serve(NAME, "1.0.0", served(commands))
     await process.stopping.wait()
@@ -64,6 +90,7 @@ def served(commands: Commands) -> dict[str, Handler]:
         "list": commands.list_hosts,
         "probe": commands.probe_now,
         "add": commands.add,
+        "check": commands.check,
         "update": commands.update,
         "switch": commands.switch,
         "remove": commands.remove,
@@ -72,15 +99,29 @@ def served(commands: Commands) -> dict[str, Handler]:
 
 
 def listed(common: Common, settings: Settings) -> tuple[Host, ...]:
-    """The hosts of the manifests, those disabled by a setting marked so. Raises Fatal."""
+    """The hosts of the manifests, those disabled by a setting marked so. Raises Fatal.
+
+    The setting may name hosts of others too, also such as do not exist yet.
+    """
     places = Places(common.data, settings.roots, settings.allow_noop)
     try:
         hosts = manifest.load(settings.manifests, places, builtins=settings.builtins)
     except ManifestError as error:
         raise Fatal(str(error)) from None
-    if unknown := set(settings.disabled) - {host.id for host in hosts}:
-        raise Fatal(f"METAMCP_REGISTRY_DISABLED names {min(unknown)}, and no manifest has it.")
+    for name in settings.disabled:
+        try:
+            check_host(name)
+        except Rejected as refused:
+            raise Fatal(f"METAMCP_REGISTRY_DISABLED: {refused.message}") from None
     return tuple(
         msgspec.structs.replace(host, enabled=False) if host.id in settings.disabled else host
         for host in hosts
     )
+
+
+def warn_of_secrets(hosts: Iterable[Host]) -> None:
+    """Say which manifests have secrets in them, where they stand in the log for ever: they are the
+    operator's own, and nothing is refused."""
+    for host in hosts:
+        for found in spotting.spotted(host.endpoint):
+            log.warning("secret_in_manifest", host=host.id, where=found.where, why=found.why)

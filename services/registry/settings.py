@@ -17,7 +17,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()
     builtins: Annotated[bool, msgspec.Meta(description="Offer the hosts that come with it.")] = True
     disabled: Annotated[
-        tuple[str, ...], msgspec.Meta(description="Ids of hosts that get no work and no probe.")
+        tuple[str, ...],
+        msgspec.Meta(
+            description="Ids of hosts that get no work and no probe, also users' (`owner/name`) and"
+            " such as do not exist yet; nothing is asked of them before. A user's host stays"
+            " disabled until `metamcp hosts enable`."
+        ),
     ] = ()
     roots: Annotated[
         tuple[Path, ...],
@@ -46,9 +51,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         msgspec.Meta(description="Users whose Spaces are looked at the same time.", ge=1, le=64),
     ] = 4
-    hosts_per_user: Annotated[
-        int, msgspec.Meta(description="Hosts that one user may register.", ge=0, le=10_000)
-    ] = 50
     starts_at_once: Annotated[
         int, msgspec.Meta(description="How many hosts are started at the same time.", ge=1, le=64)
     ] = 2

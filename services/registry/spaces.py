@@ -5,7 +5,9 @@ Pure. A Space that sleeps, starts or is being built has not failed; a probe woul
 
 from __future__ import annotations
 
-from contracts.host import HealthStatus
+import re
+
+from contracts.host import OUTDATED, HealthStatus
 from services.huggingface.spaces import Space
 from services.registry.domain import Held
 
@@ -17,12 +19,36 @@ BUILDS = frozenset({"BUILDING"})
 RESTS = frozenset({"PAUSED", "STOPPED"})
 FAILED = frozenset({"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE"})
 GONE = frozenset({"DELETING"})
+KIT = 2
+"""Permits as executors sign them, see `deploy/space/permit.py`: kits that say less take none."""
+KIT_FILES = frozenset({"permit.py", "runs.py", "server.toml"})
+"""Where all of these lie, it is the Space kit; the first one says which."""
 _WORDS = 200
+_KIT = re.compile(r"^KIT = (\d{1,6})$", re.MULTILINE)
 
 
 def describes_itself(space: Space) -> bool:
     """Whether it has a file that says what host it is."""
     return MANIFEST_FILE in space.files
+
+
+def is_kit(space: Space) -> bool:
+    """Whether the Space kit was deployed to it."""
+    return set(space.files) >= KIT_FILES
+
+
+def kit_of(source: str) -> int:
+    """Which permits a kit takes, by the source of its `permit.py`; the first ones didn't say."""
+    said = _KIT.search(source)
+    return int(said[1]) if said else 1
+
+
+def outdated(space: Space, kit: int) -> Held | None:
+    """Why its kit, if it is one (0: no), can do no work for this release."""
+    if not 0 < kit < KIT or space.stage in RESTS | FAILED | BUILDS:
+        return None
+    advice = f"its kit takes no permits of this release: `metamcp spaces deploy {space.repo}`"
+    return Held(HealthStatus.UNHEALTHY, f"{OUTDATED}: {advice}")
 
 
 def is_gradio_server(space: Space) -> bool:

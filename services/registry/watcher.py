@@ -11,6 +11,7 @@ import structlog
 from contracts.host import Host
 from services.registry import domain
 from services.registry.domain import Command, Known, ProbeEnded, Staged
+from services.registry.places import PLACE_S
 from services.registry.probes import child
 
 log = structlog.get_logger()
@@ -53,7 +54,11 @@ class Watcher:
         self._begun = 0
         self._ended = 0
         self._spec: Host | None = None
+        """As it was probed last, or is being probed."""
+        self._made: Host | None = None
+        """What the prober was made for."""
         self._prober: child.Prober | None = None
+        self._probing: asyncio.Task[child.ProbeOutcome | None] | None = None
 
     async def run(self, *, spread: bool = False) -> None:
         """Probe until the host is removed or disabled.
@@ -74,10 +79,13 @@ class Watcher:
         await self.close()
 
     def changed(self) -> None:
-        """The host was registered anew: look at it soon, unless that changes nothing for probes."""
+        """The host was registered anew: look at it soon, unless that changes nothing for probes. A
+        probe of what it was is over at once."""
         spec = self._enabled()
         if spec is None or self._spec is None or not domain.probed_alike(self._spec, spec):
             self._asked.set()
+            if self._probing is not None:
+                self._probing.cancel()
 
     def wake(self) -> None:
         """Have a probe begin soon, whatever the schedule says."""
@@ -123,24 +131,53 @@ class Watcher:
 
     async def _probe(self, spec: Host, seq: int) -> str:
         failing = self._home.failing(self._host)
-        async with self._home.turn(spec):
-            prober = await self._prober_of(spec)
-            answer = await prober.probe()
+        answer = await self._answer(spec)
+        if answer is None:
+            return ""
         # Calls that could not be made while it was probed weigh more than a good answer.
         reason = answer.reason or failing or self._home.failing(self._host)
         if reason:
-            log.warning("host_sick", host=self._host, reason=reason)
+            log.warning("host_sick", host=self._host, reason=reason, detail=answer.detail)
         flapping = self._home.flapping(self._host) or answer.note
         await self._home.record(
             ProbeEnded(self._host, seq, reason, answer.latency_ms, answer.discovery, flapping)
         )
         return reason
 
+    async def _answer(self, spec: Host) -> child.ProbeOutcome | None:
+        """What a probe finds, once there is a place for it; None: nothing, or it is not wanted any
+        more."""
+        self._spec = spec
+        probing = self._probing = asyncio.create_task(self._in_turn(spec))
+        try:
+            await asyncio.wait([probing])
+        finally:
+            self._probing = None
+            probing.cancel()
+        if not probing.cancelled():
+            return probing.result()
+        await self.close()
+        return None
+
+    async def _in_turn(self, spec: Host) -> child.ProbeOutcome | None:
+        async with self._home.turn(spec):
+            prober = await self._prober_of(spec)
+            probing = asyncio.create_task(prober.probe())
+            try:
+                await asyncio.wait([probing], timeout=PLACE_S)
+            except asyncio.CancelledError:
+                probing.cancel()
+                await asyncio.wait([probing])
+                raise
+        # Its host is starting, which may take long.
+        try:
+            return await probing
+        finally:
+            probing.cancel()
+
     async def _prober_of(self, spec: Host) -> child.Prober:
         """The one at hand, unless the host has changed so that another must be started."""
-        same = self._spec is not None and domain.probed_alike(self._spec, spec)
-        if self._prober is None or not same:
+        if self._prober is None or self._made is None or not domain.probed_alike(self._made, spec):
             await self.close()
-            self._prober = self._home.prober(spec)
-        self._spec = spec
+            self._prober, self._made = self._home.prober(spec), spec
         return self._prober

@@ -1,6 +1,7 @@
 """Results: where every task's outcome lies, and that its bytes are the right ones.
 
-Reads `job.done` and `result.*`; small results stand in the log, big ones in the object store.
+Reads `job.done`, `job.failed` and `result.*`; small results stand in the log, big ones in the
+object store.
 Writes `result.stored` when a big one has moved to its user's Dataset, and `result.deleted`.
 Answers `cmd.results.get`, `list`, `read`, `verify`, `delete` and `tasks`.
 

@@ -15,10 +15,12 @@ import structlog
 
 from contracts import subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import JobDone, ResultStored
-from contracts.ids import check_token
+from contracts.facts import JobDone, JobFailed, ResultStored
+from contracts.ids import check_token, check_user
 from contracts.result import (
     READ_BYTES,
+    BlobDrop,
+    BlobDropped,
     Kept,
     Pointer,
     ResultDelete,
@@ -30,7 +32,7 @@ from contracts.result import (
     ResultVerified,
 )
 from services.bus.bus import Handler
-from services.log.port import Batch, Log
+from services.log.port import Batch, Log, LogUnavailable
 from services.log.projection import Projection, project
 from services.process.supervisor import Mailbox
 from services.results import domain
@@ -39,10 +41,10 @@ from services.results.copies import Copies
 from services.results.domain import OURS, Blob
 from services.results.settings import Settings
 from services.results.sources import InLog
-from services.results.sweeper import Sweeper
+from services.results.sweeper import ENDINGS, Sweeper
 from services.store.blobs import BlobMissing, Blobs, StoreError
 
-FILTERS = (subjects.DONE, *subjects.RESULTS, subjects.REGISTERED, subjects.REMOVED)
+FILTERS = (*ENDINGS, subjects.REGISTERED, subjects.REMOVED)
 WAITING = 1024
 VIEW_S = 5.0
 BLOBS_CHECKED = prometheus_client.Counter(
@@ -105,6 +107,7 @@ class Keeper:
             "verify": self.verify,
             "read": self.read,
             "delete": self.delete,
+            "drop": self.drop,
         }
 
     async def get(self, payload: bytes) -> bytes:
@@ -117,7 +120,7 @@ class Keeper:
     async def list_results(self, payload: bytes) -> bytes:
         """Handle `cmd.results.list`."""
         request = domain.decoded(payload, ResultListRequest)
-        check_token(request.user, "user")
+        check_user(request.user)
         page = await view.page(self._projection, request)
         shown = tuple(self._shown(kept) for kept in page.results)
         return msgspec.json.encode(ResultPage(shown, page.cursor, page.total, page.size))
@@ -155,8 +158,19 @@ class Keeper:
             kept = await self._kept(wanted)
         return msgspec.json.encode(self._shown(kept))
 
-    async def _kept(self, request: ResultRequest) -> Kept:
+    async def drop(self, payload: bytes) -> bytes:
+        """Handle `cmd.results.drop`."""
+        request = domain.decoded(payload, BlobDrop)
         check_token(request.user, "user")
+        try:
+            size = await self._sweeper.drop(request.user, request.sha256)
+        except (StoreError, LogUnavailable) as error:
+            text = f"blob {request.sha256} was not deleted: {error}; try again"
+            raise Rejected(Reason.UNAVAILABLE, text) from None
+        return msgspec.json.encode(BlobDropped(request.sha256, size))
+
+    async def _kept(self, request: ResultRequest) -> Kept:
+        check_user(request.user)
         check_token(request.task, "task")
         # Before the look: what is applied during it may be missing from what is seen.
         seen = self._projection.position
@@ -187,7 +201,9 @@ class Keeper:
                 case JobDone(result=Pointer() as pointer) as fact:
                     await self._enqueue(fact.task, pointer)
                     self.on_big()
-                case ResultStored(pointer=pointer) as fact:
+                case (
+                    ResultStored(pointer=pointer) | JobFailed(result=Pointer() as pointer)
+                ) as fact:
                     await self._enqueue(fact.task, pointer)
                 case _:
                     continue

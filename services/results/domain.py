@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeVar
 import msgspec
 
 from contracts.errors import Reason, Rejected
-from contracts.facts import JobDone, Record, ResultDeleted, ResultStored
+from contracts.facts import JobDone, JobFailed, Record, ResultDeleted, ResultStored
 from contracts.result import Inline, Kept, Pointer, sha256_hex
 from contracts.subjects import BLOBS_BUCKET
 
@@ -69,8 +69,8 @@ def decoded(payload: bytes, type_: type[R]) -> R:
         raise Rejected(Reason.BAD_REQUEST, f"this is no {type_.__name__}: {error}") from None
 
 
-def begin(record: Record, fact: JobDone) -> Kept | None:
-    """The description of what a task left behind; None if it left nothing."""
+def begin(record: Record, fact: JobDone | JobFailed) -> Kept | None:
+    """The description of what a task left behind, or a failed attempt; None if it left nothing."""
     match fact.result:
         case None:
             return None

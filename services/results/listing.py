@@ -6,12 +6,13 @@ import msgspec
 
 from contracts.account import Provider
 from contracts.errors import Reason, Rejected
-from contracts.ids import check_token
+from contracts.ids import check_user
 from contracts.result import DatasetTask, DatasetTasks, DatasetTasksRequest
 from services.huggingface.datasets import Datasets
 from services.huggingface.hub import HubDenied, HubError, HubMissing
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
+from services.process import telemetry
 from services.results import domain
 from services.results.settings import Settings
 from services.store.blobs import StoreError
@@ -21,6 +22,8 @@ MOST = 10_000
 """Tasks of a Dataset that are looked through."""
 MOST_BYTES = 1024 * 1024
 """Of one task's description; a bigger one is not ours."""
+
+log = telemetry.get_logger()
 
 
 class Listing:
@@ -37,11 +40,12 @@ class Listing:
         Raises Rejected.
         """
         request = domain.decoded(payload, DatasetTasksRequest)
-        user = check_token(request.user, "user")
+        user = check_user(request.user)
         try:
             opened = await self._accounts.open(user, Provider.HUGGINGFACE)
         except (StoreError, VaultError) as error:
-            raise Rejected(Reason.UNAVAILABLE, f"the account can't be asked: {error}") from None
+            log.warning("account_not_read", user=user, error=str(error))
+            raise Rejected(Reason.UNAVAILABLE, "the account can't be asked now") from None
         if opened is None:
             text = "no Hugging Face account is linked: `metamcp link huggingface`"
             raise Rejected(Reason.NOT_FOUND, text)

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.facts import JobDone, McpRegistered, McpRemoved, Record, ResultDeleted, ResultStored
+from contracts.facts import (
+    JobDone,
+    JobFailed,
+    McpRegistered,
+    McpRemoved,
+    Record,
+    ResultDeleted,
+    ResultStored,
+)
 from contracts.result import Kept, Pointer, ResultListRequest, ResultPage
 from services.log.projection import Change, Projection
 from services.results import domain
 from services.results.domain import Move
 
-VERSION = 2
+VERSION = 3
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS results (
         task TEXT, user TEXT, kind TEXT, media_type TEXT, size INTEGER, sha256 TEXT, uri TEXT,
@@ -37,6 +45,8 @@ _MOVE = (
     " WHERE user = ? AND task = ?"
 )
 _DELETE = "UPDATE results SET deleted = ?, deleted_at = ? WHERE user = ? AND task = ?"
+_OUTDATE = "DELETE FROM results WHERE user = ? AND task = ? AND attempt < ?"
+"""An answer that was an error is gone with the next attempt that ends."""
 _GET = f"SELECT {_COLUMNS} FROM results WHERE user = ? AND task = ?"
 _WAIT = "REPLACE INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SETTLE = "DELETE FROM moves WHERE user = ? AND task = ?"
@@ -63,8 +73,8 @@ class Rows:
 
     def _changes(self, record: Record) -> list[Change]:
         match record.fact:
-            case JobDone() as fact:
-                return self._done(record, fact)
+            case JobDone() | JobFailed() as fact:
+                return self._ended(record, fact)
             case ResultStored() as fact:
                 key = (fact.user, fact.task)
                 return [Change(_MOVE, [(*domain.moved(fact), *key)]), Change(_SETTLE, [key])]
@@ -79,13 +89,15 @@ class Rows:
             case _:
                 return []
 
-    def _done(self, record: Record, fact: JobDone) -> list[Change]:
+    def _ended(self, record: Record, fact: JobDone | JobFailed) -> list[Change]:
         kept = domain.begin(record, fact)
         if kept is None:
-            return []
+            # Of the attempt that ended so itself there may be an answer.
+            late = fact.attempt > 1
+            return [Change(_OUTDATE, [(fact.user, fact.task, fact.attempt)])] if late else []
         row = (*msgspec.structs.astuple(kept)[:12], domain.place_of(kept.uri))
         changes = [Change(_ADD, [row])]
-        if domain.moves(fact, self._prefers):
+        if isinstance(fact, JobDone) and domain.moves(fact, self._prefers):
             what = (kept.uri, kept.sha256, kept.size, kept.media_type, kept.host, kept.attempt)
             changes.append(Change(_WAIT, [(kept.user, kept.task, kept.seq, kept.created, *what)]))
         return changes
@@ -191,18 +203,20 @@ async def erased(projection: Projection, since: float, after: int, most: int) ->
 
 
 def _filters(request: ResultListRequest) -> tuple[str, tuple[object, ...]]:
-    parts: list[tuple[str, object]] = [("user = ?", request.user)]
+    parts: list[tuple[str, *tuple[object, ...]]] = [("user = ?", request.user)]
     if request.kind is not None:
         parts.append(("place = ?", request.kind))
     if request.host is not None:
-        parts.append(("host = ?", request.host))
+        # A bare name is one's own host's as well, now and in the log of an earlier release.
+        parts.append(("host IN (?, ?)", request.host, f"{request.user}/{request.host}"))
     if request.since is not None:
         parts.append(("created >= ?", request.since))
     if request.until is not None:
         parts.append(("created < ?", request.until))
     if request.deleted is not None:
         parts.append(("(deleted != '') = ?", request.deleted))
-    return " AND ".join(text for text, _ in parts), tuple(value for _, value in parts)
+    where = " AND ".join(text for text, *_ in parts)
+    return where, tuple(value for _, *values in parts for value in values)
 
 
 def _kept(row: tuple[object, ...]) -> Kept:

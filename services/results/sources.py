@@ -13,16 +13,19 @@ from typing import Protocol
 
 from contracts.account import Provider
 from contracts.errors import Reason, Rejected
-from contracts.facts import JobDone
+from contracts.facts import JobDone, JobFailed
 from contracts.result import Inline, Kept, Pointer
 from services.huggingface.datasets import Datasets
 from services.huggingface.hub import HubDenied, HubError, HubMissing
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
 from services.log.port import Log
+from services.process import telemetry
 from services.results import domain
 from services.results.domain import Place
 from services.store.blobs import BlobCorrupt, BlobMissing, Blobs, StoreError
+
+log = telemetry.get_logger()
 
 
 class Source(Protocol):
@@ -36,7 +39,7 @@ class Source(Protocol):
 
 
 class InLog:
-    """Small results stand in `job.done` itself."""
+    """Small results stand in `job.done` itself, or in `job.failed`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -44,7 +47,7 @@ class InLog:
     async def value(self, kept: Kept) -> bytes:
         """The bytes, verified. Raises Rejected."""
         record = await self._log.at(kept.seq)
-        if record is None or not isinstance(record.fact, JobDone):
+        if record is None or not isinstance(record.fact, JobDone | JobFailed):
             raise Rejected(Reason.NOT_FOUND, f"the log has lost the result of task {kept.task}")
         if not isinstance(record.fact.result, Inline):
             text = f"task {kept.task} has another kind of result"
@@ -79,7 +82,8 @@ class InStore:
         except BlobCorrupt as error:
             raise Rejected(Reason.DIGEST_MISMATCH, str(error)) from error
         except StoreError as error:
-            raise Rejected(Reason.UNAVAILABLE, str(error)) from error
+            log.warning("blob_not_read", error=str(error))
+            raise Rejected(Reason.UNAVAILABLE, "the object store does not answer") from error
 
 
 class DatasetSource:
@@ -109,7 +113,8 @@ class DatasetSource:
         try:
             token = await self._accounts.token(user, Provider.HUGGINGFACE)
         except (StoreError, VaultError) as error:
-            raise Rejected(Reason.UNAVAILABLE, f"the account can't be asked: {error}") from None
+            log.warning("account_not_read", user=user, error=str(error))
+            raise Rejected(Reason.UNAVAILABLE, "the account can't be asked now") from None
         if token is None:
             raise Rejected(
                 Reason.UNAVAILABLE,

@@ -6,6 +6,7 @@ The fact comes first and the bytes go after it; what a crash leaves in between, 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from prometheus_client import Counter
 
 from contracts import subjects
 from contracts.account import Provider
+from contracts.errors import Reason, Rejected
 from contracts.facts import ResultDeleted
 from contracts.result import Kept
 from services.huggingface.datasets import Datasets
@@ -33,10 +35,14 @@ MOST = 1000
 """Results that one sweep deletes, and blobs it drops; the next one goes on."""
 PAGE = 1000
 """Deleted results whose bytes are taken away at once."""
+MOVE_BYTES = 2**32
+"""Bytes in blobs of earlier releases that one sweep moves to where blobs lie now."""
 ERASE_DAYS = 7
 """How long bytes of deleted results are looked for in Datasets."""
-REFER = frozenset({"job.done", "result.stored"})
+REFER = frozenset({"job.done", "job.failed", "result.stored"})
 """Types of facts that refer to bytes: while some can't be read, no bytes are taken away."""
+ENDINGS = (subjects.DONE, subjects.FAILED, *subjects.RESULTS)
+"""Where they stand, and with them those that say that bytes are gone."""
 REACHED_S = 10.0
 LAGS = "the tables lag behind the log: what refers to the bytes is not known"
 DELETED = Counter("metamcp_results_deleted", "Results deleted by policy or on request.")
@@ -93,7 +99,15 @@ class Sweeper:
         else:
             await self._drop_blobs()
             await self._erase_from_datasets()
+        await self._tidy()
         await self._datasets.trim(self._settings.hub_cache_bytes)
+
+    async def _tidy(self) -> None:
+        """What has nothing to do with what refers to the bytes."""
+        if lost := await self._blobs.drop_lost():
+            log.info("lost_chunks_dropped", blobs=lost)
+        if moved := await self._blobs.move(MOVE_BYTES):
+            log.info("blobs_moved", count=moved)
 
     async def delete(self, kept: Kept, reason: str, *, erase: bool = True) -> None:
         """Record that the result is gone; then, with `erase`, take its bytes away at once.
@@ -123,12 +137,30 @@ class Sweeper:
         except (StoreError, HubError, VaultError) as error:
             log.warning("result_not_erased_yet", task=kept.task, error=str(error))
 
+    async def drop(self, user: str, sha256: str) -> int:
+        """Drop bytes that their owner needs no more; return how many they were.
+
+        Raises Rejected(NOT_FOUND, CONFLICT, UNAVAILABLE), StoreError, LogUnavailable.
+        """
+        uri = f"nats://{subjects.BLOBS_BUCKET}/{user}/{sha256}"
+        blob = await self._blobs.find(uri)
+        if blob is None:
+            raise Rejected(Reason.NOT_FOUND, f"there is no blob {sha256}")
+        if self._projection.passed_over & REFER:
+            raise Rejected(Reason.CONFLICT, "facts that can't be read may refer to the blob")
+        if await view.referred(self._projection, uri):
+            text = f"blob {sha256} is the result of a task: delete that (DELETE /api/results/TASK)"
+            raise Rejected(Reason.CONFLICT, text)
+        if not await self._drop(blob, math.inf):
+            raise Rejected(Reason.UNAVAILABLE, f"blob {sha256} was not deleted: try again")
+        return blob.size
+
     def _days_ago(self, days: float) -> float:
         return self._now() - days * domain.DAY_S
 
     async def _caught_up(self) -> bool:
         """Whether the tables have what the log holds now of who refers to what."""
-        newest = [await self._log.last(filter_) for filter_ in (subjects.DONE, *subjects.RESULTS)]
+        newest = [await self._log.last(filter_) for filter_ in ENDINGS]
         seq = max((record.seq for record in newest if record), default=0)
         return await self._projection.reached(seq, REACHED_S)
 

@@ -123,7 +123,7 @@ class Router:
             "term": state.term,
             "position": state.seq,
             "open": len(state.tasks),
-            "in_flight": state.flight,
+            "in_flight": state.flights.total,
             "queued": plan.waiting if plan else None,
             "unread": sum(task.unread for task in state.tasks.values()),
         }

@@ -75,10 +75,11 @@ class Beats:
         return True
 
     def slots(self, mono: float) -> int | None:
-        """Return the slots of all executors that beat; None while none has ever said any."""
+        """Return the slots of all executors that beat: none before the first is heard. None: there
+        have been executors, and none has ever said any, as in old releases."""
         said = [run for run in self._seen.values() if run.slots]
         alive = (run.slots for run in said if mono - run.heard < self._lost_after_s)
-        return sum(alive) if said else None
+        return sum(alive) if said or not self._seen else None
 
     def look(self, mono: float) -> None:
         """Call at least every `LOOK_S` seconds; after a longer gap, listening begins anew."""

@@ -6,15 +6,20 @@ Pure: `evolve` folds the log into the `State`, `decide` says the next step of on
 from __future__ import annotations
 
 from hashlib import sha256
+from math import inf
 from typing import TypeAlias
 
 import msgspec
 
 from contracts.facts import Failure, JobFailed, Outcome
+from contracts.message import bounded
+from contracts.permitted import allows, asker_of, may_run
 from contracts.replay import UNKNOWN_OUTCOME, outcome_unknown, repeatable
+from contracts.task import MCP_CALL
 from services.log.clock import LogClock
+from services.outside.fits import down
 from services.router.fold import evolve
-from services.router.select import Demand
+from services.router.select import Demand, HostEntry
 from services.router.settings import Settings
 from services.router.state import SICK, OpenTask, Phase, State, initial, key_of
 
@@ -31,6 +36,8 @@ __all__ = [
     "demand",
     "evolve",
     "expires_at",
+    "given_up",
+    "gives_up_at",
     "initial",
     "key_of",
 ]
@@ -103,13 +110,50 @@ def expires_at(task: OpenTask, rules: Settings, clock: LogClock) -> float:
     return clock.moved(task.at, task.seq) + (task.deadline_s or rules.default_deadline_s)
 
 
+def gives_up_at(task: OpenTask, host: HostEntry, rules: Settings, clock: LogClock) -> float:
+    """Return the log time at which a tool call that named this host, which is down, is over.
+
+    Whoever has said how long it may take waits that long; so does other work.
+    """
+    if task.need.type != MCP_CALL or task.deadline_s is not None:
+        return inf
+    asked = clock.moved(task.at, task.seq) + (task.delay_s or 0.0)
+    tried = clock.moved(task.head_at, task.head) if task.head else 0.0
+    since = clock.moved(host.since_at, host.since)
+    return max(asked, tried, since) + rules.host_down_grace_s
+
+
+def given_up(task: OpenTask, host: HostEntry, rules: Settings) -> End:
+    """The end of such a call."""
+    why = down(host.spec.id, host.status, host.reason)
+    text = (
+        f"{why}. The call has waited {rules.host_down_grace_s:g} s for it, and no other host can"
+        " serve it: call again when it is back, or with `deadline_s`, the seconds to wait"
+    )
+    if task.failure is not None:
+        text += f". Attempt {task.attempt} failed: {task.failure.message}"
+    return End(Outcome.FAILED, Failure("host_down", text))
+
+
 def demand(state: State, task: OpenTask) -> Demand:
     """Return what decides which hosts may serve it.
 
-    Users without hosts of their own see the same hosts, so their tasks share a demand.
+    Users without hosts of their own see the same hosts, but for those that are for some alone, so
+    their tasks share a demand.
     """
     user = task.user if task.user in state.owners else ""
-    return Demand(task.need, user, task.excluded, task.fallback)
+    if not state.guarded:
+        return Demand(task.need, user, task.excluded, task.fallback)
+    who = asker_of(task)
+    hosts = [state.hosts[id_].spec for id_ in sorted(state.guarded)]
+    hidden = tuple(host.id for host in hosts if not allows(host.access, who))
+    tool = task.tool or None
+    denied = tuple(
+        host.id
+        for host in hosts
+        if host.id not in hidden and not may_run(host, task.need.type, tool, who)
+    )
+    return Demand(task.need, user, task.excluded, task.fallback, hidden, denied)
 
 
 def backoff_s(task: str, attempt: int) -> float:
@@ -155,7 +199,7 @@ def _final(task: OpenTask, failure: JobFailed, rules: Settings) -> Failure | Non
         return None
     if not again and outcome_unknown(failure.kind, failure.called):
         text = f"whether the work was done is not known ({failure.kind}): {failure.message}"
-        return Failure("outcome_unknown", text)
+        return Failure("outcome_unknown", bounded(text))
     return Failure(failure.kind, failure.message)
 
 
@@ -169,7 +213,8 @@ def counted(task: OpenTask) -> int:
 
 def _too_late(task: OpenTask) -> Failure:
     if task.failure is not None:
-        return Failure("deadline", f"attempt {task.attempt} failed: {task.failure.message}")
+        text = f"attempt {task.attempt} failed: {task.failure.message}"
+        return Failure("deadline", bounded(text))
     if task.phase is Phase.RUNNING:
         return Failure("deadline", f"attempt {task.attempt} was still running on {task.host}")
     if task.phase is Phase.ROUTED:

@@ -28,8 +28,10 @@ from contracts.facts import (
     TaskRouted,
     Unknown,
 )
-from contracts.host import Placement
-from contracts.task import input_sha256
+from contracts.host import Placement, clamped, operated
+from contracts.message import bounded
+from contracts.task import input_sha256, tool_of
+from services.outside.fits import USABLE
 from services.router.select import HostEntry, Need
 from services.router.state import NO_PERMIT, SICK, OpenTask, Phase, State, Track, key_of
 
@@ -103,6 +105,9 @@ def _created(state: State, record: Record, fact: TaskCreated) -> None:
         retry_tool_errors=spec.retry_tool_errors,
         invalid=fact.invalid[:_MESSAGE],
         trace=record.trace,
+        roles=fact.roles,
+        project=fact.project,
+        tool=tool_of(spec) if state.tools_guarded else "",
     )
     if key not in state.changes.tasks:
         state.changes.tasks.add(key)
@@ -134,6 +139,7 @@ def _routed(state: State, task: OpenTask, _: Record, fact: TaskRouted) -> None:
     task.attempt, task.host = fact.attempt, fact.route.host
     task.failure, task.unread = None, False
     entry = state.hosts.get(task.host)
+    task.foreign = entry is not None and not operated(entry.spec)
     task.falls_back = (
         entry is not None
         and entry.spec.placement is Placement.USER_SPACE
@@ -148,8 +154,8 @@ def _failed(state: State, task: OpenTask, record: Record, fact: JobFailed) -> No
     task.head, task.head_at = record.seq, record.at
     task.executor = task.incarnation = ""
     task.permit_until = NO_PERMIT
-    long = len(fact.message) > _MESSAGE
-    task.failure = msgspec.structs.replace(fact, message=fact.message[:_MESSAGE]) if long else fact
+    # What the tool answered is for whoever asks for the task.
+    task.failure = msgspec.structs.replace(fact, result=None) if fact.result else fact
     task.fallback = task.fallback or task.falls_back
     task.unread = task.unread and task.attempt != fact.attempt
     task.isolated = task.isolated or fact.shared
@@ -170,12 +176,19 @@ def _count(state: State, user: str, host: str, *, success: bool) -> None:
 
 
 def _registered(state: State, record: Record, fact: McpRegistered) -> None:
-    entry = state.hosts.get(fact.host)
+    if fact.was and fact.spec.owner is not None:
+        state.rename_host(fact.spec.owner, fact.was, fact.host)
+    entry, spec = state.hosts.get(fact.host), clamped(fact.spec)
     before = entry.spec.owner if entry else None
+    state.guard(entry.spec if entry else None, spec)
     if entry is None:
-        state.hosts[fact.host] = HostEntry(fact.spec, record.seq)
+        since, at = record.seq, record.at
+        state.hosts[fact.host] = HostEntry(spec, record.seq, since=since, since_at=at)
     else:
-        entry.spec, entry.seq = fact.spec, record.seq
+        entry.spec, entry.seq = spec, record.seq
+        if entry.status not in USABLE:
+            # It is started anew.
+            entry.since, entry.since_at = record.seq, record.at
     if before != fact.spec.owner:
         state.count_owner(before, -1)
         state.count_owner(fact.spec.owner)
@@ -189,9 +202,11 @@ def _removed(state: State, _: Record, fact: McpRemoved) -> None:
     state.forget_host(fact.host)
 
 
-def _health(state: State, _: Record, fact: McpHealth) -> None:
+def _health(state: State, record: Record, fact: McpHealth) -> None:
     if (entry := state.hosts.get(fact.host)) is not None:
-        entry.status = fact.status
+        if (entry.status in USABLE) != (fact.status in USABLE):
+            entry.since, entry.since_at = record.seq, record.at
+        entry.status, entry.reason = fact.status, bounded(fact.reason)
         state.changes.hosts.add(fact.host)
 
 

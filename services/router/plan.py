@@ -12,26 +12,27 @@ from itertools import islice
 import msgspec
 
 from contracts import subjects
-from contracts.facts import Failure, FailureKind, JobDone, JobFailed, Outcome, TaskRouted
-from contracts.replay import replayable
+from contracts.facts import Failure, JobDone, JobFailed, Outcome, TaskRouted
+from contracts.host import FOREIGN_TIMEOUT_S
 from contracts.route import Route
 from contracts.subjects import Guard
 from contracts.task import Priority
 from services.log.clock import LogClock, Moment
 from services.router import domain
 from services.router.beats import Beats, Claimant
+from services.router.claims import Claims
 from services.router.domain import End, Lose, NeedsHost, Wait
+from services.router.endings import closing
+from services.router.flights import Flights
 from services.router.queue import Next, Queue, Waiting
 from services.router.select import Demand, Screen, Selection, choose, policy, screen, why_nobody
 from services.router.settings import Settings
-from services.router.state import Changes, OpenTask, Phase, State, less
+from services.router.shares import Shares, after_foreign, shares, stopped
+from services.router.state import Changes, OpenTask, Phase, State
 from services.router.timers import Timers
 
 PAUSE_S = 5.0
 """How long a task rests when the log would not take its fact."""
-AHEAD = 2
-"""Attempts in flight for each slot of an executor: one that runs, and one on its way to it. What is
-routed can't be put into another order any more."""
 RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
@@ -54,6 +55,8 @@ class _Pending(msgspec.Struct, frozen=True, gc=False):
     user: str
     host: str
     """Empty unless it is a route."""
+    foreign: bool
+    """The host is one of the user's own."""
 
 
 class TermPlan:
@@ -78,15 +81,14 @@ class TermPlan:
         self._timers = Timers()
         self._due: dict[str, End | Lose] = {}
         self._pending: dict[str, _Pending] = {}
-        self._used: dict[str, int] = {}
-        self._busy: dict[str, int] = {}
-        self._flight = 0
+        self._flights = Flights()
+        """Routes that are not folded yet."""
+        self._shares: Shares | None = None
         self._screens: dict[Demand, Screen] = {}
         self._hopeless: set[str] = set()
         self._aside: dict[str, float] = {}
         """Tasks whose fact the log would not take, and the log time to try again."""
-        self._claims: dict[Claimant, dict[str, float]] = {}
-        self._claim_of: dict[str, Claimant] = {}
+        self._claims = Claims()
 
     @property
     def pending(self) -> int:
@@ -114,7 +116,7 @@ class TermPlan:
     def notice(self, changes: Changes, moment: Moment) -> None:
         """Take up what the state has just folded."""
         if changes.hosts:
-            self._hosts_changed(changes.owners, moment)
+            self._hosts_changed(changes, moment)
         for key in changes.tasks:
             if key in self._pending:
                 self._settle(key, moment)
@@ -124,6 +126,8 @@ class TermPlan:
             self._queue.wake(host, moment.now)
         for user in changes.freed_users:
             self._queue.release(user, moment.now)
+        for user in changes.freed_foreign:
+            self._queue.wake_each(after_foreign(user), moment.now)
 
     def refused(self, key: str, seq: int, moment: Moment) -> None:
         """The log refused this decision because of the fact at `seq`; once folded, decide again."""
@@ -149,20 +153,23 @@ class TermPlan:
             self._review(key, moment)
         self._mourn(moment, beats)
         out = [self._close(key, step) for key, step in list(islice(self._due.items(), limit))]
-        index, most = 0, self._most_in_flight(moment, beats)
-        while len(out) < limit and (found := self._next(moment, most)) is not None:
-            out.append(self._route(*found, index, moment))
-            index += 1
+        share = self._shared(moment, beats)
+        for most in (share.contended, share.alone):
+            while len(out) < limit and (found := self._next(moment, share, most)) is not None:
+                out.append(self._route(*found, len(out), moment))
+            wanting = list(islice(self._queue.held(), 2))
+            if len(wanting) != 1 or self._of(wanting[0]) >= share.alone:
+                break
+            # Nobody else has a use for what is left.
+            self._queue.release(wanting[0], moment.now)
         return out
 
     def sleep_s(self, moment: Moment, beats: Beats) -> float | None:
         """Return the seconds until something is due without news; None: nothing is."""
         first = self._timers.first()
         times = [] if first is None else [first - moment.now]
-        for who, keys in self._claims.items():
-            lost_at = beats.lost_at(who, next(iter(keys.values())))
-            if lost_at is not None:
-                times.append(lost_at - moment.mono)
+        if (lost_at := self._claims.lost_at(beats)) is not None:
+            times.append(lost_at - moment.mono)
         return max(0.0, min(times)) if times else None
 
     def _settle(self, key: str, moment: Moment) -> None:
@@ -174,8 +181,8 @@ class TermPlan:
     def _review(self, key: str, moment: Moment) -> None:
         """Put the task where it belongs now: due, queue, hopeless, claims, or only a timer."""
         self._due.pop(key, None)
-        if key in self._claim_of:
-            self._unclaim(key)
+        if key in self._claims:
+            self._claims.drop(key)
         else:
             self._queue.leave(key)
             self._hopeless.discard(key)
@@ -197,15 +204,22 @@ class TermPlan:
         elif isinstance(step, Wait):
             self._timers.set(key, step.until)
             if task.phase is Phase.RUNNING:
-                self._claim(key, task, moment.mono)
+                self._claims.add(key, Claimant(task.executor, task.incarnation), moment.mono)
         else:
             self._due[key] = step
 
     def _ready(self, key: str, task: OpenTask, step: NeedsHost, now: float) -> None:
         wanted = domain.demand(self._state, task)
         at = self._clock.moved(task.at, task.seq)
-        if self._screen(wanted).possible:
-            self._timers.set(key, step.until)
+        found, wait = self._screen(wanted), step.until
+        if found.down is not None:
+            host = self._state.hosts[found.down]
+            wait = min(wait, domain.gives_up_at(task, host, self._rules, self._clock))
+            if wait <= now:
+                self._due[key] = domain.given_up(task, host, self._rules)
+                return
+        if found.possible:
+            self._timers.set(key, wait)
             item = Waiting(task.seq, at, key)
             self._queue.enter(item, task.user, RANK[task.priority], wanted, now)
             return
@@ -220,14 +234,15 @@ class TermPlan:
         outcome = Outcome.FAILED if task.attempt else Outcome.REJECTED
         self._due[key] = End(outcome, Failure("no_host", why))
 
-    def _hosts_changed(self, owners: set[str], moment: Moment) -> None:
+    def _hosts_changed(self, changes: Changes, moment: Moment) -> None:
         self._screens.clear()
         self._queue.wake_all(moment.now)
         again = list(self._hopeless)
-        for user in owners:
+        for user in changes.owners:
             again += self._queue.keys_of(user)
         for wanted in self._queue.demands():
-            if not self._screen(wanted).possible:
+            found = self._screen(wanted)
+            if changes.guards or not found.possible or found.down in changes.hosts:
                 again += self._queue.keys(wanted)
         for key in again:
             self._review(key, moment)
@@ -240,30 +255,58 @@ class TermPlan:
             found = self._screens[wanted] = screen(wanted, self._state.hosts.values())
         return found
 
-    def _most_in_flight(self, moment: Moment, beats: Beats) -> int:
-        slots = beats.slots(moment.mono)
-        most = self._rules.max_concurrent_jobs
-        return most if slots is None else min(most, AHEAD * slots)
+    def _shared(self, moment: Moment, beats: Beats) -> Shares:
+        """The shares as they are now; when executors come or go, whoever was stopped may go on."""
+        share = shares(beats.slots(moment.mono), self._rules)
+        if share != self._shares:
+            self._shares = share
+            self._queue.release_all(moment.now)
+            self._queue.wake_all(moment.now)
+        return share
 
-    def _next(self, moment: Moment, most: int) -> tuple[str, OpenTask, Selection] | None:
-        """Find the next task that gets a host, putting aside those that can't have one now."""
-        state, rules, queue = self._state, self._rules, self._queue
-        while state.flight + self._flight < most:
+    def _of(self, user: str) -> int:
+        """Attempts in flight of one user."""
+        return self._state.flights.users.get(user, 0) + self._flights.users.get(user, 0)
+
+    def _in_flight(self) -> int:
+        return self._state.flights.total + self._flights.total
+
+    def _next(
+        self, moment: Moment, share: Shares, most: int
+    ) -> tuple[str, OpenTask, Selection] | None:
+        """Find the next task that gets a host, putting aside those that can't have one now.
+
+        `most`: attempts in flight with which a user is passed over.
+        """
+        state, queue = self._state, self._queue
+        while self._in_flight() < share.all:
             first = queue.best(moment.now)
             if first is None:
                 return None
-            busy = state.busy.get(first.user, 0) + self._busy.get(first.user, 0)
-            if busy >= rules.max_per_user:
-                queue.hold(first.user)
+            user = first.user
+            if self._of(user) >= most:
+                queue.hold(user)
                 continue
             task, found = state.tasks[first.key], self._screen(first.demand)
             if found.lifted and self._spares(first, task, moment.now):
                 continue
-            chosen = choose(found, first.user, self._slots(found), state.taste, self._policy)
+            stopped = self._stopped(user, share) if found.foreign else ()
+            slots, none = self._slots(found), bool(stopped)
+            chosen = choose(found, user, slots, state.taste, self._policy, no_foreign=none)
             if chosen is not None:
                 return first.key, task, chosen
-            queue.park(first.demand, tuple(fit.host for fit in found.fits))
+            queue.park(first.demand, (*[fit.host for fit in found.fits], *stopped))
         return None
+
+    def _stopped(self, user: str, share: Shares) -> tuple[str, ...]:
+        """What this user's own hosts have to wait for before they get more; empty: nothing."""
+        known, ours = self._state.flights, self._flights
+        return stopped(
+            share,
+            user,
+            known.foreign.get(user, 0) + ours.foreign.get(user, 0),
+            known.foreign_total + ours.foreign_total,
+        )
 
     def _spares(self, first: Next, task: OpenTask, now: float) -> bool:
         """Let a task whose every host looked sick wait out its backoff."""
@@ -275,7 +318,7 @@ class TermPlan:
         return True
 
     def _slots(self, found: Screen) -> dict[str, int]:
-        folded, ours = self._state.used, self._used
+        folded, ours = self._state.flights.hosts, self._flights.hosts
         return {fit.host: folded.get(fit.host, 0) + ours.get(fit.host, 0) for fit in found.fits}
 
     def _route(
@@ -284,7 +327,8 @@ class TermPlan:
         state, rules = self._state, self._rules
         self._queue.served(task.user)
         self._queue.leave(key)
-        self._hold(key, task, chosen.host)
+        self._hold(key, task, chosen.host, foreign=chosen.foreign)
+        timeout_s = task.timeout_s or rules.default_task_timeout_s
         route = Route(
             host=chosen.host,
             host_seq=chosen.host_seq,
@@ -299,7 +343,8 @@ class TermPlan:
             slots=chosen.slots,
             candidates=chosen.candidates,
             removed=chosen.removed,
-            timeout_s=task.timeout_s or rules.default_task_timeout_s,
+            no_foreign=chosen.no_foreign,
+            timeout_s=min(timeout_s, FOREIGN_TIMEOUT_S) if chosen.foreign else timeout_s,
             expires=domain.expires_at(task, rules, self._clock),
             isolated=task.isolated,
         )
@@ -317,78 +362,33 @@ class TermPlan:
         task = self._state.tasks[key]
         self._forget(key)
         self._hold(key, task, "")
-        fact: JobDone | JobFailed
-        if isinstance(step, End):
-            fact = JobDone(
-                id=self._mint(),
-                by=self._by,
-                user=task.user,
-                task=task.task,
-                outcome=step.outcome,
-                attempt=task.attempt,
-                host=task.host,
-                input_sha256=task.digest,
-                error=step.error,
-            )
-        else:
-            entry = self._state.hosts.get(task.host)
-            fact = JobFailed(
-                id=self._mint(),
-                by=self._by,
-                user=task.user,
-                task=task.task,
-                attempt=task.attempt,
-                host=task.host,
-                kind=FailureKind.LOST,
-                message=step.message,
-                retryable=entry is not None and replayable(entry.spec, task.need.type),
-            )
+        fact = closing(task, step, self._state.hosts.get(task.host), self._mint(), self._by)
         guard = subjects.job_head(task.user, task.task, task.head)
         return Decision(key, fact, guard, task.trace, task.head_at or task.at)
 
     def _forget(self, key: str) -> None:
         self._due.pop(key, None)
         self._timers.clear(key)
-        if key in self._claim_of:
-            self._unclaim(key)
+        self._claims.drop(key)
 
-    def _hold(self, key: str, task: OpenTask, host: str) -> None:
+    def _hold(self, key: str, task: OpenTask, host: str, *, foreign: bool = False) -> None:
         """Count a decision that is on its way to the log."""
-        self._pending[key] = _Pending(task.attempt, task.head, task.user, host)
+        self._pending[key] = _Pending(task.attempt, task.head, task.user, host, foreign)
         if host:
-            self._used[host] = self._used.get(host, 0) + 1
-            self._busy[task.user] = self._busy.get(task.user, 0) + 1
-            self._flight += 1
+            self._flights.add(task.user, host, foreign=foreign)
 
     def _drop(self, key: str, known: _Pending, moment: Moment) -> None:
         del self._pending[key]
         if known.host:
-            less(self._used, known.host)
-            less(self._busy, known.user)
-            self._flight -= 1
+            self._flights.remove(known.user, known.host, foreign=known.foreign)
             task = self._state.tasks.get(key)
             if task is None or task.attempt == known.attempt:
                 # It was not routed after all: the slot is free again.
                 self._queue.wake(known.host, moment.now)
                 self._queue.release(known.user, moment.now)
-
-    def _claim(self, key: str, task: OpenTask, mono: float) -> None:
-        who = Claimant(task.executor, task.incarnation)
-        self._claims.setdefault(who, {})[key] = mono
-        self._claim_of[key] = who
-
-    def _unclaim(self, key: str) -> None:
-        who = self._claim_of.pop(key)
-        keys = self._claims[who]
-        del keys[key]
-        if not keys:
-            del self._claims[who]
+                if known.foreign:
+                    self._queue.wake_each(after_foreign(known.user), moment.now)
 
     def _mourn(self, moment: Moment, beats: Beats) -> None:
-        for who, keys in self._claims.items():
-            for key, claimed in keys.items():
-                why = beats.lost(who, claimed, moment.mono)
-                if why is None:
-                    # The others are younger.
-                    break
-                self._due[key] = Lose(why)
+        for key, why in self._claims.lost(beats, moment.mono):
+            self._due[key] = Lose(why)

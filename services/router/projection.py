@@ -14,14 +14,14 @@ from services.log.projection import Change, Projection
 from services.router.select import HostEntry
 from services.router.state import Changes, OpenTask, State, Track, initial, key_of
 
-VERSION = 1
+VERSION = 4
 """Goes up with every change of the tables or of what is folded into them."""
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS router_tasks (
         key TEXT PRIMARY KEY, task TEXT NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS router_hosts (
-        host TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, spec TEXT NOT NULL
-        ) WITHOUT ROWID""",
+        host TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, spec TEXT NOT NULL,
+        reason TEXT NOT NULL, since INTEGER NOT NULL, since_at REAL NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS router_history (
         user TEXT, host TEXT, good INTEGER NOT NULL, tried INTEGER NOT NULL,
         PRIMARY KEY (user, host)) WITHOUT ROWID""",
@@ -33,7 +33,7 @@ SCHEMA = (
 )
 _PUT_TASK = "REPLACE INTO router_tasks VALUES (?, ?)"
 _CUT_TASK = "DELETE FROM router_tasks WHERE key = ?"
-_PUT_HOST = "REPLACE INTO router_hosts VALUES (?, ?, ?, ?)"
+_PUT_HOST = "REPLACE INTO router_hosts VALUES (?, ?, ?, ?, ?, ?, ?)"
 _CUT_HOST = "DELETE FROM router_hosts WHERE host = ?"
 _PUT_TRACK = "REPLACE INTO router_history VALUES (?, ?, ?, ?)"
 _CUT_TRACK = "DELETE FROM router_history WHERE user = ? AND host = ?"
@@ -76,9 +76,10 @@ async def load(projection: Projection) -> State:
         task = _task.decode(text)
         state.tasks[key_of(task.user, task.task)] = task
         state.count_flight(task)
-    for id_, seq, status, spec in await projection.query("SELECT * FROM router_hosts"):
-        state.hosts[id_] = HostEntry(_host.decode(spec), seq, HealthStatus(status))
+    for id_, seq, status, spec, *news in await projection.query("SELECT * FROM router_hosts"):
+        state.hosts[id_] = HostEntry(_host.decode(spec), seq, HealthStatus(status), *news)
         state.count_owner(state.hosts[id_].spec.owner)
+        state.guard(None, state.hosts[id_].spec)
     for user, host, good, tried in await projection.query("SELECT * FROM router_history"):
         state.tracks[user, host] = Track(good, tried)
     for user, host, weight in await projection.query("SELECT * FROM router_preferences"):
@@ -98,4 +99,5 @@ def _task_rows(state: State, changes: Changes) -> list[Change]:
 
 
 def _host_row(id_: str, entry: HostEntry) -> tuple[Any, ...]:
-    return id_, entry.seq, entry.status.value, _encode(entry.spec)
+    news = entry.reason, entry.since, entry.since_at
+    return id_, entry.seq, entry.status.value, _encode(entry.spec), *news

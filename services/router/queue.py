@@ -6,7 +6,7 @@ step, so the cost of a round does not grow with the queue, nor more than linearl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from math import inf, nextafter
 
@@ -140,7 +140,8 @@ class Queue:
         self._turns[user] = (self._round + 1, True)
 
     def park(self, demand: Demand, hosts: tuple[str, ...]) -> None:
-        """Pass over all tasks with this demand until one of these hosts is woken."""
+        """Pass over all tasks with this demand until one of these hosts is woken, or whatever else
+        is named here."""
         if (group := self._groups.get(demand)) is not None:
             self._unpark(group)
             group.parked = hosts
@@ -152,6 +153,11 @@ class Queue:
         for demand in list(self._parked.get(host, ())):
             self._resume(self._groups[demand], now)
 
+    def wake_each(self, names: Iterable[str], now: float) -> None:
+        """Look again at tasks that wait for any of these."""
+        for name in names:
+            self.wake(name, now)
+
     def wake_all(self, now: float) -> None:
         """Look again at tasks that wait for any host, or for none."""
         for group in self._groups.values():
@@ -161,9 +167,18 @@ class Queue:
         """Pass over all tasks of this user."""
         self._held.setdefault(user, {})
 
+    def held(self) -> Iterator[str]:
+        """The users who are passed over and have tasks here."""
+        return iter(self._held)
+
     def release(self, user: str, now: float) -> None:
         """Look at this user's tasks again."""
         self._replace(self._held.pop(user, {}), now)
+
+    def release_all(self, now: float) -> None:
+        """Look at the tasks of every user again."""
+        for user in list(self._held):
+            self.release(user, now)
 
     def demands(self) -> list[Demand]:
         """Return every demand somebody waits with."""
@@ -190,6 +205,7 @@ class Queue:
         if not self._lanes[lane.user]:
             del self._lanes[lane.user]
             del self._turns[lane.user]
+            self._held.pop(lane.user, None)
         if not group.lanes:
             del self._groups[group.demand]
             self._unpark(group)

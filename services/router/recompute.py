@@ -39,7 +39,14 @@ def select_again(state: State, routed: TaskRouted, settings: Settings) -> Select
     if task is None:
         raise CannotRecompute(f"through its basis {route.basis} the log has no such open task")
     wanted = demand(state, task)._replace(user=routed.user)
-    chosen = select(wanted, state.hosts.values(), route.slots, state.taste, policy(settings))
+    chosen = select(
+        wanted,
+        state.hosts.values(),
+        route.slots,
+        state.taste,
+        policy(settings),
+        no_foreign=route.no_foreign,
+    )
     if chosen is None:
         raise CannotRecompute("no host could have taken the task")
     return chosen

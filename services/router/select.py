@@ -5,25 +5,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
-from packaging.version import Version
 
-from contracts.host import Capability, HealthStatus, Host, Placement
+from contracts.host import Capability, HealthStatus, Host, Placement, operated
 from contracts.route import Candidate, Policy
-from contracts.task import serves
+from services.outside.fits import USABLE, pinned, provides, unfit
 from services.router.settings import Settings
 
-POLICY_VERSION = 2
+POLICY_VERSION = 4
 """Goes up whenever the same inputs may give another route."""
-RECOMPUTED = frozenset({1, POLICY_VERSION})
+RECOMPUTED = frozenset({1, 2, 3, POLICY_VERSION})
 """Versions whose routes these rules give again. The first put some versions of capabilities in
-another order, those that are not plain numbers: only where these decide may a route differ."""
+another order, those that are not plain numbers: only where these decide may a route differ. The
+second took a pinned name as it is, and knew no shares of users' own hosts; its logs have no hosts
+with owners in their ids. The third knew no hosts that are for some users alone, and its logs have
+none."""
 LISTED = 10
 """At most so many candidates, the best, stand in a route."""
 NAMED = 20
@@ -36,9 +36,6 @@ FITNESS = {
     HealthStatus.UNHEALTHY: 0.3,
     HealthStatus.UNKNOWN: 0.0,
 }
-_NUMBERS = re.compile(r"v?([0-9]{1,18}(?:\.[0-9]{1,18})*)")
-USABLE = frozenset({HealthStatus.HEALTHY, HealthStatus.WARNING})
-"""Work is sent to no other host: it waits until one of these has a slot, or for its deadline."""
 
 
 class Need(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True, gc=False):
@@ -60,6 +57,10 @@ class Demand(NamedTuple):
     """Hosts that looked sick in earlier attempts; used again only if there is no other."""
     fallback: bool = False
     """A heavy task may run beside the orchestrator: its Space failed and allows that."""
+    hidden: tuple[str, ...] = ()
+    """Hosts that are not there for whoever asks: not for their roles, name or project."""
+    denied: tuple[str, ...] = ()
+    """Hosts that they see, but may not have this task type or tool of."""
 
 
 class HostEntry(msgspec.Struct):
@@ -69,6 +70,12 @@ class HostEntry(msgspec.Struct):
     seq: int
     """Sequence of its newest `mcp.registered`."""
     status: HealthStatus = HealthStatus.UNKNOWN
+    reason: str = ""
+    """Why, in the words of its newest `mcp.health`."""
+    since: int = 0
+    """Sequence of the fact since which it has been usable, or has not."""
+    since_at: float = 0.0
+    """Log time of that."""
 
 
 class Fit(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +87,8 @@ class Fit(msgspec.Struct, frozen=True, gc=False):
     capability: float
     resource: float
     fitness: float
+    foreign: bool = False
+    """It is one of the user's own."""
 
 
 class Screen(msgspec.Struct, frozen=True):
@@ -91,6 +100,10 @@ class Screen(msgspec.Struct, frozen=True):
     """Some host could serve this once it is healthy and has a slot."""
     lifted: bool
     """Only excluded hosts are left, so they count again."""
+    foreign: bool = False
+    """Some of them are the user's own."""
+    down: str | None = None
+    """The one host that may serve it, where that is not usable now."""
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -103,6 +116,10 @@ class Selection(msgspec.Struct, frozen=True):
     removed: dict[str, tuple[str, ...]]
     slots: dict[str, int]
     policy: Policy
+    foreign: bool = False
+    """The chosen host is one of the user's own."""
+    no_foreign: bool = False
+    """See `Route.no_foreign`."""
 
 
 Taste = Callable[[str, str], float]
@@ -118,14 +135,16 @@ def policy(settings: Settings) -> Policy:
 def screen(demand: Demand, hosts: Iterable[HostEntry]) -> Screen:
     """Apply every filter but the slots.
 
-    Hosts of other users are not even named: what is removed is shown to the task's user.
+    Hosts of other users, and those that are not for this one, are not even named: what is removed
+    is shown to the task's user.
     """
     removed: dict[str, list[str]] = {}
     left: list[HostEntry] = []
     possible = False
-    visible = (entry for entry in hosts if entry.spec.owner in (None, demand.user))
+    visible = _visible(demand, hosts)
+    only = _pinned(demand, visible)
     for entry in sorted(visible, key=lambda entry: entry.spec.id):
-        if (name := _unable(demand, entry.spec)) is not None:
+        if (name := _unable(demand, entry.spec, only)) is not None:
             removed.setdefault(name, []).append(entry.spec.id)
             continue
         possible = True
@@ -138,24 +157,33 @@ def screen(demand: Demand, hosts: Iterable[HostEntry]) -> Screen:
     if not lifted and len(others) < len(left):
         removed["excluded"] = [e.spec.id for e in left if e.spec.id in demand.excluded]
     fits = tuple(_fit(demand.need, entry) for entry in (left if lifted else others))
-    named = {name: tuple(ids[:NAMED]) for name, ids in removed.items()}
-    return Screen(fits, named, possible, lifted)
+    foreign, waits = any(fit.foreign for fit in fits), possible and not left
+    return Screen(fits, _named(removed), possible, lifted, foreign, only if waits else None)
 
 
 def choose(
-    found: Screen, user: str, slots: Mapping[str, int], taste: Taste, policy: Policy
+    found: Screen,
+    user: str,
+    slots: Mapping[str, int],
+    taste: Taste,
+    policy: Policy,
+    *,
+    no_foreign: bool = False,
 ) -> Selection | None:
-    """Score the hosts that have a free slot and take the best; None when all are full."""
+    """Score the hosts that have a free slot and take the best; None when all are full.
+
+    `no_foreign`: the user's own hosts have their share of the executors' slots already.
+    """
     ranked: list[tuple[float, str, Fit, float, float]] = []
-    full: list[str] = []
+    removed: dict[str, list[str]] = {}
     taken: dict[str, int] = {}
     for fit in found.fits:
         host, limit = fit.host, fit.limit
         used = slots.get(host, 0)
         if used:
             taken[host] = used
-        if used >= limit:
-            full.append(host)
+        if used >= limit or (fit.foreign and no_foreign):
+            removed.setdefault("slots" if used >= limit else "share", []).append(host)
             continue
         health = fit.fitness * (1 - used / limit)
         liked = taste(user, host)
@@ -177,9 +205,11 @@ def choose(
                 for minus, host, fit, health, liked in ranked[:LISTED]
             ]
         ),
-        removed={**found.removed, "slots": tuple(full[:NAMED])} if full else found.removed,
+        removed={**found.removed, **_named(removed)} if removed else found.removed,
         slots=taken,
         policy=policy,
+        foreign=best.foreign,
+        no_foreign=no_foreign,
     )
 
 
@@ -189,9 +219,12 @@ def select(
     slots: Mapping[str, int],
     taste: Taste,
     policy: Policy,
+    *,
+    no_foreign: bool = False,
 ) -> Selection | None:
     """The whole decision for one task; None: nobody can take it now."""
-    return choose(screen(demand, hosts), demand.user, slots, taste, policy)
+    found = screen(demand, hosts)
+    return choose(found, demand.user, slots, taste, policy, no_foreign=no_foreign)
 
 
 def score(capability: float, resource: float, health: float, preference: float) -> float:
@@ -202,64 +235,41 @@ def score(capability: float, resource: float, health: float, preference: float) 
 
 def why_nobody(demand: Demand, hosts: Iterable[HostEntry]) -> str:
     """Say for each host the user may know of why it can't serve this; at most about 2 KiB."""
-    visible = [entry.spec for entry in hosts if entry.spec.owner in (None, demand.user)]
-    reasons = {host.id: _unable(demand, host) for host in visible}
-    type_, pinned = demand.need.type, demand.need.host
+    visible = _visible(demand, hosts)
+    type_, only = demand.need.type, _pinned(demand, visible)
+    reasons = {entry.spec.id: _unable(demand, entry.spec, only) for entry in visible}
     if not reasons:
         return "no host is registered"
-    if pinned is not None:
-        if pinned not in reasons:
-            return f"host {pinned!r} is not registered"
-        return f"host {pinned!r} can't serve task type {type_!r}: {reasons[pinned]}"
+    if only is not None:
+        if only not in reasons:
+            return f"host {demand.need.host!r} is not registered"
+        return f"host {only!r} can't serve task type {type_!r}: {reasons[only]}"
     shown = ", ".join(f"{id_}: {reasons[id_]}" for id_ in sorted(reasons)[:NAMED])
     more = f" and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
     return f"no host can serve task type {type_!r} ({shown}{more})"
 
 
-def provides(offered: Iterable[Capability], wanted: Capability) -> bool:
-    """Tell whether one of these has the name, at least the version, and all the parameters."""
-    return any(
-        have.name == wanted.name
-        and version_key(wanted.version) <= version_key(have.version)
-        and set(wanted.parameters) <= set(have.parameters)
-        for have in offered
-    )
+def _visible(demand: Demand, hosts: Iterable[HostEntry]) -> list[HostEntry]:
+    """The hosts that the task's user may know of."""
+    found = [entry for entry in hosts if entry.spec.owner in (None, demand.user)]
+    if demand.hidden:
+        return [entry for entry in found if entry.spec.id not in demand.hidden]
+    return found
 
 
-@lru_cache(maxsize=4096)
-def version_key(text: str) -> Version:
-    """Return what orders versions, as Python's packages are ordered: numbers as numbers, `1.0` =
-    `1.0.0`, a pre-release before its release; a leading `v` and what follows `+` don't count.
-
-    Of what is no such version the numbers at its beginning count, and it comes before what has
-    them alone.
-    """
-    plain = text.strip().lower().partition("+")[0]
-    try:
-        return Version(plain)
-    except ValueError:
-        numbers = _NUMBERS.match(plain)
-        return Version(f"{numbers[1] if numbers else 0}.dev0")
+def _pinned(demand: Demand, visible: Iterable[HostEntry]) -> str | None:
+    return pinned(demand.need.host, demand.user, {entry.spec.id for entry in visible})
 
 
-def _unable(demand: Demand, host: Host) -> str | None:
+def _unable(demand: Demand, host: Host, only: str | None) -> str | None:
     """Name the first filter that this host can never pass as it is registered now."""
-    need = demand.need
-    if not serves(host, need.type):
-        return "task_type"
-    if not all(provides(host.capabilities, wanted) for wanted in need.required):
-        return "capability"
-    if not host.enabled:
-        return "disabled"
-    if need.host is not None and need.host != host.id:
-        return "pinned"
-    if need.heavy and not _takes_heavy(host, demand.fallback):
-        return "placement"
-    return None
+    need, fallback = demand.need, demand.fallback
+    why = unfit(host, need.type, need.required, only, heavy=need.heavy, fallback=fallback)
+    return "not_permitted" if why is None and host.id in demand.denied else why
 
 
-def _takes_heavy(host: Host, fallback: bool) -> bool:
-    return host.placement is Placement.USER_SPACE or host.flags.accepts_heavy or fallback
+def _named(removed: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(ids[:NAMED]) for name, ids in removed.items()}
 
 
 def _fit(need: Need, entry: HostEntry) -> Fit:
@@ -273,6 +283,7 @@ def _fit(need: Need, entry: HostEntry) -> Fit:
         capability=round(present / len(asked), 6) if asked else 1.0,
         resource=1.0 if _suits(host, need.heavy) else 0.5,
         fitness=FITNESS[entry.status],
+        foreign=not operated(host),
     )
 
 

@@ -61,6 +61,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ge=0,
         ),
     ] = 10.0
+    host_down_grace_s: Annotated[
+        float,
+        Meta(
+            description="Seconds a tool call (`mcp.call`) that names its host waits for it while it"
+            " is down; then it fails and says why. A task with a `deadline_s` of its own waits"
+            " until that.",
+            ge=0,
+        ),
+    ] = 30.0
     lease_ttl_s: Annotated[
         int,
         Meta(

@@ -11,7 +11,10 @@ from typing import Literal
 import msgspec
 
 from contracts.facts import FailureKind, JobFailed
+from contracts.host import Host
+from contracts.permitted import guarded
 from contracts.task import Priority
+from services.router.flights import Flights
 from services.router.select import HostEntry, Need
 
 HISTORY_LIMIT = 64
@@ -56,10 +59,17 @@ class OpenTask(msgspec.Struct, omit_defaults=True):
     retry_tool_errors: bool = False
     invalid: str = ""
     trace: str = ""
+    roles: tuple[str, ...] = ()
+    """In which whoever asked acted."""
+    project: str = ""
+    tool: str = ""
+    """The one that it calls, where that is known and some host's tools are for some users alone."""
     cancelled: bool = False
     phase: Phase = Phase.WAITING
     attempt: int = 0
     host: str = ""
+    foreign: bool = False
+    """The host of its attempt is one of its user's own."""
     head: int = 0
     """Sequence of its last `job.*` fact."""
     head_at: float = 0.0
@@ -106,8 +116,12 @@ class Changes(msgspec.Struct):
     meta: bool = False
     freed_hosts: set[str] = msgspec.field(default_factory=set)
     freed_users: set[str] = msgspec.field(default_factory=set)
+    freed_foreign: set[str] = msgspec.field(default_factory=set)
+    """Users of whom an attempt on a host of their own has ended."""
     owners: set[str] = msgspec.field(default_factory=set)
     """Users who have gained or lost a host of their own."""
+    guards: bool = False
+    """Who may use which host has changed, or may have."""
 
     def add(self, later: Changes) -> None:
         """Take in the keys of later changes."""
@@ -132,11 +146,11 @@ class State:
         self.term_seq = 0
         self.first_host_seq = 0
         """Sequence of the log's first `mcp.registered`; 0: none yet."""
-        self.used: dict[str, int] = {}
-        """Attempts in flight on each host that has any."""
-        self.busy: dict[str, int] = {}
-        """Attempts in flight of each user who has any."""
-        self.flight = 0
+        self.flights = Flights()
+        self.guarded: set[str] = set()
+        """Hosts that are, or of which something is, for some users alone."""
+        self.tools_guarded = 0
+        """How many of them say so of tools."""
         self.owners: dict[str, int] = {}
         """How many hosts each user owns."""
         self.changes = Changes()
@@ -159,9 +173,7 @@ class State:
         """Count the task's attempt, if one is in flight, against its host and user."""
         if task.phase is Phase.WAITING:
             return
-        self.used[task.host] = self.used.get(task.host, 0) + 1
-        self.busy[task.user] = self.busy.get(task.user, 0) + 1
-        self.flight += 1
+        self.flights.add(task.user, task.host, foreign=task.foreign)
 
     def count_owner(self, owner: str | None, by: int = 1) -> None:
         """Count a host that this user has gained, or lost."""
@@ -175,26 +187,45 @@ class State:
         if count == 0 or (count == 1 and by == 1):
             self.changes.owners.add(owner)
 
+    def guard(self, before: Host | None, after: Host | None) -> None:
+        """Note what has changed about who may use a host."""
+        for spec, by in ((before, -1), (after, 1)):
+            if spec is not None and guarded(spec):
+                self.tools_guarded += by * bool(spec.tool_access)
+                (self.guarded.add if by > 0 else self.guarded.discard)(spec.id)
+                self.changes.guards = True
+
     def forget_host(self, host: str) -> None:
         """Take the host out, and with it how it has done."""
         entry = self.hosts.pop(host, None)
         if entry is None:
             return
         self.count_owner(entry.spec.owner, -1)
+        self.guard(entry.spec, None)
         self.changes.hosts.add(host)
         for pair in [pair for pair in self.tracks if pair[1] == host]:
             del self.tracks[pair]
             self.changes.tracks.add(pair)
 
+    def rename_host(self, owner: str, was: str, now: str) -> None:
+        """What the owner has said of a host, and how it has done for him, holds for its new id."""
+        old, new = (owner, was), (owner, now)
+        if (track := self.tracks.pop(old, None)) is not None:
+            self.tracks[new] = track
+            self.changes.tracks |= {old, new}
+        if (taste := self.tastes.pop(old, None)) is not None:
+            self.tastes[new] = taste
+            self.changes.tastes |= {old, new}
+
     def leave_flight(self, task: OpenTask) -> None:
         """Give the attempt's slot back, if it has one."""
         if task.phase is Phase.WAITING:
             return
-        less(self.used, task.host)
-        less(self.busy, task.user)
-        self.flight -= 1
+        self.flights.remove(task.user, task.host, foreign=task.foreign)
         self.changes.freed_hosts.add(task.host)
         self.changes.freed_users.add(task.user)
+        if task.foreign:
+            self.changes.freed_foreign.add(task.user)
 
 
 def initial() -> State:
@@ -205,12 +236,3 @@ def initial() -> State:
 def key_of(user: str, task: str) -> str:
     """Name a task of a user: ids hold no dot."""
     return f"{user}.{task}"
-
-
-def less(counts: dict[str, int], key: str) -> None:
-    """Count one less; what comes to nothing is not kept."""
-    left = counts.get(key, 0) - 1
-    if left > 0:
-        counts[key] = left
-    else:
-        counts.pop(key, None)

@@ -1,36 +1,43 @@
-"""Bytes too big for the log, in the NATS object store, named by what they contain.
+"""Bytes too big for the log, in the object store, named by what they contain.
 
-Chunks are read by direct get and dropped by a rollup, so no service needs a consumer or a purge.
+What an earlier release has stored lies in a bucket of its own until it is moved.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 from nats.nuid import NUID
 
+from contracts.budget import BudgetOf, usual
 from contracts.errors import Reason, Rejected
-from contracts.ids import check_token
+from contracts.ids import check_user, is_user
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET, CREDENTIAL_BUCKETS
 from services.bus.bus import Bus
-from services.store import kv, lease
+from services.bus.errors import BusError
+from services.bus.room import room
+from services.store import access, kv, lease
+from services.store.earlier import NAME, EarlierShelf, earlier_config
 from services.store.lease import Lease, LeaseLost, Leases
-from services.store.stream import (
-    ALWAYS,
-    Stored,
-    StoreError,
-    StoreRefused,
-    Stream,
-    ensure_stream,
+from services.store.shelf import (
+    FIRST,
+    FoundBlob,
+    ObjectInfo,
+    Shelf,
+    described,
+    found_in,
+    shelf_config,
 )
+from services.store.stream import Stored, StoreError, StoreRefused, Stream, ensure_stream
+from services.store.usage import AskBudget, StoreFull, Usage
 
 __all__ = [
     "CHUNK",
@@ -41,17 +48,20 @@ __all__ = [
     "LeaseLost",
     "Leases",
     "StoreError",
+    "StoreFull",
     "StoreRefused",
     "provision",
 ]
 
-CHUNK = 128 * 1024
+CHUNK = 512 * 1024
 FRESH_S = 10.0
 """Bytes that are stored again so soon are not noted as stored again."""
+LOST_S = 86_400.0
+"""Chunks that are so old and that no description names are those of somebody who died."""
+_SLOW_S = LOST_S / 2
+"""Who took longer to store chunks, because it stood still, stores them again."""
 _SPOOL = 1024 * 1024
-_READ_AHEAD = 8
-_ROLLUP = {"Nats-Rollup": "sub"}
-_TOMBSTONE = {**_ROLLUP, "Nats-TTL": "3600s"}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobMissing(StoreRefused):
@@ -60,21 +70,6 @@ class BlobMissing(StoreRefused):
 
 class BlobCorrupt(StoreRefused):
     """What is stored is not what the pointer says; never trust the bytes read so far."""
-
-
-class ObjectInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An object's description as every NATS client reads it."""
-
-    name: str
-    bucket: str
-    nuid: str
-    size: int
-    chunks: int
-    digest: str = ""
-    mtime: str = ""
-    deleted: bool = False
-    metadata: dict[str, str] = {}
-    options: dict[str, int] = {}
 
 
 class ListedBlob(NamedTuple):
@@ -89,19 +84,6 @@ class ListedBlob(NamedTuple):
     """When it was stored last, by the server's clock: seconds since the epoch."""
 
 
-class _Found(NamedTuple):
-    """What stands under a blob's name; `seq` 0: nothing."""
-
-    meta: ObjectInfo | None
-    seq: int
-    at: float
-
-    @property
-    def there(self) -> ObjectInfo | None:
-        """The description, unless the blob is gone."""
-        return None if self.meta is None or self.meta.deleted else self.meta
-
-
 class Blobs:
     """The object store of one deployment: `<user>/<sha256>`, each content once per user."""
 
@@ -110,10 +92,14 @@ class Blobs:
         bus: Bus,
         *,
         limit: int = 256 * 1024 * 1024,
+        budget_of: BudgetOf = usual,
         now: Callable[[], float] = time.time,
+        ask: AskBudget | None = None,
     ) -> None:
-        """`limit`: bytes of the largest blob that `put` takes."""
-        self._stream = Stream(bus, f"OBJ_{BLOBS_BUCKET}")
+        """`limit`: bytes of the largest blob that `put` takes; `ask` as in `Usage`."""
+        self._shelf = Shelf(bus)
+        self._earlier = EarlierShelf(bus)
+        self.usage = Usage(self._shelf, self._earlier, budget_of, ask=ask)
         self._limit = limit
         self._now = now
 
@@ -127,21 +113,22 @@ class Blobs:
 
         Whoever drops what was not stored lately leaves them alone from now on. Needs little memory
         whatever the size: a stream goes through a temporary file. Raises Rejected(TOO_LARGE),
-        StoreError.
+        StoreFull, StoreError.
         """
-        check_token(user, "user")
+        check_user(user)
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
             digest, size = await self._spool(data, spool)
             pointer = Pointer(_uri(user, digest), digest, size, media_type)
             stored = False
             while not stored:
                 # Refused: somebody has just stored the same bytes, or dropped them.
-                found = await self._find(_name(pointer.uri))
+                found = await self._shelf.find(_name(pointer.uri))
                 if found.there is not None and found.there.size == size:
                     stored = await self._freshen(found.there, found.seq, found.at)
                 else:
                     spool.seek(0)
-                    stored = await self._store(pointer, spool, found.seq)
+                    async with self.usage.room_for(user, digest, size):
+                        stored = await self._store(pointer, spool, found.seq)
         return pointer
 
     async def get(self, what: Pointer | str) -> AsyncIterator[bytes]:
@@ -150,17 +137,12 @@ class Blobs:
         `what` is a pointer or its uri. Raises BlobMissing before the first chunk.
         """
         pointer = await self.info(what) if isinstance(what, str) else what
-        meta = await self._existing(pointer.uri)
-        digest, size, seq = hashlib.sha256(), 0, 1
-        while size < meta.size:
-            found = await self._stream.read(_chunks(meta.nuid), seq, _READ_AHEAD)
-            if not found:
-                break
-            for message in found:
-                digest.update(message.data)
-                size += len(message.data)
-                yield message.data
-            seq = found[-1].seq + 1
+        found = await self._find(_name(pointer.uri))
+        digest, size = hashlib.sha256(), 0
+        async for chunk in self._chunks(found, pointer.uri):
+            digest.update(chunk)
+            size += len(chunk)
+            yield chunk
         if digest.hexdigest() != pointer.sha256 or size != pointer.size:
             raise BlobCorrupt(f"The stored bytes of {pointer.uri} are not those it names.")
 
@@ -170,9 +152,8 @@ class Blobs:
 
     async def info(self, uri: str) -> Pointer:
         """Describe a blob without reading it. Raises BlobMissing."""
-        meta = await self._existing(uri)
-        media_type = meta.metadata.get("media_type", "application/octet-stream")
-        return Pointer(uri, uri.rpartition("/")[2], meta.size, media_type)
+        meta = _existing(await self._find(_name(uri)), uri)
+        return Pointer(uri, uri.rpartition("/")[2], meta.size, _media_type(meta))
 
     async def find(self, uri: str) -> ListedBlob | None:
         """The blob as `page` lists it; None if there is none."""
@@ -186,26 +167,55 @@ class Blobs:
 
         With `seq`, only if it is still the one that was found so, and was not stored again since.
         """
-        found = await self._find(_name(uri))
-        meta = found.there
-        if meta is None or seq not in (None, found.seq):
+        name = _name(uri)
+        found = await self._find(name)
+        if found.there is None or seq not in (None, found.seq):
             return False
-        gone = msgspec.structs.replace(meta, deleted=True, size=0, chunks=0, digest="")
-        if not await self._publish_meta(gone, found.seq, _TOMBSTONE):
+        # The older bytes go first: they would be what is found once the newer ones are gone.
+        earlier = found if _is_earlier(found) else await self._earlier.find(name)
+        if earlier.there is not None and not await self._earlier.drop(earlier.there, earlier.seq):
             return False
-        await self._drop_chunks(meta.nuid)
-        return True
+        return found is earlier or await self._shelf.drop(found.there, found.seq)
 
     async def page(self, after: int, count: int = 256) -> list[ListedBlob]:
         """Some of all blobs, in an order of their own; `after`: the `seq` of the last one seen."""
-        found = await self._stream.read(f"$O.{BLOBS_BUCKET}.M.>", after + 1, count)
-        page: list[ListedBlob] = []
-        for stored in found:
-            meta = msgspec.json.decode(stored.data, type=ObjectInfo)
-            user, _, digest = meta.name.partition("/")
-            uri = "" if meta.deleted else _uri(user, digest)
-            page.append(ListedBlob(stored.seq, uri, meta.size, _stored_at(stored)))
-        return page
+        if after < FIRST - 1 and (page := await self._earlier_page(after, count)):
+            return page
+        found = await self._shelf.stream.read(self._shelf.metas, after + 1, count)
+        return [_listed(stored) for stored in found]
+
+    async def move(self, most_bytes: int) -> int:
+        """Take over what an earlier release has stored, until that is about so many bytes; return
+        how many blobs that were. Raises StoreFull, StoreError."""
+        moved = after = 0
+        while page := await self._earlier_page(after, 256):
+            after = page[-1].seq
+            for blob in page:
+                if most_bytes <= 0:
+                    return moved
+                if blob.uri and await self._move(_name(blob.uri)):
+                    moved += 1
+                    # Small ones take their time too.
+                    most_bytes -= blob.size + CHUNK
+        return moved
+
+    async def drop_lost(self) -> int:
+        """Take chunks away whose writer died before it described them, or while it took them away;
+        return of how many blobs they were. Raises StoreError."""
+        # First the chunks: what has been described since is not among them.
+        nuids = await self._shelf.nuids()
+        after = FIRST - 1
+        while nuids and (found := await self._shelf.stream.read(self._shelf.metas, after + 1, 256)):
+            after = found[-1].seq
+            described_ = (found_in(stored).there for stored in found)
+            nuids -= {meta.nuid for meta in described_ if meta is not None}
+        dropped = 0
+        for nuid in nuids:
+            begun_at = await self._shelf.begun_at(nuid)
+            if begun_at is not None and self._now() - begun_at > LOST_S:
+                await self._shelf.empty(nuid, await self._shelf.count(nuid))
+                dropped += 1
+        return dropped
 
     async def _freshen(self, meta: ObjectInfo, seq: int, at: float) -> bool:
         """Note that the bytes were wanted again: their age decides when what nobody refers to is
@@ -213,7 +223,7 @@ class Blobs:
         if 0 <= self._now() - at <= FRESH_S:
             return True
         fresh = msgspec.structs.replace(meta, mtime=datetime.now(UTC).isoformat())
-        return await self._publish_meta(fresh, seq, _ROLLUP)
+        return await self._shelf.describe(fresh, seq)
 
     async def _spool(self, data: bytes | AsyncIterator[bytes], spool: IO[bytes]) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
@@ -226,71 +236,89 @@ class Blobs:
         return digest.hexdigest(), size
 
     async def _store(self, pointer: Pointer, spool: IO[bytes], seq: int) -> bool:
+        chunks = iter(lambda: spool.read(CHUNK), b"")
+        return await self._fill(
+            _name(pointer.uri), pointer.size, pointer.media_type, _each(chunks), seq
+        )
+
+    async def _fill(
+        self, name: str, size: int, media_type: str, chunks: AsyncIterator[bytes], seq: int
+    ) -> bool:
+        """Store chunks, and then what they are, if `seq` is still what stands under the name."""
         nuid = NUID().next().decode()
-        chunks = 0
-        stored = False
+        begun_at, count, stored = self._now(), 0, False
         try:
-            while part := spool.read(CHUNK):
-                await self._stream.publish(_chunks(nuid), part)
-                chunks += 1
-            digest = base64.urlsafe_b64encode(bytes.fromhex(pointer.sha256)).decode()
-            info = ObjectInfo(
-                name=_name(pointer.uri),
-                bucket=BLOBS_BUCKET,
-                nuid=nuid,
-                size=pointer.size,
-                chunks=chunks,
-                digest=f"SHA-256={digest}",
-                mtime=datetime.now(UTC).isoformat(),
-                metadata={"media_type": pointer.media_type},
-                options={"max_chunk_size": CHUNK},
-            )
-            stored = await self._publish_meta(info, seq, _ROLLUP)
+            async for chunk in chunks:
+                count += 1
+                await self._shelf.add(nuid, count - 1, chunk)
+            if self._now() - begun_at < _SLOW_S:
+                info = described(name, nuid, size, count, media_type, CHUNK)
+                stored = await self._shelf.describe(info, seq)
         finally:
-            if chunks and not stored:
-                await self._drop_chunks(nuid)
+            if count and not stored:
+                await self._shelf.empty(nuid, count)
         return stored
 
-    async def _publish_meta(self, info: ObjectInfo, seq: int, headers: dict[str, str]) -> bool:
-        subject = _meta_subject(info.name)
-        written = await self._stream.publish(
-            subject, msgspec.json.encode(info), expected=seq, headers=headers
-        )
-        if written is not None:
-            return True
-        found = (await self._find(info.name)).meta
-        # An acknowledgement that was lost and a retry look like a conflict with oneself.
-        return found is not None and found.nuid == info.nuid and found.deleted == info.deleted
-
-    async def _drop_chunks(self, nuid: str) -> None:
-        await self._stream.publish(_chunks(nuid), b"", headers=_TOMBSTONE)
-
-    async def _existing(self, uri: str) -> ObjectInfo:
-        meta = (await self._find(_name(uri))).there
+    async def _move(self, name: str) -> bool:
+        """Copy an earlier release's blob unless its bytes have been stored anew; then drop that."""
+        earlier, now = await self._earlier.find(name), await self._shelf.find(name)
+        meta = earlier.there
         if meta is None:
-            raise BlobMissing(f"There is no blob {uri}.")
-        return meta
+            return False
+        if now.there is not None:
+            return await self._earlier.drop(meta, earlier.seq)
+        await self.usage.check_store(meta.size)
+        media_type = _media_type(meta)
+        if not await self._fill(
+            name, meta.size, media_type, _joined(self._earlier.chunks(meta)), now.seq
+        ):
+            return False
+        if await self._earlier.drop(meta, earlier.seq):
+            return True
+        # Its owner has deleted it meanwhile.
+        copy = await self._shelf.find(name)
+        if copy.there is not None:
+            await self._shelf.drop(copy.there, copy.seq)
+        return False
 
-    async def _find(self, name: str) -> _Found:
-        stored = await self._stream.last(_meta_subject(name))
-        if stored is None:
-            return _Found(None, 0, 0.0)
-        meta = msgspec.json.decode(stored.data, type=ObjectInfo)
-        return _Found(meta, stored.seq, _stored_at(stored))
+    async def _earlier_page(self, after: int, count: int) -> list[ListedBlob]:
+        if not await self._earlier.there():
+            return []
+        found = await self._earlier.stream.read(self._earlier.metas, after + 1, count)
+        return [_listed(stored) for stored in found]
+
+    async def _find(self, name: str) -> FoundBlob:
+        found = await self._shelf.find(name)
+        if found.there is None:
+            earlier = await self._earlier.find(name)
+            return found if earlier.there is None else earlier
+        return found
+
+    def _chunks(self, found: FoundBlob, uri: str) -> AsyncIterator[bytes]:
+        meta = _existing(found, uri)
+        return self._earlier.chunks(meta) if _is_earlier(found) else self._shelf.chunks(meta)
 
 
-def bucket_config() -> dict[str, Any]:
-    """The stream behind the object store; created by the operator."""
-    return {
-        "name": f"OBJ_{BLOBS_BUCKET}",
-        "subjects": [f"$O.{BLOBS_BUCKET}.C.>", f"$O.{BLOBS_BUCKET}.M.>"],
-        **ALWAYS,
-        "allow_msg_ttl": True,
-    }
+def _existing(found: FoundBlob, uri: str) -> ObjectInfo:
+    if found.there is None:
+        raise BlobMissing(f"There is no blob {uri}.")
+    return found.there
 
 
-def _stored_at(stored: Stored) -> float:
-    return datetime.fromisoformat(stored.headers["Nats-Time-Stamp"]).timestamp()
+def _is_earlier(found: FoundBlob) -> bool:
+    return 0 < found.seq < FIRST
+
+
+def _media_type(meta: ObjectInfo) -> str:
+    return meta.metadata.get("media_type", "application/octet-stream")
+
+
+def _listed(stored: Stored) -> ListedBlob:
+    found = found_in(stored)
+    if (meta := found.there) is None:
+        return ListedBlob(found.seq, "", 0, found.at)
+    user, _, digest = meta.name.partition("/")
+    return ListedBlob(found.seq, _uri(user, digest), meta.size, found.at)
 
 
 def _uri(user: str, digest: str) -> str:
@@ -301,26 +329,54 @@ def _name(uri: str) -> str:
     """`<user>/<sha256>` of one of our uris. Raises BlobMissing for any other."""
     prefix = f"nats://{BLOBS_BUCKET}/"
     user, _, digest = uri.removeprefix(prefix).partition("/")
-    if not (uri.startswith(prefix) and user and len(digest) == 64):
+    # Both become tokens of a subject, where a `*` would stand for any.
+    if not (uri.startswith(prefix) and is_user(user) and _SHA256.fullmatch(digest)):
         raise BlobMissing(f"{uri!r} is not a blob of this object store.")
     return f"{user}/{digest}"
-
-
-def _meta_subject(name: str) -> str:
-    return f"$O.{BLOBS_BUCKET}.M.{base64.urlsafe_b64encode(name.encode()).decode()}"
-
-
-def _chunks(nuid: str) -> str:
-    return f"$O.{BLOBS_BUCKET}.C.{nuid}"
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-async def provision(bus: Bus) -> None:
-    """Create or update the buckets; the operator's right alone. Raises StoreError."""
+async def _each(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def _joined(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of an earlier release as those of today, which are bigger."""
+    whole = b""
+    async for part in parts:
+        whole += part
+        if len(whole) >= CHUNK:
+            yield whole
+            whole = b""
+    if whole:
+        yield whole
+
+
+async def provision(bus: Bus, access_days: int = access.DAYS) -> None:
+    """Create or update the buckets, and the stream `ACCESS`; the operator's right alone.
+
+    Raises StoreError.
+    """
+    try:
+        limit = (await room(bus)).limit
+    except BusError as error:
+        raise StoreError(f"the room for streams is not known: {error}") from error
     credentials = (kv.bucket_config(name) for name in CREDENTIAL_BUCKETS.values())
-    shared = (kv.tokens_config(), kv.limits_config(), kv.tickets_config())
-    for config in (bucket_config(), lease.bucket_config(), *credentials, *shared):
+    configs = (kv.tokens_config, kv.accounts_config, kv.limits_config, kv.tickets_config)
+    shared = (make(limit) for make in configs)
+    for config in (
+        shelf_config(limit),
+        lease.bucket_config(),
+        access.access_config(limit, access_days),
+        *credentials,
+        *shared,
+    ):
         await ensure_stream(bus, config)
+    earlier = Stream(bus, NAME)
+    if await earlier.exists():
+        empty = (await earlier.info()).state.messages == 0
+        await ensure_stream(bus, earlier_config(empty))

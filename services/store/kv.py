@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from contracts.ids import check_token
-from contracts.subjects import LIMITS_BUCKET, TICKETS_BUCKET, TOKENS_BUCKET
+from contracts.subjects import ACCOUNTS_BUCKET, LIMITS_BUCKET, TICKETS_BUCKET, TOKENS_BUCKET
 from services.bus.bus import Bus
+from services.bus.room import SHARE_OF_VALUES, share
 from services.store.stream import ALWAYS, Stored, StoreError, Stream
 
 _OPERATION = "KV-Operation"
-_PAGE = 256
+_PAGE = 1000
+PAGE_BYTES = 8 * 1024 * 1024
+"""Of values that are read at once, about."""
 MIB = 1024 * 1024
 MOST_VALUE = 64 * 1024
 MOST_KEYS = 100_000
@@ -40,7 +43,7 @@ class KvChange(NamedTuple):
 
 
 class Bucket:
-    """One bucket, which exists already. Keys are tokens, as ids are."""
+    """One bucket, which exists already. Keys are tokens, as ids are, or two of them with a dot."""
 
     def __init__(self, bus: Bus, name: str) -> None:
         self._stream = Stream(bus, f"KV_{name}")
@@ -50,6 +53,14 @@ class Bucket:
         """The value of a key, None if it has none. Raises Rejected(BAD_ID), StoreError."""
         found = await self._stream.last(self._subject(key))
         return None if found is None else _entry(found)
+
+    async def revision_of_mark(self, key: str) -> int:
+        """The revision of the mark of a key that was taken away; 0 if there is none, or a value.
+
+        Whoever puts a value where none may be expects that. Raises StoreError.
+        """
+        found = await self._stream.last(self._subject(key))
+        return 0 if found is None or _entry(found) is not None else found.seq
 
     async def put(
         self, key: str, value: bytes, *, expected: int | None = None, ttl_s: int | None = None
@@ -89,14 +100,13 @@ class Bucket:
         newest = await self._stream.last(f"{self._prefix}>")
         if newest is None or newest.seq <= after:
             return []
-        page = await self._stream.read(f"{self._prefix}>", after + 1, _PAGE)
-        return [self._change(stored) for stored in page]
+        return [self._change(stored) for stored in await self._page(after + 1)]
 
     async def all(self) -> dict[str, KvEntry]:
         """Every key with its value. Raises StoreError, also for more than MOST_KEYS."""
         every: dict[str, KvEntry] = {}
         seq = 1
-        while page := await self._stream.read(f"{self._prefix}>", seq, _PAGE):
+        while page := await self._page(seq):
             for stored in page:
                 if (entry := _entry(stored)) is not None:
                     every[stored.headers["Nats-Subject"].removeprefix(self._prefix)] = entry
@@ -105,13 +115,18 @@ class Bucket:
             seq = page[-1].seq + 1
         return every
 
+    async def _page(self, seq: int) -> list[Stored]:
+        return await self._stream.read(f"{self._prefix}>", seq, _PAGE, most_bytes=PAGE_BYTES)
+
     def _change(self, stored: Stored) -> KvChange:
         key = stored.headers["Nats-Subject"].removeprefix(self._prefix)
         entry = _entry(stored)
         return KvChange(key, None if entry is None else entry.value, stored.seq)
 
     def _subject(self, key: str) -> str:
-        return self._prefix + check_token(key, "the key")
+        kind, dot, name = key.partition(".")
+        check_token(kind, "the key")
+        return self._prefix + (f"{kind}.{check_token(name, 'the key')}" if dot else kind)
 
 
 def bucket_config(name: str, **more: Any) -> dict[str, Any]:
@@ -126,20 +141,32 @@ def bucket_config(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def tokens_config() -> dict[str, Any]:
-    """The bucket of API tokens: each may have its end, and there is a limit to them all."""
-    return bucket_config(TOKENS_BUCKET, allow_msg_ttl=True, max_bytes=128 * MIB)
+def tokens_config(limit: int | None = None) -> dict[str, Any]:
+    """The bucket of API tokens: each may have its end, and there is a limit to them all.
+
+    `limit`: bytes of all streams, if that is known.
+    """
+    return bucket_config(TOKENS_BUCKET, allow_msg_ttl=True, max_bytes=_most(limit, 128 * MIB))
 
 
-def limits_config() -> dict[str, Any]:
+def accounts_config(limit: int | None = None) -> dict[str, Any]:
+    """The bucket of people and what is theirs; sessions and codes in it have an end."""
+    return bucket_config(ACCOUNTS_BUCKET, allow_msg_ttl=True, max_bytes=_most(limit, 512 * MIB))
+
+
+def limits_config(limit: int | None = None) -> dict[str, Any]:
     """The bucket of request counts, which are worth nothing a minute later: nobody waits for the
     disk. In memory it would be missing after the server's next start, stream and all."""
-    return _short_lived(LIMITS_BUCKET, 64 * MIB)
+    return _short_lived(LIMITS_BUCKET, _most(limit, 64 * MIB))
 
 
-def tickets_config() -> dict[str, Any]:
+def tickets_config(limit: int | None = None) -> dict[str, Any]:
     """The bucket of one-time tickets, which are good for half a minute."""
-    return _short_lived(TICKETS_BUCKET, 16 * MIB)
+    return _short_lived(TICKETS_BUCKET, _most(limit, 16 * MIB))
+
+
+def _most(limit: int | None, most: int) -> int:
+    return share(limit, SHARE_OF_VALUES, most)
 
 
 def _short_lived(name: str, most: int) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 from nats.aio.msg import Msg
 
 from services.bus.bus import Bus, BusError, BusTimeout, NoResponders, PermissionDenied
+from services.bus.client import Message
 from services.bus.jetstream import LASTING, ApiError, ApiReason
 
 ALWAYS: Mapping[str, Any] = {
@@ -18,10 +21,18 @@ ALWAYS: Mapping[str, Any] = {
     "discard": "new",
     "num_replicas": 1,
     "allow_direct": True,
-    "allow_rollup_hdrs": True,
+    # One header of a service's would empty the bucket.
+    "allow_rollup_hdrs": False,
     "deny_delete": True,
 }
 """What the streams of all our buckets have in common."""
+
+MOST_TOGETHER = 500
+"""The server takes up to 1,000 messages at once."""
+SILENCE_S = 5.0
+"""Nothing of an answer for so long: no more of it comes."""
+
+log = structlog.get_logger()
 
 
 class StoreError(Exception):
@@ -44,6 +55,28 @@ class Stored(NamedTuple):
     seq: int
     data: bytes
     headers: Mapping[str, str]
+
+
+class StreamState(msgspec.Struct):
+    """What lies in a stream."""
+
+    bytes: int = 0
+    messages: int = 0
+    subjects: dict[str, int] = {}
+    """Those asked for, with how many messages each has."""
+
+
+class StreamConfig(msgspec.Struct):
+    """What the operator has said of a stream, as far as it is looked at."""
+
+    metadata: dict[str, str] = {}
+
+
+class StreamInfo(msgspec.Struct):
+    """How a stream is."""
+
+    config: StreamConfig
+    state: StreamState
 
 
 class Stream:
@@ -77,49 +110,144 @@ class Stream:
                 return None
             raise
 
+    async def publish_all(self, subjects: Sequence[str], headers: Mapping[str, str]) -> None:
+        """Append an empty message to each subject: all of them or none, with one sync to the disk.
+
+        At most MOST_TOGETHER, in a stream that allows it. Raises StoreError.
+        """
+        own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+        async def send(inbox: str) -> None:
+            batch = f"NATS/1.0\r\n{own}Nats-Batch-Id: {inbox[-22:]}\r\nNats-Batch-Sequence: "
+            ends = [""] * (len(subjects) - 1) + ["Nats-Batch-Commit: 1\r\n"]
+            await self._bus.nc.publish_all(
+                (
+                    subject,
+                    # What is wrong with all of them is said of the first.
+                    inbox if end or number == 1 else "",
+                    f"{batch}{number}\r\n{end}\r\n".encode(),
+                    b"",
+                )
+                for number, (subject, end) in enumerate(zip(subjects, ends, strict=True), 1)
+            )
+
+        answer = (
+            await self._collect(
+                subjects[0], send, last=lambda message: bool(message.data or message.status)
+            )
+        )[-1]
+        if answer.status:
+            raise StoreError(f"{self._name}: {answer.status} {answer.description}")
+        _checked(self._name, answer.data)
+
+    async def info(self) -> StreamInfo:
+        """How the stream is. Raises StoreError."""
+        return await self._info({})
+
+    async def exists(self) -> bool:
+        """Whether there is such a stream. Raises StoreError if that is not known."""
+        try:
+            await self.info()
+        except StoreError as error:
+            if error.reason is ApiReason.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    async def subjects(self, filter_: str) -> list[str]:
+        """Subjects that match and have messages. Raises StoreError."""
+        every: list[str] = []
+        # The server tells so many at once, and goes on where it is asked to.
+        while page := await self._subjects(filter_, len(every)):
+            every += page
+        return every
+
+    async def _subjects(self, filter_: str, offset: int) -> list[str]:
+        found = await self._info({"subjects_filter": filter_, "offset": offset})
+        return list(found.state.subjects)
+
+    async def _info(self, asked: Mapping[str, Any]) -> StreamInfo:
+        found = await _api(self._bus, f"STREAM.INFO.{self._name}", asked)
+        return msgspec.convert(found, StreamInfo, strict=False)
+
     async def last(self, subject: str) -> Stored | None:
         """The newest message of a subject. Raises StoreError."""
         answer = await self._ask(self._get(), msgspec.json.encode({"last_by_subj": subject}))
-        return self._stored(answer)
+        return self._one(answer)
 
-    async def read(self, subject: str, seq: int, count: int) -> list[Stored]:
-        """Up to `count` messages of a subject, from sequence `seq` on. Raises StoreError."""
+    async def last_on(self, subject: str) -> Stored | None:
+        """The same, asked for by a name that says which subject: a right to one is not to all."""
+        return self._one(await self._ask(f"{self._get()}.{subject}", b""))
+
+    async def read(
+        self,
+        subject: str,
+        seq: int,
+        count: int,
+        *,
+        since: float | None = None,
+        most_bytes: int | None = None,
+    ) -> list[Stored]:
+        """Up to `count` messages of a subject, from sequence `seq` on. Raises StoreError.
+
+        `since`: instead from what was stored at this time on, in seconds since the epoch.
+        `most_bytes`: no further than where they have so many together; fewer do not mean the end.
+        """
+        begin = {"seq": seq} if since is None else {"start_time": _time(since)}
+        asked = {**begin, "next_by_subj": subject, "batch": count}
+        if most_bytes is not None:
+            asked["max_bytes"] = most_bytes
+        request, get = msgspec.json.encode(asked), self._get()
+        arrived = await self._collect(
+            get,
+            lambda inbox: self._bus.publish(get, request, reply=inbox),
+            last=lambda message: bool(message.status),
+        )
+        found = (
+            self._stored(one.status, one.description, one.headers(), one.data) for one in arrived
+        )
+        return [one for one in found if one is not None]
+
+    async def _collect(
+        self,
+        subject: str,
+        send: Callable[[str], Awaitable[None]],
+        last: Callable[[Message], bool],
+    ) -> list[Message]:
+        """Send something with an inbox and gather the answers, up to the one for which `last`
+        holds. Raises StoreError."""
         inbox = self._bus.nc.new_inbox()
-        arrived: asyncio.Queue[Msg] = asyncio.Queue()
-        try:
-            subscription = await self._bus.subscribe(inbox, arrived.put_nowait)
-        except BusError as error:
-            raise StoreError(f"{self._name}: {error}") from error
-        request = msgspec.json.encode({"seq": seq, "next_by_subj": subject, "batch": count})
-        got: list[Stored] = []
-        try:
-            with self._bus.trouble(self._get()) as trouble:
-                await self._bus.publish(self._get(), request, reply=inbox)
-                while (message := await self._next(arrived, trouble)) is not None:
-                    got.append(message)
-        except BusError as error:
-            raise StoreError(f"{self._name}: {error}") from error
-        finally:
-            if self._bus.connected:
-                await subscription.unsubscribe()
-        return got
+        arrived: list[Message] = []
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def _next(
-        self, arrived: asyncio.Queue[Msg], trouble: asyncio.Future[None]
-    ) -> Stored | None:
-        waiting = asyncio.ensure_future(arrived.get())
+        def take(message: Message) -> None:
+            arrived.append(message)
+            if last(message) and not ended.done():
+                ended.set_result(None)
+
         try:
-            done, _ = await asyncio.wait(
-                (waiting, trouble), timeout=5, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            if not waiting.done():
-                waiting.cancel()
-        if waiting in done:
-            return self._stored(waiting.result())
-        if trouble in done:
-            trouble.result()
-        raise BusTimeout(f"No answer from stream {self._name} in time.")
+            subscription = await self._bus.listen(inbox, take)
+            try:
+                with self._bus.trouble(subject) as trouble:
+                    await send(inbox)
+                    before = -1
+                    while not ended.done() and len(arrived) > before:
+                        before = len(arrived)
+                        await asyncio.wait(
+                            (ended, trouble),
+                            timeout=SILENCE_S,
+                            return_when=asyncio.FIRST_COMPLETED,
+                        )
+                        if trouble.done() and not ended.done():
+                            trouble.result()
+            finally:
+                if self._bus.connected:
+                    await subscription.unsubscribe()
+            if not ended.done():
+                raise BusTimeout(f"No answer from stream {self._name} in time.")
+        except self._bus.publish_errors as error:
+            raise StoreError(f"{self._name}: {error}") from error
+        return arrived
 
     async def _ask(
         self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
@@ -144,30 +272,48 @@ class Stream:
             return error.reason is ApiReason.NOT_FOUND
         return False
 
-    def _stored(self, message: Msg) -> Stored | None:
+    def _one(self, message: Msg) -> Stored | None:
         headers = message.headers or {}
-        status = headers.get("Status")
+        status, description = headers.get("Status", ""), headers.get("Description", "")
+        return self._stored(status, description, headers, bytes(message.data))
+
+    def _stored(
+        self, status: str, description: str, headers: Mapping[str, str], data: bytes
+    ) -> Stored | None:
         if status in ("404", "204"):
             return None
         if status:
-            raise StoreError(f"{self._name}: {status} {headers.get('Description', '')}")
-        return Stored(int(headers["Nats-Sequence"]), bytes(message.data), headers)
+            raise StoreError(f"{self._name}: {status} {description}")
+        return Stored(int(headers["Nats-Sequence"]), data, headers)
 
     def _get(self) -> str:
         return f"{self._bus.api}.DIRECT.GET.{self._name}"
 
 
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(max(at, 0.0), UTC).isoformat()
+
+
 async def ensure_stream(bus: Bus, config: Mapping[str, Any]) -> None:
-    """Create the stream, or update it to `config`; the operator's right. Raises StoreError."""
+    """Create the stream, or update it to `config`; the operator's right. Raises StoreError.
+
+    Where the disk has become too small for what was set aside, the server takes no update at all:
+    the stream stays as it is.
+    """
     name = config["name"]
-    verb = "UPDATE"
     try:
         await _api(bus, f"STREAM.INFO.{name}", {})
     except StoreRefused as error:
         if error.reason is not ApiReason.NOT_FOUND:
             raise
-        verb = "CREATE"
-    await _api(bus, f"STREAM.{verb}.{name}", config)
+        await _api(bus, f"STREAM.CREATE.{name}", config)
+        return
+    try:
+        await _api(bus, f"STREAM.UPDATE.{name}", config)
+    except StoreError as error:
+        if error.reason is not ApiReason.NO_ROOM:
+            raise
+        log.warning("stream_left_as_it_is", stream=name, error=str(error))
 
 
 async def _api(bus: Bus, what: str, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,15 +13,23 @@ from asyncio.subprocess import Process as Handle
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
+from services.bus.errors import BusError
+from services.process import telemetry, watchdog
 from services.process.child import bound
 from services.process.run import Main, Process, serve
 from services.process.timeouts import timeout
 from services.up.nats_server import Embedded
+from services.up.publishers import PublishersUnreadable
+from services.up.reload import reload
 
+FOLLOW_S = 0.25
+"""Seconds between two looks at who publishes."""
 LAST_WORDS = 2000
 """Bytes of a child's output that are kept to explain its end."""
 _OUTPUT_S = 0.5
 
+
+log = telemetry.get_logger()
 
 Echo = Callable[[bytes], object]
 
@@ -170,20 +178,52 @@ class Server:
     name = "nats"
 
     def __init__(self, embedded: Embedded) -> None:
-        self._embedded = embedded
+        self.embedded = embedded
 
     @property
     def pid(self) -> int | None:
         """The server's process id while it runs."""
-        return self._embedded.pid
+        return self.embedded.pid
 
     async def run(self) -> None:
         """Start the server unless it runs, and wait for its end. Raises Crashed, EmbeddedError."""
-        await self._embedded.start()
-        raise Crashed(f"nats-server ended {_how(await self._embedded.wait())}")
+        await self.embedded.start()
+        raise Crashed(f"nats-server ended {_how(await self.embedded.wait())}")
+
+
+class Following:
+    """Has the embedded server take over who publishes, as soon as somebody has changed that."""
+
+    name = "publishers"
+    pid: int | None = None
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def run(self) -> None:
+        """Look for ever; what can't be read leaves everything as it is."""
+        told = ""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            try:
+                await self._follow()
+                told = ""
+            except (OSError, PublishersUnreadable, BusError, TimeoutError) as error:
+                if told != (text := f"{type(error).__name__}: {error}"):
+                    log.warning("publishers_not_taken_over", error=text)
+                told = text
+
+    async def _follow(self) -> None:
+        server = self._server.embedded
+        if (listed := server.follow_publishers()) is not None:
+            await reload(server)
+            server.serves(listed)
+            log.info("publishers_changed", names=[one.name for one in listed])
 
 
 def _how(code: int) -> str:
+    if code == -watchdog.SIGNAL:
+        return "by its watchdog: its loop stood still, its .stack file says where"
     if code < 0:
         with contextlib.suppress(ValueError):
             return f"by {signal.Signals(-code).name}"

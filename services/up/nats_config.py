@@ -15,7 +15,8 @@ import msgspec
 
 from contracts import roles, subjects
 from contracts.account import Provider
-from contracts.ids import check_token
+from contracts.ids import check_user
+from contracts.publisher import DEFAULT_PUBLISHER, Publisher
 from services.bus.names import (
     JS_API,
     Credentials,
@@ -37,6 +38,8 @@ AUDIT_API = "METAMCP.API"
 can't import that under the same name."""
 MAX_PAYLOAD = 1024 * 1024 + 64 * 1024
 """Bytes: the log's largest message and room for its headers."""
+MAX_MEMORY = 256 * 1024 * 1024
+"""Bytes of streams in memory; we have none."""
 
 PUBLISHER_FACTS = (
     *("task.created", "task.cancelled", "task.routed", "job.signed", "job.failed", "job.done"),
@@ -51,7 +54,7 @@ _GATEWAY_BUCKETS = (
     *(_HUGGINGFACE, _GITHUB),
     *(subjects.TOKENS_BUCKET, subjects.LIMITS_BUCKET, subjects.TICKETS_BUCKET),
 )
-_BLOBS = f"OBJ_{subjects.BLOBS_BUCKET}"
+_EARLIER_BLOBS = f"OBJ_{subjects.BLOBS_BUCKET}"
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -70,19 +73,22 @@ class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
     store_dir: Path
     credentials: Mapping[str, Credentials]
     """For `sys`, every role, and every publisher, by name."""
-    publishers: tuple[str, ...] = ("publisher",)
+    publishers: tuple[Publisher, ...] = (DEFAULT_PUBLISHER,)
     host: str = "127.0.0.1"
     log_file: Path | None = None
     max_file_store: int | None = None
     """Bytes of streams on disk; None: the server's own rule."""
     passwords_from_env: bool = False
-    """Write `$NATS_PASSWORD_<USER>` in place of passwords, for a file that may be shared."""
+    """Write `$NATS_PASSWORD_<USER>` in place of passwords that are not in `credentials`."""
 
 
-def users(publishers: Iterable[str] = ("publisher",)) -> tuple[str, ...]:
+def users(publishers: Iterable[Publisher] = (DEFAULT_PUBLISHER,)) -> tuple[str, ...]:
     """Every user a deployment needs. Raises Rejected for a publisher name that can't be an id,
     ValueError for one that is a role's."""
-    names = tuple(check_token(name, "publisher") for name in publishers)
+    checked = [
+        (check_user(one.name, "publisher"), check_user(one.user, "user")) for one in publishers
+    ]
+    names = tuple(name for name, _ in checked)
     for name in names:
         if name in (SYSTEM, *ROLES) or names.count(name) > 1:
             raise ValueError(f"publisher name {name!r} is taken; choose another")
@@ -97,7 +103,13 @@ def permissions(role: str) -> Permissions:
 def render(plan: ServerPlan) -> str:
     """Return the server's configuration file. Raises KeyError if a user has no credentials."""
     users(plan.publishers)
-    return "\n".join((*_server(plan), "accounts {", *_accounts(plan), "}", ""))
+    return "\n".join((*_server(plan), accounts(plan)))
+
+
+def accounts(plan: ServerPlan) -> str:
+    """The accounts alone, for a server's configuration that has the rest. Raises as `render`."""
+    users(plan.publishers)
+    return "\n".join(("accounts {", *_accounts(plan), "}", ""))
 
 
 def _read(stream: str, api: str = JS_API) -> tuple[str, ...]:
@@ -137,10 +149,12 @@ def _service(
 
 
 _BLOB_STORE = (
-    f"$O.{subjects.BLOBS_BUCKET}.C.*",
-    f"$O.{subjects.BLOBS_BUCKET}.M.*",
-    *_read(_BLOBS),
+    *("blob.meta.*.*", "blob.chunk.*.*"),
+    *_read(subjects.BLOBS_STREAM),
+    *_read(_EARLIER_BLOBS),
 )
+_EMPTY_EARLIER = tuple(f"$O.{subjects.BLOBS_BUCKET}.{kind}.*" for kind in "CM")
+"""Take blobs of earlier releases away: by a rollup, which one service alone may send there."""
 
 _PERMISSIONS: Mapping[str, Permissions] = {
     OPERATOR: Permissions(
@@ -156,15 +170,20 @@ _PERMISSIONS: Mapping[str, Permissions] = {
     "gateway": _service(
         "gateway",
         publish=(
+            f"{JS_API}.INFO",
             "live.intake.error.*",
             "cmd.>",
             *_consume(subjects.INTAKE_STREAM, subjects.INTAKE_DURABLE),
             f"{JS_API}.STREAM.INFO.{subjects.INTAKE_STREAM}",
             *_BLOB_STORE,
             *(f"$KV.{bucket}.*" for bucket in _GATEWAY_BUCKETS),
+            f"$KV.{subjects.ACCOUNTS_BUCKET}.*.*",
+            *subjects.ACCESS_SUBJECTS,
+            *_read(subjects.ACCESS_STREAM),
+            *_read_kv(subjects.ACCOUNTS_BUCKET),
             *(subject for bucket in _GATEWAY_BUCKETS for subject in _read_kv(bucket)),
         ),
-        subscribe=("submit.*", "progress.*.*", "beat.executor.*"),
+        subscribe=("submit.*", "submit.*.*", "progress.*.*", "beat.executor.*"),
     ),
     "router": _service(
         "router",
@@ -176,16 +195,26 @@ _PERMISSIONS: Mapping[str, Permissions] = {
         publish=(
             "progress.*.*",
             "beat.executor.*",
-            "breaker.*",
+            "breaker.*.*",
+            "tools.changed.*.*",
             *_consume(subjects.STREAM, subjects.EXECUTOR_DURABLE),
             *_BLOB_STORE,
             *(_read_kv(_HUGGINGFACE) + _read_kv(_GITHUB)),
+            # Of people the quotas alone: a result counts among what its user has stored.
+            f"{JS_API}.DIRECT.GET.KV_{subjects.ACCOUNTS_BUCKET}.{subjects.quota('*')}",
         ),
     ),
-    "registry": _service("registry", _read_kv(_HUGGINGFACE), subscribe=("breaker.*",)),
-    "results": _service("results", (*_BLOB_STORE, *_read_kv(_HUGGINGFACE))),
+    "registry": _service(
+        "registry",
+        ("cmd.executor.holder", "cmd.executor.look.*", *_read_kv(_HUGGINGFACE)),
+        subscribe=("breaker.*.*", "tools.changed.*.*", "beat.executor.*"),
+    ),
+    "results": _service("results", (*_BLOB_STORE, *_EMPTY_EARLIER, *_read_kv(_HUGGINGFACE))),
     AUDITOR: Permissions(
-        publish=_read(subjects.STREAM, AUDIT_API),
+        publish=(
+            *_read(subjects.STREAM, AUDIT_API),
+            *_read(subjects.ACCESS_STREAM, AUDIT_API),
+        ),
         subscribe=("live.>", f"{inbox_prefix(AUDITOR)}.>"),
     ),
 }
@@ -203,7 +232,7 @@ def _server(plan: ServerPlan) -> Iterable[str]:
     yield "jetstream {"
     yield f"  store_dir: {_text(plan.store_dir)}"
     yield "  sync_interval: always"
-    yield "  max_memory_store: 256MB"
+    yield f"  max_memory_store: {MAX_MEMORY}"
     if plan.max_file_store is not None:
         yield f"  max_file_store: {plan.max_file_store}"
     yield "}"
@@ -215,20 +244,24 @@ def _accounts(plan: ServerPlan) -> Iterable[str]:
     yield f"    users: [ {{ {_login(plan, SYSTEM)} }} ]"
     yield "  }"
     yield f"  {_text(ACCOUNT)} {{"
-    yield "    jetstream: enabled"
+    if plan.max_file_store is None:
+        yield "    jetstream: enabled"
+    else:
+        # Only of an account's limit the server tells anybody.
+        yield f"    jetstream: {{ max_file: {plan.max_file_store}, max_mem: {MAX_MEMORY} }}"
     yield "    users: ["
     for role in (OPERATOR, *roles.SERVICES):
         yield from _user(plan, role)
     yield "    ]"
     yield "    exports: ["
-    for share in (*_AUDIT, *(share for name in plan.publishers for share in _shares(name))):
-        yield from _export(share)
+    shares = (*_AUDIT, *(share for one in plan.publishers for share in _shares(one)))
+    yield from _exports(shares)
     yield "    ]"
     yield "  }"
     yield from _outside(_AUDIT_ACCOUNT, _user(plan, AUDITOR), _AUDIT)
-    for name in plan.publishers:
-        login = (f"      {{ {_login(plan, name)} }}",)
-        yield from _outside(_account(name), login, _shares(name))
+    for one in plan.publishers:
+        login = (f"      {{ {_login(plan, one.name)} }}",)
+        yield from _outside(_account(one.name), login, _shares(one))
 
 
 def _user(plan: ServerPlan, role: str) -> Iterable[str]:
@@ -255,32 +288,35 @@ _AUDIT_ACCOUNT = "AUDIT"
 _AUDIT = (
     *(
         _Share(_AUDIT_ACCOUNT, "service", ours, theirs, many_answers="DIRECT" in ours)
-        for ours, theirs in zip(
-            _read(subjects.STREAM), _read(subjects.STREAM, AUDIT_API), strict=True
-        )
+        for stream in (subjects.STREAM, subjects.ACCESS_STREAM)
+        for ours, theirs in zip(_read(stream), _read(stream, AUDIT_API), strict=True)
     ),
     _Share(_AUDIT_ACCOUNT, "stream", "live.>", "live.>"),
 )
 
 
-def _shares(name: str) -> tuple[_Share, ...]:
-    account = _account(name)
+def _shares(one: Publisher) -> tuple[_Share, ...]:
+    account, user = _account(one.name), one.user
     return (
-        _Share(account, "service", intake_subject(name), "task.created"),
-        _Share(account, "service", submit_subject(name), "metamcp.tasks.submit"),
+        _Share(account, "service", intake_subject(user, one.name), "task.created"),
+        _Share(account, "service", submit_subject(user, one.name), "metamcp.tasks.submit"),
         *(
-            _Share(account, "stream", f"live.{fact}.{name}.>", f"{fact}.>")
+            _Share(account, "stream", f"live.{fact}.{user}.>", f"{fact}.>")
             for fact in PUBLISHER_FACTS
         ),
-        _Share(account, "stream", f"progress.{name}.*", "progress.*"),
-        _Share(account, "stream", intake_error_subject(name), "intake.error"),
+        _Share(account, "stream", f"progress.{user}.*", "progress.*"),
+        _Share(account, "stream", intake_error_subject(user), "intake.error"),
     )
 
 
-def _export(share: _Share) -> Iterable[str]:
-    many = ", response_type: stream" if share.many_answers else ""
-    only = f"accounts: [{_text(share.account)}]"
-    yield f"      {{ {share.kind}: {_text(share.ours)}{many}, {only} }}"
+def _exports(shares: Iterable[_Share]) -> Iterable[str]:
+    """Each subject once: of two lines about one the server would keep the last."""
+    accounts_of: dict[_Share, list[str]] = {}
+    for share in shares:
+        accounts_of.setdefault(share._replace(account="", theirs=""), []).append(share.account)
+    for share, accounts_ in accounts_of.items():
+        many = ", response_type: stream" if share.many_answers else ""
+        yield f"      {{ {share.kind}: {_text(share.ours)}{many}, accounts: {_list(accounts_)} }}"
 
 
 def _outside(account: str, logins: Iterable[str], shares: Iterable[_Share]) -> Iterable[str]:
@@ -302,7 +338,7 @@ def _account(name: str) -> str:
 
 
 def _login(plan: ServerPlan, user: str) -> str:
-    if plan.passwords_from_env:
+    if plan.passwords_from_env and user not in plan.credentials:
         variable = "NATS_PASSWORD_" + user.upper().replace("-", "_")
         return f"user: {_text(user)}, password: ${variable}"
     login = plan.credentials[user]

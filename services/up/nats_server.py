@@ -10,8 +10,8 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -22,13 +22,15 @@ from types import TracebackType
 
 import msgspec
 
+from contracts.publisher import DEFAULT_PUBLISHER, Publisher
 from services.bus.names import JS_API, Credentials
 from services.process import files
 from services.process.child import alive, bound
 from services.process.files import FolderInUse
 from services.process.timeouts import timeout
-from services.up import nats_config
+from services.up import nats_config, publishers
 from services.up.nats_config import ServerPlan
+from services.up.publishers import PublishersUnreadable
 
 MIN_FREE = 200 * 1024 * 1024
 """Bytes that must be free on the disk before a server is started, half of them kept free after."""
@@ -55,22 +57,28 @@ class Embedded:
         data: Path,
         *,
         port: int = 0,
-        publishers: tuple[str, ...] = ("publisher",),
+        publishers: tuple[Publisher, ...] = (DEFAULT_PUBLISHER,),
         binary: Path | None = None,
         min_free: int = MIN_FREE,
+        most: int = 0,
     ) -> None:
-        """`port` 0: the one used before in this folder, or else a free one. `binary` None: see
-        `find_server`. `min_free`: bytes that must be free on the disk."""
+        """`port` 0: the one used before in this folder, or else a free one. `publishers`: those of
+        a folder in which nobody has said otherwise. `binary` None: see
+        `find_server`. `min_free`: bytes that must be free on the disk. `most`: bytes that all
+        streams may have; 0: what is free."""
         self.data = data.expanduser().resolve()
         self.folder = self.data / "nats"
         self.log_file = self.folder / "server.log"
         self._wanted_port = port
-        self._publishers = publishers
+        self._publishers = self._served = self._starting = publishers
         self._binary = binary
         self._min_free = min_free
+        self._most = most
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
+        self._room = 0
+        self._accepting = False
 
     @property
     def port(self) -> int:
@@ -94,7 +102,7 @@ class Embedded:
 
     def credentials_file(self, user: str) -> Path:
         """Where the user's credentials lie (JSON, mode 0600)."""
-        return self.data / "credentials" / f"{user}.json"
+        return publishers.credentials_file(self.data, user)
 
     def credentials(self, user: str) -> Credentials:
         """Read a user's credentials; the folder must have been started once."""
@@ -110,13 +118,37 @@ class Embedded:
         binary = self._binary or find_server()
         try:
             await self._prepare()
+            self._accepting = False
             self._process = self._spawn(binary)
             await self._ready(timeout)
+            self.serves(self._starting)
+            self._accepting = True
         except BaseException as error:
             await self.stop(grace=1)
             if isinstance(error, OSError):
                 raise _disk_error(self.data, error) from error
             raise
+
+    def follow_publishers(self) -> tuple[Publisher, ...] | None:
+        """Write anew what a running server reads, if who publishes has changed; None if not.
+
+        The server has to be told, and `serves` called then. Raises OSError, PublishersUnreadable.
+        """
+        listed = publishers.read(self.data, self._publishers)
+        if not (self._accepting and self.running) or listed == self._served:
+            return None
+        self._configure(listed)
+        return listed
+
+    def serves(self, listed: tuple[Publisher, ...]) -> None:
+        """Note whom the server lets in by now. Raises OSError."""
+        self._served = listed
+        publishers.write_served(self.data, listed)
+
+    def hang_up(self) -> None:
+        """Have the server read its configuration again, soon."""
+        if self._process is not None and self.running:
+            self._process.send_signal(signal.SIGHUP)
 
     async def stop(self, grace: float = 5.0) -> None:
         """End the server, by force after `grace` seconds, and give the folder free."""
@@ -153,8 +185,7 @@ class Embedded:
 
     async def _prepare(self) -> None:
         for folder in (self.data, self.folder, self.folder / "jetstream"):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
+            files.private_folder(folder)
         await self._take()
         free = shutil.disk_usage(self.data).free
         if free < self._min_free:
@@ -164,14 +195,24 @@ class Embedded:
             )
         self._port = self._choose_port()
         files.write_private(self.folder / "port", f"{self._port}\n".encode())
+        fitting = _size(self.folder / "jetstream") + max(free - self._min_free // 2, 0)
+        # The server's own rule (a share of what is free) would shrink as the log grows.
+        self._room = min(fitting, self._most or fitting)
+        try:
+            self._starting = publishers.read(self.data, self._publishers)
+            self._configure(self._starting)
+        except PublishersUnreadable as error:
+            raise EmbeddedError(f"{error}.", "Mend it, or take it away.") from None
+
+    def _configure(self, listed: tuple[Publisher, ...]) -> None:
+        """Write what the server reads; but for the publishers it never changes while it runs."""
         server = ServerPlan(
             port=self._port,
             store_dir=self.folder / "jetstream",
-            credentials=self._all_credentials(),
-            publishers=self._publishers,
+            credentials=self._all_credentials(listed),
+            publishers=listed,
             log_file=self.log_file,
-            # The server's own rule (a share of what is free) would shrink as the log grows.
-            max_file_store=_size(self.folder / "jetstream") + max(free - self._min_free // 2, 0),
+            max_file_store=self._room,
         )
         files.write_private(self.folder / "nats.conf", nats_config.render(server).encode())
 
@@ -210,16 +251,14 @@ class Embedded:
                 return stored
         return files.free_port(_HOST)
 
-    def _all_credentials(self) -> dict[str, Credentials]:
+    def _all_credentials(self, listed: tuple[Publisher, ...]) -> dict[str, Credentials]:
         folder = self.data / "credentials"
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o700)
+        files.private_folder(folder)
         found = {}
-        for user in nats_config.users(self._publishers):
+        for user in nats_config.users(listed):
             if not self.credentials_file(user).exists():
                 api = nats_config.AUDIT_API if user == nats_config.AUDITOR else JS_API
-                fresh = Credentials(user, secrets.token_urlsafe(32), api)
-                files.write_private(self.credentials_file(user), msgspec.json.encode(fresh))
+                publishers.new_credentials(self.data, user, api)
             found[user] = self.credentials(user)
         return found
 
@@ -227,7 +266,7 @@ class Embedded:
         assert self._lock is not None
         with (self.folder / "console.log").open("wb") as console:
             return subprocess.Popen(
-                bound(str(binary), "-c", str(self.folder / "nats.conf")),
+                bound(str(binary), "-c", str(self.folder / "nats.conf"), keep=(self._lock,)),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,

@@ -18,6 +18,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             le=65535,
         ),
     ] = 0
+    nats_bytes: Annotated[
+        int,
+        msgspec.Meta(
+            description="Bytes on disk that the embedded NATS server may use; 0: what is free when"
+            " it starts, but for 100 MB.",
+            ge=0,
+        ),
+    ] = 0
     executors: Annotated[
         int, msgspec.Meta(description="How many executor processes to start.", ge=1, le=64)
     ] = 1

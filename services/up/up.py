@@ -31,8 +31,9 @@ from services.process.tls import NOTHING, ClientFiles, pinned
 from services.registry import service as registry
 from services.registry.settings import Settings as RegistrySettings
 from services.store import blobs
+from services.store.access import DAYS
 from services.up.announced import GATEWAY_FILE, read_announced, read_gateway_url
-from services.up.children import Child, ChildProcess, InProcess, Server
+from services.up.children import Child, ChildProcess, Following, InProcess, Server
 from services.up.nats_config import OPERATOR
 from services.up.nats_server import Embedded
 from services.up.plan import (
@@ -222,12 +223,14 @@ async def start(plan: Plan, report: Report = _quiet) -> AsyncIterator[Running]:
         _check_gateway(plan)
         report(f"NATS at {nats_url}")
         folder = data / "credentials" if plan.nats is None else plan.credentials
-        await provision(nats_url, folder, _common(plan, data).nats_tls)
+        common = _common(plan, data)
+        await provision(nats_url, folder, common.nats_tls, common.access_days)
         running = Running(plan, data, nats_url, _local_token(data))
         stack.enter_context(_state_file(running))
         stack.push_async_callback(running.close)
         if server is not None:
             running.supervise(server)
+            running.supervise(Following(server))
         (data / GATEWAY_FILE).unlink(missing_ok=True)
         for name, instance in _instances(plan.settings):
             running.supervise(_child(running, name, instance))
@@ -237,15 +240,21 @@ async def start(plan: Plan, report: Report = _quiet) -> AsyncIterator[Running]:
         yield running
 
 
-async def provision(nats_url: str, credentials: Path | None, tls: ClientFiles = NOTHING) -> None:
+async def provision(
+    nats_url: str,
+    credentials: Path | None,
+    tls: ClientFiles = NOTHING,
+    access_days: int = DAYS,
+) -> None:
     """Create or update streams, consumers and buckets, as the operator.
 
-    `credentials` is the folder with `operator.json`; None: the server asks for none.
+    `credentials` is the folder with `operator.json`; None: the server asks for none. The stream
+    `ACCESS` keeps `access_days`.
     """
     bus = await connect(nats_url, OPERATOR, credentials, name="metamcp-provision", tls=tls)
     try:
         await jetstream.provision(bus)
-        await blobs.provision(bus)
+        await blobs.provision(bus, access_days)
     finally:
         await bus.close()
 
@@ -273,7 +282,8 @@ async def _nats(
     if plan.nats is not None:
         stack.enter_context(folder_lock(data))
         return plan.nats, None
-    embedded = Embedded(data, port=plan.settings.nats_port)
+    settings = plan.settings
+    embedded = Embedded(data, port=settings.nats_port, most=settings.nats_bytes)
     await stack.enter_async_context(embedded)
     return embedded.url, Server(embedded)
 

@@ -42,6 +42,18 @@ async def some_ran(one: System, before: int) -> None:
     await until(ran)
 
 
+async def at_work(one: System, executor: str) -> None:
+    """Wait until an executor holds several attempts at once."""
+
+    async def busy() -> bool:
+        facts = [record.fact for record in await one.facts()]
+        over = {fact.task for fact in facts if isinstance(fact, (JobDone, JobFailed))}
+        claims = [fact for fact in facts if isinstance(fact, JobSigned) and fact.task not in over]
+        return sum(claim.executor == executor for claim in claims) >= 4
+
+    await until(busy)
+
+
 async def test_every_task_ends_once_whatever_is_killed(tmp_path: Path) -> None:
     async with system(tmp_path, {"one": 16, "two": 16}) as one:
         accepted: list[str] = []
@@ -62,7 +74,7 @@ async def test_every_task_ends_once_whatever_is_killed(tmp_path: Path) -> None:
 async def test_a_frozen_executor_that_wakes_up_is_overtaken(tmp_path: Path) -> None:
     async with system(tmp_path, {"one": 16, "two": 16}, executors=2) as one:
         submitting = asyncio.create_task(submit_many(one, "frozen"))
-        await some_ran(one, 0)
+        await at_work(one, "executor-1")
         one.running.kill("executor-1", signal.SIGSTOP)
         accepted = await submitting
         records = await one.all_done(accepted)

@@ -106,7 +106,7 @@ async def test_a_server_that_dies_costs_the_others_one_retry_also_when_the_execu
     assert last.error.code == "cut"
     assert "during read" in last.error.message
     assert "the call was alone in its process" in last.error.message
-    assert "it was too much" in last.error.message
+    assert "it was too much" not in last.error.message, "what it wrote is the operator's"
     alone = [
         r.fact.route.isolated
         for r in records

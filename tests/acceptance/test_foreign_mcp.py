@@ -81,8 +81,8 @@ async def one(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]
 
 
 @pytest.fixture(scope="module")
-def node() -> Path:
-    """The folder with the packages of npm."""
+def node() -> install.Node:
+    """Node with the packages of npm."""
     try:
         return install.node()
     except install.NotToBeHad as error:
@@ -203,9 +203,9 @@ async def test_a_client_in_python(one: System, tmp_path: Path, pins: str) -> Non
 
 @pytest.mark.parametrize("arguments", NODE_AGENTS, ids=" ".join)
 async def test_a_client_in_typescript(
-    one: System, tmp_path: Path, node: Path, arguments: tuple[str, ...]
+    one: System, tmp_path: Path, node: install.Node, arguments: tuple[str, ...]
 ) -> None:
-    mark, told = await agent(one, tmp_path, "node", node / "sdk_agent.mjs", *arguments)
+    mark, told = await agent(one, tmp_path, *node.script("sdk_agent.mjs"), *arguments)
     check(mark, told)
     assert set(told["tools"]) > OWN | ZOO
     assert "401" in told["stranger"]
@@ -238,9 +238,9 @@ async def test_fastmcp_follows_our_tasks_by_their_handles(one: System, tmp_path:
 class Inspector:
     """The command line of the MCP Inspector."""
 
-    def __init__(self, one: System, node: Path, folder: Path, era: str) -> None:
+    def __init__(self, one: System, node: install.Node, folder: Path, era: str) -> None:
         self._one = one
-        self._program = node / "node_modules" / ".bin" / "mcp-inspector"
+        self._program = node.program("mcp-inspector")
         self._folder = folder
         self._era = era
 
@@ -250,7 +250,7 @@ class Inspector:
         where = [f"{self._one.url}/mcp", "--transport", "http", "--header", bearer]
         return await run(
             self._folder,
-            *(self._program, "--cli", *where, "--protocol-era", self._era, "--quiet"),
+            *(*self._program, "--cli", *where, "--protocol-era", self._era, "--quiet"),
             *("--stored-auth-only", "--method", *arguments),
         )
 
@@ -262,7 +262,7 @@ class Inspector:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_the_command_line_of_the_inspector(
-    one: System, tmp_path: Path, node: Path, era: str
+    one: System, tmp_path: Path, node: install.Node, era: str
 ) -> None:
     inspector = Inspector(one, node, tmp_path, era)
     listed = await inspector("tools/list", "--strict")
@@ -289,15 +289,14 @@ async def test_the_command_line_of_the_inspector(
 
 
 async def test_the_inspector_reads_the_configuration_that_is_shown(
-    one: System, tmp_path: Path, node: Path
+    one: System, tmp_path: Path, node: install.Node
 ) -> None:
     (tmp_path / "mcp.json").write_text(json.dumps(config(one)))
-    program = node / "node_modules" / ".bin" / "mcp-inspector"
     where = ("--cli", "--config", "mcp.json", "--server", "metamcp", "--quiet")
     call = ("--method", "tools/call", "--tool-name", "list_hosts")
     # The desktop's store of secrets is not for tests.
     memory = {"MCP_INSPECTOR_SECRET_STORE": "memory"}
-    hosts = (await run(tmp_path, program, *where, *call, **memory)).json()
+    hosts = (await run(tmp_path, *node.program("mcp-inspector"), *where, *call, **memory)).json()
     assert {host["id"] for host in hosts["structuredContent"]["result"]} == {"one", "zoo"}
 
 

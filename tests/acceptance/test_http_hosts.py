@@ -69,7 +69,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         text = MANIFEST.format(web=web.url)
         for id_, types in ((space.HOST, space.TYPES), (MORTAL, LAST_WORK)):
             (folder / id_).mkdir()
-            starting = space.start(folder / id_, jwks, id_, types)
+            starting = space.start(folder / id_, jwks, types)
             spaces.append(await stack.enter_async_context(starting))
             text += SPACE.format(id=id_, url=spaces[-1].url)
             text += "".join(TYPE.format(id=id_, name=name) for name in types)

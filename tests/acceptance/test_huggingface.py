@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 SPACE = "ann/Code.Tools"
-HOST = "ann-Code-Tools"
+HOST = "local/ann-Code-Tools"
 DATASET = "ann/metamcp-results"
 BIG = 20_000_000
 TASKS = 100
@@ -136,7 +136,7 @@ async def test_from_the_link_to_the_result(world: World) -> None:
     facts = await one.facts()
     (signed,) = [r.fact for r in facts if isinstance(r.fact, JobSigned) and r.fact.task == task]
     claims = jwt.decode(signed.permit, options={"verify_signature": False})
-    assert (claims["aud"], claims["task_id"]) == (HOST, task)
+    assert (claims["aud"], claims["host"], claims["task_id"]) == (hub.url, HOST, task)
     async with one.log() as log:
         checks = await audit_task(log, task)
     assert audit.passed(checks), checks

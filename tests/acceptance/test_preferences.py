@@ -85,12 +85,12 @@ async def test_tasks_go_where_their_user_wants_them(shared_system: System) -> No
 async def count_up(one: System) -> None:
     """Of many words at once about one host none is lost, and the last stands in the list."""
     async with one.log() as log:
-        before = await log.read((preferences("local", "one"),))
+        before = await log.read(preferences("local", "one"))
         weights = [0.1, 0.2, 0.3, 0.4, 0.5]
         url = f"{one.url}/api/preferences/one"
         asked = (one.http.put(url, json={"weight": weight}) for weight in weights)
         assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
-        after = await log.read((preferences("local", "one"),))
+        after = await log.read(preferences("local", "one"))
     facts = [record.fact for record in after if isinstance(record.fact, McpPreferred)]
     assert [fact.k for fact in facts] == list(range(1, len(facts) + 1))
     assert sorted(fact.weight or 0 for fact in facts[len(before) :]) == weights

@@ -11,9 +11,24 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import command_line, fanout, hosts, http_clients, pipeline, replay, scan, streams
+from tests.bench import (
+    command_line,
+    fanout,
+    hosts,
+    http_clients,
+    isolation,
+    people,
+    pipeline,
+    replay,
+    scan,
+    streams,
+)
 
-PARTS = ("cli", "pipeline", "hosts", "fan_out", "replay", "streams", "http_clients", "scan")
+PARTS = (
+    *("cli", "pipeline", "hosts", "fan_out", "replay", "streams", "http_clients", "scan"),
+    "isolation",
+    "people",
+)
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -53,6 +68,17 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                 options.clients, options.facts, options.seconds, options.idle, options.idle_s
             )
             found["streams"] = await streams.measure(places["streams"], load)
+        if "isolation" in options.only:
+            beside = isolation.Load(options.beside_s, scale=options.abuse)
+            found["isolation"] = await isolation.measure(
+                places["isolation"],
+                options.abusers,
+                beside,
+                tell=lambda one: None if options.json else isolation.report(one),
+            )
+        if "people" in options.only:
+            many = people.Load(options.users, options.sign_ins, options.runs)
+            found["people"] = await people.measure(places["people"], many)
     return found
 
 
@@ -93,6 +119,8 @@ def report(found: dict[str, Any]) -> None:
         print(f"replay facts/s     {again['facts_per_s']:10.0f}   into the gateway's view")
     if line := found.get("streams"):
         report_streams(line)
+    if line := found.get("people"):
+        people.report(line)
     if line := found.get("scan"):
         print(
             f"scan               {line['seconds']:10.1f} s, {line['by_hand_s']:.1f} s by hand",
@@ -135,6 +163,14 @@ def parts(text: str) -> tuple[str, ...]:
     return chosen
 
 
+def abusers(text: str) -> tuple[str, ...]:
+    """Read the list of abusers to try."""
+    chosen = tuple(text.split(","))
+    if unknown := set(chosen) - set(isolation.NAMES):
+        raise argparse.ArgumentTypeError(f"{min(unknown)} is none of {', '.join(isolation.NAMES)}")
+    return chosen
+
+
 def main() -> None:
     """Read the options, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -147,7 +183,18 @@ def main() -> None:
     parser.add_argument("--idle", type=int, default=load.idle, help="connections of streams")
     parser.add_argument("--idle-s", type=float, default=load.idle_s, help="how long they are idle")
     parser.add_argument("--files", type=int, default=2000, help="of scan")
-    parser.add_argument("--runs", type=int, default=3, help="of scan")
+    parser.add_argument("--runs", type=int, default=3, help="of scan and people")
+    many = people.Load()
+    parser.add_argument("--users", type=int, default=many.users, help="of people")
+    parser.add_argument("--sign-ins", type=int, default=many.sign_ins, help="of people, at once")
+    parser.add_argument(
+        "--abusers", type=abusers, default=isolation.NAMES, help=",".join(isolation.NAMES)
+    )
+    beside = isolation.Load()
+    parser.add_argument("--beside-s", type=float, default=beside.seconds, help="of each stretch")
+    parser.add_argument(
+        "--abuse", type=float, default=beside.scale, help="1: all of it; less: part"
+    )
     parser.add_argument("--only", type=parts, default=PARTS, help=",".join(PARTS))
     parser.add_argument("--executors", type=int, default=1)
     parser.add_argument("--in-process", action="store_true", help="all five in one process")

@@ -31,6 +31,7 @@ endpoint.kind = "stdio"
 endpoint.command = "{python}"
 endpoint.args = ["-m", "tests.support.recording_mcp"]
 endpoint.cwd = "{root}"
+sessions = "shared"
 limits = {{ max_concurrency = 64, start_s = 60.0 }}
 task_types.stdio_echo.steps = [{{ tool = "echo", arguments = {{ text = "$input.text" }} }}]
 

@@ -97,7 +97,7 @@ async def test_values_have_revisions(nats_server: NatsServer) -> None:
         assert await bucket.delete(one)
         assert await bucket.get(one) is None
         with pytest.raises(Rejected):
-            await bucket.get("a.b")
+            await bucket.get("a.b.c")
         with pytest.raises(ValueError, match="at most"):
             await bucket.put(one, b"x" * (MOST_VALUE + 1))
 

@@ -3,130 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.account import Provider
 from contracts.errors import Reason, Rejected
 from contracts.host import Execute, HealthStatus, StreamableHttp
 from contracts.wire import SpaceSeen
-from services.bus.bus import Bus
-from services.huggingface.hub import Hub, Patience
-from services.huggingface.spaces import Space, Spaces
-from services.keys.accounts import Accounts
-from services.keys.secrets import Secrets
-from services.keys.vault import KeyFile
-from services.log.memory import MemoryLog
-from services.log.projection import Projection
+from services.huggingface.spaces import Space
 from services.registry import spaces
-from services.registry.actor import Registry
-from services.registry.discovery import SpaceDiscovery
-from services.registry.domain import Known
-from services.registry.probes.base import Reach
-from services.registry.projection import SCHEMA, VERSION
-from services.registry.settings import Settings
-from tests.support.facts import name
+from tests.support.discovery import HEALTHY, HF, MANIFEST, TOOLS, World, discovering
 from tests.support.http_host import HttpHost, answer, serving
 from tests.support.http_mcp import http_server
-from tests.support.hub import HubServer, hub_server
 from tests.support.nats import NatsServer
 from tests.support.system import until
-
-HF = Provider.HUGGINGFACE
-MANIFEST = {"capabilities": [{"name": "scan", "task_types": ["scan"]}]}
-HEALTHY = answer({"status": "healthy"})
-TOOLS = "ann/tools"
-
-
-class World:
-    """A registry with discovery, one linked user, and the Hub."""
-
-    def __init__(self, bus: Bus, key: KeyFile, hub: HubServer, folder: Path) -> None:
-        self.bus = bus
-        self.accounts = Accounts(bus, key)
-        self.hub = hub
-        self.folder = folder
-        self.log = MemoryLog()
-        self.user = name("u")
-        self.token = hub.account("ann")
-        self.hub_client = Hub(
-            hub.url,
-            cache=folder / "cache",
-            patience=Patience(attempts=2, seconds=10.0, first_s=0.01),
-        )
-        self.spaces = Spaces(self.hub_client)
-        self.registry: Registry
-        self.discovery: SpaceDiscovery
-
-    async def link(self) -> None:
-        await self.accounts.link(self.user, HF, "ann", self.token)
-
-    async def space(self, repo: str = TOOLS, *, private: bool = False, **files: Any) -> None:
-        """A static Space (so that nothing is built) with these files; mcp_json is mcp.json."""
-        await self.spaces.create(self.token, repo, sdk="static", private=private)
-        wanted = {key.replace("_", "."): json.dumps(value).encode() for key, value in files.items()}
-        if wanted:
-            await self.spaces.deploy(self.token, repo, wanted, "files")
-
-    async def look(self) -> dict[str, SpaceSeen]:
-        found = await self.discovery.discover(self.user)
-        return {seen.space: seen for seen in found.spaces}
-
-    def known(self, host: str) -> Known:
-        return self.registry.hosts[host]
-
-    async def until_status(self, host: str, status: HealthStatus, reason: str = "") -> None:
-        async def is_so() -> bool:
-            known = self.registry.hosts.get(host)
-            return known is not None and known.status is status and reason in known.reason
-
-        await until(is_so)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        settings = Settings(probe_limit_s=5.0)
-        projection = await Projection.open(self.folder / "registry.sqlite", SCHEMA, VERSION)
-        secrets = Secrets(self.folder / "secrets", {}, self.accounts.token)
-        reach = Reach(secrets, self.hub.space_url, allow_private=True)
-        self.registry = Registry(self.log, projection, "registry-1", settings, reach)
-        self.discovery = SpaceDiscovery(self.registry, self.accounts, self.spaces, reach, settings)
-        tasks = [
-            asyncio.create_task(self.registry.follow()),
-            asyncio.create_task(self.registry.run(())),
-        ]
-        try:
-            async with asyncio.timeout(20):
-                await self.registry.watching.wait()
-            yield
-        finally:
-            await self.discovery.close()
-            await self.registry.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            await projection.close()
-
-    def asked(self, words: str) -> int:
-        return sum(words in one.path for one in self.hub.requests)
 
 
 @pytest.fixture
 async def world(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
-    key = KeyFile(tmp_path / "master.key")
-    key.ensure()
-    async with nats_server.connected("gateway") as bus, hub_server(tmp_path / "hub") as hub:
-        one = World(bus, key, hub, tmp_path)
-        await one.link()
-        async with one.running():
-            yield one
-        await one.hub_client.close()
+    async with discovering(nats_server, tmp_path) as one:
+        yield one
 
 
 @pytest.fixture
@@ -141,10 +40,10 @@ async def test_a_running_space_says_itself_what_it_is(world: World, app: HttpHos
     world.hub.serve(TOOLS, app.url)
     await world.hub.until_stage(TOOLS, "RUNNING")
     seen = await world.look()
-    assert seen == {TOOLS: SpaceSeen(TOOLS, "RUNNING", "ann-tools")}
+    assert seen == {TOOLS: SpaceSeen(TOOLS, "RUNNING", world.id("ann-tools"))}
     spec = world.known("ann-tools").spec
     assert spec is not None
-    assert spec.endpoint == Execute("hf://ann/tools")
+    assert spec.endpoint == Execute("hf://ann/tools", subdomain="ann-tools")
     assert (spec.owner, set(spec.task_types)) == (world.user, {"scan"})
     await world.until_status("ann-tools", HealthStatus.HEALTHY)
     assert app.seen[0].path == "/mcp.json"
@@ -157,9 +56,9 @@ async def test_a_sleeping_space_is_a_host_and_is_not_woken(world: World) -> None
     await world.space(mcp_json=MANIFEST)
     world.hub.stage(TOOLS, "SLEEPING")
     seen = await world.look()
-    assert seen[TOOLS].host == "ann-tools"
+    assert seen[TOOLS].host == world.id("ann-tools")
     await world.until_status("ann-tools", HealthStatus.WARNING, "sleeping: ")
-    await world.registry.watchers["ann-tools"].now()
+    await world.registry.watchers[world.id("ann-tools")].now()
     assert world.known("ann-tools").status is HealthStatus.WARNING
     assert world.hub.stage_of(TOOLS) == "SLEEPING"
     assert not world.asked("spaces-live")
@@ -218,7 +117,7 @@ async def test_gradio_spaces_with_the_tag_are_mcp_servers(world: World, tmp_path
         assert set(seen) == {"ann/gradio"}
         spec = world.known("ann-gradio").spec
         assert spec is not None
-        assert spec.endpoint == StreamableHttp("hf://ann/gradio")
+        assert spec.endpoint == StreamableHttp("hf://ann/gradio", subdomain="ann-gradio")
         await world.until_status("ann-gradio", HealthStatus.HEALTHY)
         spec = world.known("ann-gradio").spec
         assert spec is not None
@@ -232,7 +131,8 @@ async def test_private_spaces_are_shown_the_owners_token(world: World, app: Http
     await world.look()
     spec = world.known("ann-tools").spec
     assert spec is not None
-    assert spec.endpoint == Execute("hf://ann/tools", bearer_from="HF_TOKEN")
+    place = {"bearer_from": "HF_TOKEN", "subdomain": "ann-tools"}
+    assert spec.endpoint == Execute("hf://ann/tools", **place)
     await world.until_status("ann-tools", HealthStatus.HEALTHY)
     assert world.token not in repr(world.registry.hosts)
 
@@ -293,18 +193,6 @@ async def test_a_refused_token_is_said_and_removes_nothing(world: World) -> None
         await world.look()
     assert refusal.value.reason is Reason.FORBIDDEN
     await world.until_status("ann-tools", HealthStatus.UNHEALTHY, "metamcp link huggingface")
-
-
-async def test_an_id_that_is_taken_is_said(world: World) -> None:
-    await world.space("ann/a.b", mcp_json=MANIFEST)
-    await world.space("ann/a_b", mcp_json=MANIFEST)
-    await world.space("ann/a-b", mcp_json=MANIFEST)
-    for repo in ("ann/a.b", "ann/a_b", "ann/a-b"):
-        world.hub.stage(repo, "SLEEPING")
-    seen = await world.look()
-    assert {one.host for one in seen.values()} == {"ann-a-b", "ann-a_b", ""}
-    (clash,) = [one for one in seen.values() if not one.host]
-    assert "rename" in clash.problem
 
 
 async def test_looks_at_one_user_are_shared(world: World) -> None:

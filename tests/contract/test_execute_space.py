@@ -88,6 +88,26 @@ async def test_a_permit_for_other_bytes_is_refused(pair: Pair) -> None:
     assert pair.space.calls_of("other") == []
 
 
+async def test_a_new_kit_tells_an_old_orchestrator_what_to_do(pair: Pair) -> None:
+    old = ISSUER.claims(b"{}", task="old", user="alice", type="work", audience="ann-space")
+    del old["host"]
+    call = pair.bench.call(b"{}", type="work", task="old", permit=ISSUER.sign(old))
+    with pytest.raises(HostError, match=r"old_permit: .*upgrade the orchestrator"):
+        await pair.bench.session.call(call)
+    assert pair.space.calls_of("old") == []
+
+
+async def test_a_permit_for_another_space_or_user_is_refused(pair: Pair) -> None:
+    """What an attacker gets whose own host has this Space's name, or this Space's address."""
+    elsewhere = {"audience": "https://mallory.example", "user": "alice"}
+    for task, changed in (("elsewhere", elsewhere), ("stranger", {"user": "mallory"})):
+        permit = ISSUER.sign(ISSUER.claims(b"{}", task=task, type="work", **changed))
+        call = pair.bench.call(b"{}", type="work", task=task, permit=permit)
+        with pytest.raises(HostError, match=r"401: bad_permit: wrong_(audience|user)"):
+            await pair.bench.session.call(call)
+        assert pair.space.calls_of(task) == []
+
+
 async def test_a_big_answer_of_a_space_lies_in_a_file(pair: Pair) -> None:
     result: Any = await pair.bench.session.call(pair.call("big", b'{"bytes":5000000}', "big"))
     assert isinstance(result, Spooled)

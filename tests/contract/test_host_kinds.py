@@ -16,6 +16,8 @@ from contracts.host import Host, Limits, Noop, Stdio
 from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.kinds import open_session
 from tests.unit.executor.sessions import (
+    APART,
+    APART_EXECUTE,
     EXECUTE,
     HTTP,
     HTTP_LEGACY,
@@ -31,7 +33,7 @@ from tests.unit.executor.sessions import (
 from tests.unit.executor.world import moment
 
 
-@pytest.fixture(params=[STDIO, HTTP, HTTP_LEGACY, EXECUTE, NOOP])
+@pytest.fixture(params=[STDIO, HTTP, HTTP_LEGACY, EXECUTE, NOOP, APART, APART_EXECUTE])
 async def each(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """Every kind of host."""
     bench = Bench(tmp_path, request.param)
@@ -69,7 +71,9 @@ MEDIA = [
 ]
 
 
-@pytest.mark.parametrize("each", [STDIO, HTTP, HTTP_LEGACY, EXECUTE], indirect=True)
+@pytest.mark.parametrize(
+    "each", [STDIO, HTTP, HTTP_LEGACY, EXECUTE, APART, APART_EXECUTE], indirect=True
+)
 async def test_every_kind_of_content_is_kept_as_it_came(each: Bench) -> None:
     value = await each.open().call(each.call("media"))
     assert value == {"content": MEDIA, "structured": None, "is_error": False}
@@ -160,12 +164,21 @@ async def test_a_timeout_keeps_the_session(stdio: Bench) -> None:
     assert len({call["pid"] for call in stdio.written()}) == 1
 
 
+async def test_a_server_that_does_not_start_says_so_and_where_its_words_are(stdio: Bench) -> None:
+    source = "import sys; sys.exit('Error: required in /srv/keys/.env')"
+    endpoint = Stdio(sys.executable, ("-c", source))
+    error = await failure(stdio.open(endpoint=endpoint), stdio.call())
+    assert error.kind is FailureKind.UNREACHABLE
+    assert "(it exited with code 1); the operator's log of this host" in error.message
+    assert "required" not in error.message, "they are the operator's"
+
+
 async def test_a_server_that_dies_in_a_call_is_cut_and_started_again(stdio: Bench) -> None:
     session = stdio.open()
     error = await failure(session, stdio.call("die", code=3))
     assert (error.kind, error.called) == (FailureKind.CUT, None)
     assert "exited with code 3" in error.message
-    assert "last words of the recorder" in error.message
+    assert "last words of the recorder" not in error.message, "they are the operator's"
     await session.call(stdio.call())
     assert len(stdio.written()) == 2, "the call that was cut was not made again"
 
@@ -185,7 +198,7 @@ async def test_a_server_that_is_killed_cuts_all_its_calls(stdio: Bench) -> None:
     ("command", "words"),
     [
         (("no-such-command-anywhere",), "was not found"),
-        (("sh", "-c", "echo no licence >&2; exit 4"), "no licence"),
+        (("sh", "-c", "echo no licence >&2; exit 4"), "exited with code 4"),
         (("sleep", "1000"), "did not answer within 0.5 s"),
         (("sh", "-c", "sleep 1000 & exec sleep 1000"), "did not answer within 0.5 s"),
         (("sh", "-c", "yes"), "0.5 s"),

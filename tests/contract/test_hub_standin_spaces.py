@@ -75,7 +75,8 @@ async def running_kit(hub: HubServer, api: HfApi, tmp_path: Path) -> str:
     """Make a private Space of the kit; its URL, once it is healthy."""
     variables = [
         {"key": "METAMCP_JWKS", "value": json.dumps(ISSUER.jwks)},
-        {"key": "METAMCP_HOST_ID", "value": space.HOST},
+        {"key": "METAMCP_OWNER", "value": space.OWNERS},
+        {"key": "METAMCP_PUBLIC_URL", "value": space.AUDIENCE},
     ]
     create(api, space_variables=variables)
     assert api.get_space_runtime(KIT).stage == "NO_APP_FILE"
@@ -150,7 +151,7 @@ def test_what_a_readme_says_becomes_tags_and_sdk(hub: HubServer, api: HfApi) -> 
     info = api.space_info("ann/x")
     assert info.sdk == "docker"
     assert (info.tags or [])[:3] == ["docker", "mcp-server", "metamcp"]
-    assert info.host == url_of(hub, "ann/x")
+    assert (info.host, info.subdomain) == (url_of(hub, "ann/x"), "ann-x")
     assert info.siblings is not None
     assert {one.rfilename for one in info.siblings} == {".gitattributes", "README.md"}
 
@@ -300,9 +301,9 @@ async def test_what_goes_wrong_is_said(hub: HubServer, api: HfApi, tmp_path: Pat
         raw = api.get_space_runtime(KIT).raw
         return str(raw["errorMessage"])
 
-    # No keys: the app says so and ends.
+    # Nobody to work for: the app says so and ends.
     deploy(api, folder)
-    assert "METAMCP_JWKS" in await at("RUNTIME_ERROR")
+    assert "METAMCP_OWNER" in await at("RUNTIME_ERROR")
     (folder / "Dockerfile").write_text("FROM python\nCOPY nothing.txt ./\n")
     deploy(api, folder)
     assert "nothing.txt" in await at("BUILD_ERROR")
@@ -323,6 +324,27 @@ async def test_nothing_is_left_when_the_hub_ends(tmp_path: Path) -> None:
     assert not alive(pid)
     for server in servers:
         await until_ended(server)
+
+
+async def test_a_space_is_served_under_the_subdomain_that_the_hub_gives_it(
+    hub: HubServer, api: HfApi, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """As with the real one where two Spaces would have the same: only the API says which."""
+    other = HfApi(endpoint=hub.url, token=hub.account("ann-my"))
+    create(api, "ann/my-tool", "gradio")
+    create(other, "ann-my/tool", "gradio")
+    hub.repos["space", "ann-my/tool"].served_as = "ann-my-tool-2"
+    async with http_server(tmp_path / "calls.jsonl", JSON="1") as server:
+        hub.serve("ann/my-tool", server.url, at="/mine")
+        await hub.until_stage("ann/my-tool", "RUNNING")
+        hub.stage("ann-my/tool", "PAUSED")
+        found = [*api.list_spaces(author="ann", expand=["subdomain"])]
+        assert [(one.id, one.subdomain) for one in found] == [("ann/my-tool", "ann-my-tool")]
+        assert other.space_info("ann-my/tool").subdomain == "ann-my-tool-2"
+        at = [hub.space_url.format(subdomain=name) for name in ("ann-my-tool", "ann-my-tool-2")]
+        theirs = {"Authorization": f"Bearer {other.token}"}
+        assert (await http.get(f"{at[0]}/mine/")).status_code != 404
+        assert (await http.get(f"{at[1]}/mine/", headers=theirs)).status_code == 503
 
 
 async def test_a_gradio_space_is_what_the_test_serves(

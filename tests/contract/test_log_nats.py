@@ -13,7 +13,7 @@ from contracts import subjects
 from contracts.facts import Record
 from contracts.subjects import job_head
 from services.bus.bus import Bus, PermissionDenied
-from services.log.inbox import NatsInbox
+from services.log.inbox import NatsInbox, Pull
 from services.log.jetstream import STREAM_CONFIG, NatsLog, difference, verify
 from services.log.port import Append, Checkpoint, LogMismatch, LogUnavailable
 from services.log.wire import Wire, epoch_seconds
@@ -156,7 +156,7 @@ async def test_routes_are_shared_out_acknowledged_and_come_again(nats_server: Na
             while len(got) < 2:
                 got += await inbox.receive()
             assert [d.data for d in got] == [b"0", b"1"]
-            assert got[0].subject == "intake.publisher.created"
+            assert got[0].subject == "intake.publisher.created.publisher"
             await got[0].ack()
             await got[1].nak()
             inbox.want(2)
@@ -283,12 +283,14 @@ async def test_what_nobody_waits_for_any_more_is_not_sent(fresh_nats: NatsServer
 
 def test_messages_are_counted_off_the_open_pulls_in_turn() -> None:
     inbox = object.__new__(NatsInbox)
-    inbox._pulls = {"a": 3, "b": 1}
+    inbox._granted, inbox._free, inbox._news = 0, 0, asyncio.Event()
+    inbox._pulls = {"a": Pull(3, 40), "b": Pull(1, 20)}
     seen = []
     for _ in range(4):
-        inbox._count_off()
-        seen.append(dict(inbox._pulls))
-    assert seen == [{"b": 1, "a": 2}, {"a": 2}, {"a": 1}, {}]
+        inbox._count_off(15)
+        seen.append({name: (pull.count, pull.size) for name, pull in inbox._pulls.items()})
+    assert seen == [{"b": (1, 20), "a": (2, 25)}, {"a": (2, 25)}, {"a": (1, 10)}, {}]
+    assert inbox._free == 0, "what one had left over is what the other has got too much"
 
 
 async def test_a_writer_that_has_ended_keeps_nobody_waiting(fresh_nats: NatsServer) -> None:

@@ -11,7 +11,9 @@ from typing import Any, get_args
 import pytest
 
 from contracts import roles, subjects
+from contracts.errors import Rejected
 from contracts.facts import AnyFact
+from contracts.publisher import Publisher
 from services.bus.bus import Bus, NoResponders, PermissionDenied
 from services.up import nats_config
 from services.up.nats_config import AUDITOR, OPERATOR, ROLES
@@ -34,6 +36,7 @@ DESTRUCTION = (
     f"STREAM.SNAPSHOT.{STREAM}",
     f"STREAM.RESTORE.{STREAM}",
     f"CONSUMER.DELETE.{STREAM}.{subjects.EXECUTOR_DURABLE}",
+    f"STREAM.PURGE.{subjects.BLOBS_STREAM}",
     f"STREAM.PURGE.OBJ_{subjects.BLOBS_BUCKET}",
     f"STREAM.DELETE.KV_{subjects.LEASES_BUCKET}",
 )
@@ -86,6 +89,9 @@ async def refused(bus: Bus, subject: str) -> bool:
         await bus.request_message(subject, b"{}", timeout=2)
     except PermissionDenied:
         return True
+    except NoResponders:
+        # It was taken, and no stream is there to store it.
+        return False
     return False
 
 
@@ -190,8 +196,10 @@ async def test_leases_are_the_routers_and_blobs_not_everyones(
 ) -> None:
     async with server.connected(role) as bus:
         lease = not await refused(bus, f"$KV.{subjects.LEASES_BUCKET}.router")
-        blobs = not await refused(bus, f"$O.{subjects.BLOBS_BUCKET}.C.permissions")
+        blobs = not await refused(bus, "blob.chunk.permissions.0")
+        earlier = not await refused(bus, f"$O.{subjects.BLOBS_BUCKET}.C.permissions")
     assert lease == (role == "router")
+    assert earlier == (role == "results")
     assert blobs == (role in ("gateway", "executor", "results"))
 
 
@@ -208,7 +216,7 @@ async def test_a_task_published_from_outside_is_captured(publisher: Bus, operato
     assert answer == {"stream": "INTAKE", "seq": intake + 1}
     query = json.dumps({"seq": intake + 1}).encode()
     info = await api(operator, "STREAM.INFO.INTAKE", subjects_filter=">")
-    assert info["state"]["subjects"]["intake.publisher.created"] >= 1, query
+    assert info["state"]["subjects"]["intake.publisher.created.publisher"] >= 1, query
 
 
 async def test_a_publisher_asks_the_gateway_under_its_own_name(
@@ -217,8 +225,8 @@ async def test_a_publisher_asks_the_gateway_under_its_own_name(
     async def answer(message: Any) -> None:
         await message.respond(message.subject.encode())
 
-    await gateway.subscribe("submit.*", answer)
-    assert await publisher.request("metamcp.tasks.submit", b"{}") == b"submit.publisher"
+    await gateway.subscribe("submit.*.*", answer)
+    assert await publisher.request("metamcp.tasks.submit", b"{}") == b"submit.publisher.publisher"
 
 
 async def test_a_publisher_follows_its_own_facts_only(
@@ -253,7 +261,9 @@ REPLIES = (
     "live.intake.error.other",
     "progress.victim.t1",
     "intake.victim.created",
+    "intake.victim.created.publisher",
     "submit.victim",
+    "submit.victim.publisher",
     "cmd.registry.register",
     "$JS.API.STREAM.PURGE.METAMCP",
 )
@@ -281,7 +291,7 @@ async def test_a_publisher_reaches_nothing_else_of_ours(
         await publisher.publish(subject, b"{}")
     await publisher.request("metamcp.tasks.submit", b"last")
     assert await stored(operator) == before
-    assert seen == ["submit.publisher"]
+    assert seen == ["submit.publisher.publisher"]
 
 
 @pytest.mark.parametrize(
@@ -315,7 +325,7 @@ async def _overhear(gateway: Bus) -> list[str]:
         if message.reply:
             await message.respond(b"{}")
 
-    for subject in ("live.>", "submit.*", "progress.*.*", "cmd.gateway.>"):
+    for subject in ("live.>", "submit.*", "submit.*.*", "progress.*.*", "cmd.gateway.>"):
         await gateway.subscribe(subject, note)
     return seen
 
@@ -323,7 +333,13 @@ async def _overhear(gateway: Bus) -> list[str]:
 @pytest.mark.parametrize("name", [OPERATOR, "gateway", nats_config.SYSTEM])
 def test_a_publisher_may_not_be_called_like_a_role(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}.*is taken"):
-        nats_config.users((name,))
+        nats_config.users((Publisher(name, name),))
+
+
+@pytest.mark.parametrize("name", ["-", "a.b", "", "a b"])
+def test_a_publisher_has_the_name_of_a_user(name: str) -> None:
+    with pytest.raises(Rejected, match="publisher"):
+        nats_config.users((Publisher(name, name),))
 
 
 def test_the_example_configuration_is_the_generated_one() -> None:

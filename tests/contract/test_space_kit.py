@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import space
-from tests.support.space import HOST, TYPES, Caller, Issuer, Space, body_of, error
+from tests.support.space import TYPES, Caller, Issuer, Space, body_of, error
 
 ISSUER = Issuer("RS256")
 BODY = 100_000
@@ -85,7 +85,9 @@ async def test_a_body_with_one_member_more_is_refused(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"aud": "other-space"}, "wrong_audience"),
+        ({"aud": "https://other-space.hf.space"}, "wrong_audience"),
+        ({"aud": "ann-space"}, "old_permit: the permit is for a host called 'ann-space'"),
+        ({"aud": "ann-space"}, "upgrade the orchestrator"),
         ({"exp": 1_000_000_000}, "expired"),
         ({"nbf": 4_000_000_000}, "not_yet_valid"),
         ({"iss": "somebody"}, "wrong_issuer"),
@@ -102,6 +104,45 @@ async def test_a_permit_for_something_else_is_refused(
     assert error(answer) == (401, "bad_permit")
     assert words in answer.json()["error"]["message"]
     assert shared.calls_of("wrong") == []
+
+
+async def test_a_permit_of_another_user_is_refused_and_nobody_is_named(
+    shared: Space, caller: Caller
+) -> None:
+    """The orchestrator gives anybody a permit for any address: the kit knows its owner."""
+    for user in ("mallory", "an", "ann2", "Ann"):
+        refused = await caller.execute("foreign", "work", user=user)
+        assert error(refused) == (401, "bad_permit")
+        message = refused.json()["error"]["message"]
+        assert "wrong_user" in message
+        assert "alice" not in message
+    assert shared.calls_of("foreign") == []
+
+
+async def test_strangers_are_refused_before_their_input_is_looked_at(caller: Caller) -> None:
+    """What is wrong with it costs time to find, and is told to those with a permit only."""
+    odd = b'{"a": %s}' % (b"[" * 70 + b"]" * 70)
+    stranger = Issuer()
+    permit = stranger.sign(stranger.claims(odd, task="odd"))
+    assert error(await caller.send(body_of(odd, permit, "odd", "ann"))) == (401, "bad_permit")
+    assert error(await caller.execute("odd", "work", odd)) == (400, "bad_request")
+
+
+async def test_silent_connections_close_nobody_out(shared: Space, caller: Caller) -> None:
+    port = int(shared.url.rpartition(":")[2])
+    begun = b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+    opened = []
+    try:
+        for number in range(600):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write((b"", b"GET / HT", begun)[number % 3])
+            opened.append(writer)
+        for _ in range(3):
+            assert (await caller.http.get("/health")).status_code == 200
+            assert (await caller.execute("beside-silence", "work")).status_code == 200
+    finally:
+        for writer in opened:
+            writer.close()
 
 
 async def test_a_permit_of_a_stranger_is_refused(caller: Caller) -> None:
@@ -194,7 +235,8 @@ async def test_health_and_manifest_say_what_the_registry_asks(caller: Caller) ->
     assert health.json()["status"] == "healthy"
     assert health.json()["server"]["name"] == "recorder"
     manifest = (await caller.http.get("/mcp.json")).json()
-    assert manifest["id"] == HOST
+    assert (health.json()["kit"], manifest["kit"]) == (2, 2)
+    assert "id" not in manifest, "whose host it is, is not for it to say"
     assert manifest["endpoint"] == {"kind": "execute"}
     assert manifest["replay"] == "always"
     assert manifest["limits"] == {"max_concurrency": 8}

@@ -276,7 +276,8 @@ async def test_keys_that_can_not_be_had_are_no_verdict(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("METAMCP_HOST_ID", "", "METAMCP_HOST_ID is not set"),
+        ("METAMCP_OWNER", "", "METAMCP_OWNER is not set"),
+        ("METAMCP_PUBLIC_URL", "", "METAMCP_PUBLIC_URL is not set"),
         ("METAMCP_JWKS", "", "METAMCP_JWKS_URL"),
         ("METAMCP_STATE", "", "METAMCP_STATE is not set"),
         ("METAMCP_MAX_BODY", "many", "METAMCP_MAX_BODY"),

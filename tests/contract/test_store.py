@@ -14,8 +14,16 @@ import pytest
 
 from contracts.errors import Reason, Rejected
 from contracts.result import Pointer
-from contracts.subjects import BLOBS_BUCKET
+from contracts.subjects import (
+    BLOBS_STREAM,
+    CREDENTIAL_BUCKETS,
+    LEASES_BUCKET,
+    LIMITS_BUCKET,
+    TICKETS_BUCKET,
+    TOKENS_BUCKET,
+)
 from services.bus.bus import Bus
+from services.store import lease as leases
 from services.store.blobs import (
     BlobCorrupt,
     BlobMissing,
@@ -24,8 +32,10 @@ from services.store.blobs import (
     Leases,
     StoreError,
     StoreRefused,
+    provision,
 )
-from services.store.stream import Stream
+from services.store.kv import Bucket
+from services.store.stream import Stream, ensure_stream
 from tests.support.nats import NatsServer
 
 
@@ -47,7 +57,7 @@ async def in_parts(data: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
 
 async def bytes_stored(nats_server: NatsServer) -> int:
     async with nats_server.connected("operator") as operator:
-        answer = json.loads(await operator.request(f"$JS.API.STREAM.INFO.OBJ_{BLOBS_BUCKET}"))
+        answer = json.loads(await operator.request(f"$JS.API.STREAM.INFO.{BLOBS_STREAM}"))
     return int(answer["state"]["bytes"])
 
 
@@ -58,11 +68,11 @@ async def test_three_megabytes_come_back_as_they_went(blobs: Blobs) -> None:
     assert pointer == Pointer(f"nats://METAMCP_BLOBS/ann/{digest}", digest, len(data), "image/png")
     parts = [part async for part in blobs.get(pointer)]
     assert b"".join(parts) == data
-    assert max(map(len, parts)) <= 128 * 1024
+    assert max(map(len, parts)) <= 512 * 1024
     assert await blobs.info(pointer.uri) == pointer
 
 
-@pytest.mark.parametrize("data", [b"", b"x", bytes(128 * 1024), bytes(128 * 1024 + 1)])
+@pytest.mark.parametrize("data", [b"", b"x", bytes(512 * 1024), bytes(512 * 1024 + 1)])
 async def test_odd_sizes_come_back(blobs: Blobs, data: bytes) -> None:
     pointer = await blobs.put("ann", data)
     assert await blobs.read(pointer) == data
@@ -91,15 +101,6 @@ async def test_racing_writers_of_the_same_bytes_leave_one_copy(
     assert await bytes_stored(nats_server) - before < 2 * len(data)
 
 
-async def test_a_plain_client_reads_the_same_object(nats_server: NatsServer, blobs: Blobs) -> None:
-    data = os.urandom(300_000)
-    pointer = await blobs.put("ann", data)
-    async with nats_server.connected("operator") as operator:
-        store = await operator.nc.jetstream().object_store(BLOBS_BUCKET)
-        found = await store.get(f"ann/{pointer.sha256}")
-    assert found.data == data
-
-
 async def test_other_bytes_than_the_pointer_names_are_noticed(blobs: Blobs) -> None:
     pointer = await blobs.put("ann", b"what it is")
     other = hashlib.sha256(b"what it should be").hexdigest()
@@ -111,10 +112,9 @@ async def test_other_bytes_than_the_pointer_names_are_noticed(blobs: Blobs) -> N
 async def test_damaged_bytes_are_noticed(bus: Bus, blobs: Blobs, damage: bytes) -> None:
     data = os.urandom(16) + b"x" * 200_000
     pointer = await blobs.put("ann", data)
-    query = json.dumps({"last_by_subj": f"$O.{BLOBS_BUCKET}.C.*"}).encode()
-    newest = await bus.request_message(f"$JS.API.DIRECT.GET.OBJ_{BLOBS_BUCKET}", query)
-    chunks = (newest.headers or {})["Nats-Subject"]
-    await bus.request(chunks, damage, headers={"Nats-Rollup": "sub"})
+    query = json.dumps({"last_by_subj": "blob.chunk.*.0"}).encode()
+    newest = await bus.request_message(f"$JS.API.DIRECT.GET.{BLOBS_STREAM}", query)
+    await bus.request((newest.headers or {})["Nats-Subject"], damage)
     with pytest.raises(BlobCorrupt):
         await blobs.read(pointer)
 
@@ -254,3 +254,42 @@ async def test_a_bucket_that_is_not_there_is_told_apart_from_a_store_that_is_awa
             assert not isinstance(away.value, StoreRefused)
     finally:
         await server.stop()
+
+
+# Nobody empties a bucket by a header.
+
+BUCKETS = (TOKENS_BUCKET, LIMITS_BUCKET, TICKETS_BUCKET, *CREDENTIAL_BUCKETS.values())
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+@pytest.mark.parametrize("how", ["all", "sub"])
+async def test_no_header_empties_a_bucket(nats_server: NatsServer, bucket: str, how: str) -> None:
+    async with nats_server.connected("gateway") as gateway:
+        kept = Bucket(gateway, bucket)
+        await kept.put("kept", b"1")
+        with pytest.raises(StoreError):
+            await Stream(gateway, f"KV_{bucket}").publish(
+                f"$KV.{bucket}.x", b"", headers={"Nats-Rollup": how}
+            )
+        assert await kept.get("kept") is not None
+
+
+async def test_no_header_empties_the_leases(fresh_nats: NatsServer) -> None:
+    async with fresh_nats.connected("router") as router:
+        lease = await Leases(router).acquire("router", "one", 30)
+        assert lease is not None
+        with pytest.raises(StoreError):
+            await Stream(router, f"KV_{LEASES_BUCKET}").publish(
+                f"$KV.{LEASES_BUCKET}.x", b"", headers={"Nats-Rollup": "all"}
+            )
+        assert await Leases(router).holder("router") == "one"
+
+
+async def test_a_bucket_of_an_earlier_release_takes_rollups_no_more(fresh_nats: NatsServer) -> None:
+    name = f"KV_{LEASES_BUCKET}"
+    async with fresh_nats.connected("operator") as operator:
+        before = leases.bucket_config() | {"allow_rollup_hdrs": True}
+        await ensure_stream(operator, before)
+        await provision(operator)
+        answer = json.loads(await operator.request(f"$JS.API.STREAM.INFO.{name}"))
+    assert answer["config"].get("allow_rollup_hdrs", False) is False

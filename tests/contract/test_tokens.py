@@ -17,13 +17,16 @@ from services.bus.bus import Bus
 from services.bus.errors import PermissionDenied
 from services.gateway.access import tickets as tickets_module
 from services.gateway.access import tokens as module
+from services.gateway.access.admission import Admission
 from services.gateway.access.identity import Principal, digest
 from services.gateway.access.limits import Exchange, RateLimit, Report, short
 from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Issued, Tokens
+from services.gateway.access.use import OverBudget
 from services.store.kv import Bucket, KvChange
 from services.store.stream import StoreError
 from services.up.nats_config import AUDITOR, OPERATOR, ROLES
+from tests.support.bearers import bearer
 from tests.support.facts import name
 from tests.support.nats import NatsServer
 
@@ -104,7 +107,7 @@ async def test_a_token_is_stored_as_its_digest(bus: Bus) -> None:
     issued, token = await tokens.add(user, ("auditor",), 3600, "for the audit")
     assert token.startswith("mtm_")
     assert len(token) == 4 + 43
-    assert tokens.of(token) == Principal(user, frozenset({"auditor"}), issued.expires, issued.id)
+    assert tokens.of(token) == bearer(issued, "auditor")
     assert issued.expires is not None
     assert issued.expires >= before + 3600
     found = await Bucket(bus, TOKENS_BUCKET).get(digest(token))
@@ -116,7 +119,7 @@ async def test_a_token_is_stored_as_its_digest(bus: Bus) -> None:
         "created": issued.created,
         "expires": issued.expires,
         "note": "for the audit",
-    }
+    } | {"scopes": None, "epoch": 0, "by": ""}
     assert token not in repr((issued, tokens.of(token), vars(tokens)))
 
 
@@ -133,7 +136,7 @@ async def test_another_gateway_hears_of_a_token_and_of_its_end(
             principal = there.of(token)
             assert principal is not None
             assert there.holds(principal)
-            assert await here.revoke(issued.id) == issued
+            assert await here.revoke(issued.id) == (issued, True)
             assert here.of(token) is None
             await until(lambda: there.of(token) is None)
             assert not there.holds(principal)
@@ -151,7 +154,7 @@ async def test_tokens_are_there_after_a_start_and_for_others_at_once(bus: Bus) -
     later = tokens_on(bus)
     assert later.of(token) is None
     await later.refresh()
-    assert later.of(token) == Principal(user, frozenset(), None, first.id)
+    assert later.of(token) == bearer(first)
     page, after = later.page(user, 0, 2)
     assert page == [first, second]
     assert after is not None
@@ -211,22 +214,25 @@ async def test_what_happened_while_nats_was_away_is_heard_afterwards(
 ) -> None:
     async with fresh_nats.connected("gateway") as one, fresh_nats.connected("gateway") as two:
         here, there = tokens_on(one), tokens_on(two)
-        async with running(there.follow()):
+        async with running(there.follow()), running(here.follow()):
             issued, token = await here.add("u", (), None, "")
+            principal = here.of(token)
+            assert principal is not None
             await until(lambda: there.of(token) is not None)
             await fresh_nats.kill()
             with pytest.raises(StoreError):
                 await there.refresh()
             assert there.of(token), "a server that is away signs nobody out"
-            with pytest.raises(StoreError):
-                await here.revoke(issued.id)
+            assert await here.revoke(issued.id) == (issued, False)
+            assert here.of(token) is None
+            assert not here.holds(principal)
             again = asyncio.Event()
             one.on_reconnected.append(again.set)
             await fresh_nats.embedded.start()
             async with asyncio.timeout(30):
                 await again.wait()
-            await here.revoke(issued.id)
             await until(lambda: there.of(token) is None)
+            assert here.of(token) is None
 
 
 async def test_a_token_that_went_with_the_servers_data_ends(fresh_nats: NatsServer) -> None:
@@ -282,6 +288,29 @@ async def test_gateways_share_a_limit(nats_server: NatsServer, bus: Bus) -> None
         assert fresh.over(user, None) > 0
 
 
+async def test_gateways_share_counts_of_frames_beside_those_of_requests(
+    nats_server: NatsServer, bus: Bus
+) -> None:
+    user, clock = name("u"), Clock()
+    who = Principal(user, frozenset())
+    async with nats_server.connected("gateway") as elsewhere:
+        limits = [[RateLimit(5, 60.0, clock) for _ in range(2)] for _ in range(2)]
+        buckets = (Bucket(bus, LIMITS_BUCKET), Bucket(elsewhere, LIMITS_BUCKET))
+        one, two = (
+            Exchange(requests, bucket, frames=frames)
+            for (requests, frames), bucket in zip(limits, buckets, strict=True)
+        )
+        here, there = (Admission(frames=frames) for _, frames in limits)
+        for _ in range(5):
+            here.check_frame(user)
+        await one.once()
+        await two.once()
+        with pytest.raises(OverBudget, match="budget frames"):
+            there.check_frame(user)
+        there.check_frame(name("u"))
+        assert limits[1][0].over(who, None) == 0, "requests are another matter"
+
+
 async def test_counts_are_shared_again_after_nats_was_away(fresh_nats: NatsServer) -> None:
     user, clock = Principal("u", frozenset()), Clock()
     async with fresh_nats.connected("gateway") as bus, fresh_nats.connected("gateway") as elsewhere:
@@ -315,7 +344,7 @@ async def test_reports_end_by_themselves_and_fit(bus: Bus) -> None:
 async def test_a_ticket_is_good_at_any_gateway_and_at_one_of_them_once(
     nats_server: NatsServer, bus: Bus
 ) -> None:
-    alice = Principal("alice", frozenset({"auditor"}), time.time() + 60, "token-id")
+    alice = Principal("alice", frozenset({"auditor"}), time.time() + 60, "id", frozenset({"x"}))
     async with nats_server.connected("gateway") as elsewhere:
         here, there = tickets_on(bus), tickets_on(elsewhere)
         ticket = await here.issue(alice)

@@ -18,8 +18,8 @@ from contracts.facts import Record, Unknown, decode, encode
 from contracts.result import Pointer
 from services.cli.show import tasks as shown
 from services.executor import projection as executor
-from services.gateway import domain
 from services.gateway import projection as gateway
+from services.gateway import visibility
 from services.gateway.stream import frames
 from services.log.memory import MemoryLog
 from services.log.projection import Projection
@@ -144,7 +144,14 @@ async def test_each_view_knows_what_it_lacks_and_says_so_once(tmp_path: Path) ->
     every = {subjects.parse(subject).type for subject in SUBJECTS}
     assert found.passed_over["router"] == found.passed_over["gateway"] == every
     assert found.passed_over["results"] == {
-        *("job.done", "result.stored", "result.deleted", "mcp.registered", "mcp.removed")
+        *(
+            "job.done",
+            "job.failed",
+            "result.stored",
+            "result.deleted",
+            "mcp.registered",
+            "mcp.removed",
+        )
     }
     said = [line for line in lines if line["event"] == "fact_not_readable"]
     assert len(said) == sum(map(len, found.passed_over.values()))
@@ -216,8 +223,8 @@ def test_nothing_that_can_stand_in_the_log_stops_a_fold_or_a_reader(
         executor.apply([record])
         gateway.apply([record])
         status.fold([record])
-        domain.remember_owner(owners, fact)
-        text = frames.entry(record, domain.audience(fact, owners)).text
+        visibility.remember_owner(owners, fact)
+        text = frames.entry(record, visibility.audience(fact, owners)).text
         assert json.loads(text)["seq"] == seq
         shown.fact_line(record, None)
     assert state.seq == len(odd) + 2 * len(known)

@@ -133,9 +133,13 @@ class Repo:
     def head(self) -> Commit:
         return self.commits[self.branches["main"]]
 
+    served_as: str | None = None
+    """The subdomain that a test has given, as the Hub does where the plain one is taken."""
+
     @property
     def subdomain(self) -> str:
-        return "".join(c if c.isalnum() else "-" for c in self.id.lower())
+        plain = "".join(c if c.isalnum() else "-" for c in self.id.lower())
+        return plain if self.served_as is None else self.served_as
 
     def at(self, revision: str) -> Commit:
         """The commit of a branch, or of a whole id. Raises Refused."""

@@ -56,7 +56,8 @@ def audited(records: list[Record]) -> None:
     again = recomputed(records)
     keys = [record for record in records if isinstance(record.fact, LogKey)]
     for task, facts in group(records).items():
-        wrong = [c for c in audits.audit(facts, keys, lambda r: again[r.seq]) if not c.ok]
+        checks = audits.audit(facts, keys, lambda r: again[r.seq], records)
+        wrong = [check for check in checks if not check.ok]
         assert not wrong, f"{task}: {wrong}"
 
 

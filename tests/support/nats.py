@@ -13,6 +13,7 @@ from types import TracebackType
 
 import pytest
 
+from contracts.publisher import Publisher
 from services.bus.bus import Bus
 from services.bus.names import inbox_prefix
 from services.log import jetstream
@@ -28,8 +29,12 @@ class NatsServer:
     files: ClientFiles = NOTHING
     """What its clients have for TLS."""
 
-    def __init__(self, data: Path, publishers: tuple[str, ...] = ("publisher",)) -> None:
-        self.embedded = Embedded(data, publishers=publishers)
+    def __init__(
+        self, data: Path, publishers: tuple[str, ...] = ("publisher",), *, most: int = 0
+    ) -> None:
+        """`most`: bytes that all streams may have; 0: what is free."""
+        named = tuple(Publisher(name, name) for name in publishers)
+        self.embedded = Embedded(data, publishers=named, most=most)
 
     @property
     def url(self) -> str:

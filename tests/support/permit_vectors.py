@@ -24,15 +24,18 @@ from services.keys.jwk import public_jwk
 
 FILE = Path(__file__).parents[1] / "vectors" / "permits.json"
 ABOUT = (
-    "Permits to test a verifier with. A verifier gets `token`, `audience` (its own host id), `at`"
-    " (seconds since the epoch) and `input` (UTF-8 text of the exact bytes it was sent), trusts the"
-    " keys in `jwks` and nothing else, and must answer `valid`; `why` says why. No case depends on"
-    " less than an hour of clock difference. `private` holds the private halves, and one of a key"
-    " that nobody trusts, so that anybody can make this file again with"
-    " tests/support/permit_vectors.py. These are TEST KEYS, known to everybody: never trust them."
+    "Permits to test a verifier with. A verifier gets `token`, `audience` (its own address),"
+    " `users` (for whom it works), `at` (seconds since the epoch) and `input` (UTF-8 text of the"
+    " exact bytes it was sent), trusts the keys in `jwks` and nothing else, and must answer"
+    " `valid`; `why` says why. No case depends on less than an hour of clock difference. `private`"
+    " holds the private halves, and one of a key that nobody trusts, so that anybody can make this"
+    " file again with tests/support/permit_vectors.py. These are TEST KEYS, known to everybody:"
+    " never trust them."
 )
 NOTE = "TEST KEY, known to everybody"
 AT = 1_800_000_000
+HERE = "https://ann-heavy.hf.space"
+THERE = "https://bob-heavy.hf.space"
 ORDER = 2**252 + 27742317777372353535851937790883648493
 """Of the base point of Ed25519 (RFC 8032): S and S + ORDER are the same scalar."""
 
@@ -46,7 +49,8 @@ class Entry(NamedTuple):
     token: str
     why: str
     valid: bool = False
-    audience: str = "host-1"
+    audience: str = HERE
+    users: tuple[str, ...] = ("alice",)
     at: int = AT + 60
     input: str = '{"path":"a.py"}'
 
@@ -96,7 +100,7 @@ def claims(input_: str = Entry._field_defaults["input"], **changed: Any) -> dict
     honest = PermitClaims(
         iss="metamcp",
         sub="alice",
-        aud="host-1",
+        aud=HERE,
         jti="task-1.1",
         iat=AT,
         nbf=AT,
@@ -105,6 +109,7 @@ def claims(input_: str = Entry._field_defaults["input"], **changed: Any) -> dict
         attempt=1,
         input_sha256=hashlib.sha256(input_.encode()).hexdigest(),
         task_type="code_analysis",
+        host="alice/ann-heavy",
     )
     every = msgspec.to_builtins(honest) | changed
     return {name: value for name, value in every.items() if value is not None}
@@ -127,19 +132,40 @@ def valid(keys: Keys) -> Iterator[Entry]:
     token = keys.ed.token(claims(later="something"))
     why = f"{fine}; claims that are not known yet are left alone"
     yield Entry("valid with a claim nobody knows", token, why, valid=True)
+    token = keys.ed.token(claims())
+    why = f"{fine}; its user is one of those for whom the host works"
+    yield Entry("valid for one of two users", token, why, valid=True, users=("bob", "alice"))
+    ported = "https://tasks.example.com:8443"
+    token, why = keys.ed.token(claims(aud=ported)), f"{fine}; an unusual port is in the address"
+    yield Entry("valid at a port", token, why, valid=True, audience=ported)
+    token = keys.ed.token(claims(host=None))
+    yield Entry("valid without host", token, f"{fine}; nothing depends on host", valid=True)
 
 
 def wrong_claims(keys: Keys) -> Iterator[Entry]:
     for key in (keys.rsa, keys.ed):
         alg, token = key.head["alg"], key.token(claims())
-        yield Entry(f"wrong audience {alg}", token, "it is for host-1", audience="host-2")
+        yield Entry(f"wrong audience {alg}", token, f"it is for {HERE}", audience=THERE)
+        yield Entry(f"wrong user {alg}", token, "it is for alice's task", users=("bob",))
         yield Entry(f"expired {alg}", token, "it ended an hour before", at=AT + 305 + 3600)
         yield Entry(f"not yet valid {alg}", token, "it begins an hour later", at=AT - 3600)
         yield Entry(
             f"wrong digest {alg}", token, "it is for another input", input='{"path":"b.py"}'
         )
     token = keys.ed.token(claims())
-    yield Entry("audience with the same beginning", token, "it is for host-1", audience="host-10")
+    why = f"it is for {HERE}"
+    for name, other in (
+        ("with the same beginning", f"{HERE}.example.com"),
+        ("that is the beginning", HERE.removesuffix("e")),
+        ("of another port", f"{HERE}:8443"),
+        ("of another scheme", HERE.replace("https", "http")),
+    ):
+        yield Entry(f"audience {name}", token, why, audience=other)
+    yield Entry("user with the same beginning", token, "it is for alice's", users=("alice2", "al"))
+    yield Entry("no users", token, "a host that works for nobody runs nothing", users=())
+    old = keys.ed.token(claims(aud="alice-heavy", host=None))
+    why = "orchestrators before 0.4 named the host's id, which anybody could register"
+    yield Entry("audience that is no address", old, why)
     same = '{ "path": "a.py" }'
     yield Entry("same meaning, other bytes", token, "the digest is over the bytes", input=same)
     token = keys.ed.token(claims(iss="somebody"))
@@ -238,7 +264,7 @@ def build(private: list[dict[str, Any]]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n"
 
 
-_SHAPE = ("name", "token", "audience", "at", "input", "valid", "why")
+_SHAPE = ("name", "token", "audience", "users", "at", "input", "valid", "why")
 
 
 def new_keys() -> list[dict[str, Any]]:

@@ -196,11 +196,14 @@ async def read(context: Context[Any], path: str) -> str:
 
 
 @server.tool(annotations=READ_ONLY)
-async def progress(context: Context[Any], steps: int = 3, ms: float = 0.0) -> int:
-    """Report progress at each step, `ms` milliseconds apart."""
+async def progress(
+    context: Context[Any], steps: int = 3, ms: float = 0.0, done: bool = False
+) -> int:
+    """Report progress at each step, `ms` milliseconds apart; `done`: each calls itself the last."""
     with recorded("progress", context, steps=steps, ms=ms):
         for step in range(steps):
-            await context.report_progress(step + 1, steps, f"step {step + 1}")
+            total = step + 1 if done else steps
+            await context.report_progress(step + 1, total, f"step {step + 1}")
             await passed(ms / 1000)
     return steps
 

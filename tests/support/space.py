@@ -21,11 +21,15 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from services.process.files import free_port
 from tests.support.system import until
 
 ROOT = Path(__file__).resolve().parents[2]
 KIT = ROOT / "deploy" / "space"
+AUDIENCE = "https://ann-space.hf.space"
+"""The address that the Space is told it has."""
 HOST = "ann-space"
+OWNERS = "ann,alice,bob,local"
 PATIENCE_S = 30.0
 RECORDER = (sys.executable, "-m", "tests.support.recording_mcp")
 _URL = re.compile(r"running on (http://\S+)")
@@ -85,7 +89,7 @@ class Issuer:
         attempt: int = 1,
         user: str = "ann",
         type: str = "work",
-        host: str = HOST,
+        audience: str = AUDIENCE,
         lifetime_s: float = 60.0,
     ) -> dict[str, Any]:
         """The claims of a permit for these bytes of input, valid from now on."""
@@ -93,7 +97,7 @@ class Issuer:
         return {
             "iss": "metamcp",
             "sub": user,
-            "aud": host,
+            "aud": audience,
             "jti": f"{task}.{attempt}",
             "iat": now,
             "nbf": now,
@@ -102,6 +106,7 @@ class Issuer:
             "attempt": attempt,
             "input_sha256": hashlib.sha256(data).hexdigest(),
             "task_type": type,
+            "host": HOST,
         }
 
 
@@ -305,20 +310,23 @@ def _toml(value: Any) -> str:
             return json.dumps(value)
 
 
-def launch(
-    folder: Path, jwks: Mapping[str, Any] | None, host_id: str = HOST, **variables: str
-) -> Space:
-    """Start the process in this folder; wait for it with `listening` and `healthy`."""
+def launch(folder: Path, jwks: Mapping[str, Any] | None, **variables: str) -> Space:
+    """Start the process in this folder; wait for it with `listening` and `healthy`.
+
+    It takes permits for AUDIENCE, and for the address where it listens.
+    """
+    port = free_port("127.0.0.1")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
-        "METAMCP_HOST_ID": host_id,
+        "METAMCP_OWNER": OWNERS,
+        "METAMCP_PUBLIC_URL": f"{AUDIENCE} http://127.0.0.1:{port}",
         "METAMCP_STATE": str(folder / "state"),
         "METAMCP_CONFIG": str(folder / "config"),
     }
     if jwks is not None:
         environment["METAMCP_JWKS"] = json.dumps(jwks)
-    command = [sys.executable, str(KIT / "app.py"), "--host", "127.0.0.1", "--port", "0"]
+    command = [sys.executable, str(KIT / "app.py"), "--host", "127.0.0.1", "--port", str(port)]
     log = folder / "space.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -354,7 +362,6 @@ def standing(folder: Path, jwks: Mapping[str, Any], **variables: str) -> Iterato
 async def start(
     folder: Path,
     jwks: Mapping[str, Any] | None,
-    host_id: str = HOST,
     types: Mapping[str, Steps] = TYPES,
     *,
     ready: bool = True,
@@ -367,7 +374,7 @@ async def start(
     """
     if not (folder / "config").exists():
         configure(folder / "config", types)
-    space = launch(folder, jwks, host_id, **variables)
+    space = launch(folder, jwks, **variables)
     try:
         await space.listening()
         if ready:

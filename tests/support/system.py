@@ -32,6 +32,7 @@ endpoint.command = "{python}"
 endpoint.args = ["-m", "tests.support.recording_mcp"]
 endpoint.cwd = "{root}"
 endpoint.env = {{ RECORDING_FILE = "{record}" }}
+sessions = "shared"
 limits = {{ max_concurrency = {slots}, start_s = 60.0 }}
 probe = {{ interval_s = 5.0 }}
 

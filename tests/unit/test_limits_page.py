@@ -18,12 +18,12 @@ from services.process.settings_sources import env_name
 
 PAGE = (Path(__file__).parents[2] / "docs/limits.md").read_text()
 ROWS = re.findall(r"^\| (.+?) \| (.+?) \| `([A-Za-z_.]+)` \| (.+?) \|$", PAGE, re.MULTILINE)
-UNITS = {"": 1, "s": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-NO_LIMITS = {"METAMCP_GATEWAY_PORT"}
+UNITS = {"": 1, "s": 1, "ms": 1e-3, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+NO_LIMITS = {"METAMCP_GATEWAY_PORT", "METAMCP_METRICS_PORT"}
 SETTINGS = {
     env_name(section, field.name): field.default
     for section, cls in settings_page.installed_sections().items()
-    if section in SERVICES
+    if section in (*SERVICES, "common")
     for field in fields(cls)
     if type(field.default) in (int, float)
 }

@@ -18,10 +18,12 @@ ONCE = {
         FILES: "locks",
         "services/registry/builtin/pinned.py": "a script that imports nothing of ours",
         "services/cli/commands/download.py": "locks the very file that it goes on to write",
+        "services/cli/signed_in.py": "waits for another command; the gateway's locks never wait",
     },
     r"\b0o600\b": {
         FILES: "private files",
         "services/executor/attempt/tree.py": "never follows a link, never opens what is there",
+        "services/cli/signed_in.py": "the lock beside a private file",
     },
     r"\bos\.fsync\(": {
         FILES: "what is there is on disk",

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 import contracts
 from contracts.facts import JobDone, McpHealth, McpRegistered, Outcome, Record
 from contracts.host import HealthStatus
@@ -109,15 +111,16 @@ def _end(out: Out, jobs: list[_Job], seconds: float) -> int:
         told = [job.told() for job in jobs]
         out.line({"ok": ok, "seconds": round(seconds, 1), "jobs": told})
     else:
-        word = "[bold green]demo ok[/]" if ok else "[bold red]demo failed[/]"
+        word = Text("demo ok", "bold green") if ok else Text("demo failed", "bold red")
         checks = [check for job in jobs for check in job.audit]
         times = " and ".join(f"{job.span_ms:,.0f}" for job in jobs)
-        out.console.print(
-            f"\n{word}: {sum(len(job.facts) for job in jobs)} facts,"
+        words = (
+            f": {sum(len(job.facts) for job in jobs)} facts,"
             f" {times} ms from submit to done,"
             f" {sum(check.ok for check in checks)} of {len(checks)} checks hold,"
             f" {seconds:.1f} s in all"
         )
+        out.console.print(Text("\n").append_text(word).append(words, ""))
     return Exit.OK if ok else Exit.FAILED
 
 
@@ -167,14 +170,14 @@ async def _work(
         for job in jobs:
             if (done := job.done) is not None and done.result is not None:
                 job.result = await task_value(api, done.task)
-                out.say(f"\n[bold]{job.type}[/]")
+                out.say(Text(f"\n{job.type}", "bold"))
                 tables = answers.answer(job.type, job.result, Detail(rows=ROWS))
                 out.say(render.result(job.result) if tables is None else tables)
     async with _log(running) as log:
         for job in jobs:
             if (done := job.done) is not None:
                 job.audit = await audit_task(log, done.task)
-                out.say(f"\n[bold]audit of {job.type}[/]")
+                out.say(Text(f"\naudit of {job.type}", "bold"))
                 out.say(render.checks(job.audit))
     return jobs
 

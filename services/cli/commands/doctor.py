@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from contracts.host import OUTDATED
 from services.cli.client import Api, Target, find_target
 from services.cli.commands.doctor_builtins import built_in, builtins, linked
+from services.cli.commands.doctor_log import logged
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
 from services.cli.show import hosts as render
 from services.cli.show.hosts import Finding, State
@@ -36,6 +38,7 @@ def doctor(*, options: Options = NO_OPTIONS) -> int:
         disk(data),
         folder(data),
         *run(builtins(data.absolute())),
+        *run(logged(options)),
     ]
     try:
         target = find_target(options)
@@ -158,7 +161,17 @@ def _host(entry: dict[str, Any], missing: set[str]) -> Finding:
     states: dict[str, State] = {"healthy": "ok", "warning": "ok", "unhealthy": sick}
     detail = f"{status} {health.get('reason', '')}".strip()
     hint = f"See `metamcp hosts {entry['id']}` and the log files of registry and executor."
+    if str(health.get("reason", "")).startswith(f"{OUTDATED}:"):
+        return Finding(f"host {entry['id']}", "failed", detail, _deploy_again(entry))
     return Finding(f"host {entry['id']}", states.get(status, "off"), detail, hint)
+
+
+def _deploy_again(entry: Mapping[str, Any]) -> str:
+    """How a Space gets the kit of this release."""
+    url = str(entry.get("endpoint", {}).get("url", ""))
+    if url.startswith("hf://"):
+        return f"Deploy the kit again: `metamcp spaces deploy {url.removeprefix('hf://')}`."
+    return "Put this release's `deploy/space` there, and set METAMCP_OWNER and METAMCP_PUBLIC_URL."
 
 
 def _state(fine: bool) -> State:

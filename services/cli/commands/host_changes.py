@@ -1,4 +1,4 @@
-"""Commands below `hosts`: add, update, enable, disable, remove, probe, discover, import."""
+"""Commands below `hosts`: add, update, enable, disable, remove, probe, discover."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from services.cli import host_entry as entries
 from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
-from services.cli.host_entry import BadEntry, Imported
+from services.cli.host_entry import BadEntry
 from services.cli.input import check_ids
 from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain, status
@@ -93,7 +93,7 @@ def add(
     Parameters
     ----------
     name
-        The host's id.
+        The host's id: your own hosts are USER/NAME, whether you say USER or not.
     target
         Its URL (https://…, or hf://owner/space), or `--` and the command that starts it.
     """
@@ -147,31 +147,6 @@ def discover(*, options: Options = NO_OPTIONS) -> int:
     return run(_discover(options))
 
 
-def import_(
-    file: Annotated[Path, Parameter(name="FILE")],
-    /,
-    *,
-    dry_run: bool = False,
-    options: Options = NO_OPTIONS,
-) -> int:
-    """Register the servers of an `mcpServers` file as other MCP clients use it.
-
-    Secrets in it are left out: what has to be put in place is said for each server.
-
-    Parameters
-    ----------
-    file
-        The JSON file: of Claude, Cursor, VS Code, …
-    dry_run
-        Only show what would be registered.
-    """
-    try:
-        found = entries.imported(_read(file))
-    except BadEntry as bad:
-        raise CliError(Exit.USAGE, f"{file}: {bad}.") from None
-    return run(_import(options, found, dry_run=dry_run))
-
-
 def _read(file: Path) -> Any:
     try:
         data = file.read_bytes()
@@ -196,8 +171,10 @@ async def _changed(
 ) -> int:
     async with Api(find_target(options)) as api:
         answer = await change(api)
-    more = "" if word == "removed" else f"; see `metamcp hosts {name}`"
-    options.out.show(answer, Text(f"{name} {word}{more}"))
+    # A user who says a bare name means a host of his own.
+    id_ = answer["host"] if word == "removed" else answer["id"]
+    more = "" if word == "removed" else f"; see `metamcp hosts {id_}`"
+    options.out.show(answer, Text(f"{id_} {word}{more}"))
     return Exit.OK
 
 
@@ -229,55 +206,3 @@ async def _discover(options: Options) -> int:
         )
     options.out.show(found, table)
     return Exit.OK
-
-
-async def _import(options: Options, found: list[Imported], *, dry_run: bool) -> int:
-    done: list[dict[str, Any]] = []
-    if dry_run:
-        done = [_outcome(one, one.problem or "would be registered") for one in found]
-    else:
-        async with Api(find_target(options)) as api:
-            done = [_outcome(one, await _register(api, one)) for one in found]
-    table = FittedTable(
-        Column("server"),
-        Column("host"),
-        Column("endpoint", least=20, drop=1),
-        Column("outcome", least=14),
-        Column("to do", least=14),
-    )
-    for one, outcome in zip(found, done, strict=True):
-        table.add(
-            plain(one.name),
-            plain(one.host),
-            plain(entries.shown(one.entry) if one.entry else "", 80),
-            plain(outcome["outcome"], 300),
-            plain(outcome["to_do"], 300),
-        )
-    options.out.show(done, table if found else Text("no servers in it"))
-    failed = [one for one in done if one["outcome"] not in ("registered", "would be registered")]
-    return Exit.FAILED if failed else Exit.OK
-
-
-async def _register(api: Api, one: Imported) -> str:
-    if one.problem:
-        return one.problem
-    try:
-        await api.post(f"/api/mcps/{one.host}", one.entry)
-    except CliError as error:
-        if error.code is Exit.UNREACHABLE:
-            raise
-        return error.message
-    return "registered"
-
-
-def _outcome(one: Imported, outcome: str) -> dict[str, Any]:
-    to_do = [f"give the executor {name}" for name in one.needs]
-    if one.bearer:
-        to_do.append(f"put the token into the secret {one.bearer} (docs/manifest.md)")
-    return {
-        "server": one.name,
-        "host": one.host,
-        "entry": one.entry,
-        "outcome": outcome,
-        "to_do": "; ".join(to_do),
-    }

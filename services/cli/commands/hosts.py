@@ -92,13 +92,15 @@ async def _watch(api: Api, out: Out, host: str | None, found: list[Any]) -> int:
 
 
 async def _found(api: Api, host: str | None) -> list[Any]:
-    every: list[Any] = await api.get("/api/mcps")
     if host is None:
+        every: list[Any] = await api.get("/api/mcps")
         return every
-    one = [entry for entry in every if entry["id"] == host]
-    if not one:
-        raise no_host(host, every)
-    return one
+    try:
+        return [await api.get(f"/api/mcps/{host}")]
+    except CliError as error:
+        if error.code is Exit.REFUSED:
+            raise no_host(host, await api.get("/api/mcps")) from error
+        raise
 
 
 def no_host(host: str, every: Sequence[Mapping[str, Any]]) -> CliError:

@@ -24,7 +24,7 @@ from services.router.settings import Settings as RouterSettings
 from services.up import up
 from services.up.nats_config import AUDITOR
 
-PREFERENCES = next(subject for subject in LOG_SUBJECTS if subject.startswith("mcp.preferred."))
+PREFERENCES = "mcp.preferred.>"
 MOST_FACTS = 1000
 """Of one task; more attempts than this allows can't be asked for."""
 
@@ -186,7 +186,7 @@ async def audit_task(log: Log, task: str, user: str | None = None) -> list[Check
     basis = max((r.fact.route.basis for r in records if isinstance(r.fact, TaskRouted)), default=0)
     filters = (*of_user(owners[0]), *HOSTS, PREFERENCES)
     past = [record async for batch in log.scan(filters, 0, basis) for record in batch.records]
-    return audits.audit(records, keys, recomputer(past))
+    return audits.audit(records, keys, recomputer(past), past)
 
 
 def recomputer(past: Sequence[Record]) -> Recompute:

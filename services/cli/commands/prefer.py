@@ -67,11 +67,13 @@ async def _say(options: Options, host: str, weight: float | None) -> int:
         except CliError as error:
             if error.code is Exit.REFUSED:
                 every: list[Any] = await api.get("/api/mcps")
-                if all(entry["id"] != host for entry in every):
+                if not any(
+                    host in (entry["id"], entry["id"].rpartition("/")[2]) for entry in every
+                ):
                     raise no_host(host, every) from error
             raise
     said = "has no preference any more" if weight is None else f"has the preference {weight:g}"
-    options.out.show(answer, Text(f"{host} {said}"))
+    options.out.show(answer, Text(f"{answer['host']} {said}"))
     return Exit.OK
 
 

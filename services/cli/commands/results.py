@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import sys
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from services.cli.input import STDIN, check_ids, moment
 from services.cli.show import results as render
 from services.cli.show.tasks import plain
 from services.cli.show.tasks import result as rendered
+from services.process.visible import visible
 
 READ_S = 180.0
 """How long the gateway may take: a result may have to come from Hugging Face."""
@@ -165,6 +167,7 @@ def result(
     output: Annotated[
         Path | None, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)
     ] = None,
+    user: str | None = None,
     options: Options = NO_OPTIONS,
 ) -> int:
     """Print a task's result, or write it to a file exactly as the host gave it.
@@ -177,9 +180,11 @@ def result(
         The task's id.
     output
         File to write; - writes the bytes to standard output.
+    user
+        Whose task it is, in a project that you are in.
     """
-    check_ids(task=id_)
-    return run(_result(options, id_, output))
+    check_ids(task=id_, user=user)
+    return run(_result(options, id_, output, user))
 
 
 async def _results(options: Options, params: dict[str, Any], *, every: bool) -> int:
@@ -249,8 +254,9 @@ async def _tasks(options: Options, **params: Any) -> int:
     return Exit.OK
 
 
-async def _result(options: Options, task: str, output: Path | None) -> int:
+async def _result(options: Options, task: str, output: Path | None, user: str | None) -> int:
     out, path = options.out, f"/api/tasks/{task}/result"
+    path += f"?user={user}" if user else ""
     async with Api(find_target(options), within_s=READ_S) as api:
         if output is None:
             screen = ToScreen(out, terminal=sys.stdout.isatty())
@@ -311,6 +317,7 @@ class ToScreen(ToStream):
         self._out = out
         self._terminal = terminal
         self._held: bytearray | None = None
+        self._text = codecs.getincrementaldecoder("utf-8")("replace")
 
     def begin(self, head: Head) -> None:
         """See what it is. Raises CliError for what can't be shown."""
@@ -327,11 +334,14 @@ class ToScreen(ToStream):
 
     def write(self, data: bytes) -> None:
         """Print what follows, or keep it."""
-        if self._held is None:
-            super().write(data)
-        else:
+        if self._held is not None:
             self._held += data
             self._count(data)
+        elif self._terminal:
+            self._count(data)
+            sys.stdout.buffer.write(self._seen(data))
+        else:
+            super().write(data)
 
     def finish(self) -> None:
         """Print the rest."""
@@ -339,12 +349,18 @@ class ToScreen(ToStream):
             try:
                 value = msgspec.json.decode(self._held)
             except msgspec.DecodeError:
-                sys.stdout.buffer.write(self._held)
+                held = bytes(self._held)
+                sys.stdout.buffer.write(self._seen(held) if self._terminal else held)
             else:
                 self._out.console.print(rendered(value))
                 return
         sys.stdout.buffer.write(b"\n")
         sys.stdout.flush()
+
+    def _seen(self, data: bytes) -> bytes:
+        """What people see of it."""
+        lines = self._text.decode(data).split("\n")
+        return "\n".join(map(visible, lines)).encode()
 
 
 def _unseen(at: int, size: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -15,7 +16,8 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
+from services.cli.client import Api, Target
+from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.process import telemetry, tracing
 from services.process.settings import describe as describe_type
 from services.process.settings import fields, load
@@ -112,6 +114,7 @@ async def _up(plan: up.Plan, options: Options, *, logs: bool) -> int:
             stop.ready = True
             summary = describe(running)
             out.show(summary, _summary(summary))
+            await _tell_of_accounts(running, out)
             failing = asyncio.create_task(running.wait())
             stopping = asyncio.create_task(stop.asked.wait())
             await asyncio.wait((failing, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -126,6 +129,15 @@ async def _up(plan: up.Plan, options: Options, *, logs: bool) -> int:
         return Exit.INTERRUPTED
     out.note("stopped")
     return Exit.OK
+
+
+async def _tell_of_accounts(running: up.Running, out: Out) -> None:
+    """Say how the first account is made, as long as there is none."""
+    # Only a remark: whatever keeps it from being known is no reason to stop.
+    with contextlib.suppress(CliError):
+        async with Api(Target(running.url, running.token, running.trust)) as api:
+            if not await api.get("/api/users", limit=1):
+                out.note("no accounts yet: `metamcp user add NAME --admin` makes the first one")
 
 
 class _Stop:
@@ -217,6 +229,6 @@ def provision(
     url = nats or common.nats_url
     if credentials_dir is not None and not (credentials_dir / f"{OPERATOR}.json").is_file():
         raise CliError(Exit.USAGE, f"There is no {OPERATOR}.json in {credentials_dir}.")
-    run(up.provision(url, credentials_dir, common.nats_tls))
+    run(up.provision(url, credentials_dir, common.nats_tls, common.access_days))
     options.out.show({"provisioned": url}, Text(f"streams and buckets are ready on {url}"))
     return Exit.OK

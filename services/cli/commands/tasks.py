@@ -30,6 +30,7 @@ from services.cli.follow import (
     show_progress,
 )
 from services.cli.input import capability, check_ids, check_seconds, check_types, read_input
+from services.cli.projects import FETCH_S, find_project, repository
 from services.cli.show import tasks as render
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Wish:
     """Capability a host must have: NAME[@VERSION][:parameter,parameter]."""
     prefer: tuple[str, ...] = ()
     """Capability that counts for a host."""
+    project: str | None = None
+    """The project it belongs to, by its name or id: its members see it."""
 
     def request(self, task_type: str) -> dict[str, Any]:
         """The task as the API takes it, without its input. Raises CliError."""
@@ -98,13 +101,42 @@ def _priority(text: str) -> str | int | None:
 NO_WISH = Wish()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Brought:
+    """Files that go along."""
+
+    file: tuple[Path, ...] = ()
+    """Send this file, or the files of this folder, along; can be repeated."""
+    hidden: bool = False
+    """Of a folder also the hidden files."""
+    repo: str | None = None
+    """A repository at GitHub in place of files from here: OWNER/NAME[@BRANCH, TAG or COMMIT]."""
+    path: tuple[str, ...] = ()
+    """Of that repository only this folder or file; can be repeated."""
+
+    def into(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The input with what the gateway is to fetch. Raises CliError."""
+        if self.repo is None:
+            if self.path:
+                example = "--repo OWNER/NAME --path DIR"
+                raise CliError(Exit.USAGE, "--path is of a repository.", example)
+            return content
+        if self.file or content.keys() & {"archive", "files_from"}:
+            text = "Files come from a repository or from elsewhere, not from both."
+            raise CliError(Exit.USAGE, text)
+        return content | {"files_from": repository(self.repo, self.path)}
+
+
+NOTHING = Brought()
+
+
 def submit(
     type_: Annotated[str, Parameter(name="TYPE")],
     input_: Annotated[str | None, Parameter(name="INPUT", allow_leading_hyphen=True)] = None,
     /,
     *,
-    file: tuple[Path, ...] = (),
-    hidden: bool = False,
+    brought: Brought = NOTHING,
     wait: bool = False,
     sarif: SarifFile = None,
     shown: Shown = AS_USUAL,
@@ -119,10 +151,6 @@ def submit(
         Task type, see `metamcp types`.
     input_
         The task's input: a JSON object, a file with one, or - for standard input.
-    file
-        Send this file, or the files of this folder, along; can be repeated.
-    hidden
-        Of a folder also the hidden files.
     wait
         Wait for the outcome; the exit code is 0 only for success.
     sarif
@@ -135,22 +163,26 @@ def submit(
     if sarif is not None and not wait:
         raise CliError(Exit.USAGE, "--sarif needs --wait.", "Or later: metamcp results ID --sarif")
     target = find_target(options)
+    content = brought.into(content)
     picked = None
-    if file:
+    if brought.file:
         # What looks at folders is loaded for them only.
         from services.cli import attach
 
-        picked = attach.pick(file, hidden=hidden)
+        picked = attach.pick(brought.file, hidden=brought.hidden)
         attach.check_names(content, picked)
-    return run(_submit(target, out, body, content, picked, Ending(wait, sarif, shown)))
+    ending = Ending(wait, sarif, shown, UPLOAD_S if picked else REQUEST_S, wish.project)
+    return run(_submit(target, out, body, content, picked, ending))
 
 
 class Ending(NamedTuple):
-    """What is done after a task is submitted."""
+    """How a task is submitted, and what is done then."""
 
     wait: bool
     sarif: Path | None
     shown: Shown
+    within_s: float
+    project: str | None
 
 
 async def _submit(
@@ -161,7 +193,10 @@ async def _submit(
     picked: Picked | None,
     ending: Ending,
 ) -> int:
-    async with Api(target, within_s=UPLOAD_S if picked else REQUEST_S) as api:
+    within_s = FETCH_S if "files_from" in content else ending.within_s
+    async with Api(target, within_s=within_s) as api:
+        if ending.project is not None:
+            body["project"] = await find_project(api, ending.project)
         if picked is not None:
             from services.cli.attach import with_files
 
@@ -247,6 +282,7 @@ def tasks(
     limit: int = 50,
     offset: int | None = None,
     cursor: int | None = None,
+    project: str | None = None,
     options: Options = NO_OPTIONS,
 ) -> int:
     """List your tasks, newest first.
@@ -263,18 +299,21 @@ def tasks(
         How many to pass over.
     cursor
         Go on after a page, with the cursor it printed.
+    project
+        Those of a project, by its name or id, whoever sent them.
     """
-    return run(
-        _tasks(options, status=status, type=type_, limit=limit, offset=offset, cursor=cursor)
-    )
+    params = {"status": status, "type": type_, "limit": limit, "offset": offset, "cursor": cursor}
+    return run(_tasks(options, project, **params))
 
 
-async def _tasks(options: Options, **params: Any) -> int:
+async def _tasks(options: Options, project: str | None, **params: Any) -> int:
     out = options.out
     async with Api(find_target(options)) as api:
-        found, following = await api.page("/api/tasks", **params)
+        id_ = None if project is None else await find_project(api, project)
+        found, following = await api.page("/api/tasks", project=id_, **params)
     answer = {"tasks": found, "next_cursor": following}
-    out.show(answer, render.tasks(found) if found else Text("no tasks", style="dim"))
+    rows = render.tasks(found, user=project is not None)
+    out.show(answer, rows if found else Text("no tasks", style="dim"))
     if following is not None and not out.as_json:
         out.note(f"more: metamcp tasks --cursor {following}")
     return Exit.OK
@@ -285,6 +324,7 @@ def task(
     /,
     *,
     why: bool = False,
+    user: str | None = None,
     shown: Shown = AS_USUAL,
     options: Options = NO_OPTIONS,
 ) -> int:
@@ -296,23 +336,27 @@ def task(
         The task's id.
     why
         Also show, for each route, the candidates, their scores and which filter removed whom.
+    user
+        Whose task it is, in a project that you are in.
     """
-    check_ids(task=id_)
-    return run(_task(options, id_, shown, why=why))
+    check_ids(task=id_, user=user)
+    return run(_task(options, id_, user, shown, why=why))
 
 
-async def _task(options: Options, task_id: str, shown: Shown, *, why: bool) -> int:
+async def _task(
+    options: Options, task_id: str, user: str | None, shown: Shown, *, why: bool
+) -> int:
     out = options.out
     async with Api(find_target(options)) as api:
-        view = await api.get(f"/api/tasks/{task_id}")
-        events = await events_of(api, task_id)
+        view = await api.get(f"/api/tasks/{task_id}", user=user)
+        events = await events_of(api, task_id, user)
         if out.as_json:
             out.line({"task": view, "events": [as_event(item) for item in events]})
             return Exit.OK
         out.console.print(Group(render.task_head(view), Text(), render.timeline(events)))
         if why:
-            out.console.print(render.why(events))
-        await show_kept(api, out, view, shown)
+            out.console.print(render.why(events, str(view.get("waiting", ""))))
+        await show_kept(api, out, view, shown, user)
     return Exit.OK
 
 

@@ -24,7 +24,7 @@ _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhdw])")
 
 
 def tokens(*, user: str | None = None, options: Options = NO_OPTIONS) -> int:
-    """List issued tokens, oldest first; the tokens themselves nobody can show again.
+    """List your tokens, or as admin all, oldest first; the tokens themselves nobody can show again.
 
     Parameters
     ----------
@@ -36,20 +36,24 @@ def tokens(*, user: str | None = None, options: Options = NO_OPTIONS) -> int:
 
 
 def add(
-    user: Annotated[str, Parameter(name="USER")],
+    user: Annotated[str | None, Parameter(name="USER")] = None,
     /,
     *,
+    scope: tuple[str, ...] = (),
     role: tuple[Literal["user", "auditor", "admin"], ...] = (),
     ttl: str | None = None,
     note: str = "",
     options: Options = NO_OPTIONS,
 ) -> int:
-    """Issue a token for a user and print it, once and never again.
+    """Issue a token for yourself, or as admin for a user, and print it, once and never again.
 
     Parameters
     ----------
     user
-        Whose tasks, hosts and results it opens; a new name makes a new user.
+        Whose tasks, hosts and results it opens; without it, yours. It need not have an account.
+    scope
+        What the token is good for, such as tasks:read or mcp:call; without it all that its user
+        may do. Can be repeated.
     role
         What it may do besides: auditor reads everybody's tasks, admin works for everybody. Can be
         repeated.
@@ -59,7 +63,13 @@ def add(
         What it is for.
     """
     check_ids(user=user)
-    body = {"user": user, "roles": role, "ttl_s": span(ttl), "note": note}
+    body = {
+        "user": user,
+        "roles": role,
+        "scopes": scope or None,
+        "ttl_s": span(ttl),
+        "note": note,
+    }
     return run(_add(options, body))
 
 
@@ -120,16 +130,22 @@ async def _revoke(options: Options, token: str) -> int:
     async with Api(find_target(options)) as api:
         gone = await api.delete(f"{PATH}/{token}")
     options.out.show(gone, Text(f"{gone['id']} of {plain(gone['user'])} is revoked"))
+    if not gone.get("everywhere", True):
+        options.out.note(
+            "NATS takes no change now: other gateways, and this one after a restart, still take it"
+            " until NATS does."
+        )
     return Exit.OK
 
 
 def _table(found: Sequence[Any], now: float) -> RenderableType:
     if not found:
-        return Text("no tokens were issued: see metamcp token add USER", style="dim")
+        return Text("no tokens were issued: see metamcp token add", style="dim")
     table = FittedTable(
         Column("id"),
         Column("user"),
         Column("roles", least=8),
+        Column("scopes", least=8, drop=4),
         Column("created", least=10, drop=3),
         Column("expires", least=10, drop=1),
         Column("note", least=12, drop=2),
@@ -142,6 +158,7 @@ def _table(found: Sequence[Any], now: float) -> RenderableType:
             entry["id"],
             plain(entry["user"]),
             _roles(entry),
+            _scopes(entry),
             _day(entry["created"]),
             expires,
             plain(entry["note"]),
@@ -152,6 +169,11 @@ def _table(found: Sequence[Any], now: float) -> RenderableType:
 
 def _roles(entry: Any) -> str:
     return ", ".join(entry["roles"]) or "user"
+
+
+def _scopes(entry: Any) -> str:
+    found = entry.get("scopes")
+    return "all" if found is None else ", ".join(found)
 
 
 def _day(at: float) -> str:

@@ -37,6 +37,7 @@ def hosts(found: Sequence[Mapping[str, Any]]) -> RenderableType:
         Column("ms", right=True, drop=2),
         Column("tools", right=True, drop=3),
         Column("slots", right=True, drop=4),
+        Column("sessions", drop=5),
         Column("task types", least=20, drop=1),
         Column("reason", least=14),
     )
@@ -48,6 +49,7 @@ def hosts(found: Sequence[Mapping[str, Any]]) -> RenderableType:
             f"{health.get('latency_ms', 0):.0f}",
             str(len(entry.get("tools", ()))),
             str(entry.get("limits", {}).get("max_concurrency", 4)),
+            _sessions(entry),
             plain(", ".join(entry.get("task_types", {}))),
             plain(_reason(health)),
         )
@@ -89,13 +91,15 @@ def _facts(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     where = endpoint.get("url") or " ".join(
         [endpoint.get("command", ""), *endpoint.get("args", ())]
     )
-    yield "endpoint", plain(f"{endpoint.get('kind', '')} {where}", 300)
+    yield "endpoint", plain(f"{endpoint.get('kind', '')} {where}".strip(), 300)
     if entry.get("server"):
         yield "server", plain(f"{entry['server']}, MCP {entry.get('protocol', '')}")
     if entry.get("owner"):
         yield "owner", plain(entry["owner"])
     if entry.get("source", "manifest") != "manifest":
         yield "from", plain(entry["source"])
+    if sessions := _sessions(entry):
+        yield "sessions", f"{sessions}: {_SHARING.get(sessions, '')}"
     yield "probe", _probe(entry)
     for name in entry.get("task_types", {}):
         yield "task type", plain(name)
@@ -103,6 +107,19 @@ def _facts(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         version = capability.get("version", "1.0.0")
         parameters = ", ".join(capability.get("parameters", ()))
         yield "capability", plain(f"{capability['name']} {version} {parameters}")
+
+
+_SHARING = {
+    "shared": "all users' tasks are in the same ones",
+    "user": "each user has one, and no other user's task is in it",
+    "task": "each attempt has one, which ends with it",
+}
+
+
+def _sessions(entry: Mapping[str, Any]) -> str:
+    """Who shares sessions; empty for a host that has none."""
+    has = entry.get("endpoint", {}).get("kind") in ("stdio", "http")
+    return plain(entry.get("sessions", "user")) if has else ""
 
 
 def _probe(entry: Mapping[str, Any]) -> str:
@@ -139,7 +156,8 @@ def types(found: Mapping[str, Mapping[str, Any]]) -> RenderableType:
             head.append(plain(id_)).append(" (").append_text(status(health)).append(")")
         example = msgspec.json.encode(entry.get("example", {})).decode()
         quoted = "'" + example.replace("'", "'\\''") + "'"
-        command = Text(f"  metamcp submit {name} {plain(quoted, len(quoted))} --wait", style="cyan")
+        words = f"{plain(name)} {plain(quoted, len(quoted))}"
+        command = Text(f"  metamcp submit {words} --wait", style="cyan")
         parts += [head, command, Text()]
     return Group(*parts[:-1])
 

@@ -66,7 +66,14 @@ def spaces(found: Sequence[Mapping[str, Any]]) -> RenderableType:
             plain(one.get("host", "")),
             plain(one.get("page", ""), 300),
         )
-    return table
+    old = [deploy_again(one) for one in found if one.get("outdated")]
+    return Group(table, *old) if old else table
+
+
+def deploy_again(view: Mapping[str, Any]) -> Text:
+    """What is to be done about a Space whose kit is too old."""
+    repo = plain(view["repo"])
+    return Text(f"{repo}: its kit takes no permits of this release: metamcp spaces deploy {repo}")
 
 
 def space(view: Mapping[str, Any]) -> RenderableType:
@@ -84,7 +91,8 @@ def space(view: Mapping[str, Any]) -> RenderableType:
         ("changed", moment(modified) if modified else ""),
         ("error", view.get("error")),
     )
-    return Group(head, _facts(facts))
+    old = [deploy_again(view)] if view.get("outdated") else []
+    return Group(head, _facts(facts), *old)
 
 
 def _stage(view: Mapping[str, Any]) -> Text:
@@ -127,6 +135,21 @@ def results(found: Sequence[Mapping[str, Any]], total: int, size: int) -> Render
         )
     count = f"{total} result{'s' * (total != 1)}, {decimal(size)}"
     return Group(table, Text(f"{len(found)} of {count}" if len(found) < total else count, "dim"))
+
+
+def of_users(found: Sequence[Mapping[str, Any]]) -> FittedTable:
+    """Results of several users."""
+    table = FittedTable(
+        Column("task"),
+        Column("user"),
+        Column("size", right=True),
+        Column("where", drop=1),
+        Column("created", drop=2),
+    )
+    for kept in found:
+        row = (plain(kept["task"]), plain(kept["user"]), decimal(kept["size"]))
+        table.add(*row, where(kept), moment(kept["created"]))
+    return table
 
 
 def result(kept: Mapping[str, Any]) -> RenderableType:

@@ -78,6 +78,7 @@ def describe(record: Record) -> str:
     match fact:
         case facts.TaskCreated():
             text = f"{fact.spec.type}, {fact.spec.priority} priority, for {fact.user}"
+            text += f", asked for by {fact.asked_by}" if fact.asked_by else ""
             text += f"; can't be understood: {fact.invalid}" if fact.invalid else ""
         case facts.TaskCancelled():
             text = "cancel was asked for"
@@ -86,7 +87,7 @@ def describe(record: Record) -> str:
         case facts.JobSigned():
             text = f"{fact.executor} holds a permit for {fact.host}"
         case facts.JobFailed():
-            text = f"attempt {fact.attempt} on {fact.host}: {fact.kind}: {fact.message}"
+            text = f"attempt {fact.attempt} on {fact.host}: {_failure(fact)}"
         case facts.JobDone():
             text = _ending(fact)
         case facts.ResultStored():
@@ -121,6 +122,11 @@ def _score(fact: facts.TaskRouted) -> str:
     score = next((c.score for c in fact.route.candidates if c.host == fact.route.host), None)
     of = len(fact.route.candidates)
     return "" if score is None else f" (score {score:.3f}, {of} candidate{'s' * (of != 1)})"
+
+
+def _failure(fact: facts.JobFailed) -> str:
+    kept = f", answer of {fact.result.size} bytes" if fact.result is not None else ""
+    return f"{fact.kind}{kept}: {fact.message}"
 
 
 def _ending(fact: facts.JobDone) -> str:
@@ -182,6 +188,11 @@ def task_head(view: Mapping[str, Any]) -> Text:
     line.append_text(status(str(view.get("status", ""))))
     if view.get("host"):
         line.append(f" on {plain(view['host'])}")
+    for word, name in (("asked for by", "asked_by"), ("in project", "project")):
+        if view.get(name):
+            line.append(f"\n{word} ", style="dim").append(plain(view[name]))
+    if view.get("waiting"):
+        line.append("\nwaiting: ", style="yellow").append(plain(view["waiting"], 2000))
     error = view.get("error") or view.get("last_failure")
     if error:
         line.append(f"\n{plain(error.get('code', ''))}: ", style="red")
@@ -189,10 +200,11 @@ def task_head(view: Mapping[str, Any]) -> Text:
     return line
 
 
-def tasks(views: Iterable[Mapping[str, Any]]) -> FittedTable:
-    """A list of tasks."""
+def tasks(views: Iterable[Mapping[str, Any]], *, user: bool = False) -> FittedTable:
+    """A list of tasks; `user`: of several users, so that it says whose each is."""
     table = FittedTable(
         Column("task"),
+        *([Column("user")] if user else []),
         Column("type"),
         Column("status"),
         Column("host", drop=1),
@@ -203,6 +215,7 @@ def tasks(views: Iterable[Mapping[str, Any]]) -> FittedTable:
         created = float(view.get("created_at", 0))
         table.add(
             plain(view.get("id", "")),
+            *([plain(view.get("user", ""))] if user else []),
             plain(view.get("type", "")),
             status(str(view.get("status", ""))),
             plain(view.get("host", "")),
@@ -212,15 +225,20 @@ def tasks(views: Iterable[Mapping[str, Any]]) -> FittedTable:
     return table
 
 
-def why(records: Sequence[Record]) -> RenderableType:
-    """For each route: who could have had it, the scores, and which filter removed whom."""
+def why(records: Sequence[Record], waiting: str = "") -> RenderableType:
+    """For each route: who could have had it, the scores, which filter removed whom, and how the
+    attempt failed if it did; without a route, what the task is `waiting` for."""
     parts: list[RenderableType] = []
     for record in records:
         if isinstance(record.fact, facts.TaskRouted):
             parts += [_route_head(record.fact), _candidates(record.fact), *_removed(record.fact)]
+        elif isinstance(record.fact, facts.JobFailed):
+            text = f"attempt {record.fact.attempt} failed: {_failure(record.fact)}"
+            parts.append(Text(plain(text, 500), style="red"))
     if not parts:
         over = any(isinstance(record.fact, facts.JobDone) for record in records)
-        waits = "it waits for its turn and for a healthy host with a free slot; see `metamcp hosts`"
+        turn = "it waits for its turn and for a healthy host with a free slot"
+        waits = f"{f'it waits: {plain(waiting, 2000)}' if waiting else turn}; see `metamcp hosts`"
         why_not = "no host ever got it" if over else waits
         return Text(f"The task has not been routed: {why_not}.", style="dim")
     return Group(*parts)
@@ -299,13 +317,30 @@ def unwrap(output: Any) -> Any:
 
 
 def _output(output: Any) -> RenderableType:
+    if isinstance(output, Mapping) and output.get("is_error") is True:
+        return _refusal(output)
     value = unwrap(output)
     if isinstance(value, str):
-        return Text("".join(c if c.isprintable() or c == "\n" else " " for c in value))
+        return _lines_of(value)
     for form in (_rows, _pairs):
         if (table := form(value)) is not None:
             return table
     return JSON(json.dumps(value, default=str))
+
+
+def _lines_of(text: str) -> Text:
+    return Text("".join(c if c.isprintable() or c == "\n" else " " for c in text))
+
+
+def _refusal(output: Mapping[str, Any]) -> Group:
+    """All that a tool has answered with an error: what it says, and what it holds besides."""
+    parts: list[RenderableType] = []
+    for item in output.get("content") or ():
+        text = item.get("text") if isinstance(item, Mapping) else None
+        parts.append(_lines_of(text) if isinstance(text, str) else JSON(json.dumps(item)))
+    if output.get("structured") is not None:
+        parts.append(JSON(json.dumps(output["structured"])))
+    return Group(*parts)
 
 
 def _pairs(value: Any) -> Table | None:

@@ -11,10 +11,12 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from services.executor.attempt import tar, zip
-from services.executor.attempt.apart import GoOn, apart
-from services.executor.attempt.compressed import BZIP2, GZIP, XZ, Expanded
-from services.executor.attempt.names import (
+from services.executor.attempt import zip
+from services.executor.attempt.tree import Tree
+from services.packed import tar
+from services.packed.apart import GoOn, apart
+from services.packed.compressed import BZIP2, GZIP, XZ, Expanded
+from services.packed.names import (
     MAX_NAME,
     BadFiles,
     ForbiddenPath,
@@ -22,8 +24,7 @@ from services.executor.attempt.names import (
     leads_out,
     writable,
 )
-from services.executor.attempt.tar import Kind, Member
-from services.executor.attempt.tree import Tree
+from services.packed.tar import Kind, Member
 
 OF = "input.archive"
 MOST_MEMBERS = 100_000

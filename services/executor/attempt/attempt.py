@@ -10,8 +10,10 @@ from prometheus_client import Histogram
 
 from contracts.facts import JobDone, JobFailed, Outcome, TaskCreated, TaskRouted
 from contracts.replay import replayable
+from contracts.result import Result
 from contracts.task import TaskSpec
 from services.bus import metrics
+from services.executor.attempt.call import HostError
 from services.executor.attempt.course import Course
 from services.executor.attempt.plan import AttemptPlan, KnownHost
 from services.log.port import Delivery
@@ -48,13 +50,23 @@ class Asked(NamedTuple):
     """Tasks that this release can't read."""
 
 
+class ToolRefusal(NamedTuple):
+    """A tool's answer that is an error."""
+
+    error: HostError
+    kept: Result | None = None
+    """Where the answer is kept; None: nowhere, or not yet."""
+    why: str = ""
+    """Why it can't be kept."""
+
+
 class Attempt:
     """What is known about one attempt while it is here."""
 
     __slots__ = (
         *("began", "budget_s", "calling", "claimed_at", "course", "created", "deadline"),
         *("delivery", "expired", "key", "known", "name", "permit", "plan", "reading"),
-        *("remarks", "reported_at", "routed", "seq", "span", "task", "trace"),
+        *("refused", "reported_at", "reported_end", "routed", "seq", "span", "task", "trace"),
     )
 
     def __init__(self, routed: TaskRouted, delivery: Delivery) -> None:
@@ -90,13 +102,15 @@ class Attempt:
         self.began = 0.0
         """Monotonic time at which it began to run."""
         self.task: asyncio.Task[None] | None = None
+        self.reported_end = False
+        """Its host has said that all is done, and need not wait with that again."""
         self.calling = False
         """It may be stopped: it has not come to its end yet."""
         self.expired = False
         """It was interrupted because its deadline has come."""
         self.reported_at = 0.0
-        self.remarks: tuple[str, ...] = ()
-        """See `JobDone.remarks`."""
+        self.refused: ToolRefusal | None = None
+        """Its tool has answered with an error, and nothing changes that any more."""
 
     @property
     def spec(self) -> TaskSpec:

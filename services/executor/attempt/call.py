@@ -18,32 +18,13 @@ from services.executor.attempt.course import Course
 from services.executor.attempt.plan import AttemptPlan
 from services.executor.attempt.workspace import Workspace
 from services.outside.addresses import SPACES
+from services.outside.apart.pool import WorkerPool
+
+RESERVED = "io.modelcontextprotocol/"
+"""How such keys begin."""
 
 OnProgress = Callable[[float, float | None, str], Awaitable[None]]
 """Called with progress, total and message."""
-
-
-class HostError(Exception):
-    """The call did not succeed."""
-
-    def __init__(
-        self,
-        kind: FailureKind,
-        message: str,
-        *,
-        called: bool | None = False,
-        transient: bool = False,
-        callers: bool = False,
-    ) -> None:
-        super().__init__(f"{kind}: {message}")
-        self.kind = kind
-        self.message = message
-        self.called = called
-        """Was the host called? None: it may have been."""
-        self.transient = transient
-        """The host says that the same call may succeed later."""
-        self.callers = callers
-        """A protocol error for which the caller is to blame: the host is as it should be."""
 
 
 class Spooled(NamedTuple):
@@ -57,6 +38,33 @@ class Spooled(NamedTuple):
         self.path.unlink(missing_ok=True)
 
 
+class HostError(Exception):
+    """The call did not succeed."""
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        called: bool | None = False,
+        transient: bool = False,
+        callers: bool = False,
+        answer: dict[str, Any] | Spooled | None = None,
+    ) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+        self.called = called
+        """Was the host called? None: it may have been."""
+        self.transient = transient
+        """The host says that the same call may succeed later."""
+        self.callers = callers
+        """A well-formed answer, though an error of the protocol: the call is to blame for it, and
+        the host is as it should be."""
+        self.answer = answer
+        """What the tool has answered, in the form of results; a file is whoever's who gets this."""
+
+
 class Answer(NamedTuple):
     """What a tool answered, faithfully."""
 
@@ -64,6 +72,8 @@ class Answer(NamedTuple):
     """Items as MCP writes them on the wire."""
     structured: Any = None
     is_error: bool = False
+    meta: dict[str, Any] | None = None
+    """`_meta` of the result."""
     spooled: Spooled | None = None
     """The whole answer, in the form of `wire`, when it is too big; the other fields say little."""
 
@@ -75,11 +85,21 @@ class Answer(NamedTuple):
 
     def wire(self) -> dict[str, Any]:
         """The form in which results are stored."""
+        meta = {"meta": self.meta} if self.meta else {}
         return {
             "content": self.content,
             "structured": self.structured,
             "is_error": self.is_error,
+            **meta,
         }
+
+    def said(self) -> str:
+        """What an answer that is an error says, for people: its text, else what it holds."""
+        if text := self.text().strip():
+            return text
+        if self.structured is not None:
+            return msgspec.json.encode(self.structured).decode()
+        return "the tool answered with an error and no text"
 
     def value(self) -> Any:
         """What `$step` references look into: structured, else the text as JSON, else the text."""
@@ -90,6 +110,12 @@ class Answer(NamedTuple):
             return msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             return text
+
+
+def own_meta(meta: Any) -> dict[str, Any] | None:
+    """A result's `_meta` without what the protocol itself puts there about the connection."""
+    every = meta.items() if isinstance(meta, dict) else ()
+    return {name: value for name, value in every if not name.startswith(RESERVED)} or None
 
 
 class Call:
@@ -161,6 +187,10 @@ class HostSession(Protocol):
         """End the connection or process; calls still in flight fail with HostError(CUT)."""
 
 
+def _untold(host: str) -> None:
+    """Nobody wants to know."""
+
+
 class Opening(NamedTuple):
     """What a session is made from."""
 
@@ -178,5 +208,11 @@ class Opening(NamedTuple):
     """Address of the Space that `hf://owner/space` names; `{subdomain}` is `owner-space`."""
     bearer: str | None = None
     """Sent as bearer token by hosts over HTTP: the secret that the endpoint names."""
+    hide: Callable[[str], str] = str
+    """Takes the host's secrets out of what it says."""
     isolated: bool = False
     """The session is for one call alone."""
+    workers: WorkerPool | None = None
+    """The processes in which sessions with users' hosts are held."""
+    changed: Callable[[str], None] = _untold
+    """Called with the id of a host whose tools may not be those that are known any more."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+MOST_REMARKS = 8
+
 
 class Death:
     """The unwanted end of a host's session: one failure of the host, however many calls were in."""
@@ -23,7 +25,7 @@ class Death:
 class Course:
     """Was the host called, is the work still wanted, may this executor go on, what does it lack."""
 
-    __slots__ = ("called", "cancelled", "cut", "death", "lacks")
+    __slots__ = ("called", "cancelled", "cut", "death", "lacks", "remarks")
 
     def __init__(self) -> None:
         self.called: bool | None = False
@@ -36,6 +38,13 @@ class Course:
         """Of the session in which it was called."""
         self.lacks = ""
         """What it waits for that is not the host's to give, and why; empty: nothing."""
+        self.remarks: tuple[str, ...] = ()
+        """See `JobDone.remarks`."""
+
+    def remark(self, text: str) -> None:
+        """Have this said beside a success, once; of many remarks the first."""
+        if text not in self.remarks and len(self.remarks) < MOST_REMARKS:
+            self.remarks = (*self.remarks, text)
 
     @property
     def stopped(self) -> bool:

@@ -12,8 +12,8 @@ from contracts.errors import Rejected
 from contracts.facts import FailureKind
 from services.executor.attempt.call import HostError
 from services.executor.attempt.course import Course
-from services.executor.attempt.names import BadFiles, ForbiddenPath
 from services.executor.attempt.plan import BadInput
+from services.packed.names import BadFiles, ForbiddenPath
 from services.store.blobs import BlobCorrupt, BlobMissing, StoreError
 
 
@@ -74,7 +74,8 @@ def ending(
         case Rejected():
             return Broken(FailureKind.TOO_LARGE, error.message, called)
         case StoreError():
-            return Broken(FailureKind.LOST, course.lacks or str(error), called)
+            return Broken(FailureKind.LOST, course.lacks or "the store does not answer", called)
         case _:
             # A mistake of ours: what was noted is not to be trusted either.
-            return Broken(FailureKind.CUT, f"error in the executor: {error!r}", None, mistake=True)
+            text = f"error in the executor: {type(error).__name__}; its log has the rest"
+            return Broken(FailureKind.CUT, text, None, mistake=True)

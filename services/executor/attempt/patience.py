@@ -30,10 +30,11 @@ async def patiently(course: Course, what: str, ask: Callable[[], Awaitable[T]]) 
         try:
             found = await ask()
         except StoreRefused as error:
-            course.lacks = f"{what}: {error}"
+            log.warning("asked_in_vain", what=what, error=str(error))
+            course.lacks = f"{what}: the store refuses it"
             raise
         except (StoreError, LogUnavailable) as error:
-            course.lacks = f"{what}: {error}"
+            course.lacks = f"{what}: the store or the log does not answer"
             log.warning("asked_in_vain", what=what, error=str(error))
             failures += 1
             await asyncio.sleep(backoff.delay(failures, *RETRY_S, random.random()))

@@ -16,15 +16,17 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from contracts import subjects
+from contracts.errors import Rejected
 from contracts.facts import FailureKind, TaskCancelled, TaskCreated, Unknown
+from contracts.message import bounded
 from contracts.replay import repeatable
 from contracts.result import Pointer, Result
 from contracts.wire import PermitClaims, Progress
 from services.executor import domain
 from services.executor.attempt import output, plan, workspace
 from services.executor.attempt.archive import Unpacked
-from services.executor.attempt.attempt import Asked, Attempt, Ending, is_success
-from services.executor.attempt.call import Call, HostError
+from services.executor.attempt.attempt import Asked, Attempt, Ending, ToolRefusal, is_success
+from services.executor.attempt.call import Call, HostError, Spooled
 from services.executor.attempt.deadlines import Deadlines
 from services.executor.attempt.ending import CalledOff, Stopped, ending
 from services.executor.attempt.patience import RETRY_S, patiently
@@ -32,8 +34,10 @@ from services.executor.attempt.tree import WorkspaceLimits
 from services.executor.hosts.pool import Pool
 from services.executor.settings import Settings
 from services.log.port import AlreadyRecorded, Log, LogUnavailable
+from services.outside.apart.pool import is_apart
 from services.process import backoff, telemetry, tracing
 from services.process.ids import new_id
+from services.store.blobs import StoreError
 
 RECHECK_S = 2.0
 """A claim older than this is looked up again before the call: this process may have been paused."""
@@ -150,6 +154,8 @@ class Runner:
             raise HostError(FailureKind.CUT, why, called=False)
         if why := domain.unfit(routed, attempt.created):
             raise HostError(FailureKind.BAD_INPUT, why)
+        if attempt.created and (why := domain.unpermitted(attempt.known.host, attempt.created)):
+            raise HostError(FailureKind.BAD_INPUT, why)
         space = workspace.Workspace(
             self._ports.workspaces, routed.user, routed.task, routed.attempt
         )
@@ -158,14 +164,35 @@ class Runner:
             with tracing.begin("call host", attempt.trace, tracing.CLIENT, host=routed.route.host):
                 value = await self._ports.pool.call(attempt.known, call)
             # Nothing may be awaited in between: what lies in a file is removed by `keep`.
-            limit = attempt.known.host.limits.max_output_bytes
-            return await output.keep(value, routed.user, self._ports.blobs, limit, course)
+            return await self._keep(attempt, value)
+        except HostError as error:
+            if error.answer is not None:
+                await self._keep_refusal(attempt, error, error.answer)
+            raise
         finally:
             if space.made:
                 await space.remove()
 
+    async def _keep(self, attempt: Attempt, value: dict[str, Any] | Spooled) -> Result:
+        limit = attempt.known.host.limits.max_output_bytes
+        return await output.keep(
+            value, attempt.routed.user, self._ports.blobs, limit, attempt.course
+        )
+
+    async def _keep_refusal(
+        self, attempt: Attempt, error: HostError, answer: dict[str, Any] | Spooled
+    ) -> None:
+        """Keep an answer that is an error. That it failed is certain, whatever becomes of it."""
+        attempt.refused = ToolRefusal(error)
+        try:
+            attempt.refused = ToolRefusal(error, await self._keep(attempt, answer))
+        except HostError as unfit:
+            attempt.refused = ToolRefusal(error, why=unfit.message)
+        except (Rejected, StoreError) as unkept:
+            log.warning("answer_not_kept", task=attempt.routed.task, error=str(unkept))
+
     async def _prepare(self, attempt: Attempt, space: workspace.Workspace) -> Call:
-        routed, spec = attempt.routed, attempt.spec
+        routed, spec, created = attempt.routed, attempt.spec, attempt.created
         raw = bytes(spec.input)
         if spec.input_pointer is not None:
             pointer = spec.input_pointer
@@ -176,12 +203,17 @@ class Runner:
             )
         left_s = max(0.001, attempt.deadline - self._now())
         prepare = functools.partial(
-            plan.prepare, attempt.known, routed, spec, raw, attempt.permit, left_s
+            plan.prepare,
+            *(attempt.known, routed, spec, raw, attempt.permit, left_s),
+            judged=not is_apart(attempt.known.host),
+            hidden=domain.hidden_tools(attempt.known.host, created) if created else frozenset(),
         )
         # To check thousands of pointers against a schema takes a while.
         large = spec.input_pointer is not None
         prepared = await asyncio.to_thread(prepare) if large else prepare()
         attempt.plan = prepared
+        if prepared.remark:
+            attempt.course.remark(prepared.remark)
         files, archive = prepared.input.get("files"), prepared.input.get("archive")
         if files or archive:
             found = await patiently(
@@ -218,7 +250,7 @@ class Runner:
         if found is None:
             return
         remark = found.remark()
-        attempt.remarks = (remark,)
+        attempt.course.remark(remark)
         log.info("archive_unpacked", task=attempt.routed.task, remark=remark)
         await self._progress(attempt, 0, None, remark)
 
@@ -252,13 +284,14 @@ class Runner:
         self, attempt: Attempt, progress: float, total: float | None, message: str
     ) -> None:
         """Pass progress on, at most ten times a second; nobody waits for it."""
-        now = self._now()
-        if now - attempt.reported_at < PROGRESS_S and progress != total:
+        now, ended = self._now(), progress == total and not attempt.reported_end
+        if now - attempt.reported_at < PROGRESS_S and not ended:
             return
+        attempt.reported_end |= ended
         attempt.reported_at = now
         routed = attempt.routed
         report = Progress(
-            routed.user, routed.task, routed.attempt, progress, total, domain.bounded(message)
+            routed.user, routed.task, routed.attempt, progress, total, bounded(message)
         )
         subject = subjects.progress(routed.user, routed.task)
         try:
@@ -292,10 +325,14 @@ class Runner:
     def _succeeded(self, attempt: Attempt, result: Result) -> Ending:
         elapsed_ms = (self._now() - attempt.began) * 1000
         fact = domain.succeeded(attempt.routed, result, self._by, new_id(), elapsed_ms)
-        return msgspec.structs.replace(fact, remarks=attempt.remarks) if attempt.remarks else fact
+        remarks = attempt.course.remarks
+        return msgspec.structs.replace(fact, remarks=remarks) if remarks else fact
 
     def _stopped(self, attempt: Attempt, error: BaseException, *, late: bool) -> Ending:
         """The end of an attempt that did not succeed, as a fact."""
+        refused = attempt.refused
+        if refused is not None and attempt.course.cancelled is None:
+            error, late = refused.error, False
         end = ending(attempt.course, error, attempt.budget_s, late=late)
         elapsed_ms = (self._now() - attempt.began) * 1000
         if isinstance(end, CalledOff):
@@ -317,7 +354,11 @@ class Runner:
             kind=end.kind.value,
             retryable=again,
         )
-        ended = domain.Ended(end.kind, end.message, end.called, again, elapsed_ms, end.shared)
+        text, kept = end.message, None
+        if refused is not None and (kept := refused.kept) is None:
+            why = refused.why or attempt.course.lacks or "there was no time for that"
+            text = f"{text}; the whole answer is not kept: {why}"
+        ended = domain.Ended(end.kind, text, end.called, again, elapsed_ms, end.shared, kept)
         return domain.failed(attempt.routed, ended, self._by, new_id())
 
 

@@ -17,10 +17,11 @@ IN_MEMORY = 1024 * 1024
 class Sink:
     """Takes an answer's bytes in order; `close` it in every case."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, in_memory: int = IN_MEMORY) -> None:
         """`limit`: bytes of the largest answer; the file is made in `folder` when it is needed."""
         self._folder = folder
         self._limit = limit
+        self._in_memory = in_memory
         self._data = bytearray()
         self._file: BinaryIO | None = None
         self._path: Path | None = None
@@ -32,7 +33,7 @@ class Sink:
         if self.size > self._limit:
             message = f"the answer has more than the host's limit of {self._limit} bytes"
             raise HostError(FailureKind.TOO_LARGE, message, called=True)
-        if self._file is None and self.size > IN_MEMORY:
+        if self._file is None and self.size > self._in_memory:
             self._spill()
         if self._file is None:
             self._data += data

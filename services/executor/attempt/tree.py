@@ -9,7 +9,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from services.executor.attempt.names import BadFiles
+from services.packed.names import BadFiles
 
 
 class WorkspaceLimits(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,10 +18,10 @@ import msgspec
 
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
-from services.executor.attempt.apart import GoOn, apart
 from services.executor.attempt.archive import ASIDE_BYTES, OF, Unpacked, unpack
-from services.executor.attempt.names import BadFiles, ForbiddenPath, relative
 from services.executor.attempt.tree import Tree, WorkspaceLimits
+from services.packed.apart import GoOn, apart
+from services.packed.names import BadFiles, ForbiddenPath, relative
 from services.process.files import private
 
 
@@ -48,7 +49,7 @@ class Workspace:
     def __init__(self, parent: Path, user: str, task: str, attempt: int) -> None:
         self._parent = parent
         # Task ids are unique per user only; tokens hold no dots, so this name is unique.
-        self._name = f"{user}.{task}.{attempt}"
+        self._name = _apart_in_case(f"{user}.{task}.{attempt}")
         self.made = False
         """The folder is there."""
 
@@ -121,6 +122,12 @@ class Workspace:
             await asyncio.to_thread(shutil.rmtree, self.path, ignore_errors=True)
 
 
+def _apart_in_case(name: str) -> str:
+    """Another name for each also where a file system takes `A` and `a` for one letter."""
+    low = name.lower()
+    return name if name == low else f"{low}.{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
 def confine(arguments: dict[str, Any], names: Sequence[str], bounds: Bounds) -> dict[str, Any]:
     """Return the arguments with each declared path made absolute, symbolic links resolved.
 
@@ -153,11 +160,9 @@ def _inside(text: str, name: str, bounds: Bounds) -> str:
             return real
     elif any(_opens(root, real, bounds.private) for root in bounds.roots):
         return real
-    allowed = ", ".join(str(root) for root in bounds.roots) or "none"
+    # Not which folders those are: how the operator's disk is laid out is nobody's business.
     own = "the task's workspace and " if bounds.own else ""
-    raise ForbiddenPath(
-        f"argument {name}: {text!r} is outside {own}the allowed folders ({allowed})"
-    )
+    raise ForbiddenPath(f"argument {name}: {text!r} is outside {own}the allowed folders")
 
 
 def _opens(root: Path, real: str, private: Path | None) -> bool:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import IO, BinaryIO
 
-from services.executor.attempt.apart import GoOn
-from services.executor.attempt.compressed import CHUNK, Damaged
-from services.executor.attempt.names import BadFiles
-from services.executor.attempt.tar import Kind, Member
+from services.packed.apart import GoOn
+from services.packed.compressed import CHUNK, Damaged
+from services.packed.names import BadFiles
+from services.packed.tar import Kind, Member
 
 MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 MOST_READ = 6 * 1024 * 1024

@@ -7,7 +7,7 @@ Pure: no clock, no randomness, no I/O. Times are monotonic seconds and come in a
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -71,10 +71,10 @@ Ticket: TypeAlias = int
 
 
 def verdict(kind: FailureKind, called: bool | None, *, caller: bool = False) -> Verdict:
-    """Say what a failed call means; `caller`: a protocol error for which the caller is to blame.
+    """Say what a failed call means; `caller`: a protocol error for which the call is to blame.
 
-    A tool's error or a bad input proves that the host answers, but only if it was the host that
-    has found it out.
+    A well-formed answer, error or not, proves that the host answers, but only if it was the host
+    that has found it out. Broken and missing answers are its fault.
     """
     if kind in _ITS_OWN or (kind is FailureKind.PROTOCOL and not caller):
         return Verdict.FAULT
@@ -121,13 +121,17 @@ class Recent:
 
 
 class Circuit:
-    """The breaker of one registration of a host.
+    """The breaker of one registration of a host, for one user or for all.
 
     What `admit` has let through must end in exactly one of `succeeded`, `failed` and `dropped`.
     """
 
-    def __init__(self, rules: BreakerRules = RULES) -> None:
+    def __init__(self, rules: BreakerRules = RULES, *, for_all: bool = False) -> None:
+        """`for_all`: no more than half of the failures that open it count of one user."""
         self._rules = rules
+        self._most = (rules.failures + 1) // 2 if for_all else rules.failures
+        self._by: Counter[str] = Counter()
+        """Whose they were, while it is closed."""
         self.failures = 0
         """Calls that failed in a row."""
         self.last: FailureKind | None = None
@@ -168,22 +172,29 @@ class Circuit:
         if ticket != self._era:
             return
         self.failures, self.last = 0, None
+        self._by.clear()
         if self.until is not None:
             self._turn()
             self.until = None
             self._closed_at = now
 
-    def failed(self, ticket: Ticket, kind: FailureKind, now: float, jitter: float) -> None:
-        """A call failed by the host's fault; `jitter` from 0 to 1 spreads the time it is open."""
+    def failed(
+        self, ticket: Ticket, kind: FailureKind, now: float, jitter: float, user: str = ""
+    ) -> None:
+        """A call of this user failed by the host's fault; `jitter` from 0 to 1 spreads the time it
+        is open."""
         if ticket != self._era:
             return
         self.failures += 1
         self.last = kind
-        if self.until is None and self.failures < self._rules.failures:
-            return
+        if self.until is None:
+            self._by[user] += 1
+            if sum(min(n, self._most) for n in self._by.values()) < self._rules.failures:
+                return
         if self.until is None and now - self._closed_at >= self._rules.stable_s:
             self._openings = 0
         self._openings += 1
+        self._by.clear()
         self._turn()
         self.opened_at = now
         self.until = now + self._open_s(jitter)

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,6 +25,7 @@ from services.executor.hosts.breaker import (
     BreakerState,
     Circuit,
     Recent,
+    Ticket,
     Verdict,
     verdict,
 )
@@ -33,11 +35,13 @@ EARLY_S = 0.05
 """A loop's timer may ring a little before its time."""
 REPEAT_S = 3.0
 """A breaker that is not closed is told again after so long."""
+MOST_BREAKERS = 1000
+"""Users for whom a host's breaker is kept apart; of more the one that failed first has none."""
 _HOW = {
     FailureKind.UNREACHABLE: "it could not be reached",
     FailureKind.CUT: "the connection was lost",
     FailureKind.TIMEOUT: "it did not answer in time",
-    FailureKind.PROTOCOL: "its answer was an error of the protocol",
+    FailureKind.PROTOCOL: "its answer was broken",
 }
 
 Clock = Callable[[], float]
@@ -47,16 +51,42 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 log = telemetry.get_logger()
 
 
+FIRST: Ticket = 0
+"""Of a user without a breaker of his own: the one that he may get begins with it."""
+
+
+class Admitted(NamedTuple):
+    """What a call was let through with."""
+
+    all: Ticket
+    own: Ticket
+
+
 class CallGuard:
-    """The breaker of one registration of a host, for whoever makes calls there."""
+    """The breakers of one registration of a host, for whoever makes calls there.
+
+    A user whose calls break the host, or get no answer, loses it for himself; all lose it when
+    calls of several do. Only the breaker for all is told.
+    """
 
     def __init__(
-        self, host: str, seq: int, rules: BreakerRules, clock: Clock, changed: Callable[[], None]
+        self,
+        host: str,
+        seq: int,
+        rules: BreakerRules,
+        clock: Clock,
+        changed: Callable[[], None],
+        *,
+        owned: bool = False,
     ) -> None:
         """Use `Breakers.of`."""
         self.host = host
         self.seq = seq
-        self.breaker = Circuit(rules)
+        self.breaker = Circuit(rules, for_all=not owned)
+        self._own: dict[str, Circuit] = {}
+        """Of users whose calls have failed; of a host that is one user's there are none."""
+        self._owned = owned
+        self._rules = rules
         self.recent = Recent(rules)
         self._patience_s = rules.patience_s
         self._trial_s = rules.trial_s
@@ -68,33 +98,42 @@ class CallGuard:
         self._told_at = 0.0
         self._told_well = True
 
-    @property
-    def troubled(self) -> bool:
-        """The breaker is not closed, so there may be a turn to wait for."""
-        return self.breaker.until is not None
+    def troubled(self, user: str) -> bool:
+        """A breaker is not closed for him, so there may be a turn to wait for."""
+        own = self._own.get(user) if self._own else None
+        return self.breaker.until is not None or (own is not None and own.until is not None)
 
-    def check(self) -> None:
-        """Raise HostError(UNREACHABLE) while the breaker is open."""
-        if not self.troubled:
+    def check(self, user: str) -> None:
+        """Raise HostError(UNREACHABLE) while a breaker is open for this user."""
+        if not self.troubled(user):
             return
         now = self._clock()
-        if self.breaker.state(now) is BreakerState.OPEN:
-            raise self._refusal(now)
+        for one in self._both(user):
+            if one.state(now) is BreakerState.OPEN:
+                raise self._refusal(now, one)
 
-    async def turn(self) -> bool:
+    async def turn(self, user: str) -> bool:
         """Wait while a trial is under way, for a limited time; True if it has not ended by then.
 
         Raises HostError(UNREACHABLE) if the trial has failed.
         """
-        if not self.troubled:
+        if not self.troubled(user):
             return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._trial_s):
-                while self.breaker.tried(self._clock()):
+                while self._tried(user):
                     self._ended = self._ended or asyncio.Event()
                     await self._ended.wait()
-        self.check()
-        return self.breaker.tried(self._clock())
+        self.check(user)
+        return self._tried(user)
+
+    def _both(self, user: str) -> list[Circuit]:
+        own = self._own.get(user)
+        return [self.breaker] if own is None else [self.breaker, own]
+
+    def _tried(self, user: str) -> bool:
+        now = self._clock()
+        return any(one.tried(now) for one in self._both(user))
 
     def watch(self, call: Call, deadline: float, *, waited: bool = False) -> Watch:
         """Let one call through and learn from its end. Raises HostError(UNREACHABLE).
@@ -103,16 +142,25 @@ class CallGuard:
         the host's fault. `waited` is what `turn` has said just before.
         """
         began = self._clock()
+        own, its = self._own.get(call.plan.user), FIRST
+        if own is not None:
+            admitted = own.admit(began, waited=waited)
+            if admitted is None:
+                raise self._refusal(began, own)
+            its = admitted
         ticket = self.breaker.admit(began, waited=waited)
         if ticket is None:
-            raise self._refusal(began)
-        return Watch(self, call, ticket, max(deadline, began + self._patience_s))
+            if own is not None:
+                own.dropped(its)
+            raise self._refusal(began, self.breaker)
+        enough = max(deadline, began + self._patience_s)
+        return Watch(self, call, Admitted(ticket, its), enough)
 
-    def answered(self, ticket: int) -> None:
+    def answered(self, call: Call, tickets: Admitted) -> None:
         """Learn that a call has succeeded."""
-        self._learn(ticket, Verdict.ANSWERS, FailureKind.LOST)
+        self._learn(call.plan.user, tickets, Verdict.ANSWERS, FailureKind.LOST)
 
-    def stopped(self, call: Call, ticket: int, enough: float, error: BaseException) -> None:
+    def stopped(self, call: Call, tickets: Admitted, enough: float, error: BaseException) -> None:
         """Learn from what stopped a call; until `enough` the host may still have answered."""
         found, kind = Verdict.NOTHING, FailureKind.LOST
         if isinstance(error, HostError):
@@ -124,7 +172,7 @@ class CallGuard:
                 found, kind = Verdict.FAULT, FailureKind.TIMEOUT
         if found is Verdict.FAULT and (death := call.course.death) is not None:
             found = self._mourn(death)
-        self._learn(ticket, found, kind)
+        self._learn(call.plan.user, tickets, found, kind)
 
     def news(self, now: float, repeat_s: float) -> bool:
         """Whether something is to be told: it changed, or is not well and was told long ago."""
@@ -145,7 +193,7 @@ class CallGuard:
             self.seq,
             open=state is BreakerState.OPEN,
             failures=failures,
-            reason="" if state is BreakerState.CLOSED else self._reason(),
+            reason="" if state is BreakerState.CLOSED else self._reason(self.breaker),
             recent_calls=calls,
             recent_faults=faults,
             deaths=self.recent.deaths(now),
@@ -167,17 +215,26 @@ class CallGuard:
         self.recent.died(self._clock())
         return Verdict.FAULT if death.shared else Verdict.NOTHING
 
-    def _learn(self, ticket: int, found: Verdict, kind: FailureKind) -> None:
+    def _learn(self, user: str, tickets: Admitted, found: Verdict, kind: FailureKind) -> None:
         now, until = self._clock(), self.breaker.until
+        own = self._own.get(user)
+        if found is Verdict.FAULT and own is None and not self._owned:
+            own = self._keep_apart(user)
         match found:
             case Verdict.ANSWERS:
                 self.recent.add(now, fault=False)
-                self.breaker.succeeded(ticket, now)
+                self.breaker.succeeded(tickets.all, now)
+                if own is not None:
+                    own.succeeded(tickets.own, now)
             case Verdict.FAULT:
                 self.recent.add(now, fault=True)
-                self.breaker.failed(ticket, kind, now, random.random())
+                self.breaker.failed(tickets.all, kind, now, random.random(), user)
+                if own is not None:
+                    self._failed_own(user, own, tickets.own, kind, now)
             case Verdict.NOTHING:
-                self.breaker.dropped(ticket)
+                self.breaker.dropped(tickets.all)
+                if own is not None:
+                    own.dropped(tickets.own)
         if self._ended is not None:
             self._ended.set()
             self._ended = None
@@ -186,6 +243,21 @@ class CallGuard:
             self._changed()
         elif self._well(now) is not self._told_well:
             self._changed()
+
+    def _keep_apart(self, user: str) -> Circuit:
+        own = self._own[user] = Circuit(self._rules)
+        if len(self._own) > MOST_BREAKERS:
+            del self._own[next(iter(self._own))]
+        return own
+
+    def _failed_own(
+        self, user: str, own: Circuit, ticket: Ticket, kind: FailureKind, now: float
+    ) -> None:
+        until = own.until
+        own.failed(ticket, kind, now, random.random())
+        if own.until is not None and own.until != until:
+            open_s, reason = round(own.until - now, 1), self._reason(own)
+            log.warning("breaker_open", host=self.host, user=user, open_s=open_s, reason=reason)
 
     def _state(self, now: float) -> tuple[BreakerState, int, bool, int]:
         """What is worth telling when it changes."""
@@ -202,34 +274,36 @@ class CallGuard:
             log.info("breaker_closed", host=self.host)
         else:
             open_s = round(self.breaker.until - now, 1)
-            log.warning("breaker_open", host=self.host, open_s=open_s, reason=self._reason())
+            reason = self._reason(self.breaker)
+            log.warning("breaker_open", host=self.host, open_s=open_s, reason=reason)
 
-    def _refusal(self, now: float) -> HostError:
-        until = self.breaker.until or now
+    def _refusal(self, now: float, one: Circuit) -> HostError:
+        until = one.until or now
         left = until - now
         again = f"The next is let through in {left:.1f} s" if left > 0 else "One tries it now"
+        whose = "" if one is self.breaker else " for your calls"
         message = (
-            f"the breaker of host {self.host} opened {now - self.breaker.opened_at:.1f} s ago:"
-            f" {self._reason()}. {again}"
+            f"the breaker of host {self.host}{whose} opened {now - one.opened_at:.1f} s ago:"
+            f" {self._reason(one)}. {again}"
         )
         return HostError(FailureKind.UNREACHABLE, message)
 
-    def _reason(self) -> str:
+    def _reason(self, one: Circuit) -> str:
         """Why it is not closed. Never what a failure said: that belongs to one user."""
-        how = f"; at the last one {_HOW[self.breaker.last]}" if self.breaker.last else ""
-        return f"{self.breaker.failures} calls in a row failed{how}"
+        how = f"; at the last one {_HOW[one.last]}" if one.last else ""
+        return f"{one.failures} calls in a row failed{how}"
 
 
 class Watch:
     """Around a call that was let through; a class, because generators take twice the time."""
 
-    __slots__ = ("_call", "_enough", "_guard", "_ticket")
+    __slots__ = ("_call", "_enough", "_guard", "_tickets")
 
-    def __init__(self, guard: CallGuard, call: Call, ticket: int, enough: float) -> None:
+    def __init__(self, guard: CallGuard, call: Call, tickets: Admitted, enough: float) -> None:
         """Use `CallGuard.watch`."""
         self._guard = guard
         self._call = call
-        self._ticket = ticket
+        self._tickets = tickets
         self._enough = enough
 
     def __enter__(self) -> None:
@@ -242,9 +316,9 @@ class Watch:
         where: TracebackType | None,
     ) -> None:
         if error is None:
-            self._guard.answered(self._ticket)
+            self._guard.answered(self._call, self._tickets)
         else:
-            self._guard.stopped(self._call, self._ticket, self._enough, error)
+            self._guard.stopped(self._call, self._tickets, self._enough, error)
 
 
 class Breakers:
@@ -259,13 +333,21 @@ class Breakers:
         self._guards: dict[str, CallGuard] = {}
         self._changed = asyncio.Event()
 
-    def of(self, host: str, seq: int) -> CallGuard:
-        """Return the guard of a registration; the one of an earlier registration is forgotten."""
+    def of(self, host: str, seq: int, *, owned: bool = False) -> CallGuard:
+        """Return the guard of a registration; the one of an earlier registration is forgotten.
+
+        `owned`: the host is one user's, so all that use it are that one.
+        """
         guard = self._guards.get(host)
         if guard is None or guard.seq != seq:
-            guard = CallGuard(host, seq, self._rules, self._clock, self._changed.set)
+            guard = CallGuard(host, seq, self._rules, self._clock, self._changed.set, owned=owned)
             self._guards[host] = guard
         return guard
+
+    def renew(self, host: str, seq: int) -> None:
+        """The host is as it was, under another registration: what is known of its calls stands."""
+        if (guard := self._guards.get(host)) is not None:
+            guard.seq = seq
 
     def forget(self, host: str) -> None:
         """The host is gone, or registered anew."""

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from contracts.facts import FailureKind
-from contracts.host import Execute
+from contracts.host import Execute, operated
 from services.executor.attempt.call import Call, HostError, Opening, Spooled
 from services.executor.attempt.spool import Sink
 from services.executor.hosts import execute_wire
@@ -57,11 +57,14 @@ class ExecuteSession:
         assert isinstance(endpoint, Execute)
         try:
             self._site = HttpSite(
-                addresses.resolve(endpoint.url, spaces=opening.spaces),
+                addresses.resolve(
+                    endpoint.url, spaces=opening.spaces, subdomain=endpoint.subdomain
+                ),
                 public_only=addresses.kept_public(host, allow_private=opening.allow_private),
                 connections=host.limits.max_concurrency,
                 headers=endpoint.headers,
                 bearer=opening.bearer,
+                discreet=operated(host),
             )
         except addresses.AddressRefused as refused:
             raise HostError(FailureKind.UNREACHABLE, f"host {host.id}: {refused}") from None
@@ -82,7 +85,8 @@ class ExecuteSession:
             return await self._call(call)
         except HostError as error:
             # A host may repeat what it was sent.
-            raise HostError(error.kind, self._hidden(error.message), called=error.called) from None
+            said = self._hidden(error.message)
+            raise HostError(error.kind, said, called=error.called, answer=error.answer) from None
 
     async def close(self) -> None:
         """See `HostSession.close`."""
@@ -148,22 +152,30 @@ class ExecuteSession:
     async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
         status = response.status
         if 300 <= status < 400:
-            where = site.location(response)
+            where = self._site.whither(response)
             message = f"redirects calls to {where}, which is not followed: correct its URL"
             return self._error(FailureKind.PROTOCOL, message, called=True)
         refusal = HostRefusal.read(status, await site.beginning(response, REFUSAL_BYTES))
+        if refusal.loose and operated(self._host):
+            # Not in the form that is for users: a proxy's page, or a traceback.
+            log.info("host_refused_call", host=self._host.id, status=status, said=str(refusal))
+            refusal = HostRefusal("", "")
         if status in BUSY:
             return _Busy(f"{status}: {refusal}", site.retry_after_s(response))
         if status == 502:
             return _Lost(f"502: {refusal}")
         kind, called = execute_wire.meaning(status, refusal.reason)
-        return self._error(kind, f"{status}: {refusal}", called=called)
+        said = f"{status}: {refusal}{execute_wire.advice(refusal)}"
+        return self._error(kind, said, called=called)
 
     async def _result(self, response: aiohttp.ClientResponse) -> dict[str, Any] | Spooled:
         media = site.media_type(response)
         if not site.is_json(media):
             text = await site.beginning(response, site.MESSAGE_CHARS * 4)
             said = site.plain(text.decode("utf-8", "replace"))
+            if operated(self._host):
+                log.info("host_answered_no_json", host=self._host.id, said=said)
+                said = "the operator's log has it"
             message = f"answered with {media or 'no type'} instead of JSON: {said}"
             raise self._error(FailureKind.PROTOCOL, message, called=True)
         sink = Sink(self._spool, self._host.limits.max_output_bytes)
@@ -174,20 +186,31 @@ class ExecuteSession:
         finally:
             sink.close()
         try:
+            answer: dict[str, Any] | Spooled
             if isinstance(whole, bytes):
-                return execute_wire.small(whole)
-            return (await in_thread(lambda: (None, execute_wire.checked(whole))))[1]
-        except execute_wire.ToolFailed as failed:
-            raise self._error(FailureKind.TOOL, failed, called=True) from None
+                answer = execute_wire.small(whole)
+                failure = execute_wire.failure(answer)
+            else:
+                failure, answer = await in_thread(lambda: execute_wire.checked(whole))
         except execute_wire.NotJson as error:
             raise self._error(FailureKind.PROTOCOL, error, called=True) from None
+        if failure:
+            raise self._error(FailureKind.TOOL, failure, called=True, answer=answer)
+        return answer
 
     def _unreachable(self, call: Call, why: Exception) -> HostError:
         call.called = False
         return self._error(FailureKind.UNREACHABLE, why, called=False)
 
-    def _error(self, kind: FailureKind, why: object, *, called: bool | None) -> HostError:
-        return HostError(kind, f"host {self._host.id}: {why}", called=called)
+    def _error(
+        self,
+        kind: FailureKind,
+        why: object,
+        *,
+        called: bool | None,
+        answer: dict[str, Any] | Spooled | None = None,
+    ) -> HostError:
+        return HostError(kind, f"host {self._host.id}: {why}", called=called, answer=answer)
 
     def _hidden(self, text: str) -> str:
         return text.replace(self._bearer, "***") if self._bearer else text

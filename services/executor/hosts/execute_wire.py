@@ -6,6 +6,7 @@ Pure, but for big answers, which lie in files and are mapped.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contracts.facts import FailureKind
-from services.executor import domain
+from contracts.message import bounded
 from services.executor.attempt.call import Spooled
 from services.executor.attempt.plan import AttemptPlan
 from services.executor.hosts.bulk import check_text
@@ -26,10 +27,6 @@ _SPACES = b" \t\r\n"
 
 class NotJson(Exception):
     """The answer is no JSON, or not in a form that can be stored."""
-
-
-class ToolFailed(Exception):
-    """The host carried out the call, and the tool failed; the text is the tool's."""
 
 
 def body(plan: AttemptPlan, now: datetime) -> bytes:
@@ -56,9 +53,11 @@ class HostRefusal(NamedTuple):
 
     reason: str
     message: str
+    loose: bool = False
+    """It is not in the form in which a host speaks to users."""
 
     def __str__(self) -> str:
-        return ": ".join(part for part in self if part) or "without a word"
+        return ": ".join(part for part in self[:2] if part) or "without a word"
 
     @classmethod
     def read(cls, status: int, data: bytes) -> HostRefusal:
@@ -67,7 +66,7 @@ class HostRefusal(NamedTuple):
         try:
             fields = msgspec.json.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return cls("", plain(data.decode("utf-8", "replace")))
+            return cls("", plain(data.decode("utf-8", "replace")), loose=True)
         error = fields.get("error") if isinstance(fields, dict) else None
         if isinstance(error, dict):
             reason, message = error.get("reason"), error.get("message")
@@ -76,7 +75,18 @@ class HostRefusal(NamedTuple):
         detail = fields.get("detail") if isinstance(fields, dict) else None
         if isinstance(detail, str):
             return cls("", plain(detail))
-        return cls("", plain(msgspec.json.encode(fields if detail is None else detail).decode()))
+        text = msgspec.json.encode(fields if detail is None else detail).decode()
+        return cls("", plain(text), loose=detail is None)
+
+
+def advice(refusal: HostRefusal) -> str:
+    """What to do about a Space kit of before 0.4, which expects a permit to name its id."""
+    kind, _, text = refusal.message.partition(":")
+    _, no_match, expected = text.rpartition(", not ")
+    if refusal.reason != "bad_permit" or kind != "wrong_audience" or not no_match:
+        return ""
+    old = "://" not in expected
+    return ". Its Space kit is of an earlier release: deploy it again" if old else ""
 
 
 def meaning(status: int, reason: str) -> tuple[FailureKind, bool | None]:
@@ -104,16 +114,21 @@ def meaning(status: int, reason: str) -> tuple[FailureKind, bool | None]:
 
 
 def small(data: bytes) -> dict[str, Any]:
-    """Return the result in an answer. Raises ToolFailed, NotJson."""
+    """Return the result in an answer. Raises NotJson."""
     try:
         value = msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NotJson(f"the answer is not JSON: {error}") from None
     if not isinstance(value, dict):
         return {"value": value}
-    if value.get("is_error") is True:
-        raise ToolFailed(_said(value.get("content")))
     return value
+
+
+def failure(value: Mapping[str, Any]) -> str:
+    """What a small answer says that is an error; empty: it is none."""
+    if value.get("is_error") is not True:
+        return ""
+    return _said(value.get("content"), value.get("structured"))
 
 
 class _Seen(msgspec.Struct):
@@ -121,23 +136,24 @@ class _Seen(msgspec.Struct):
 
     is_error: msgspec.Raw = msgspec.Raw(b"false")
     content: msgspec.Raw = msgspec.Raw(b"[]")
+    structured: msgspec.Raw = msgspec.Raw(b"null")
 
 
-def checked(answer: Spooled) -> Spooled:
-    """Look through an answer in a file: it stays as it is. Raises ToolFailed, NotJson.
+def checked(answer: Spooled) -> tuple[str, Spooled]:
+    """Look through an answer in a file, which stays as it is: what it says if it is an error, or
+    nothing. Raises NotJson.
 
     The file is mapped and its values are skipped, not built, so an answer of 100 MB takes no memory
     of this process that the system can't have back at once. On an error the file is gone.
     """
     try:
-        _look_through(answer.path)
+        return _look_through(answer.path), answer
     except BaseException:
         answer.remove()
         raise
-    return answer
 
 
-def _look_through(path: Path) -> None:
+def _look_through(path: Path) -> str:
     with path.open("rb") as file:
         # Not closed by hand: the raw parts are views into it.
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -148,8 +164,7 @@ def _look_through(path: Path) -> None:
     except ValueError as error:
         raise NotJson(f"the answer is not UTF-8: {error}") from None
     seen = _read(data)
-    if bytes(seen.is_error) == b"true":
-        raise ToolFailed(_said_in(seen.content))
+    return _said_in(seen) if bytes(seen.is_error) == b"true" else ""
 
 
 def _read(data: mmap.mmap) -> _Seen:
@@ -159,15 +174,20 @@ def _read(data: mmap.mmap) -> _Seen:
         raise NotJson(f"the answer is not JSON: {error}") from None
 
 
-def _said_in(content: msgspec.Raw) -> str:
-    if len(memoryview(content)) <= _TEXT:
-        return _said(msgspec.json.decode(content))
-    return domain.bounded(bytes(memoryview(content)[:_TEXT]).decode("utf-8", "ignore"))
+def _said_in(seen: _Seen) -> str:
+    content = memoryview(seen.content)
+    if len(content) > _TEXT:
+        return bounded(bytes(content[:_TEXT]).decode("utf-8", "ignore"))
+    structured = memoryview(seen.structured)
+    told = msgspec.json.decode(seen.structured) if len(structured) <= _TEXT else None
+    return _said(msgspec.json.decode(seen.content), told)
 
 
-def _said(content: Any) -> str:
-    """All text of a tool's answer, bounded."""
+def _said(content: Any, structured: Any) -> str:
+    """All text of a tool's answer, else what it holds, bounded."""
     items = content if isinstance(content, list) else []
     texts = [item.get("text") for item in items if isinstance(item, dict)]
     text = "\n".join(text for text in texts if isinstance(text, str))
-    return domain.bounded(text or "the tool answered with an error and no text")
+    if not text.strip() and structured is not None:
+        text = msgspec.json.encode(structured).decode()
+    return bounded(text or "the tool answered with an error and no text")

@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
 from contracts.errors import Reason, Rejected
-from contracts.ids import check_token
+from contracts.ids import check_host
 from contracts.wire import HostLog, HostLogRequest
+from services.outside.mcp_child import log_path
+from services.process.visible import visible
 
 MOST_LINES = 1000
 MOST_BYTES = 256 * 1024
-# All but the tab that moves the cursor, hides or turns round text on a terminal.
-_CONTROL = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
-)
 
 
 class HostLogServer:
     """Serves `cmd.executor.host_log` from the folder of one executor."""
 
     def __init__(self, folder: Path, instance: str) -> None:
-        """`folder`: where `<host>.log` and `<host>.log.1` lie."""
+        """`folder`: where `<host>.log` and `<host>.log.1` lie, see `log_path`."""
         self._folder = folder
         self._instance = instance
 
@@ -42,10 +39,10 @@ class HostLogServer:
             request = msgspec.json.decode(payload, type=HostLogRequest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Rejected(Reason.BAD_REQUEST, f"this is no HostLogRequest: {error}") from None
-        host = check_token(request.host, "host")
+        host = check_host(request.host)
         if not 1 <= request.lines <= MOST_LINES:
             raise Rejected(Reason.BAD_REQUEST, f"`lines` must be from 1 to {MOST_LINES}")
-        lines = await asyncio.to_thread(read, self._folder / f"{host}.log", request.lines)
+        lines = await asyncio.to_thread(read, log_path(self._folder, host), request.lines)
         return msgspec.json.encode(HostLog(host, self._instance, lines))
 
 
@@ -74,7 +71,7 @@ def lines_of(data: bytes, count: int) -> tuple[str, ...]:
     """Return the last lines in this text, decoded, with control characters made visible."""
     *whole, rest = data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     lines = [*whole, rest] if rest else whole
-    shown = [_CONTROL.sub(_visible, line) for line in lines[-count:]]
+    shown = [visible(line) for line in lines[-count:]]
     room = MOST_BYTES
     for n, line in enumerate(reversed(shown)):
         room -= len(line.encode())
@@ -101,8 +98,3 @@ def _end(file: BinaryIO | None, most: int) -> bytes:
     file.seek(max(0, size - most))
     data = file.read(most)
     return data if size <= most else data.partition(b"\n")[2] or data
-
-
-def _visible(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

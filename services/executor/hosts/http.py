@@ -8,13 +8,15 @@ import mcp_types
 from mcp import MCPError
 
 from contracts.facts import FailureKind
-from contracts.host import Host, StreamableHttp
+from contracts.host import Host, StreamableHttp, operated
 from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpHostSession
-from services.executor.hosts.tool_session import Manner, SessionGone
+from services.executor.hosts.tool_session import Manner
 from services.outside import addresses
-from services.outside.mcp_http import GONE, LOST, NOT_SENT, STATUS, Web
+from services.outside.mcp_body import DOUBTED, LOST, NOT_SENT, STATUS
+from services.outside.mcp_http import Web
+from services.outside.mcp_reading import McpReader
 
 
 class HttpSession(McpHostSession):
@@ -33,25 +35,21 @@ class HttpSession(McpHostSession):
                 bearer=opening.bearer,
                 limit=host.limits.max_output_bytes + MESSAGE_EXTRA,
                 patience_s=host.limits.start_s,
-                big=bulk,
+                reader=McpReader(bulk, bulk),
+                discreet=operated(host),
             )
 
         super().__init__(opening, Manner(connect, partial(meaning, host), process=False))
 
 
 def meaning(host: Host, error: MCPError) -> HostError | None:
-    """What an error of ours means: one request that fails is no news about the others.
-
-    Raises SessionGone.
-    """
+    """What an error of ours means: one request that fails is no news about the others."""
     message = f"host {host.id}: {error.message}"
     match error.code:
-        case code if code == GONE:
-            raise SessionGone
         case code if code == NOT_SENT:
             return HostError(FailureKind.UNREACHABLE, message)
-        case code if code == STATUS and not _at_server(error.message):
-            return HostError(FailureKind.UNREACHABLE, message)
+        case code if code in (STATUS, DOUBTED) and not _at_server(error.message):
+            return HostError(FailureKind.UNREACHABLE, f"{message}; nothing was done")
         case code if code in (STATUS, LOST, mcp_types.CONNECTION_CLOSED):
             return HostError(FailureKind.CUT, message, called=None)
         case _:

@@ -7,15 +7,17 @@ call has waited in vain is ended: a single call must not hold up the others in i
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from typing import Any
 
 from contracts.facts import FailureKind
 from services.executor.attempt.call import Answer, Call, HostError, Opening, Spooled
+from services.executor.attempt.plan import BadInput
 from services.executor.hosts import steps
 from services.executor.hosts.bulk import Bulk
-from services.executor.hosts.tool_session import Manner, SessionGone, ToolSession
+from services.executor.hosts.tool_session import Manner, SessionGone, ToolSession, mode_of
 from services.outside.mcp_session import TooLate
 from services.process.backoff import delay
 
@@ -39,6 +41,7 @@ class McpHostSession:
         self._host = opening.host
         self._spool = opening.spool
         self._isolated = opening.isolated
+        self._changed = functools.partial(opening.changed, opening.host.id)
         limits = opening.host.limits
         longest = limits.max_output_bytes + MESSAGE_EXTRA
         self._bulk = Bulk(opening.spool, longest, limits.max_concurrency)
@@ -48,15 +51,22 @@ class McpHostSession:
         """The session in which each call has been made so far."""
         self._checks: set[asyncio.Task[None]] = set()
         self._failures = 0
+        self._mode = mode_of(opening.host)
         self._closed = False
 
     async def open(self) -> None:
         """See `HostSession.open`."""
         await (await self._current()).ready()
 
+    async def current(self) -> ToolSession:
+        """The session that runs or starts, as a call would find it. Raises HostError."""
+        return await self._current()
+
     async def call(self, call: Call) -> dict[str, Any] | Spooled:
         """See `HostSession.call`."""
         try:
+            if call.plan.unlisted:
+                await self._look_up(call)
             return await steps.run(call, self._call_tool, self._spool)
         except asyncio.CancelledError:
             session = self._aboard.get(call)
@@ -75,6 +85,17 @@ class McpHostSession:
             await self._session.dismiss()
         self._bulk.close()
 
+    async def _look_up(self, call: Call) -> None:
+        """See whether the session of this call has the tools that its host is not known to have.
+
+        Raises BadInput, HostError. A session that does not say is called: it will say then.
+        """
+        names = await (await self._carrier(call)).names(ANSWER_S)
+        for tool, refusal in call.plan.unlisted:
+            if names is not None and tool not in names:
+                raise BadInput(refusal)
+        self._changed()
+
     async def _call_tool(self, call: Call, tool: str, arguments: dict[str, Any]) -> Answer:
         session = await self._carrier(call)
         before = call.called
@@ -87,7 +108,7 @@ class McpHostSession:
                 answer = await session.call_tool(call, tool, arguments)
         except SessionGone as again:
             call.called = before
-            message = f"host {self._host.id} forgets every session at once"
+            message = f"host {self._host.id} forgets every session at once: {again}"
             raise HostError(FailureKind.UNREACHABLE, message) from again
         except HostError as error:
             if error.called is False:
@@ -137,12 +158,19 @@ class McpHostSession:
             await session.over.wait()
             if self._session is session:
                 self._session = None
+                self._mode = session.next_mode
                 self._failures = 1 if session.lived_s() > STABLE_S else self._failures + 1
         if self._closed:
             raise HostError(FailureKind.UNREACHABLE, "the session was closed")
         if session is None:
             session = self._session = ToolSession(
-                self._host, self._kind, self._bulk, self._delay_s(), isolated=self._isolated
+                self._host,
+                self._kind,
+                self._bulk,
+                self._delay_s(),
+                mode=self._mode,
+                changed=self._changed,
+                isolated=self._isolated,
             )
         return session
 

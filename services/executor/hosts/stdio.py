@@ -9,7 +9,8 @@ from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.mcp import MESSAGE_EXTRA, McpHostSession
 from services.executor.hosts.tool_session import Manner
-from services.outside.mcp_child import McpChild, Tail
+from services.outside.mcp_child import McpChild, Tail, log_path
+from services.outside.mcp_reading import McpReader
 
 
 class StdioSession(McpHostSession):
@@ -19,11 +20,12 @@ class StdioSession(McpHostSession):
         """The opening's endpoint must be a `Stdio`."""
         endpoint = opening.host.endpoint
         assert isinstance(endpoint, Stdio)
-        tail = Tail(opening.folder / f"{opening.host.id}.log")
+        tail = Tail(log_path(opening.folder, opening.host.id))
+        tail.hide = opening.hide
         longest = opening.host.limits.max_output_bytes + MESSAGE_EXTRA
 
         async def connect(bulk: Bulk) -> McpChild:
-            return await McpChild.start(endpoint, tail, longest, bulk)
+            return await McpChild.start(endpoint, tail, longest, McpReader(bulk, bulk))
 
         super().__init__(opening, Manner(connect, _no_meaning, process=True))
 

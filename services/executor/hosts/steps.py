@@ -10,9 +10,9 @@ from contracts.facts import FailureKind
 from contracts.host import Step
 from services.executor.attempt import grammar
 from services.executor.attempt.call import Answer, Call, HostError, Spooled
-from services.executor.attempt.names import ForbiddenPath
 from services.executor.attempt.workspace import Bounds, confine
 from services.executor.hosts.bulk import together, too_big_to_use
+from services.packed.names import ForbiddenPath
 from services.process import telemetry
 from services.process.timeouts import timeout
 
@@ -44,6 +44,9 @@ async def run(call: Call, call_tool: CallTool, spool: Path) -> dict[str, Any] | 
             # A task that is being cancelled may still await: the request to cancel came once.
             await _clean_up(call, kept, call_tool)
         result = await _result(kept, made, spool)
+    except HostError as error:
+        result = error.answer
+        raise
     finally:
         for answer in made:
             if answer.spooled is not None and answer.spooled is not result:
@@ -69,8 +72,8 @@ async def _step(
     answer = await call_tool(call, step.tool, arguments(call, step, kept))
     made.append(answer)
     if answer.is_error:
-        message = answer.text() or "the tool answered with an error and no text"
-        raise HostError(FailureKind.TOOL, message, called=True)
+        whole = answer.spooled or answer.wire()
+        raise HostError(FailureKind.TOOL, answer.said(), called=True, answer=whole)
     return answer
 
 

@@ -6,6 +6,7 @@ A session that ends unasked is one `Death`, whatever number of calls it takes al
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -14,13 +15,20 @@ import pydantic
 from mcp import Client, MCPError
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from contracts import rpc_error
 from contracts.facts import FailureKind
-from contracts.host import Host
+from contracts.host import Host, operated
+from contracts.message import bounded
 from services.executor.attempt.call import Answer, Call, HostError
 from services.executor.attempt.course import Death
 from services.executor.hosts.bulk import Bulk
+from services.outside.mcp_body import DOUBTED, GONE
+from services.outside.mcp_errors import data_of, said_by, theirs
+from services.outside.mcp_http import DEADLINE
 from services.outside.mcp_message import TOO_LARGE
-from services.outside.mcp_session import Line, McpSession, TooLate, root
+from services.outside.mcp_reading import UNREADABLE
+from services.outside.mcp_session import AUTO, HANDSHAKE, Line, McpSession, TooLate, root
+from services.outside.schemas import Invalid, Schema, Unjudged
 from services.process import telemetry
 
 PROBE_S = 10.0
@@ -28,10 +36,12 @@ PROBE_S = 10.0
 TASK_META = "metamcp/task"
 ATTEMPT_META = "metamcp/attempt"
 
-CALLERS = frozenset(
-    {mcp_types.INVALID_PARAMS, mcp_types.METHOD_NOT_FOUND, mcp_types.INVALID_REQUEST}
-)
-"""Codes of JSON-RPC errors for which the caller is to blame."""
+SURE_S = 4.0
+"""How long a server may take to show that it still knows a session."""
+_SESSION = re.compile(r"session|not initiali[sz]ed", re.IGNORECASE)
+"""Words of a server that may have forgotten one."""
+MOST_PAGES = 50
+"""Pages of tools that are read at the start of a session."""
 ALONE = "; the call was alone in its process"
 AMONG = "; another call in the same process may be the cause"
 
@@ -46,8 +56,7 @@ Connect = Callable[[Bulk], Awaitable[Line]]
 """Starts or finds the server, whose big answers the bulk keeps. Raises OSError with words for
 people."""
 Meaning = Callable[[MCPError], HostError | None]
-"""What an error means that this kind of connection makes itself; None: it made none. Raises
-SessionGone."""
+"""What an error means that this kind of connection makes itself; None: it made none."""
 
 
 class Manner(NamedTuple):
@@ -63,16 +72,31 @@ class ToolSession(McpSession):
     """One session with a host, and the calls in it."""
 
     def __init__(
-        self, host: Host, kind: Manner, bulk: Bulk, delay_s: float, *, isolated: bool = False
+        self,
+        host: Host,
+        kind: Manner,
+        bulk: Bulk,
+        delay_s: float,
+        *,
+        mode: str,
+        changed: Callable[[], None],
+        isolated: bool = False,
     ) -> None:
-        """`isolated`: one call alone is made in it."""
+        """`changed` is called when the server says that its tools are others now; `isolated`: one
+        call alone is made in it."""
         self._host = host
-        self._bulk = bulk
+        self.bulk = bulk
         self._kind = kind
         self._isolated = isolated
         self._condemned = ""
         self._death: Death | None = None
-        self._dismissed = False
+        self.dismissed = False
+        """It was ended because it is not needed any more."""
+        self._outputs: dict[str, dict[str, Any] | Schema] = {}
+        """What structured answers are to be, by tool; compiled when the first comes."""
+        self._names: frozenset[str] | None = None
+        """The tools of the latest list, if it was complete."""
+        self._changed = changed
         self.used = False
         """A call was made in it."""
         self.doubt: asyncio.Task[None] | None = None
@@ -82,12 +106,13 @@ class ToolSession(McpSession):
             lambda: kind.connect(bulk),
             host.limits.start_s,
             delay_s=delay_s,
-            mode=_mode(host),
+            mode=mode,
+            message_handler=self._heard,
         )
 
     async def dismiss(self) -> None:
         """End it because it is not needed any more: no fault of the host."""
-        self._dismissed = True
+        self.dismissed = True
         await self.stop()
 
     async def condemn(self, why: str) -> None:
@@ -108,14 +133,24 @@ class ToolSession(McpSession):
         except TimeoutError:
             return False
         except MCPError as error:
-            return error.code != mcp_types.CONNECTION_CLOSED
+            return theirs(error) or error.code != mcp_types.CONNECTION_CLOSED
         except (RuntimeError, pydantic.ValidationError):
             pass
         return True
 
+    async def names(self, within_s: float) -> frozenset[str] | None:
+        """The names of its tools as they are now; None: it has not said."""
+        self._names = None
+        try:
+            async with asyncio.timeout(within_s):
+                await self._list_tools()
+        except (TimeoutError, MCPError, RuntimeError):
+            return None
+        return self._names
+
     def death(self) -> Death | None:
         """What its end means for the calls in it; None: it was meant to end, or has not."""
-        if not self.dying or self._dismissed or not self._kind.process:
+        if not self.dying or self.dismissed or not self._kind.process:
             return None
         if self._death is None:
             how = self.epitaph(ALONE if self._isolated else AMONG)
@@ -136,67 +171,170 @@ class ToolSession(McpSession):
             raise HostError(FailureKind.UNREACHABLE, self.epitaph())
 
     def epitaph(self, note: str = "") -> str:
-        """Why it does not run, a note, and the server's last words."""
-        said = self.last_words()
-        return f"host {self._host.id} {self._problem()}{note}" + (f"\n{said}" if said else "")
+        """Why it does not run, and a note. What it wrote once it had started is for the operator:
+        one process works for many users."""
+        where = ""
+        if self._kind.process:
+            command = f"`metamcp hosts {self._host.id} --log`"
+            where = f"; the operator's log of this host has its last words: {command}"
+        return f"host {self._host.id} {self._problem()}{note}{where}"
 
     async def call_tool(self, call: Call, tool: str, arguments: dict[str, Any]) -> Answer:
         """Make one `tools/call`, exactly one. Raises HostError, SessionGone."""
-        assert self.client is not None
         self.used = True
-        meta: Any = {TASK_META: call.plan.task, ATTEMPT_META: call.plan.attempt}
         try:
-            # The session's own method, because the client's would ask again by itself.
-            result = await self.client.session.call_tool(
-                tool,
-                arguments,
-                progress_callback=_progress(call),
-                meta=meta,
-                allow_input_required=True,
-            )
+            try:
+                result = await self._request(call, tool, arguments)
+            except MCPError as error:
+                if not (theirs(error) and error.code == mcp_types.HEADER_MISMATCH):
+                    raise
+                # Refused before the work: the tool's schema says now what goes into headers.
+                await self._list_tools()
+                result = await self._request(call, tool, arguments)
         except MCPError as error:
-            raise await self._failed(call, tool, error) from error
+            raise await self._failed(call, tool, await self._sure(error)) from error
         except (RuntimeError, pydantic.ValidationError) as error:
             message = f"the answer of {tool} is not valid: {error}"
             raise HostError(FailureKind.PROTOCOL, message, called=True) from error
         if not isinstance(result, mcp_types.CallToolResult):
             message = f"{tool} asks for more input, which a task can't give"
             raise HostError(FailureKind.PROTOCOL, message, called=True, callers=True)
-        return self._bulk.take(result.meta) or _answer(result)
+        answer = self.bulk.take(result.meta)
+        small = answer.spooled is None and not answer.is_error
+        if small and (remark := self._promised(tool, answer.structured)):
+            call.course.remark(remark)
+        return answer
+
+    async def _request(self, call: Call, tool: str, arguments: dict[str, Any]) -> Any:
+        assert self.client is not None
+        meta: Any = {TASK_META: call.plan.task, ATTEMPT_META: call.plan.attempt}
+        DEADLINE.set(call.deadline)
+        # The session's own method, because the client's would ask again by itself.
+        return await self.client.session.call_tool(
+            tool,
+            arguments,
+            progress_callback=_progress(call),
+            meta=meta,
+            allow_input_required=True,
+        )
+
+    async def _sure(self, error: MCPError) -> MCPError:
+        """The error of a call, if the session lives. Raises SessionGone.
+
+        Servers say in many ways that they have forgotten a session, and tools have sessions of
+        their own: what is asked for once more harms nobody, and does not run twice.
+        """
+        if theirs(error):
+            doubted = not self._kind.process and bool(_SESSION.search(error.message))
+        else:
+            doubted = error.code in (DOUBTED, GONE)
+        if not doubted:
+            return error
+        if (error.code == GONE and not theirs(error)) or await self._forgotten():
+            self.end()
+            raise SessionGone(error.message) from error
+        return said_by(error)
+
+    async def _forgotten(self) -> bool:
+        """Whether the server refuses in this session what it never refuses."""
+        assert self.client is not None
+        try:
+            async with asyncio.timeout(SURE_S):
+                await self.client.session.list_tools()
+        except MCPError as error:
+            if theirs(error):
+                return _SESSION.search(error.message) is not None
+            return error.code in (DOUBTED, GONE)
+        except (TimeoutError, RuntimeError, pydantic.ValidationError):
+            pass
+        return False
+
+    def _promised(self, tool: str, structured: Any) -> str:
+        """What is to be said of an answer that is not what the tool's own schema promises."""
+        schema = self._outputs.get(tool)
+        try:
+            if isinstance(schema, dict):
+                schema = self._outputs[tool] = Schema(schema)
+            misfit = schema.misfit(structured) if schema is not None else None
+        except (Invalid, Unjudged) as why:
+            self._outputs.pop(tool, None)
+            return bounded(f"the answer of {tool} was not checked: its schema: {why}")
+        if misfit is None:
+            return ""
+        return bounded(f"the answer of {tool} is not what it promises{misfit}")
 
     async def _failed(self, call: Call, tool: str, error: MCPError) -> HostError:
-        try:
-            known = self._kind.meaning(error)
-        except SessionGone:
-            self.end()
-            raise
-        if known is not None:
+        if theirs(error):
+            data = data_of(error)
+            return HostError(
+                FailureKind.PROTOCOL,
+                rpc_error.told(error.code, error.message, data),
+                called=True,
+                transient=isinstance(data, dict) and data.get("transient") is True,
+                # Who answers so, answers: the host is as it should be.
+                callers=True,
+            )
+        if (known := self._kind.meaning(error)) is not None:
             return known
         match error.code:
             case mcp_types.CONNECTION_CLOSED:
                 self.end()
                 return await self.lost(call, f"the connection was lost during {tool}")
-            case mcp_types.REQUEST_TIMEOUT:
-                return HostError(FailureKind.TIMEOUT, error.message, called=None)
             case code if code == TOO_LARGE:
                 return HostError(FailureKind.TOO_LARGE, error.message, called=True)
-            case code:
-                message = f"JSON-RPC error {code}: {error.message}"
-                return HostError(
-                    FailureKind.PROTOCOL,
-                    message,
-                    called=True,
-                    transient=isinstance(error.data, dict) and error.data.get("transient") is True,
-                    callers=code in CALLERS,
-                )
+            case code if code == UNREADABLE:
+                message = f"host {self._host.id}, {tool}: {error.message}"
+                return HostError(FailureKind.PROTOCOL, message, called=True)
+            case _:
+                return HostError(FailureKind.PROTOCOL, error.message, called=None)
 
     async def _greet(self, client: Client) -> None:
-        # Proves that it answers, and lets the SDK know the tools' output schemas.
-        await _list_tools(client)
+        # Proves that it answers, and says what the tools' answers are to be.
+        await self._list_tools(client)
         log.info("host_session_started", host=self._host.id)
 
+    async def _list_tools(self, client: Client | None = None) -> None:
+        """Learn what the tools' answers are to be; the SDK learns which arguments go into headers.
+
+        Without that a call can be made all the same.
+        """
+        client = client or self.client
+        assert client is not None
+        outputs: dict[str, dict[str, Any] | Schema] = {}
+        names: set[str] = set()
+        cursor: str | None = None
+        try:
+            for _ in range(MOST_PAGES):
+                page = await client.list_tools(cursor=cursor, cache_mode="refresh")
+                outputs |= {
+                    tool.name: tool.output_schema for tool in page.tools if tool.output_schema
+                }
+                names.update(tool.name for tool in page.tools)
+                if page.next_cursor is None or page.next_cursor == cursor:
+                    self._names = frozenset(names)
+                    break
+                cursor = page.next_cursor
+        except MCPError as error:
+            if not theirs(error):
+                raise
+            log.info("host_lists_no_tools", host=self._host.id, code=error.code)
+        except pydantic.ValidationError as error:
+            log.info("host_lists_no_tools", host=self._host.id, error=str(error))
+        self._outputs = outputs
+
+    async def _heard(self, message: Any) -> None:
+        """Take what the server says unasked."""
+        if isinstance(message, mcp_types.ToolListChangedNotification):
+            self._changed()
+
     def _told(self) -> None:
-        log.info("host_session_ended", host=self._host.id, reason=self._problem())
+        log.info(
+            "host_session_ended",
+            host=self._host.id,
+            reason=self._problem(),
+            failure=str(root(self.failure)) if self.failure is not None else "",
+            said=self.last_words() if self.failure is not None or self.how else "",
+        )
 
     def _problem(self) -> str:
         """What has become of it, as a part of a sentence."""
@@ -210,32 +348,30 @@ class ToolSession(McpSession):
             case OSError():
                 text = f"can't be started: {self.failure}"
             case failure:
-                text = f"failed: {_reason(failure)}"
+                text = f"failed: {self._reason(failure)}"
         return text + (f" (it {self.how})" if self.how else "")
 
+    def _reason(self, failure: Exception) -> str:
+        """Why it failed to start; in its own words only where users brought the host."""
+        error = root(failure)
+        if not isinstance(error, MCPError):
+            words = type(error).__name__
+            return words if operated(self._host) else f"{words}: {error}"
+        if theirs(error):
+            told = f"it answered with JSON-RPC error {error.code}"
+            return told if operated(self._host) else f"{told}: {error.message}"
+        if error.code == mcp_types.CONNECTION_CLOSED:
+            return "it closed the connection before it answered"
+        return error.message
 
-def _answer(result: mcp_types.CallToolResult) -> Answer:
-    content = [
-        item.model_dump(mode="json", by_alias=True, exclude_unset=True) for item in result.content
-    ]
-    return Answer(content, result.structured_content, bool(result.is_error))
 
-
-def _mode(host: Host) -> Any:
+def mode_of(host: Host) -> str:
     """Which protocol era to begin with: the one discovery found, else what the budget allows."""
     if host.protocol in MODERN_PROTOCOL_VERSIONS:
         return host.protocol
     if host.protocol in HANDSHAKE_PROTOCOL_VERSIONS or host.limits.start_s < PROBE_S * 2:
-        return "legacy"
-    return "auto"
-
-
-async def _list_tools(client: Client) -> None:
-    try:
-        await client.list_tools()
-    except MCPError as error:
-        if error.code != mcp_types.METHOD_NOT_FOUND:
-            raise
+        return HANDSHAKE
+    return AUTO
 
 
 def _progress(call: Call) -> Any:
@@ -243,11 +379,3 @@ def _progress(call: Call) -> Any:
         await call.on_progress(progress, total, message or "")
 
     return report
-
-
-def _reason(failure: Exception) -> str:
-    error = root(failure)
-    if isinstance(error, MCPError):
-        closed = error.code == mcp_types.CONNECTION_CLOSED
-        return "it closed the connection before it answered" if closed else error.message
-    return f"{type(error).__name__}: {error}"

@@ -18,9 +18,11 @@ log = telemetry.get_logger()
 
 
 def wanted(host: Host) -> bool:
-    """Whether a session may be opened ahead: for a local server that its first probe has met."""
+    """Whether a session may be opened ahead: for a local server that its first probe has met, and
+    whose sessions are everybody's."""
     return (
         host.enabled
+        and host.sessions == "shared"
         and host.placement is Placement.ORCHESTRATOR
         and isinstance(host.endpoint, Stdio)
         and bool(host.tools)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-METHODS = b"DELETE, GET, HEAD, POST, PUT"
+METHODS = b"DELETE, GET, HEAD, PATCH, POST, PUT"
 SENT = (
     b"Accept, Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID,"
     b" Mcp-Method, Mcp-Name, Mcp-Protocol-Version, Mcp-Session-Id, Range, traceparent,"
-    b" X-Request-Id"
+    b" X-CSRF-Token, X-Request-Id"
 )
 SHOWN = (
     b"Accept-Ranges, Content-Disposition, Content-Range, ETag, Mcp-Session-Id, Retry-After,"

@@ -8,19 +8,43 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from contracts import scopes
+from contracts.errors import Reason, Rejected
+from contracts.ids import is_user
+from services.gateway.domain import ADMIN, AUDITOR
 from services.process import telemetry
 from services.process.files import write_private
 
 UNKNOWN = "unknown or expired token"
 LOCAL_USER = "local"
 LOCAL_ROLES = ("auditor", "admin")
+NO_ROLES: frozenset[str] = frozenset()
 
 log = telemetry.get_logger()
+
+
+class NotAllowed(Rejected):
+    """Somebody who is known may not do this; `missing`: what they would need."""
+
+    def __init__(self, missing: str, text: str) -> None:
+        super().__init__(Reason.FORBIDDEN, text)
+        self.missing = missing
+
+
+class InsufficientScope(Rejected):
+    """What was shown is good, but not for this."""
+
+    def __init__(self, scope: str) -> None:
+        text = f"this needs the scope `{scope}`, which the token that was shown does not have"
+        super().__init__(Reason.INSUFFICIENT_SCOPE, text)
+        self.scope = scope
+        self.missing = f"scope {scope}"
 
 
 class Principal(NamedTuple):
@@ -31,7 +55,39 @@ class Principal(NamedTuple):
     expires: float | None = None
     """Seconds since the epoch; None: never."""
     token: str | None = None
-    """Id of the token that was shown, if it was issued and so can be revoked."""
+    """Id of the token, session or grant that was shown, if it can be revoked."""
+    scopes: frozenset[str] | None = None
+    """What what was shown is good for; None: for all that the roles allow."""
+    asked_by: str = ""
+    """As `asked_by` of `task.created`."""
+
+    @property
+    def powers(self) -> frozenset[str]:
+        """The roles, if what was shown is good for what they allow besides; else none."""
+        return self.roles if self.may(scopes.ADMIN) else NO_ROLES
+
+    @property
+    def operator(self) -> bool:
+        """Whether it acts in the role admin, which fewer budgets hold up."""
+        return ADMIN in self.powers
+
+    @property
+    def auditor(self) -> bool:
+        """Whether it acts in the role auditor."""
+        return AUDITOR in self.powers
+
+    def may(self, scope: str) -> bool:
+        """Whether what was shown is good for this."""
+        return self.scopes is None or scope in self.scopes
+
+    def needs(self, scope: str) -> None:
+        """Raises InsufficientScope."""
+        if not self.may(scope):
+            raise InsufficientScope(scope)
+
+    def asked(self, by: str) -> bool:
+        """Whether what was asked for by `by` was asked for with this, or with as much as all."""
+        return self.scopes is None or (bool(by) and by == self.asked_by)
 
     def left_s(self) -> float | None:
         """Seconds until it expires; None: it never does."""
@@ -43,6 +99,10 @@ class Identity(Protocol):
 
     def of(self, token: str) -> Principal | None:
         """Return the token's owner, or None for an unknown or expired token."""
+
+    def holds(self, principal: Principal) -> bool:
+        """Whether this principal has shown something that was given out here and is still good for
+        all of its roles."""
 
 
 class TokenEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,6 +133,15 @@ class FileIdentity:
             return None
         return Principal(found.user, frozenset(found.roles), found.expires)
 
+    def names(self, user: str) -> bool:
+        """Whether some token is this user's."""
+        self._refresh()
+        return any(entry.user == user for entry in self._tokens.values())
+
+    def holds(self, principal: Principal) -> bool:
+        """See `Identity`. What stands in the file has no id that could be revoked."""
+        return principal.token is None
+
     def _refresh(self) -> None:
         try:
             stat = self._path.stat()
@@ -91,12 +160,25 @@ class FileIdentity:
 class Identities:
     """Several of them as one: the first that knows a token says whose it is."""
 
-    def __init__(self, *every: Identity) -> None:
+    def __init__(
+        self, *every: Identity, barred: Callable[[str], bool] = lambda user: False
+    ) -> None:
+        """`barred`: whether a user may not come in, whatever is shown."""
         self._every = every
+        self._barred = barred
 
     def of(self, token: str) -> Principal | None:
+        """See `Identity`. Whoever can be no user is nobody, whoever has issued the token."""
+        found = next((found for one in self._every if (found := one.of(token))), None)
+        return found if found is not None and self._admits(found.user) else None
+
+    def holds(self, principal: Principal) -> bool:
         """See `Identity`."""
-        return next((found for one in self._every if (found := one.of(token))), None)
+        good = self._admits(principal.user)
+        return good and any(one.holds(principal) for one in self._every)
+
+    def _admits(self, user: str) -> bool:
+        return is_user(user) and not self._barred(user)
 
 
 def digest(token: str) -> str:

@@ -18,7 +18,6 @@ from itertools import islice
 import msgspec
 
 from services.gateway.access.identity import Principal
-from services.gateway.domain import ADMIN
 from services.process import telemetry
 from services.process.ids import new_id
 from services.store.blobs import StoreError
@@ -43,6 +42,8 @@ class Report(msgspec.Struct, frozen=True):
     window: int
     counts: dict[str, int]
     """By the short form of the key."""
+    limit: str = "requests"
+    """Which limit it is about."""
 
 
 _report: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
@@ -64,11 +65,23 @@ class RateLimit:
         self._changed: set[str] = set()
         self._heard: dict[int, dict[str, dict[str, int]]] = {}
 
+    @property
+    def counts(self) -> bool:
+        """Whether there is a limit at all."""
+        return self._requests > 0
+
     def over(self, principal: Principal | None, client: tuple[str, int] | None) -> float:
         """Count a request; 0 if it may pass, else seconds until one may."""
-        if not self._requests or (principal is not None and ADMIN in principal.roles):
+        if principal is not None and principal.operator:
             return 0.0
-        key = f"user {principal.user}" if principal else f"address {client[0] if client else ''}"
+        if principal is not None:
+            return self.count(f"user {principal.user}")
+        return self.count(f"address {client[0] if client else ''}")
+
+    def count(self, key: str) -> float:
+        """Count one for this key; 0 if it may pass, else seconds until one may."""
+        if not self._requests:
+            return 0.0
         now = self._clock() / self.window_s
         window = int(now)
         seen, count, before = self._counts.pop(key, (window, 0, 0))
@@ -136,11 +149,11 @@ class Exchange:
     is there until its window is over, so a restart is no way around the limit.
     """
 
-    def __init__(self, limit: RateLimit, bucket: Bucket) -> None:
-        self._limit = limit
+    def __init__(self, limit: RateLimit, bucket: Bucket, **others: RateLimit) -> None:
+        """`limit` counts requests; each of `others` what its name says."""
+        self._limits = {"requests": limit, **others}
         self._bucket = bucket
         self._run = new_id()
-        self._ttl_s = math.ceil(min(2 * limit.window_s, LONGEST_S))
         self._waiting: deque[Report] = deque()
         self._told = self._heard = 0
 
@@ -171,11 +184,15 @@ class Exchange:
 
     async def _tell(self) -> None:
         if not self._waiting:
-            self._waiting.extend(self._limit.reports(self._run))
+            for name, limit in self._limits.items():
+                reports = limit.reports(self._run)
+                self._waiting.extend(msgspec.structs.replace(one, limit=name) for one in reports)
         while self._waiting:
             # Under a key of its own: said again after trouble, it is still the same report.
-            key, value = f"{self._run}_{self._told}", msgspec.json.encode(self._waiting[0])
-            await self._bucket.put(key, value, ttl_s=self._ttl_s)
+            report = self._waiting[0]
+            key, value = f"{self._run}_{self._told}", msgspec.json.encode(report)
+            kept_s = min(2 * self._limits[report.limit].window_s, LONGEST_S)
+            await self._bucket.put(key, value, ttl_s=math.ceil(kept_s))
             self._waiting.popleft()
             self._told += 1
 
@@ -187,8 +204,8 @@ class Exchange:
         except msgspec.DecodeError as error:
             log.warning("limit_report_unreadable", key=change.key, error=str(error))
             return
-        if report.by != self._run:
-            self._limit.hear(report)
+        if report.by != self._run and (limit := self._limits.get(report.limit)) is not None:
+            limit.hear(report)
 
 
 def short(key: str) -> str:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Response, Router, delete, get, post, put
-from litestar.di import NamedDependency, Provide
+from litestar import Response, delete, get, post, put
+from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter, RawBody
 
+from contracts import scopes
 from contracts.account import Account, Provider
 from contracts.errors import Reason, Rejected
+from contracts.host import OUTDATED
+from contracts.permitted import shown_to
 from services.gateway import projection as tables
+from services.gateway.access.identity import Principal
 from services.gateway.http.linking import Linking
 from services.gateway.http.parts import Asking, Envelope, Parts, Wired, ok, read
 from services.gateway.openapi.document import described
+from services.gateway.rows import HostView
 from services.huggingface.spaces import Space
 
 Links = NamedDependency[Linking]
@@ -61,15 +66,17 @@ class SpaceView(Space, frozen=True, kw_only=True):
     page: str
     host: str = ""
     """Empty: it is none of the hosts you may use."""
+    outdated: bool = False
+    """The kit in it takes no permits of this release: deploy it again."""
 
 
-@get("/api/accounts", opt=described(errors=(503,)))
+@get("/api/accounts", opt=described(scope=scopes.HOSTS_READ, errors=(503,)))
 async def list_accounts(principal: Asking, linking: Links) -> Envelope[list[Account]]:
     """List the accounts one has linked; tokens are never shown."""
     return ok(await linking.accounts(principal.user))
 
 
-@get("/api/accounts/{provider:str}", opt=described(errors=(403, 503)))
+@get("/api/accounts/{provider:str}", opt=described(scope=scopes.HOSTS_READ, errors=(403, 503)))
 async def get_account(
     provider: FromPath[str], principal: Asking, linking: Links, check: Check = False
 ) -> Envelope[Account]:
@@ -80,7 +87,10 @@ async def get_account(
     return ok(await linking.account(principal.user, which))
 
 
-@put("/api/accounts/{provider:str}", opt=described(body=Token, errors=(503,)))
+@put(
+    "/api/accounts/{provider:str}",
+    opt=described(scope=scopes.HOSTS_WRITE, body=Token, errors=(503,)),
+)
 async def link_account(
     provider: FromPath[str], body: RawBody, principal: Asking, linking: Links
 ) -> Envelope[Account]:
@@ -89,7 +99,11 @@ async def link_account(
     return ok(await linking.link(principal.user, _provider(provider), token), "linked")
 
 
-@delete("/api/accounts/{provider:str}", status_code=200, opt=described(errors=(503,)))
+@delete(
+    "/api/accounts/{provider:str}",
+    status_code=200,
+    opt=described(scope=scopes.HOSTS_WRITE, errors=(503,)),
+)
 async def unlink_account(
     provider: FromPath[str], principal: Asking, linking: Links
 ) -> Envelope[Unlinked]:
@@ -99,15 +113,15 @@ async def unlink_account(
     return ok(Unlinked(which, gone), "unlinked" if gone else "it was not linked")
 
 
-@get("/api/spaces", opt=described(errors=(400, 403, 404, 503)))
+@get("/api/spaces", opt=described(scope=scopes.HOSTS_READ, errors=(400, 403, 404, 503)))
 async def list_spaces(parts: Wired, principal: Asking, linking: Links) -> Envelope[list[SpaceView]]:
     """List the Spaces of the linked account."""
     found = await linking.spaces(principal.user)
-    known = await _hosts(parts, principal.user)
+    known = await _hosts(parts, principal)
     return ok([_view(space, linking, known) for space in found])
 
 
-@post("/api/spaces", opt=described(body=NewSpace, errors=(403, 404, 503)))
+@post("/api/spaces", opt=described(scope=scopes.HOSTS_WRITE, body=NewSpace, errors=(403, 404, 503)))
 async def create_space(
     body: RawBody, parts: Wired, principal: Asking, linking: Links
 ) -> Response[Envelope[SpaceView]]:
@@ -121,23 +135,25 @@ async def create_space(
         hardware=wanted.hardware,
         private=wanted.private,
     )
-    view = _view(space, linking, await _hosts(parts, principal.user))
+    view = _view(space, linking, await _hosts(parts, principal))
     return Response(ok(view), status_code=201)
 
 
-@get("/api/spaces/{owner:str}/{name:str}", opt=described(errors=(403, 503)))
+@get(
+    "/api/spaces/{owner:str}/{name:str}", opt=described(scope=scopes.HOSTS_READ, errors=(403, 503))
+)
 async def get_space(
     owner: FromPath[str], name: FromPath[str], parts: Wired, principal: Asking, linking: Links
 ) -> Envelope[SpaceView]:
     """Return one Space as it is now."""
     space = await linking.space(principal.user, f"{owner}/{name}")
-    return ok(_view(space, linking, await _hosts(parts, principal.user)))
+    return ok(_view(space, linking, await _hosts(parts, principal)))
 
 
 @post(
     "/api/spaces/{owner:str}/{name:str}/deploy",
     status_code=200,
-    opt=described(errors=(403, 503)),
+    opt=described(scope=scopes.HOSTS_WRITE, errors=(403, 503)),
 )
 async def deploy_space(
     owner: FromPath[str], name: FromPath[str], parts: Wired, principal: Asking, linking: Links
@@ -145,14 +161,14 @@ async def deploy_space(
     """Put the Space kit into a Space; it is built and started then."""
     variables = await _trust(parts)
     space = await linking.deploy(principal.user, f"{owner}/{name}", variables)
-    view = _view(space, linking, await _hosts(parts, principal.user))
+    view = _view(space, linking, await _hosts(parts, principal))
     return ok(view, "deployed; it is built now")
 
 
 @post(
     "/api/spaces/{owner:str}/{name:str}/restart",
     status_code=200,
-    opt=described(body=Restart, body_needed=False, errors=(403, 503)),
+    opt=described(scope=scopes.HOSTS_WRITE, body=Restart, body_needed=False, errors=(403, 503)),
 )
 async def restart_space(
     owner: FromPath[str],
@@ -166,13 +182,13 @@ async def restart_space(
     wanted = read(body or b"{}", Restart)
     repo = f"{owner}/{name}"
     space = await linking.restart(principal.user, repo, factory=wanted.factory)
-    return ok(_view(space, linking, await _hosts(parts, principal.user)), "restarted")
+    return ok(_view(space, linking, await _hosts(parts, principal)), "restarted")
 
 
 async def _trust(parts: Parts) -> dict[str, str | None]:
     """Variables by which a Space knows this orchestrator's permits: where its keys are, if others
-    reach this gateway, else the keys themselves."""
-    if parts.settings.public_url:
+    reach this gateway, else the keys themselves. The kit takes no keys over plain http."""
+    if parts.settings.public_url.lower().startswith("https://"):
         base = parts.settings.public_url.rstrip("/")
         return {"METAMCP_JWKS_URL": f"{base}/.well-known/jwks.json", "METAMCP_JWKS": None}
     await parts.caught_up()
@@ -184,17 +200,21 @@ async def _trust(parts: Parts) -> dict[str, str | None]:
     return {"METAMCP_JWKS": text, "METAMCP_JWKS_URL": None}
 
 
-async def _hosts(parts: Parts, user: str) -> dict[str, str]:
+async def _hosts(parts: Parts, principal: Principal) -> dict[str, HostView]:
     """Hosts that are Spaces, by `hf://owner/name`."""
     await parts.caught_up()
-    found = await tables.list_hosts(parts.projection, user, every=False)
-    return {getattr(host.endpoint, "url", ""): host.id for host in found}
+    found = await tables.list_hosts(parts.projection, principal.user, every=False)
+    who = parts.asker(principal)
+    return {getattr(host.endpoint, "url", ""): host for host in found if shown_to(host, who)}
 
 
-def _view(space: Space, linking: Linking, known: dict[str, str]) -> SpaceView:
-    host = known.get(f"hf://{space.repo}", "")
-    fields = msgspec.structs.asdict(space)
-    return SpaceView(**fields, page=linking.page(space.repo), host=host)
+def _view(space: Space, linking: Linking, known: dict[str, HostView]) -> SpaceView:
+    host = known.get(f"hf://{space.repo}")
+    fields = msgspec.structs.asdict(space) | {"page": linking.page(space.repo)}
+    if host is None:
+        return SpaceView(**fields)
+    outdated = host.health.reason.startswith(f"{OUTDATED}:")
+    return SpaceView(**fields, host=host.id, outdated=outdated)
 
 
 def _provider(text: str) -> Provider:
@@ -205,17 +225,7 @@ def _provider(text: str) -> Provider:
         raise Rejected(Reason.NOT_FOUND, f"there is no provider {text[:40]!r}: {names}") from None
 
 
-def router(linking: Linking) -> Router:
-    """The routes of this module; `linking` is what they use."""
-
-    async def provide_linking() -> Linking:
-        return linking
-
-    return Router(
-        "/",
-        route_handlers=[
-            *(list_accounts, get_account, link_account, unlink_account),
-            *(list_spaces, create_space, get_space, deploy_space, restart_space),
-        ],
-        dependencies={"linking": Provide(provide_linking)},
-    )
+ROUTES = (
+    *(list_accounts, get_account, link_account, unlink_account),
+    *(list_spaces, create_space, get_space, deploy_space, restart_space),
+)

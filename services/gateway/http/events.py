@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import AsyncIterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Literal
 
 import msgspec
-from litestar import Router, get
-from litestar.di import NamedDependency, Provide
+from litestar import get
+from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
-from contracts import facts, wire
+from contracts import facts, scopes, wire
+from contracts.budget import BudgetOf
 from contracts.errors import Reason, Rejected
 from services.gateway.access.identity import Principal
+from services.gateway.access.use import SOON_S, OverBudget
 from services.gateway.http.parts import Asking, Parts, Wired
 from services.gateway.openapi.document import described
 from services.gateway.stream import frames
-from services.gateway.stream.connection import check_subscription
 from services.gateway.stream.feed import Subscription
 from services.gateway.stream.history import History, Start
+from services.gateway.stream.rules import check_subscription
 
 PING_S = 15.0
 RETRY_MS = 1000
@@ -140,12 +142,26 @@ class EventStream:
 class EventStreams:
     """Every open stream of events, and what they need."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(
+        self, history: History, budget_of: BudgetOf, holds: Callable[[Principal], bool]
+    ) -> None:
+        """`holds`: whether what a principal has shown is still good."""
         self.history = history
+        self._holds = holds
+        self._budget_of = budget_of
         self._open: set[EventStream] = set()
+        self._users: Counter[str] = Counter()
+        """How many of them each user has."""
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def check_room(self, who: Principal) -> None:
+        """Refuse a user another stream where that is one too many. Raises OverBudget."""
+        most = self._budget_of(who.user).event_streams
+        if self._users[who.user] >= most and not who.operator:
+            text = f"budget event_streams: {who.user} has {most} streams of events open"
+            raise OverBudget(f"{text}, the most there may be: close some", SOON_S)
 
     def end_all(self) -> None:
         """Let every client come back elsewhere."""
@@ -162,16 +178,23 @@ class EventStreams:
         self, parts: Parts, principal: Principal, request: wire.Subscribe, start: Start
     ) -> AsyncIterator[bytes]:
         """Yield the stream's text until the client goes, is too slow, or its token ends."""
+        try:
+            self.check_room(principal)
+        except OverBudget as over:
+            # Others of this user have taken the last place since it was looked at.
+            yield b"event: refused\ndata: %b\n\n" % msgspec.json.encode({"message": over.message})
+            return
         stream = EventStream(parts.log.epoch, parts.settings.queue_bytes, principal.token)
-        subscription = Subscription(stream, request, principal.user)
+        subscription = Subscription.of(stream, request, principal)
         subscription.cursor = start.after
         self._open.add(stream)
+        self._users[principal.user] += 1
         parts.feed.want_progress(subscription, 1)
         catching_up = asyncio.create_task(self.history.run(subscription, stream))
         catching_up.add_done_callback(lambda done: _ended(stream, done))
         try:
             yield b"retry: %d\n\n" % RETRY_MS
-            if not parts.tokens.holds(principal):
+            if not self._holds(principal):
                 # Revoked before this stream was one of those that `revoke` ends.
                 return
             if not start.recovered:
@@ -184,6 +207,9 @@ class EventStreams:
             parts.feed.detach(subscription)
             parts.feed.want_progress(subscription, -1)
             self._open.discard(stream)
+            self._users[principal.user] -= 1
+            if not self._users[principal.user]:
+                del self._users[principal.user]
 
 
 def _ended(stream: EventStream, task: asyncio.Task[None]) -> None:
@@ -209,7 +235,8 @@ def place(text: str | None) -> tuple[int | Literal["start"] | None, str | None]:
 @get(
     "/api/events",
     media_type="text/event-stream",
-    opt={"no_compression": True} | described(errors=(403, 503), ticket=True),
+    opt={"no_compression": True}
+    | described(scope=(scopes.TASKS_READ, scopes.HOSTS_READ), errors=(403, 503), ticket=True),
 )
 async def stream_events(
     parts: Wired,
@@ -224,6 +251,7 @@ async def stream_events(
     """Follow facts as server-sent events: `id`, `event` (the type) and `data` (seq, at, event)."""
     if len(event_streams) >= parts.settings.max_connections:
         raise Rejected(Reason.UNAVAILABLE, "too many streams are open: try again")
+    event_streams.check_room(principal)
     begin, epoch = place(last_event_id if last_event_id is not None else after)
     request = wire.Subscribe(0, "sse", to, task, tuple(types or ()), begin, epoch)
     check_subscription(request, principal)
@@ -234,14 +262,4 @@ async def stream_events(
     return Stream(events, media_type="text/event-stream", headers=headers)
 
 
-def router(event_streams: EventStreams) -> Router:
-    """The routes of this module; `event_streams` is what they open."""
-
-    async def provide_event_streams() -> EventStreams:
-        return event_streams
-
-    return Router(
-        "/",
-        route_handlers=[stream_events],
-        dependencies={"event_streams": Provide(provide_event_streams)},
-    )
+ROUTES = (stream_events,)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from contracts.account import Account, Provider
-from contracts.host import Capability, HealthStatus, StreamableHttp, TaskBinding
+from contracts.host import Capability, HealthStatus, Host, StreamableHttp, TaskBinding
 from contracts.result import DatasetTask, DatasetTasks, Kept, Pointer, ResultVerified, inline
 from contracts.route import Candidate, Policy, Route
 from contracts.status import Status, TaskView
@@ -16,11 +16,11 @@ from contracts.wire import Discovered, Event, HostLog, Probed, SpaceSeen
 from services.gateway.access.tokens import Issued
 from services.gateway.domain import TaskBody, Weight
 from services.gateway.http.accounts import NewSpace, Restart, SpaceView, Token, Unlinked
-from services.gateway.http.hosts import Removed
+from services.gateway.http.hosts import Checked, Removed
 from services.gateway.http.preferences import Preferred
 from services.gateway.http.results import ResultList
 from services.gateway.http.tasks import Cancelled, Why
-from services.gateway.http.tokens import Made, NewToken
+from services.gateway.http.tokens import Made, NewToken, Revoked
 from services.gateway.openapi.types import HostEntry, NewHost
 from services.gateway.rows import HostHealth, HostView, Preference, TaskRow
 
@@ -71,14 +71,17 @@ KEPT = Kept(
     host="semgrep",
     attempt=1,
 )
-HOST = HostView(
-    id="tools",
+SPEC = Host(
+    id="ann/tools",
     name="Tools",
     endpoint=ENDPOINT,
     owner="ann",
     capabilities=(CAPABILITY,),
     task_types={"code_analysis": TaskBinding()},
     source="command",
+)
+HOST = HostView(
+    **msgspec.structs.asdict(SPEC),
     seq=12,
     health=HostHealth(HealthStatus.HEALTHY, latency_ms=12.5, checked_at=AT),
 )
@@ -121,6 +124,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     NewHost(id="tools", endpoint=ENDPOINT, capabilities=(CAPABILITY,)),
     HOST,
     Removed("tools", 13),
+    Checked("alice/tools", new=True),
     HostLog("tools", "executor-1", ("listening on stdio",)),
     Discovered((SpaceSeen(SPACE, "RUNNING", "ann-metamcp"),)),
     Weight(0.5),
@@ -135,5 +139,6 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     NewToken("ann", ttl_s=86_400.0, note="CI"),
     Issued(**ISSUED),
     Made(**ISSUED, token="mmcp_…"),
-    Probed(HOST, HealthStatus.HEALTHY, latency_ms=12.5, since=AT),
+    Revoked(**ISSUED),
+    Probed(SPEC, HealthStatus.HEALTHY, latency_ms=12.5, since=AT),
 )

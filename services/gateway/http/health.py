@@ -26,10 +26,12 @@ class Live(msgspec.Struct, frozen=True):
     live: bool
 
 
-class Ready(msgspec.Struct, frozen=True):
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """Requests may be sent here."""
 
     ready: bool
+    full: str = ""
+    """There while new tasks and uploads are refused, for this reason; all else works."""
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -53,7 +55,7 @@ class Health(msgspec.Struct, frozen=True):
     live: bool
     ready: bool
     degraded: bool
-    """A service is missing: requests are answered, but some work waits."""
+    """A service is missing or the disk nearly full: requests are answered, but some work waits."""
     nats: bool
     """Connected to NATS."""
     epoch: str
@@ -69,6 +71,8 @@ class Health(msgspec.Struct, frozen=True):
     connections: int
     services: tuple[Instance, ...]
     """All processes that answer, and an entry for each service of which none does."""
+    full: str = ""
+    """Not empty: new tasks and uploads are refused, for this reason."""
 
 
 class HealthReport(msgspec.Struct, frozen=True):
@@ -118,10 +122,14 @@ def live() -> Envelope[Live]:
 
 @get("/api/health/ready", opt=described(errors=(UNAVAILABLE,)))
 async def ready(parts: Wired) -> Envelope[Ready]:
-    """Tell whether requests may be sent here: the log answers, and the gateway has read it."""
+    """Tell whether requests may be sent here: the log answers and takes facts, and is read.
+
+    While the store is nearly full it is ready still, so that operators get through to make room.
+    """
     if missing := _unready(parts, await _head(parts)):
         raise Rejected(Reason.UNAVAILABLE, "; ".join(missing))
-    return ok(Ready(True), "ready")
+    full = parts.desk.admission.reserve.full
+    return ok(Ready(True, full), f"ready, but {full}" if full else "ready")
 
 
 @get(
@@ -135,10 +143,11 @@ async def health(
     head, found = await asyncio.gather(_head(parts), parts.checks.services.answer())
     feed = parts.feed
     unready, absent = _unready(parts, head), _absent(found)
+    full = parts.desk.admission.reserve.full
     body = Health(
         live=True,
         ready=not unready,
-        degraded=bool(absent),
+        degraded=bool(absent or full),
         nats=parts.checks.connected,
         epoch=parts.log.epoch,
         head=head,
@@ -148,8 +157,9 @@ async def health(
         executors=parts.executors.count(),
         connections=streams_open,
         services=tuple(_instances(found, head)),
+        full=full,
     )
-    words = "; ".join([*unready, *absent])
+    words = "; ".join([*unready, *absent, *([full] if full else [])])
     if not unready:
         text = f"ready, but {words}" if words else "ready"
         return Response(HealthReport(True, body, text))
@@ -176,6 +186,8 @@ async def _head(parts: Parts) -> int | None:
 def _unready(parts: Parts, head: int | None) -> list[str]:
     """Why no requests should come here."""
     missing = [] if head is not None else ["the log does not answer"]
+    if failing := parts.desk.admission.reserve.failing:
+        missing.append(failing)
     return missing if parts.feed.live else [*missing, "the gateway is still reading the log"]
 
 

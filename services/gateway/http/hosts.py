@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, delete, get, post, put
-from litestar.params import FromPath, QueryParameter, RawBody
+from litestar.params import QueryParameter, RawBody
 
+from contracts import scopes
 from contracts.errors import Reason, Rejected
-from contracts.host import Stdio
-from contracts.ids import check_token
+from contracts.host import Stdio, for_users
+from contracts.ids import check_host
 from contracts.nesting import too_deep
+from contracts.permitted import without_hidden
 from contracts.task import serves
 from contracts.wire import (
     Discovered,
@@ -27,14 +29,22 @@ from contracts.wire import (
     Probed,
     ProbeRequest,
 )
-from services.gateway import domain
-from services.gateway import projection as tables
+from services.gateway import domain, visibility
 from services.gateway.access.identity import Principal
-from services.gateway.domain import ADMIN
-from services.gateway.http.parts import TABLES_WAIT_S, Asking, Envelope, Parts, Wired, hosts_of, ok
+from services.gateway.http.parts import (
+    Asking,
+    Envelope,
+    HostId,
+    Parts,
+    Wired,
+    hosts_of,
+    of_host,
+    ok,
+)
 from services.gateway.openapi.document import described
 from services.gateway.openapi.types import HostEntry, NewHost
 from services.gateway.rows import HostView
+from services.gateway.stream.waits import TABLES_WAIT_S
 
 MOST_LINES = 1000
 PROBE_S = 105.0
@@ -55,7 +65,16 @@ class Removed(msgspec.Struct, frozen=True):
     seq: int
 
 
-@get("/api/mcps")
+class Checked(msgspec.Struct, frozen=True):
+    """What registering a host would do."""
+
+    host: str
+    """The id it would have."""
+    new: bool
+    """False: it is there with this content."""
+
+
+@get("/api/mcps", opt=described(scope=scopes.HOSTS_READ))
 async def list_hosts(
     parts: Wired, principal: Asking, task_type: TaskType = None
 ) -> Envelope[list[HostView]]:
@@ -65,30 +84,36 @@ async def list_hosts(
     return ok([row for row in rows if task_type is None or serves(row, task_type)])
 
 
-@get("/api/mcps/{host:str}")
-async def get_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[HostView]:
+@get(of_host("/api/mcps/{}"), opt=described(scope=scopes.HOSTS_READ))
+async def get_host(host_id: HostId, parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Return one host."""
     await parts.caught_up()
-    return ok(await _existing(parts, principal, host))
+    return ok(await _existing(parts, principal, host_id))
 
 
 @post(
-    "/api/mcps/{host:str}",
+    of_host("/api/mcps/{}"),
     opt=described(
-        body=HostEntry, errors=(403, 409, 503), also={200: "It was there with this content."}
+        scope=scopes.HOSTS_WRITE,
+        body=HostEntry,
+        errors=(403, 409, 503, 507),
+        also={200: "It was there with this content."},
     ),
 )
 async def add_host(
-    host: FromPath[str], body: RawBody, parts: Wired, principal: Asking
+    host_id: HostId, body: RawBody, parts: Wired, principal: Asking
 ) -> Response[Envelope[HostView]]:
     """Register a host. 201; 200 if it is there with this content, 409 with another."""
-    return await _added(parts, principal, host, body)
+    return await _added(parts, principal, host_id, body)
 
 
 @post(
     "/api/mcps",
     opt=described(
-        body=NewHost, errors=(403, 409, 503), also={200: "It was there with this content."}
+        scope=scopes.HOSTS_WRITE,
+        body=NewHost,
+        errors=(403, 409, 503, 507),
+        also={200: "It was there with this content."},
     ),
 )
 async def register_host(
@@ -99,50 +124,93 @@ async def register_host(
     name = entry.pop("id", None)
     if not isinstance(name, str):
         raise Rejected(Reason.BAD_REQUEST, "expected the host's id - at `$.id`")
-    return await _added(parts, principal, name, msgspec.json.encode(entry))
+    return await _added(parts, principal, check_host(name), msgspec.json.encode(entry))
 
 
-@put("/api/mcps/{host:str}", opt=described(body=HostEntry, errors=(403, 409, 503)))
+@post(
+    of_host("/api/mcps/{}/check"),
+    status_code=200,
+    opt=described(scope=scopes.HOSTS_WRITE, body=HostEntry, errors=(403, 409, 503, 507)),
+)
+async def check_host_entry(
+    host_id: HostId, body: RawBody, parts: Wired, principal: Asking
+) -> Envelope[Checked]:
+    """Say whether a host could be registered so; nothing is. What it is refused for is answered."""
+    found = await _write(parts, principal, host_id, body, "check")
+    return ok(Checked(found.host, found.changed))
+
+
+@put(
+    of_host("/api/mcps/{}"),
+    opt=described(scope=scopes.HOSTS_WRITE, body=HostEntry, errors=(403, 409, 503, 507)),
+)
 async def update_host(
-    host: FromPath[str], body: RawBody, parts: Wired, principal: Asking
+    host_id: HostId, body: RawBody, parts: Wired, principal: Asking
 ) -> Envelope[HostView]:
     """Replace a host that is there."""
-    changed = await _write(parts, principal, host, body, "update")
+    changed = await _write(parts, principal, host_id, body, "update")
     view = await _shown(parts, principal, changed)
     return ok(view, "updated" if changed.changed else "it was so")
 
 
-@delete("/api/mcps/{host:str}", status_code=200, opt=described(errors=(403, 409, 503)))
-async def remove_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Removed]:
+@delete(
+    of_host("/api/mcps/{}"),
+    status_code=200,
+    opt=described(scope=scopes.HOSTS_WRITE, errors=(403, 409, 503)),
+)
+async def remove_host(host_id: HostId, parts: Wired, principal: Asking) -> Envelope[Removed]:
     """Take a host away; what runs there fails over or ends."""
-    request = HostRemoval(principal.user, ADMIN in principal.roles, check_token(host, "host"))
+    request = HostRemoval(principal.user, principal.operator, host_id)
     changed = await parts.others.ask("registry", "remove", request, HostChanged)
     await _reached(parts, changed)
     return ok(Removed(changed.host, changed.seq), "removed")
 
 
-@post("/api/mcps/{host:str}/enable", status_code=200, opt=described(errors=(403, 409, 503)))
-async def enable_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[HostView]:
+@post(
+    of_host("/api/mcps/{}/enable"),
+    status_code=200,
+    opt=described(scope=scopes.HOSTS_WRITE, errors=(403, 409, 503)),
+)
+async def enable_host(host_id: HostId, parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Give the host work and probes."""
-    return await _switch(parts, principal, host, enabled=True)
+    return await _switch(parts, principal, host_id, enabled=True)
 
 
-@post("/api/mcps/{host:str}/disable", status_code=200, opt=described(errors=(403, 409, 503)))
-async def disable_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[HostView]:
+@post(
+    of_host("/api/mcps/{}/disable"),
+    status_code=200,
+    opt=described(scope=scopes.HOSTS_WRITE, errors=(403, 409, 503)),
+)
+async def disable_host(host_id: HostId, parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Give the host no more work and no probes."""
-    return await _switch(parts, principal, host, enabled=False)
+    return await _switch(parts, principal, host_id, enabled=False)
 
 
-@post("/api/mcps/{host:str}/probe", status_code=200, opt=described(errors=(503,)))
-async def probe_host(host: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Probed]:
+@post(
+    of_host("/api/mcps/{}/probe"),
+    status_code=200,
+    opt=described(scope=scopes.HOSTS_WRITE, errors=(503,)),
+)
+async def probe_host(host_id: HostId, parts: Wired, principal: Asking) -> Envelope[Probed]:
     """Probe the host now and tell how it is; this takes as long as the host's start may."""
-    user = None if ADMIN in principal.roles else principal.user
-    request = ProbeRequest(check_token(host, "host"), user)
-    found = await parts.others.ask("registry", "probe", request, Probed, within_s=PROBE_S)
-    return ok(found)
+    await parts.caught_up()
+    found = await _found(parts, principal, host_id)
+    # For whom one of the operator's is, is known here alone.
+    known = found is not None and found.owner in (None, principal.user)
+    user = None if principal.operator or known else principal.user
+    request = ProbeRequest(found.id if found else host_id, user)
+    probed = await parts.others.ask("registry", "probe", request, Probed, within_s=PROBE_S)
+    if not visibility.sees_all_of_hosts(principal.powers):
+        seen = for_users(without_hidden(probed.host, parts.asker(principal)))
+        probed = msgspec.structs.replace(probed, host=seen)
+    return ok(probed)
 
 
-@post("/api/mcps/discover", status_code=200, opt=described(errors=(403, 404, 503)))
+@post(
+    "/api/mcps/discover",
+    status_code=200,
+    opt=described(scope=scopes.HOSTS_WRITE, errors=(403, 404, 503)),
+)
 async def discover(parts: Wired, principal: Asking) -> Envelope[Discovered]:
     """Look at one's own Spaces now: those that are MCP servers become hosts."""
     request = DiscoverRequest(principal.user)
@@ -150,20 +218,21 @@ async def discover(parts: Wired, principal: Asking) -> Envelope[Discovered]:
     return ok(found)
 
 
-@get("/api/mcps/{host:str}/log", opt=described(errors=(503,)))
+@get(of_host("/api/mcps/{}/log"), opt=described(scope=scopes.ADMIN, errors=(503,)))
 async def get_host_log(
-    host: FromPath[str],
+    host_id: HostId,
     parts: Wired,
     principal: Asking,
     lines: Lines = 200,
 ) -> Envelope[list[HostLog]]:
     """Return what a host has written on stderr, newest last: one log for each executor."""
-    if ADMIN not in principal.roles:
+    if not principal.operator:
         # One process of a host works for all users, and so does its log.
         raise Rejected(Reason.NOT_FOUND, "logs of hosts are there for the role `admin` only")
-    found = await parts.host_logs.of(check_token(host, "host"), lines)
+    host = await _found(parts, principal, host_id)
+    found = await parts.host_logs.of(host.id if host else host_id, lines)
     if not found:
-        raise await _no_log(parts, host)
+        raise _no_log(host, host_id)
     return ok(found)
 
 
@@ -179,9 +248,16 @@ async def _added(
 async def _write(
     parts: Parts, principal: Principal, host: str, body: bytes, verb: str
 ) -> HostChanged:
-    check_token(host, "host")
     _object(body)
-    request = HostWrite(principal.user, ADMIN in principal.roles, host, msgspec.Raw(body))
+    admission = parts.desk.admission
+    admission.reserve.check(operator=principal.operator)
+    request = HostWrite(
+        principal.user,
+        principal.operator,
+        host,
+        msgspec.Raw(body),
+        admission.budget_of(principal.user).hosts,
+    )
     return await parts.others.ask("registry", verb, request, HostChanged)
 
 
@@ -198,8 +274,7 @@ def _object(body: bytes) -> dict[str, Any]:
 async def _switch(
     parts: Parts, principal: Principal, host: str, *, enabled: bool
 ) -> Envelope[HostView]:
-    name = check_token(host, "host")
-    request = HostSwitch(principal.user, ADMIN in principal.roles, name, enabled)
+    request = HostSwitch(principal.user, principal.operator, host, enabled)
     changed = await parts.others.ask("registry", "switch", request, HostChanged)
     view = await _shown(parts, principal, changed)
     word = "enabled" if enabled else "disabled"
@@ -217,26 +292,29 @@ async def _reached(parts: Parts, changed: HostChanged) -> None:
 
 
 async def _existing(parts: Parts, principal: Principal, name: str) -> HostView:
-    rows = await hosts_of(parts, principal)
-    found = next((row for row in rows if row.id == name), None)
+    found = await _found(parts, principal, name)
     if found is None:
         raise domain.no_host(name)
     return found
 
 
-async def _no_log(parts: Parts, name: str) -> Rejected:
-    every = await tables.list_hosts(parts.projection, "", every=True)
-    host = next((one for one in every if one.id == name), None)
+async def _found(parts: Parts, principal: Principal, name: str) -> HostView | None:
+    """The host that is meant: a bare name is the operator's host, and else one's own."""
+    rows = {row.id: row for row in await hosts_of(parts, principal)}
+    return rows.get(name) or rows.get(f"{principal.user}/{name}")
+
+
+def _no_log(host: HostView | None, name: str) -> Rejected:
     if host is None:
         return domain.no_host(name)
     if isinstance(host.endpoint, Stdio):
-        why = f"host {name} has no log yet: no executor has started it"
+        why = f"host {host.id} has no log yet: no executor has started it"
     else:
-        why = f"host {name} is no program that executors start, so there is no log of it"
+        why = f"host {host.id} is no program that executors start, so there is no log of it"
     return Rejected(Reason.NOT_FOUND, why)
 
 
 ROUTES = (
-    *(list_hosts, get_host, register_host, add_host, update_host, remove_host),
+    *(list_hosts, get_host, register_host, add_host, check_host_entry, update_host, remove_host),
     *(enable_host, disable_host, probe_host, discover, get_host_log),
 )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from importlib import metadata
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post, put
 
+from contracts import scopes
+from contracts.budget import DEFAULT, Budget, InUse
 from contracts.result import INLINE_LIMIT, Pointer
 from services.gateway import projection as tables
+from services.gateway.access.identity import Principal
 from services.gateway.access.tickets import TICKET_S
+from services.gateway.http import blobs, home
+from services.gateway.http.me import use_of
 from services.gateway.http.parts import Asking, Envelope, Wired, ok
 from services.gateway.openapi.document import described
+from services.process.version import NAME, TITLE, version
 
-NAME = "metamcp-orchestrator"
 KEYS_AGE_S = 60
 """How long others may keep the public keys; a new key signs later than that after it is known."""
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}")
@@ -28,7 +32,7 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in_s: float
 
 
-class SendLimits(msgspec.Struct, frozen=True):
+class SendLimits(msgspec.Struct, frozen=True, omit_defaults=True):
     """What may be sent, in whole numbers: for clients that look before they send."""
 
     max_files: int
@@ -43,15 +47,31 @@ class SendLimits(msgspec.Struct, frozen=True):
     """Bytes of any other request body."""
     inline_limit: int
     """Bytes of an input that stands in the log itself; a bigger one is moved by the gateway."""
+    budgets: Budget | None = None
+    """One's own; without a token none."""
+    used: InUse | None = None
+    """What of them is used."""
 
 
 EXAMPLES = (
     Ticket("ticket_…", TICKET_S),
-    SendLimits(10_000, 268_435_456, 8_388_608, 268_435_456, 1_048_576, 65_536),
+    SendLimits(
+        *(10_000, 268_435_456, 8_388_608, 268_435_456, 1_048_576, 65_536),
+        budgets=DEFAULT,
+        used=InUse(
+            open_tasks=3,
+            open_bytes=2_400,
+            facts=41,
+            tasks_a_day=120,
+            hosts=1,
+            stored_bytes=1_310_720,
+            stored_blobs=2,
+        ),
+    ),
 )
 
 
-@get("/", sync_to_thread=False)
+@get("/", sync_to_thread=False, before_request=home.for_people)
 def index() -> Envelope[dict[str, Any]]:
     """Say what this is."""
     links = {
@@ -62,7 +82,13 @@ def index() -> Envelope[dict[str, Any]]:
         "accounts": "/api/accounts",
         "spaces": "/api/spaces",
         "tokens": "/api/tokens",
+        "users": "/api/users",
+        "sessions": "/api/auth/sessions",
+        "clients": "/api/clients",
+        "grants": "/api/auth/grants",
         "limits": "/api/limits",
+        "me": "/api/me",
+        "access": "/api/access",
         "stream": "/api/stream",
         "events": "/api/events",
         "mcp": "/mcp",
@@ -70,12 +96,13 @@ def index() -> Envelope[dict[str, Any]]:
         "schema": "/api/schema/openapi.json",
         "docs": "/api/docs",
     }
-    return ok({"name": NAME, "version": version(), "links": links}, "MetaMCP Orchestrator")
+    return ok({"name": NAME, "version": version(), "links": links}, TITLE)
 
 
-@get("/api/limits", sync_to_thread=False)
-def show_limits(parts: Wired) -> Envelope[SendLimits]:
-    """Say what a task may bring along and how big requests may be; no token is needed."""
+@get("/api/limits")
+async def show_limits(request: Request[Any, Any, Any], parts: Wired) -> Envelope[SendLimits]:
+    """Say what a task may bring along and how big requests may be, and one's budgets if asked."""
+    who: Principal | None = request.scope["state"].get("principal")
     task, own = parts.executors.limits(), parts.settings
     return ok(
         SendLimits(
@@ -85,22 +112,30 @@ def show_limits(parts: Wired) -> Envelope[SendLimits]:
             max_blob_bytes=own.blob_limit,
             max_body=own.max_body,
             inline_limit=INLINE_LIMIT,
+            budgets=None if who is None else parts.desk.admission.budget_of(who.user),
+            used=None if who is None else await use_of(parts, who.user),
         )
     )
 
 
-@put("/api/blobs", status_code=201, opt=described(body=bytes, errors=(503,)))
+@put(
+    "/api/blobs",
+    status_code=201,
+    opt=described(scope=scopes.TASKS_WRITE, body=bytes, errors=(503, 507)),
+)
 async def put_blob(
     request: Request[Any, Any, Any], parts: Wired, principal: Asking
 ) -> Envelope[Pointer]:
     """Store the body's bytes; the answer is what a task names as `input_pointer`."""
     given = request.headers.get("content-type", "").partition(";")[0].strip()
     media_type = given if _MEDIA_TYPE.fullmatch(given) else "application/octet-stream"
-    pointer = await parts.desk.upload(principal.user, request.stream(), media_type)
+    pointer = await parts.desk.upload(
+        principal.user, request.stream(), media_type, operator=principal.operator
+    )
     return ok(pointer, "stored")
 
 
-@post("/api/auth/ticket", status_code=201, opt=described(errors=(503,)))
+@post("/api/auth/ticket", status_code=201, opt=described(scope="", errors=(503,)))
 async def make_ticket(parts: Wired, principal: Asking) -> Envelope[Ticket]:
     """Return a one-time ticket for a websocket at any gateway, good for 30 s."""
     return ok(Ticket(await parts.tickets.issue(principal), TICKET_S))
@@ -124,15 +159,8 @@ async def jwks(parts: Wired) -> Response[bytes]:
     )
 
 
-def version() -> str:
-    """The installed package's version."""
-    try:
-        return metadata.version(NAME)
-    except metadata.PackageNotFoundError:
-        return "0"
-
-
 def router(blob_limit: int) -> Router:
     """The routes of this module; a blob may have `blob_limit` bytes."""
-    blobs = Router("/", route_handlers=[put_blob], request_max_body_size=blob_limit)
-    return Router("/", route_handlers=[index, show_limits, blobs, make_ticket, jwks])
+    of_blobs = [put_blob, *blobs.ROUTES]
+    every = Router("/", route_handlers=of_blobs, request_max_body_size=blob_limit)
+    return Router("/", route_handlers=[index, show_limits, every, make_ticket, jwks])

@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Request
 
 from contracts.errors import Reason, Rejected
+from services.gateway.http.scoped import check_scope
 from services.gateway.openapi.document import OpenApiDocument
 from services.gateway.openapi.types import REF
 
@@ -19,14 +20,16 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def checking(description: OpenApiDocument) -> Callable[[AnyRequest], Awaitable[None]]:
-    """What to do before each request: compare its query with the API's description.
+    """What to do before each request: hold the token's scopes against the route, and its query
+    against the API's description.
 
-    It raises Rejected(BAD_REQUEST). What is not described is not checked.
+    It raises InsufficientScope, Rejected(BAD_REQUEST). What is not described is not checked.
     """
 
     async def check(request: AnyRequest) -> None:
+        check_scope(request)
         scope = request.scope
-        if not scope["query_string"]:
+        if not scope["query_string"] or request.route_handler.opt.get("any_query"):
             return
         document = description.document(request.app)
         path = document["paths"].get(scope["path_template"], {})

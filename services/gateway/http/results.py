@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
+from contracts import scopes
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.result import (
@@ -42,6 +43,7 @@ from services.gateway.http.parts import (
     User,
     Wired,
     ok,
+    owner_of,
     whose,
 )
 from services.gateway.http.ranges import ByteRange
@@ -61,7 +63,7 @@ When = Annotated[
     str | None, QueryParameter(description="RFC 3339, or seconds since the epoch.", max_length=40)
 ]
 OfHost = Annotated[
-    str | None, QueryParameter(max_length=64, description="Only what this host has made.")
+    str | None, QueryParameter(max_length=129, description="Only what this host has made.")
 ]
 Deleted = Annotated[
     bool | None, QueryParameter(description="Only those that are gone, or only those that are not.")
@@ -89,7 +91,7 @@ class ResultList(msgspec.Struct, frozen=True):
     """Bytes of all of them."""
 
 
-@get("/api/results", opt=described(errors=(404, 503)))
+@get("/api/results", opt=described(scope=scopes.RESULTS_READ, errors=(404, 503)))
 async def list_results(
     parts: Wired,
     principal: Asking,
@@ -117,18 +119,20 @@ async def list_results(
     return ResultList(True, page.results, "", page.cursor, page.total, page.size)
 
 
-@get("/api/results/{task:str}", opt=described(errors=(503,)))
+@get("/api/results/{task:str}", opt=described(scope=scopes.RESULTS_READ, errors=(503,)))
 async def get_description(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[Kept]:
     """Describe one result."""
-    return ok(await _kept(parts, await _wanted(parts, whose(principal, user), task)))
+    owner = await owner_of(parts, principal, user, task)
+    return ok(await _kept(parts, await _wanted(parts, owner, task)))
 
 
 @get(
     ["/api/results/{task:str}/content", "/api/tasks/{task:str}/result"],
     opt={"no_compression": True}
     | described(
+        scope=scopes.RESULTS_READ,
         errors=(416, 502, 503),
         also={206: "The part that was asked for."},
         bare={304: "You have it already."},
@@ -147,7 +151,7 @@ async def get_content(
     user: User = None,
 ) -> Response[bytes] | Stream:
     """Download a result: the whole, or the part that `Range` names. The bytes are verified."""
-    owner = whose(principal, user)
+    owner = await owner_of(parts, principal, user, task)
     found = await _found(parts, owner, task)
     kept = found.result
     tag = f'"{kept.sha256}"'
@@ -187,7 +191,11 @@ async def get_content(
     return Stream(content, media_type=kept.media_type, headers=headers, status_code=status)
 
 
-@post("/api/results/{task:str}/verify", status_code=200, opt=described(errors=(502, 503)))
+@post(
+    "/api/results/{task:str}/verify",
+    status_code=200,
+    opt=described(scope=scopes.RESULTS_READ, errors=(502, 503)),
+)
 async def verify_result(
     task: FromPath[str], parts: Wired, principal: Asking
 ) -> Envelope[ResultVerified]:
@@ -197,7 +205,11 @@ async def verify_result(
     return ok(found, "the bytes are those that were stored")
 
 
-@delete("/api/results/{task:str}", status_code=200, opt=described(errors=(503,)))
+@delete(
+    "/api/results/{task:str}",
+    status_code=200,
+    opt=described(scope=scopes.TASKS_WRITE, errors=(503,)),
+)
 async def delete_result(
     task: FromPath[str],
     parts: Wired,
@@ -212,7 +224,10 @@ async def delete_result(
     )
 
 
-@get("/api/accounts/huggingface/tasks", opt=described(errors=(403, 404, 503)))
+@get(
+    "/api/accounts/huggingface/tasks",
+    opt=described(scope=scopes.TASKS_READ, errors=(403, 404, 503)),
+)
 async def list_dataset_tasks(
     parts: Wired,
     principal: Asking,

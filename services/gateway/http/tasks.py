@@ -8,11 +8,13 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter, RawBody
 
+from contracts import scopes
 from contracts.facts import Record, TaskRouted
+from contracts.ids import check_user
 from contracts.route import Route
 from contracts.status import Status, TaskView
 from contracts.wire import Event
-from services.gateway import projection as tables
+from services.gateway import domain, lists
 from services.gateway.domain import TaskBody, no_task, parse_task
 from services.gateway.http.parts import (
     Asking,
@@ -24,6 +26,8 @@ from services.gateway.http.parts import (
     User,
     Wired,
     ok,
+    owner_of,
+    seen_by,
     submitted,
     whose,
 )
@@ -43,6 +47,9 @@ Wait = Annotated[
 ]
 OfStatus = Annotated[Status | None, QueryParameter(description="Only tasks that are so.")]
 OfType = Annotated[str | None, QueryParameter(description="Only tasks of this type.")]
+OfProject = Annotated[
+    str | None, QueryParameter(description="Only tasks of this project, whoever sent them.")
+]
 Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Leave out so many.")]
 
 
@@ -66,20 +73,24 @@ class Why(msgspec.Struct, frozen=True):
 @post(
     "/api/tasks",
     opt=described(
-        body=TaskBody, errors=(409, 503), also={200: "The same task was sent before: this is it."}
+        scope=scopes.TASKS_WRITE,
+        body=TaskBody,
+        errors=(404, 409, 503, 507),
+        also={200: "The same task was sent before: this is it."},
     ),
 )
 async def create_task(
     body: RawBody, parts: Wired, principal: Asking, wait: Wait = None
 ) -> Response[Envelope[TaskView]]:
     """Create a task. 201, or 200 when the same task was sent before."""
-    accepted, view = await submitted(parts, principal.user, parse_task(body), "api", wait or 0.0)
+    accepted, view = await submitted(parts, principal, parse_task(body), "api", wait or 0.0)
+    view = seen_by(principal, view)
     status = 200 if accepted.duplicate else 201
     text = "this task was created before" if accepted.duplicate else "task created"
     return Response(ok(view, text), status_code=status)
 
 
-@get("/api/tasks", opt=described(errors=(404,)))
+@get("/api/tasks", opt=described(scope=scopes.TASKS_READ, errors=(404,)))
 async def list_tasks(
     parts: Wired,
     principal: Asking,
@@ -89,44 +100,65 @@ async def list_tasks(
     status: OfStatus = None,
     type: OfType = None,
     user: User = None,
+    project: OfProject = None,
 ) -> Page[TaskRow]:
-    """List tasks, newest first."""
-    owner = whose(principal, user)
-    await parts.holds_what_was_told(owner)
-    query = Query(owner, limit + 1, offset, cursor, status, type)
-    rows = await tables.list_tasks(parts.projection, query)
+    """List tasks, newest first: one's own, or with `project` those of all in it."""
+    if project is None:
+        owner: str | None = whose(principal, user)
+        await parts.holds_what_was_told(owner or "")
+    else:
+        await parts.projects.find(project, principal, "see")
+        owner = user if user is None else check_user(user)
+        await parts.caught_up()
+        await parts.holds_what_was_told(principal.user)
+    query = Query(owner, limit + 1, offset, cursor, status, type, project)
+    return await page_of(parts, query, limit)
+
+
+async def page_of(parts: Parts, query: Query, limit: int) -> Page[TaskRow]:
+    """A page of tasks; `query` asks for one more than `limit`."""
+    rows = await lists.list_tasks(parts.projection, query)
     more = rows[limit - 1].created_seq if len(rows) > limit else None
     return Page(True, rows[:limit], next_cursor=more)
 
 
-@get("/api/tasks/{task:str}", opt=described(errors=(503,)))
+@get("/api/tasks/{task:str}", opt=described(scope=scopes.TASKS_READ, errors=(503,)))
 async def get_task(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[TaskView]:
     """Return one task with its result, as the log has it now."""
-    return ok(await _existing(parts, whose(principal, user), task))
+    view = await _existing(parts, await owner_of(parts, principal, user, task), task)
+    return ok(seen_by(principal, await parts.waits.seen(view)))
 
 
-@get("/api/tasks/{task:str}/events", opt=described(errors=(503,)))
+@get("/api/tasks/{task:str}/events", opt=described(scope=scopes.TASKS_READ, errors=(503,)))
 async def get_events(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[list[Event]]:
     """Return the task's timeline: all its facts, in order."""
-    records = await _facts(parts, whose(principal, user), task)
-    return ok([Event(r.seq, r.at, msgspec.Raw(r.data)) for r in records])
+    records = await _facts(parts, await owner_of(parts, principal, user, task), task)
+    plain = principal.may(scopes.RESULTS_READ)
+    shown = (r.data if plain else domain.without_result(r.data) for r in records)
+    return ok(
+        [Event(r.seq, r.at, msgspec.Raw(data)) for r, data in zip(records, shown, strict=True)]
+    )
 
 
-@get("/api/tasks/{task:str}/why", opt=described(errors=(503,)))
+@get("/api/tasks/{task:str}/why", opt=described(scope=scopes.TASKS_READ, errors=(503,)))
 async def get_why(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[list[Why]]:
     """Return why each attempt went to its host: what the router weighed, in order of attempts."""
-    records = await _facts(parts, whose(principal, user), task)
+    records = await _facts(parts, await owner_of(parts, principal, user, task), task)
     routed = [(r, r.fact) for r in records if isinstance(r.fact, TaskRouted)]
     return ok([Why(record.seq, record.at, fact.attempt, fact.route) for record, fact in routed])
 
 
-@post("/api/tasks/{task:str}/cancel", status_code=200, opt=described(errors=(503,)))
+@post(
+    "/api/tasks/{task:str}/cancel",
+    status_code=200,
+    opt=described(scope=scopes.TASKS_WRITE, errors=(503,)),
+)
 async def cancel_task(task: FromPath[str], parts: Wired, principal: Asking) -> Envelope[Cancelled]:
     """Ask to end a task. 404 if it does not exist or is over."""
     trace = tracing.current()

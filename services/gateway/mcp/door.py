@@ -15,9 +15,7 @@ import msgspec
 from mcp import MCPError
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.subscriptions import ListenHandler
 from mcp_types import (
     INVALID_PARAMS,
     CallToolRequestParams,
@@ -26,28 +24,43 @@ from mcp_types import (
     ListToolsResult,
     PaginatedRequestParams,
 )
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from contracts import wire
+from contracts import scopes, wire
+from contracts.budget import BudgetOf
 from contracts.errors import Reason, Rejected
 from contracts.result import Inline
+from contracts.rpc_error import MISSING_CAPABILITY
 from contracts.status import TaskView
 from contracts.task import MCP_CALL, serves
 from services.gateway import domain
-from services.gateway import projection as tables
 from services.gateway.access.identity import Principal
 from services.gateway.domain import TaskBody
 from services.gateway.errors import AWAY
 from services.gateway.http.parts import Parts, submitted
 from services.gateway.mcp import tasks
 from services.gateway.mcp import tools as mcp_tools
+from services.gateway.mcp.catalogue import Catalogue
+from services.gateway.mcp.context import (
+    Context,
+    asker,
+    base,
+    check_names_task,
+    declares_tasks,
+    principal,
+)
+from services.gateway.mcp.denied import note, noting
+from services.gateway.mcp.limited import LIMITED, limited
+from services.gateway.mcp.news import News
+from services.gateway.mcp.opened import Opened
+from services.gateway.mcp.seen import as_seen, check_seen, there
+from services.gateway.mcp.sessions import IDLE_S, DoorServer, DoorSessions, ListBus, asking
 from services.gateway.mcp.tasks import TaskParams
 from services.gateway.rows import HostView
-from services.gateway.stream import frames
 from services.gateway.stream.feed import Subscription, Waiter
 from services.log.port import LogUnavailable
 from services.process import telemetry, tracing
 from services.process.ids import new_id
+from services.process.version import NAME, TITLE, version
 from services.store.blobs import StoreError
 
 PATH = "/mcp"
@@ -59,8 +72,9 @@ INLINE_BYTES = 1024 * 1024 - 4096
 
 The SDK's client takes 1 MiB of one event, and what is around the result needs some of it.
 """
-IDLE_S = 600.0
 MOST_SESSIONS = 2000
+MOST_UNTOLD = 8
+"""Changes of the list that a stream may leave unread before it is ended."""
 INSTRUCTIONS = (
     "Runs work on the best of many MCP servers and Spaces. Tools named HOST__TOOL call one host's"
     " tool; submit_task lets the orchestrator choose the host for a task type (see list_hosts)."
@@ -68,36 +82,54 @@ INSTRUCTIONS = (
 )
 
 log = telemetry.get_logger()
-_progress = msgspec.json.Decoder(wire.ProgressFrame)
-
-Context = ServerRequestContext[Any, Any]
 
 
 class McpDoor:
     """The MCP server. `run` for as long as the gateway listens; then call it with connections."""
 
-    def __init__(self, parts: Parts, version: str) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        budget_of: BudgetOf,
+        holds: Callable[[Principal], bool],
+    ) -> None:
+        """`holds`: whether what a principal has shown is still good."""
         self._parts = parts
         self._closing = False
         self._cancelling: set[asyncio.Task[None]] = set()
-        server: Server[Any] = Server(
-            "metamcp-orchestrator",
-            version=version,
-            title="MetaMCP Orchestrator",
+        self.catalogue = Catalogue()
+        self._listens = ListenHandler(
+            ListBus(self.catalogue),
+            max_subscriptions=MOST_SESSIONS,
+            max_buffered_events=MOST_UNTOLD,
+        )
+        server = DoorServer(
+            NAME,
+            version=version(),
+            title=TITLE,
             instructions=INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,  # type: ignore[arg-type]  # a handle is a dict
-            get_tool_input_schema=lambda name: None,
+            on_subscriptions_listen=self._listens,
+            get_tool_input_schema=self._in_headers,
         )
         server.extensions[tasks.TASKS] = {}
-        server.add_request_handler("tasks/get", TaskParams, self._get_task)
-        server.add_request_handler("tasks/cancel", TaskParams, self._cancel_task)
-        server.add_request_handler("tasks/update", TaskParams, self._update_task)
-        self._manager = StreamableHTTPSessionManager(
+        add, trail = server.add_request_handler, parts.trail
+        add("tasks/get", TaskParams, noting(trail, self._get_task))
+        add("tasks/cancel", TaskParams, noting(trail, self._cancel_task))
+        add("tasks/update", TaskParams, noting(trail, self._update_task))
+        self._manager = DoorSessions(
             server,
+            self.catalogue,
+            budget_of,
             session_idle_timeout=IDLE_S,
             max_sessions=MOST_SESSIONS,
             max_request_body_size=parts.settings.max_body,
+        )
+        self._opened = Opened(
+            self._manager.handle_request,
+            holds,
+            lambda: self._manager._server_instances,
         )
         self.ready = asyncio.Event()
 
@@ -113,22 +145,37 @@ class McpDoor:
     def close(self) -> None:
         """From now on a cut connection is our own doing and cancels nothing."""
         self._closing = True
+        self.catalogue.close()
+        self._listens.close()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one HTTP request whose principal is known."""
-        user = scope["state"]["principal"].user
+        """Serve one HTTP request whose principal is known. Raises OverBudget."""
+        who: Principal = scope["state"]["principal"]
+        asking.set(who)
         # By this the SDK knows whose a session is; it answers 404 to everybody else.
-        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=user, scopes=[]))
+        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=who.user, scopes=[]))
         # Events are not kept, and who asks for those after one would get no answer at all.
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"last-event-id"]
-        await self._manager.handle_request(scope, receive, send)
+        if (refusal := scope["state"].get(LIMITED)) is not None:
+            most = self._parts.settings.max_body
+            if (receive := await limited(refusal, scope, receive, send, most)) is None:
+                return
+        await self._opened.serve(who, scope, receive, send)
+
+    def revoke(self, tokens: frozenset[str]) -> None:
+        """End every stream and session that was opened with one of these tokens."""
+        self._opened.revoke(tokens)
 
     async def _list_tools(
         self, ctx: Context, params: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        every = mcp_tools.offered(await self._hosts(_principal(ctx)))
+        await self.catalogue.ready.wait()
+        who = asker(principal(ctx))
+        self._manager.listed(ctx, who)
+        every = mcp_tools.offered(self.catalogue.of(who, listed=True))
         names = sorted(every)
-        after = params.cursor if params else None
+        # There are clients that ask for the first page with an empty one.
+        after = (params.cursor if params else None) or None
         left = [name for name in names if after is None or name > after]
         tools = mcp_tools.page(mcp_tools.listed(name, *every[name]) for name in left)
         return ListToolsResult(
@@ -136,10 +183,13 @@ class McpDoor:
             next_cursor=tools[-1].name if len(left) > len(tools) else None,
         )
 
+    def _in_headers(self, name: str) -> dict[str, Any] | None:
+        return self.catalogue.in_headers(asker(asking.get()), name)
+
     async def _call_tool(
         self, ctx: Context, params: CallToolRequestParams
     ) -> CallToolResult | dict[str, Any]:
-        principal = _principal(ctx)
+        who = principal(ctx)
         given = dict(params.arguments or {})
         own: dict[str, Callable[[Principal, dict[str, Any]], Awaitable[CallToolResult]]] = {
             "submit_task": self._submit,
@@ -149,10 +199,11 @@ class McpDoor:
         }
         try:
             if handler := own.get(params.name):
-                return await handler(principal, given)
-            host, tool = await self._meant(principal, params.name)
-            return await self._call_host(ctx, principal, host, tool, given)
+                return await handler(who, given)
+            host, tool = await self._meant(who, params.name)
+            return await self._call_host(ctx, who, host, tool, given)
         except Rejected as refusal:
+            note(self._parts.trail, ctx, refusal)
             return mcp_tools.failed(domain.shortened(refusal.message))
         except (LogUnavailable, StoreError):
             return mcp_tools.failed(f"{AWAY}: try again")
@@ -166,12 +217,16 @@ class McpDoor:
         request = _task({"id": task, "type": MCP_CALL, "host": host, "input": call})
         user = principal.user
         with self._following(user, task) as (waiter, news):
-            sent = await self._parts.desk.submit(user, request, "mcp", tracing.current())
+            sent = await self._parts.desk.submit(principal, request, "mcp", tracing.current())
             view = await self._parts.desk.first_view(sent)
-            if _declares_tasks(ctx):
+            check_seen(principal, view, scopes.RESULTS_READ)
+            if declares_tasks(ctx):
                 return tasks.handle(view, time.time())
             try:
                 view = await self._until_over(ctx, view, waiter, news)
+                if (error := tasks.of_host(view)) and error.code == MISSING_CAPABILITY:
+                    # By the protocol the client may come again with what is missing.
+                    raise MCPError(*error)
                 return await self._answer(ctx, view)
             except asyncio.CancelledError:
                 # By the protocol a call is cancelled so; a task that the caller named is durable.
@@ -183,10 +238,10 @@ class McpDoor:
                 return mcp_tools.failed(f"{AWAY}: ask get_task for task {task}, which goes on")
 
     @contextlib.contextmanager
-    def _following(self, user: str, task: str) -> Iterator[tuple[Waiter, _News]]:
+    def _following(self, user: str, task: str) -> Iterator[tuple[Waiter, News]]:
         """Hear of a task's end and of its progress."""
         feed = self._parts.feed
-        waiter, news = feed.wait_for_end(user, task), _News()
+        waiter, news = feed.wait_for_end(user, task), News()
         following = Subscription(news, wire.Subscribe(0, "mcp", "task", task), user)
         feed.want_progress(following, 1)
         try:
@@ -196,7 +251,7 @@ class McpDoor:
             feed.forget(waiter)
 
     async def _until_over(
-        self, ctx: Context, view: TaskView, waiter: Waiter, news: _News
+        self, ctx: Context, view: TaskView, waiter: Waiter, news: News
     ) -> TaskView:
         """Pass progress on until the task is over. Raises MCPError when the gateway stops first."""
         while not view.over:
@@ -212,33 +267,38 @@ class McpDoor:
                     progress.progress, progress.total, progress.message or None
                 )
             if waiter.future.done() and waiter.future.result():
-                view = await self._view(view.user, view.id)
+                view = there(await self._parts.desk.view(view.user, view.id), view.id)
         return view
 
     async def _answer(self, ctx: Context, view: TaskView) -> CallToolResult:
-        result, url = view.result, f"{_base(ctx)}/api/tasks/{view.id}/result"
+        result, url = view.result, f"{base(ctx)}/api/tasks/{view.id}/result"
         if result is None:
             return mcp_tools.answer(view, b"null", url)
         if isinstance(result, Inline):
             return mcp_tools.answer(view, bytes(result.value), url)
         if result.size > INLINE_BYTES or not result.uri.startswith("nats://"):
-            return mcp_tools.answer(view, None, url)
+            promised = mcp_tools.promises(view, await self._hosts(principal(ctx)))
+            return mcp_tools.answer(view, None, url, promised=promised)
         data = b"".join([part async for part in self._parts.desk.download(result)])
         return mcp_tools.answer(view, data, url)
 
     async def _submit(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.pop("wait_s", 0))
-        _, view = await submitted(self._parts, principal.user, _task(given), "mcp", wait_s)
-        return mcp_tools.said(view)
+        _, view = await submitted(self._parts, principal, _task(given), "mcp", wait_s)
+        return mcp_tools.said(as_seen(principal, view))
 
     async def _get(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wait_s = _seconds(given.get("wait_s", 0))
-        return await self._shown(principal.user, str(given.get("task", "")), wait_s)
+        return await self._shown(principal, str(given.get("task", "")), wait_s)
 
     async def _cancel(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         task = str(given.get("task", ""))
+        view = await self._parts.desk.view(principal.user, task)
+        check_seen(principal, view, scopes.TASKS_WRITE)
         await self._parts.desk.cancel(principal.user, task, tracing.current())
-        return await self._shown(principal.user, task, 0)
+        if view and not principal.asked(view.asked_by) and not principal.may(scopes.TASKS_READ):
+            return mcp_tools.said({"id": task, "cancel_requested": True})
+        return await self._shown(principal, task, 0)
 
     async def _list_hosts(self, principal: Principal, given: dict[str, Any]) -> CallToolResult:
         wanted = given.get("task_type")
@@ -249,53 +309,56 @@ class McpDoor:
         return mcp_tools.said([mcp_tools.host_summary(host) for host in serving])
 
     async def _get_task(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
-        view = await self._view(_principal(ctx).user, params.task_id)
+        check_names_task(ctx, params.task_id)
+        who = principal(ctx)
+        view = await self._view(who, params.task_id)
         if not view.over:
-            return tasks.detailed(view, None, time.time())
+            return tasks.detailed(await self._parts.waits.seen(view), None, time.time())
+        check_seen(who, view, scopes.RESULTS_READ)
         result = await self._answer(ctx, view)
         return tasks.detailed(
             view, result.model_dump(by_alias=True, mode="json", exclude_none=True), time.time()
         )
 
     async def _cancel_task(self, ctx: Context, params: TaskParams) -> EmptyResult:
-        user = _principal(ctx).user
-        if not (await self._view(user, params.task_id)).over:
-            await self._parts.desk.cancel(user, params.task_id, tracing.current())
+        check_names_task(ctx, params.task_id)
+        who = principal(ctx)
+        if not (await self._view(who, params.task_id, scopes.TASKS_WRITE)).over:
+            await self._parts.desk.cancel(who.user, params.task_id, tracing.current())
         return EmptyResult()
 
     async def _update_task(self, ctx: Context, params: TaskParams) -> EmptyResult:
+        check_names_task(ctx, params.task_id)
         # No task of ours asks for anything, so no answer can be meant for one.
-        await self._view(_principal(ctx).user, params.task_id)
+        await self._view(principal(ctx), params.task_id)
         return EmptyResult()
 
     async def _meant(self, principal: Principal, name: str) -> tuple[str, str]:
-        """The host and tool of a name; hosts that are down or need a moment count too."""
-        found = {host.id: host for host in await self._hosts(principal)}
-        for host, tool in mcp_tools.split(name):
-            if host in found and any(known.name == tool for known in found[host].tools):
-                return host, tool
+        """The host and tool of a name."""
+        if meant := mcp_tools.named(name, await self._hosts(principal)):
+            return meant
         raise MCPError(INVALID_PARAMS, f"there is no tool {name[:200]!r}: see tools/list")
 
     async def _hosts(self, principal: Principal) -> list[HostView]:
+        await self.catalogue.ready.wait()
         # An agent works for its user, also for one who may see more.
-        return await tables.list_hosts(self._parts.projection, principal.user, every=False)
+        return self.catalogue.of(asker(principal))
 
-    async def _view(self, user: str, task: str) -> TaskView:
-        view = await self._parts.desk.view(user, task)
-        if view is None:
-            raise MCPError(INVALID_PARAMS, f"there is no task {task[:80]!r}")
-        return view
+    async def _view(self, who: Principal, task: str, scope: str = scopes.TASKS_READ) -> TaskView:
+        view = await self._parts.desk.view(who.user, task)
+        check_seen(who, view, scope)
+        return there(view, task)
 
-    async def _shown(self, user: str, task: str, wait_s: float) -> CallToolResult:
-        waiter = self._parts.feed.wait_for_end(user, task)
+    async def _shown(self, who: Principal, task: str, wait_s: float) -> CallToolResult:
+        waiter = self._parts.feed.wait_for_end(who.user, task)
         try:
-            view = await self._view(user, task)
+            view = await self._view(who, task)
             if not view.over and wait_s:
                 await asyncio.wait((waiter.future,), timeout=wait_s)
-                view = await self._view(user, task)
+                view = await self._view(who, task)
         finally:
             self._parts.feed.forget(waiter)
-        return mcp_tools.said(view)
+        return mcp_tools.said(as_seen(who, await self._parts.waits.seen(view)))
 
     def _cancel_soon(self, user: str, task: str) -> None:
         cancelling = asyncio.create_task(self._give_up(user, task))
@@ -307,47 +370,6 @@ class McpDoor:
             await self._parts.desk.cancel(user, task)
         except (Rejected, LogUnavailable) as error:
             log.info("mcp_call_not_cancelled", task=task, error=str(error))
-
-
-class _News:
-    """Takes the latest progress of a task, as a reader of the feed."""
-
-    def __init__(self) -> None:
-        self.some = asyncio.Event()
-        self._latest: wire.ProgressFrame | None = None
-
-    def offer(self, frame: bytes) -> None:
-        """Facts are not asked for."""
-
-    def offer_if_idle(self, frame: bytes) -> None:
-        """Keep the newest; what was not passed on yet is out of date."""
-        self._latest = _progress.decode(frames.payload(frame))
-        self.some.set()
-
-    def take(self) -> list[wire.ProgressFrame]:
-        """What has not been passed on yet."""
-        latest, self._latest = self._latest, None
-        self.some.clear()
-        return [latest] if latest else []
-
-
-def _principal(ctx: Context) -> Principal:
-    assert ctx.request is not None
-    found: Principal = ctx.request.scope["state"]["principal"]
-    return found
-
-
-def _base(ctx: Context) -> str:
-    assert ctx.request is not None
-    return str(ctx.request.base_url).rstrip("/")
-
-
-def _declares_tasks(ctx: Context) -> bool:
-    # Handles are of 2026-07-28. Some clients declare the extension in older sessions as well.
-    if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return False
-    capabilities = ctx.session.client_capabilities
-    return tasks.TASKS in ((capabilities and capabilities.extensions) or {})
 
 
 def _task(given: dict[str, Any]) -> TaskBody:

@@ -12,6 +12,9 @@ from mcp_types import INTERNAL_ERROR, RequestParams
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
+from contracts import rpc_error
+from contracts.facts import FailureKind
+from contracts.rpc_error import RpcError
 from contracts.status import Status, TaskView
 
 TASKS = "io.modelcontextprotocol/tasks"
@@ -28,7 +31,7 @@ _STATUS = {
     Status.TIMED_OUT: "failed",
     Status.REJECTED: "failed",
 }
-"""By its definition `failed` is for what would have been an error of the protocol."""
+"""By its definition `failed` is for what would have been an error of the protocol: `of_host`."""
 
 
 class TaskParams(RequestParams):
@@ -51,17 +54,32 @@ def detailed(view: TaskView, result: dict[str, Any] | None, now: float) -> dict[
         case "completed":
             fields["result"] = result or {"content": []}
         case "failed":
-            message = view.error.message if view.error else view.status.value
-            fields["error"] = {"code": INTERNAL_ERROR, "message": message}
+            fields["error"] = _error(view)
         case _:
             pass
     return fields
 
 
+def of_host(view: TaskView) -> RpcError | None:
+    """The error of the protocol that the task's host has answered with; None: it did not."""
+    error = view.error
+    if view.status is not Status.FAILED or error is None or error.code != FailureKind.PROTOCOL:
+        return None
+    return rpc_error.read(error.message)
+
+
+def _error(view: TaskView) -> dict[str, Any]:
+    if (error := of_host(view)) is not None:
+        found = {"code": error.code, "message": error.message}
+        return found if error.data is None else found | {"data": error.data}
+    message = view.error.message if view.error else view.status.value
+    return {"code": INTERNAL_ERROR, "message": message}
+
+
 def _fields(view: TaskView, now: float) -> dict[str, Any]:
     return {
         "taskId": view.id,
-        "status": _STATUS.get(view.status, "working"),
+        "status": "failed" if of_host(view) else _STATUS.get(view.status, "working"),
         "statusMessage": _message(view),
         "createdAt": _time(view.created_at),
         "lastUpdatedAt": _time(view.updated_at),
@@ -78,6 +96,8 @@ def _poll_ms(age_s: float) -> int:
 def _message(view: TaskView) -> str:
     if view.error is not None:
         return view.error.message
+    if view.waiting:
+        return f"{view.status.value}, waiting: {view.waiting}"
     place = f" on {view.host}" if view.host else ""
     return f"{view.status.value}{place}"
 

@@ -5,25 +5,26 @@ Pure: from hosts and tasks to what the protocol's messages hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
+from mcp_types import CallToolResult, Icon, TextContent, Tool, ToolAnnotations
 from pydantic import ValidationError
 
 from contracts import host as hosts
 from contracts.host import Host
 from contracts.status import Status, TaskView
-from contracts.task import MCP_CALL
+from contracts.task import MCP_CALL, tool_of
 from services.gateway.rows import HostView
 
 SEPARATOR = "__"
+KINDS = frozenset({"text", "image", "audio", "resource", "resource_link"})
+"""Of content, as the protocol has them."""
 LONGEST_NAME = 128
 """Characters of a tool's name; a tool whose name would be longer is not offered."""
 PAGE_BYTES = 512 * 1024
 """Of one answer to `tools/list`: many clients never ask for a second page, none takes any size."""
-USABLE = frozenset({hosts.HealthStatus.HEALTHY, hosts.HealthStatus.WARNING})
 _ANY: dict[str, Any] = {"type": "object"}
 _TASK_ID = {"type": "string", "description": "The task's id, as submit_task returned it."}
 
@@ -44,6 +45,7 @@ OWN: tuple[Tool, ...] = (
                     "description": "Your own id: the same task again with it changes nothing.",
                 },
                 "host": {"type": "string", "description": "Only this host may run it."},
+                "project": {"type": "string", "description": "Id of the project it belongs to."},
                 "priority": {"enum": ["high", "normal", "low"]},
                 "is_heavy": {"type": "boolean", "description": "Heavy work: for one's own Space."},
                 "deadline_s": {"type": "number", "description": "Limit of the whole task."},
@@ -93,14 +95,15 @@ OWN: tuple[Tool, ...] = (
 
 
 def offered(found: Iterable[HostView]) -> dict[str, tuple[HostView, hosts.Tool]]:
-    """The tools of hosts that work, by the name an agent calls; the first of two equal names."""
+    """The tools of hosts, by the name an agent calls; the first of two equal names."""
     every: dict[str, tuple[HostView, hosts.Tool]] = {}
     for host in found:
-        if host.health.status not in USABLE or not host.enabled:
+        if not host.enabled:
             continue
         for tool in host.tools:
-            name = f"{host.id}{SEPARATOR}{tool.name}"
-            if callable_(host, tool.name) and len(name) <= LONGEST_NAME:
+            name = prefix(host) + tool.name
+            usable = callable_(host, tool.name) and not tool.needs_task
+            if usable and len(name) <= LONGEST_NAME:
                 every.setdefault(name, (host, tool))
     return every
 
@@ -110,24 +113,54 @@ def callable_(host: Host, tool: str) -> bool:
     return host.callable_tools is None or tool in host.callable_tools
 
 
-def split(name: str) -> Sequence[tuple[str, str]]:
-    """Every host and tool that a name may mean."""
-    parts = name.split(SEPARATOR)
-    return [
-        (SEPARATOR.join(parts[:n]), SEPARATOR.join(parts[n:]))
-        for n in range(1, len(parts))
-        if all(parts[:n]) and parts[n]
-    ]
+def prefix(host: Host) -> str:
+    """What the names of this host's tools begin with."""
+    return host.id.replace("/", SEPARATOR) + SEPARATOR
+
+
+def named(name: str, found: Iterable[Host]) -> tuple[str, str] | None:
+    """The host and tool of a name, the first of those that it may mean; None: there is none.
+
+    Hosts that are down or need a moment count too. As the operator's stand before a user's own, no
+    host of a user is called in place of one of theirs.
+    """
+    for host in found:
+        begin = prefix(host)
+        if name.startswith(begin) and any(name == begin + tool.name for tool in host.tools):
+            return host.id, name.removeprefix(begin)
+    return None
 
 
 def listed(name: str, host: Host, tool: hosts.Tool) -> Tool:
     """A host's tool as an agent sees it."""
-    return Tool(
+    plain = Tool(
         name=name,
+        title=tool.title or None,
         description=f"{tool.description}\n\n(on {host.name})".strip(),
         input_schema=tool.input_schema or _ANY,
-        annotations=ToolAnnotations(read_only_hint=tool.read_only, idempotent_hint=tool.idempotent),
+        output_schema=tool.output_schema,
+        annotations=ToolAnnotations(
+            title=tool.hints_title or None,
+            read_only_hint=tool.read_only,
+            destructive_hint=tool.destructive,
+            idempotent_hint=tool.idempotent,
+            open_world_hint=tool.open_world,
+        ),
+        _meta=tool.meta,
     )
+    try:
+        icons = [Icon.model_validate(icon) for icon in tool.icons]
+    except ValidationError:
+        # Of a release that knew other icons: they are no reason to hide the tools.
+        return plain
+    return plain.model_copy(update={"icons": icons}) if icons else plain
+
+
+def promises(view: TaskView, found: Iterable[Host]) -> bool:
+    """Whether the tool that a task called has an output schema."""
+    name = tool_of(view.spec)
+    tools = (tool for host in found if host.id == view.host for tool in host.tools)
+    return any(tool.name == name and tool.output_schema is not None for tool in tools)
 
 
 def page(tools: Iterable[Tool]) -> list[Tool]:
@@ -154,7 +187,7 @@ def host_summary(host: HostView) -> dict[str, Any]:
             for name, binding in host.task_types.items()
         },
         "tools": [tool.name for tool in host.tools if callable_(host, tool.name)],
-    }
+    } | ({"instructions": host.instructions} if host.instructions else {})
 
 
 def said(value: Any, *, is_error: bool = False) -> CallToolResult:
@@ -175,24 +208,33 @@ def failed(text: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
 
 
-def answer(view: TaskView, data: bytes | None, url: str) -> CallToolResult:
+def answer(
+    view: TaskView, data: bytes | None, url: str, *, promised: bool = False
+) -> CallToolResult:
     """What a host's tool said, from the task that called it.
 
-    `data` is the stored result, None if it is too big for an answer: then a link to `url`.
+    `data` is what was stored of it, None if that is too big for an answer: then a link to `url`.
+    `promised`: the tool has an output schema, and clients refuse an answer without structured
+    content that is no error.
     """
-    if view.status is not Status.SUCCEEDED:
-        why = view.error.message if view.error else ""
+    result, is_error = view.result, view.status is not Status.SUCCEEDED
+    why = view.error.message if view.error else ""
+    if is_error and (result is None or view.status is not Status.FAILED):
         return failed(why or f"task {view.id} ended as {view.status.value}")
-    result = view.result
     if data is None:
         size = result.size if result else 0
         link = {"type": "resource_link", "uri": url, "name": "result", "size": size}
         text = f"The result of task {view.id} has {size} bytes: download it from {url}"
-        return _read({"content": [{"type": "text", "text": text}, link]})
+        if is_error:
+            text = f"{why}\n\nThe whole answer has {size} bytes: download it from {url}"
+        elif promised:
+            text = f"The call has succeeded. {text}, since it does not fit into an answer"
+        content = [{"type": "text", "text": text}, link]
+        return _read({"content": content, "is_error": is_error or promised})
     found: Any = msgspec.json.decode(data)
     if view.type == MCP_CALL and isinstance(found, dict):
         return _read(found)
-    return said(found)
+    return said(found, is_error=is_error)
 
 
 def _read(found: Mapping[str, Any]) -> CallToolResult:
@@ -200,13 +242,23 @@ def _read(found: Mapping[str, Any]) -> CallToolResult:
     if not isinstance(structured, dict | None):
         # Older versions of the protocol know objects only.
         structured = {"result": structured}
+    content = found.get("content") or []
     shown = {
-        "content": found.get("content") or [],
+        "content": [_readable(item) for item in content] if isinstance(content, list) else content,
         "structuredContent": structured,
         "isError": is_error,
+        "_meta": found.get("meta"),
     }
     try:
         return CallToolResult.model_validate(shown)
     except ValidationError:
-        # Content of a kind that is not known here is better shown as it is than not at all.
+        # What clients would refuse is better shown as it is than not at all.
         return said(found, is_error=is_error)
+
+
+def _readable(item: Any) -> dict[str, Any]:
+    """Content that clients take: without fields that hold nothing, and of a kind that they do not
+    know as text."""
+    if isinstance(item, dict) and item.get("type") in KINDS:
+        return {name: value for name, value in item.items() if value is not None}
+    return {"type": "text", "text": msgspec.json.encode(item).decode()}

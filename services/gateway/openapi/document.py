@@ -35,7 +35,14 @@ TAGS = {
     "preferences": "How much you want tasks to go to which host.",
     "accounts": "Accounts that the orchestrator acts for.",
     "spaces": "Your Spaces at Hugging Face.",
-    "tokens": "Tokens of this API; for the role `admin`.",
+    "github": "GitHub in the name of your linked account.",
+    "projects": "What people work on together: members, tasks, results.",
+    "tokens": "Tokens of this API: your own, and for the role `admin` everybody's.",
+    "clients": "Programs that may ask people for tokens; for the role `admin`.",
+    "auth": "Signing in and out, sessions, passwords, tickets.",
+    "users": "Accounts of people and of services, and their quotas; for the role `admin`.",
+    "me": "Yourself: what you may, and what you use of it.",
+    "access": "Who came in and who was kept out; for the roles `auditor` and `admin`.",
     "events": "The facts as they happen.",
     "gateway": "The gateway itself: uploads, tickets, keys, health.",
 }
@@ -46,11 +53,21 @@ TEXT = (
 )
 _IN_PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "task": ("Id of a task.", ID),
-    "host": ("Id of a host.", ID),
+    "host": ("Name of a host.", ID),
+    "user": ("Whose host it is, or who is in a project.", ID),
+    "project": ("Id of a project.", ID),
     "token": ("Id of a token, as the list shows it; not its text.", ID),
+    "person": ("Name of a user.", ID),
+    "session": ("Id of a session, as the list shows it.", ID),
+    "client": ("Id of a client of OAuth.", ID),
+    "grant": ("Id of what you have let a client do.", ID),
+    "sha256": ("SHA-256 of the bytes.", {"pattern": "^[0-9a-f]{64}$"}),
     "provider": ("Where the account is.", {"enum": [one.value for one in Provider]}),
-    "owner": ("Owner of the Space.", REPO),
+    "owner": ("Owner of the Space or repository.", REPO),
     "name": ("Name of the Space.", REPO),
+    "repo": ("Name of the repository.", {"pattern": "^[A-Za-z0-9_.-]{1,100}$"}),
+    "way": ("A provider, as `/api/auth/providers` lists it.", {"pattern": "^[a-z0-9-]{1,64}$"}),
+    "key": ("Key of it, as the list shows it.", {"pattern": "^[0-9a-f]{64}$"}),
 }
 
 
@@ -72,6 +89,16 @@ class Described(NamedTuple):
     """Request headers that the route reads."""
     ticket: bool = False
     """A one-time ticket in the query will do for a token."""
+    scope: str | tuple[str, ...] | None = None
+    """Which of `contracts.scopes` a token needs; of several, one. Empty: any token will do. Whoever
+    wants to know who is asking has to say; see `services.gateway.http.scoped`."""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes of which a token needs one; empty: it needs none."""
+        return (
+            (self.scope,) if isinstance(self.scope, str) and self.scope else (*(self.scope or ()),)
+        )
 
 
 def described(**facts: Any) -> dict[str, Any]:
@@ -150,8 +177,13 @@ def config(title: str, version: str, description: OpenApiDocument) -> OpenAPICon
 
 
 def _operation_id(handler: HTTPRouteHandler, _: object, path: list[Any]) -> str:
-    """The function's name, with the path's where it has several."""
-    return handler.handler_name + (f"_of_{path[1]}" if len(handler.paths) > 1 else "")
+    """The function's name, with what tells the path from its others where it has several."""
+    if len(handler.paths) == 1:
+        return handler.handler_name
+    if not any("{user:str}" in one for one in handler.paths):
+        return f"{handler.handler_name}_of_{path[1]}"
+    owned = any(getattr(part, "name", "") == "user" for part in path)
+    return handler.handler_name + ("_of_user" if owned else "")
 
 
 def operations(app: Litestar) -> Iterator[Operation]:
@@ -185,7 +217,8 @@ def document(
     """Complete what Litestar knows. Pure."""
     answers = [one.said.answer or one.answer for one in routes]
     types_ = [*answers, *(one.said.body for one in routes), HttpError]
-    schemas = Schemas([one for one in types_ if one not in (None, bytes, str)], examples)
+    bodies = [one.said.body for one in routes]
+    schemas = Schemas([one for one in types_ if one not in (None, bytes, str)], examples, bodies)
     paths: dict[str, dict[str, Any]] = {}
     for one in routes:
         known = litestar["paths"][one.path][one.method]
@@ -229,7 +262,9 @@ def _operation(one: Operation, known: Mapping[str, Any], schemas: Schemas) -> di
         "security": [],
     }
     if one.asks:
-        made["security"] = [{"bearer": []}] + ([{"ticket": []}] if said.ticket else [])
+        ways = ["bearer", "ticket"] if said.ticket else ["bearer"]
+        wanted: list[list[str]] = [[scope] for scope in said.scopes] or [[]]
+        made["security"] = [{way: scopes} for way in ways for scopes in wanted]
     if said.body is not None:
         media_type = "application/octet-stream" if said.body is bytes else JSON
         content = {media_type: _content(said.body, schemas)}
@@ -275,6 +310,8 @@ def _errors(one: Operation, parameters: bool) -> set[int]:
         found |= {413, 415}
     if one.asks:
         found.add(401)
+    if one.said.scopes:
+        found.add(403)
     if "{" in one.path:
         found.add(404)
     return found

@@ -33,9 +33,9 @@ ERRORS: dict[int, Error] = {
     ),
     403: Error(
         "Forbidden",
-        "You may not do this.",
+        "You may not do this, or the token that you have shown is not for it.",
         Reason.FORBIDDEN,
-        "tokens are issued and revoked by the role `admin`",
+        "accounts are kept by the role `admin`",
     ),
     404: Error(
         "NotFound", "There is no such thing, or it is not yours.", Reason.NOT_FOUND, "no task t1"
@@ -79,9 +79,15 @@ ERRORS: dict[int, Error] = {
     ),
     503: Error(
         "Unavailable",
-        "The log, the object store, another service or Hugging Face does not answer.",
+        "The log, the object store, another service, Hugging Face or GitHub does not answer.",
         Reason.UNAVAILABLE,
         f"{AWAY}: try again",
+    ),
+    507: Error(
+        "DiskFull",
+        "The store is nearly full: what is left is kept for the ends of tasks and for operators.",
+        Reason.DISK_FULL,
+        "the store is nearly full: new tasks and uploads are refused until there is room",
     ),
 }
 SUCCESS = {200: "Done.", 201: "Made."}
@@ -92,8 +98,13 @@ HEADERS: dict[str, Any] = {
         "schema": {"type": "string"},
     },
     "RetryAfter": {
-        "description": f"Seconds to wait; {RETRY_AFTER_S} with 503.",
+        "description": f"Seconds to wait; {RETRY_AFTER_S} with 503 and 507; in a crowd that"
+        " signs in, until one's turn.",
         "schema": {"type": "integer"},
+    },
+    "Scope": {
+        "description": "With `insufficient_scope`: `Bearer`, and which scope is missing.",
+        "schema": {"type": "string"},
     },
     "Authenticate": {
         "description": "How to say who you are.",
@@ -104,8 +115,10 @@ HEADERS: dict[str, Any] = {
 REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
 _MORE = {
     401: {"WWW-Authenticate": {"$ref": "#/components/headers/Authenticate"}},
+    403: {"WWW-Authenticate": {"$ref": "#/components/headers/Scope"}},
     429: {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
     503: {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
+    507: {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
 }
 
 
@@ -127,6 +140,7 @@ def _response(status: int, one: Error, error: dict[str, Any]) -> dict[str, Any]:
             "reason": str(one.reason),
             "message": one.example,
             "path": "/api/tasks",
+            "details": None,
             "request_id": "0199a2b4-6c1e-7d10-8f3a-5b1c2d3e4f50",
         },
     }

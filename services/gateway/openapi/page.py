@@ -90,7 +90,7 @@ def _route(
         f"<details><summary><b>{method.upper()}</b>"
         f" <code>{escape(path)}</code> {_text(operation['summary'])}</summary>"
     )
-    access = "Needs a token." if operation["security"] else "Needs no token."
+    access = _access(operation["security"])
     text = f"<p>{_text(operation['description'])} {access}</p>"
     body = operation.get("requestBody")
     asked = "" if body is None else f"<h4>Body</h4>{_contents(body['content'])}"
@@ -104,6 +104,15 @@ def _route(
     # A link to what lies inside opens the box.
     inside = f"{text}{_parameters(operation)}{asked}<h4>Answers</h4>{answers}"
     return f'{head}<div id="{escape(operation["operationId"])}">{inside}</div></details>'
+
+
+def _access(security: list[dict[str, list[str]]]) -> str:
+    """Whether a token is needed, and which scope it has to have."""
+    if not security:
+        return "Needs no token."
+    found = sorted({scope for one in security for scopes in one.values() for scope in scopes})
+    named = " or ".join(f"<code>{scope}</code>" for scope in found)
+    return f"Needs a token with the scope {named}." if found else "Needs a token."
 
 
 def _parameters(operation: Mapping[str, Any]) -> str:

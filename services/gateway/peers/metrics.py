@@ -20,11 +20,13 @@ from contracts.wire import MetricsPage
 from services.bus.all import AskAll
 from services.bus.errors import BusError
 from services.bus.metrics import VERB
+from services.gateway.connections import Connections, Most
 from services.gateway.server import HttpServer, address, bound
 from services.process import telemetry
 from services.process.shared import Shared
 
 PATH = "/metrics"
+MOST_CONNECTIONS = 64
 SHARED = "several"
 """Stands for the service and instance where one process runs all of them."""
 
@@ -131,7 +133,11 @@ class MetricsListener:
             return None
         url = f"http://{address(host, listening)}{PATH}"
         server = await HttpServer.start(
-            serving(collection), listening, ws="none", timeout_graceful_shutdown=1
+            serving(collection),
+            listening,
+            Connections(Most(MOST_CONNECTIONS, MOST_CONNECTIONS)),
+            ws="none",
+            timeout_graceful_shutdown=1,
         )
         log.info("metrics_served", url=url)
         return cls(server, url)

@@ -13,17 +13,19 @@ from typing import TypeAlias
 
 import msgspec
 
-from contracts import facts, wire
+from contracts import wire
 from contracts.errors import Reason, Rejected
-from contracts.ids import check_token
 from contracts.nesting import MAX_DEPTH, too_deep
 from services.gateway import domain
 from services.gateway.access.identity import UNKNOWN, Principal
+from services.gateway.access.use import SOON_S, OverBudget
 from services.gateway.actor import Desk
+from services.gateway.refusals import DENIALS
 from services.gateway.settings import Settings
 from services.gateway.stream import frames
 from services.gateway.stream.feed import Feed, Subscription
 from services.gateway.stream.history import History
+from services.gateway.stream.rules import check_frame, check_subscription, may_follow
 from services.gateway.stream.socket import StreamSocket
 from services.gateway.stream.work import SubmitFrame, Work, refused
 from services.log.port import LogUnavailable
@@ -41,12 +43,12 @@ IN_FLIGHT = 256
 """Submissions and cancellations of one socket at once; more are read later."""
 RESTART, RESET, CROWDED = 4000, 4001, 4029
 MALFORMED, UNAUTHORIZED = 4400, 4401
-FACT_TYPES = frozenset(str(t.__struct_config__.tag) for t in facts.AnyFact.__args__)
 
 log = telemetry.get_logger()
 
 Authenticate = Callable[[str], Awaitable[Principal | None]]
-
+Denied = Callable[[Principal | None, str, str, str], None]
+"""Notes that somebody was kept out: who, from what frame, why, and what was missing."""
 
 Frame: TypeAlias = wire.ClientAuth | wire.Subscribe | wire.Unsubscribe | SubmitFrame | wire.Cancel
 
@@ -83,18 +85,22 @@ class Streams:
         self.connections: set[Connection] = set()
         self.users: Counter[str] = Counter()
         """How many of them each user has."""
+        self.known = 0
+        """How many have a user."""
+        self.subscriptions: Counter[str] = Counter()
+        """How many subscriptions each user has on them."""
 
     @property
     def full(self) -> bool:
-        """Whether another connection would be one too many."""
-        return len(self.connections) >= self.settings.max_connections
+        """Whether another connection would be one too many; those that nobody knows may go."""
+        return self.known >= self.settings.max_connections
 
     async def serve(
-        self, socket: StreamSocket, principal: Principal | None, *, refused: bool
+        self, socket: StreamSocket, principal: Principal | None, denied: Denied, *, refused: bool
     ) -> None:
         """Speak with one client until it or we close; `refused`: its request had a bad token."""
         socket.limit = self.settings.queue_bytes
-        connection = Connection(self, socket)
+        connection = Connection(self, socket, denied)
         self.connections.add(connection)
         try:
             await connection.run(principal, refused=refused)
@@ -106,15 +112,31 @@ class Streams:
             socket.let_go()
 
     def _leave(self, user: str) -> None:
+        self.known -= 1
         self.users[user] -= 1
         if not self.users[user]:
             del self.users[user]
 
     def crowded(self, principal: Principal) -> bool:
         """Whether another connection of this user would be one too many; the operator has room."""
-        if domain.ADMIN in principal.roles:
-            return False
-        return self.users[principal.user] >= self.settings.max_user_connections
+        return self.crowds(principal, self.users[principal.user])
+
+    def crowds(self, principal: Principal, count: int) -> bool:
+        """Whether so many connections of a kind are all that this user may have."""
+        return not principal.operator and count >= self.settings.max_user_connections
+
+    def check_subscription(self, who: Principal) -> None:
+        """Refuse one more of a user who has too many. Raises OverBudget."""
+        most = self.desk.admission.budget_of(who.user).subscriptions
+        if self.subscriptions[who.user] >= most and not who.operator:
+            text = f"budget subscriptions: {who.user} has {most}, the most there may be"
+            raise OverBudget(f"{text}: unsubscribe from some", SOON_S)
+
+    def unsubscribed(self, user: str) -> None:
+        """One of this user's subscriptions is over."""
+        self.subscriptions[user] -= 1
+        if not self.subscriptions[user]:
+            del self.subscriptions[user]
 
     async def drain(self, within_s: float) -> None:
         """Let running submissions be answered, then ask every client to come back elsewhere."""
@@ -138,10 +160,11 @@ class Streams:
 class Connection:
     """One client: who it is, and what it follows."""
 
-    def __init__(self, streams: Streams, socket: StreamSocket) -> None:
+    def __init__(self, streams: Streams, socket: StreamSocket, denied: Denied) -> None:
         self.socket = socket
-        self.work = Work(streams.desk, socket.offer, IN_FLIGHT)
+        self.work = Work(streams.desk, socket.offer, self._note, IN_FLIGHT)
         self._streams = streams
+        self._denied = denied
         self._principal: Principal | None = None
         self._subscriptions: dict[str, Subscription] = {}
         self._catching_up: dict[str, asyncio.Task[None]] = {}
@@ -161,7 +184,7 @@ class Connection:
         """Greet, then answer frames until the connection ends."""
         self._send(self._hello())
         if refused:
-            self.socket.shut(UNAUTHORIZED, UNKNOWN)
+            self._shut(UNKNOWN)
             return
         if principal is not None and not self._enter(principal):
             return
@@ -171,8 +194,10 @@ class Connection:
                 async with asyncio.timeout_at(self._until(patience)):
                     messages = await self.socket.messages()
             except TimeoutError:
-                late = "the token has expired" if self._principal else "no authentication in 5 s"
-                self.socket.shut(UNAUTHORIZED, late)
+                if self._principal is None:
+                    self._shut("no authentication in 5 s")
+                else:
+                    self.socket.shut(UNAUTHORIZED, "the token has expired")
                 return
             await self._take(messages)
 
@@ -209,6 +234,7 @@ class Connection:
             try:
                 await self._handle(frame)
             except Rejected as refusal:
+                self._note(frame, refusal)
                 self._refuse(frame.ref, refusal.reason, refusal.message)
             except LogUnavailable:
                 self._refuse(frame.ref, Reason.UNAVAILABLE, "the log does not answer: try again")
@@ -230,8 +256,12 @@ class Connection:
 
     async def _handle(self, frame: Frame) -> None:
         principal = self._principal
+        if principal is not None:
+            admission = self._streams.desk.admission
+            admission.check_frame(principal.user, operator=principal.operator)
+            check_frame(type(frame), principal)
         if isinstance(frame, SubmitFrame) and principal is not None:
-            await self.work.submit(frame, principal.user)
+            await self.work.submit(frame, principal)
             return
         await self._begin()
         if isinstance(frame, wire.ClientAuth):
@@ -253,19 +283,24 @@ class Connection:
     async def _begin(self) -> None:
         """Store what was submitted up to here, before anything else is done."""
         if self._principal is not None:
-            await self.work.begin(self._principal.user)
+            await self.work.begin(self._principal)
 
     def _enter(self, principal: Principal) -> bool:
         """Take a place among the user's connections; closes if there is none."""
         if not self._streams.holds(principal):
             # Revoked before this was one of the connections that `revoke` closes.
-            self.socket.shut(UNAUTHORIZED, "the token was revoked")
+            self._shut("the token was revoked", who=principal)
             return False
         if self._streams.crowded(principal):
             self.socket.shut(CROWDED, "this user has too many connections: close some")
             return False
+        if self._streams.full:
+            self.socket.shut(RESTART, "too many websockets are open: try again")
+            return False
         self._principal = principal
         self._streams.users[principal.user] += 1
+        self._streams.known += 1
+        self.socket.known()
         return True
 
     async def _authenticate(self, frame: wire.ClientAuth) -> None:
@@ -276,7 +311,7 @@ class Connection:
         if principal is None:
             if self._principal is None:
                 self._refuse(frame.ref, Reason.UNAUTHORIZED, UNKNOWN)
-                self.socket.shut(UNAUTHORIZED, UNKNOWN)
+                self._shut(UNKNOWN, "auth")
                 return
             raise Rejected(Reason.UNAUTHORIZED, f"{UNKNOWN}; the old one counts")
         if self._principal is not None and principal.user != self._principal.user:
@@ -285,16 +320,18 @@ class Connection:
             return
         self._principal = principal
         self._send(wire.Ack(frame.ref, user=principal.user, expires=principal.expires))
-        if domain.AUDITOR not in principal.roles:
-            for name in [n for n, s in self._subscriptions.items() if s.to == "all"]:
+        for name, subscription in list(self._subscriptions.items()):
+            subscription.shown_to(principal)
+            if not may_follow(subscription.to, principal):
                 self._drop(name)
 
     async def _subscribe(self, frame: wire.Subscribe, principal: Principal) -> None:
         self._check(frame, principal)
         start = await self._streams.history.start(frame)
-        subscription = Subscription(self.socket, frame, principal.user)
+        subscription = Subscription.of(self.socket, frame, principal)
         subscription.cursor = start.after
         self._subscriptions[frame.sub] = subscription
+        self._streams.subscriptions[principal.user] += 1
         self._streams.feed.want_progress(subscription, 1)
         self._send(wire.Ack(frame.ref, recovered=start.recovered, seq=start.after))
         task = asyncio.create_task(self._streams.history.run(subscription, self.socket))
@@ -309,6 +346,7 @@ class Connection:
             raise Rejected(Reason.BAD_REQUEST, "`sub` is a name of 1 to 64 characters")
         if len(self._subscriptions) >= most:
             raise Rejected(Reason.RATE_LIMITED, f"at most {most} subscriptions per connection")
+        self._streams.check_subscription(principal)
         check_subscription(frame, principal)
 
     def _caught_up(self, name: str, task: asyncio.Task[None]) -> None:
@@ -320,6 +358,7 @@ class Connection:
 
     def _drop(self, name: str) -> None:
         subscription = self._subscriptions.pop(name)
+        self._streams.unsubscribed(subscription.user)
         if task := self._catching_up.pop(name, None):
             task.cancel()
         self._streams.feed.detach(subscription)
@@ -331,18 +370,17 @@ class Connection:
     def _refuse(self, ref: int | None, reason: Reason, message: str) -> None:
         self._send(refused(ref, reason, message))
 
+    def _note(self, frame: Frame, refusal: Rejected) -> None:
+        """Note that somebody was kept out, if that is why a frame is refused."""
+        if refusal.reason in DENIALS:
+            what = str(frame.__struct_config__.tag)
+            missing = getattr(refusal, "missing", "")
+            self._denied(self._principal, what, refusal.reason, missing)
 
-def check_subscription(request: wire.Subscribe, principal: Principal) -> None:
-    """Refuse what this user may not follow, or what does not exist. Raises Rejected."""
-    if request.to == "all" and domain.AUDITOR not in principal.roles:
-        raise Rejected(Reason.FORBIDDEN, "`all` is for the role auditor")
-    if request.to == "task":
-        check_token(request.task, "task")
-    if unknown := [name for name in request.types if name not in FACT_TYPES]:
-        raise Rejected(
-            Reason.BAD_REQUEST,
-            f"unknown fact type {unknown[0][:80]!r}; there are {', '.join(sorted(FACT_TYPES))}",
-        )
+    def _shut(self, why: str, what: str = "", who: Principal | None = None) -> None:
+        """Close for somebody who has shown nothing that is good, and note it."""
+        self._denied(who, what, Reason.UNAUTHORIZED, "")
+        self.socket.shut(UNAUTHORIZED, why)
 
 
 def _peek_ref(data: bytes) -> int | None:

@@ -15,11 +15,12 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from contracts import wire
+from contracts import scopes, wire
 from contracts.facts import JobDone, Record
-from services.gateway import domain
+from services.gateway import visibility
+from services.gateway.access.identity import Principal
 from services.gateway.stream import frames
-from services.gateway.stream.frames import FeedEntry
+from services.gateway.stream.frames import FeedEntry, Shows
 from services.log.port import Batch
 
 TICK_S = 0.003
@@ -28,6 +29,8 @@ REST = 4
 """A hand-out is followed by a rest of this many times its length, at most a tick."""
 
 Key = tuple[str, ...]
+TaskKey = tuple[str, str]
+"""Whose task, and which."""
 EVERYTHING: Key = ("all",)
 PUBLIC: Key = ("host",)
 
@@ -45,9 +48,13 @@ class FeedReader(Protocol):
 class Subscription:
     """What one client follows under one name, and how far it has got."""
 
-    __slots__ = ("cursor", "keys", "name", "reader", "task", "to", "types", "user")
+    __slots__ = ("cursor", "keys", "name", "reader", "shows", "task", "to", "types", "user")
 
-    def __init__(self, reader: FeedReader, request: wire.Subscribe, user: str) -> None:
+    def __init__(
+        self, reader: FeedReader, request: wire.Subscribe, user: str, *, whole: bool = False
+    ) -> None:
+        """`whole`: it gets facts as they are stored, and not as users see them."""
+        self.shows = Shows(whole=whole)
         self.reader = reader
         self.name = request.sub
         self.user = user
@@ -56,6 +63,18 @@ class Subscription:
         self.types = frozenset(request.types)
         self.keys = _keys(self)
         self.cursor = 0
+
+    @classmethod
+    def of(cls, reader: FeedReader, request: wire.Subscribe, who: Principal) -> Subscription:
+        """What somebody follows, shown as far as they and their token may see it."""
+        made = cls(reader, request, who.user)
+        made.shown_to(who)
+        return made
+
+    def shown_to(self, who: Principal) -> None:
+        """Show from now on what this token lets see."""
+        whole = visibility.sees_all_of_hosts(who.powers)
+        self.shows = Shows(whole=whole, results=who.may(scopes.RESULTS_READ))
 
     def wants(self, item: FeedEntry) -> bool:
         """Whether this fact belongs to the subscription."""
@@ -84,6 +103,9 @@ class Feed:
         self._rest_until = 0.0
         self._index: dict[Key, set[Subscription]] = {}
         self._progress: dict[Key, dict[FeedReader, int]] = {}
+        self._unseen: dict[TaskKey, None] = {}
+        self.unseen = asyncio.Event()
+        """Set while there are followed tasks with news; see `take_unseen`."""
         self._waiters: dict[Key, set[asyncio.Future[int]]] = {}
         self._moved = asyncio.Event()
         self.owners: dict[str, str | None] = {}
@@ -104,7 +126,7 @@ class Feed:
             self._pending += self._entries(batch.records)
         else:
             for record in batch.records:
-                domain.remember_owner(self.owners, record.fact)
+                visibility.remember_owner(self.owners, record.fact)
                 if isinstance(record.fact, JobDone):
                     self._ended(record.fact.user, record.fact.task, record.seq)
             self._ring_start = batch.through
@@ -190,6 +212,28 @@ class Feed:
                 readers.pop(subscription.reader, None)
             if not readers:
                 del self._progress[key]
+            if key[0] == "task" and more > 0:
+                self._unseen[key[1], key[2]] = None
+                self.unseen.set()
+
+    def take_unseen(self, most: int) -> list[TaskKey]:
+        """Return tasks that somebody has begun to follow, or that have news, and take them out."""
+        followed = [key for key in self._unseen if self.follows(*key)]
+        self._unseen = dict.fromkeys(followed[most:])
+        if not self._unseen:
+            self.unseen.clear()
+        return followed[:most]
+
+    def follows(self, user: str, task: str) -> bool:
+        """Whether somebody follows this one task."""
+        return ("task", user, task) in self._progress
+
+    def tell(self, user: str, task: str, news: wire.ProgressFrame) -> None:
+        """Pass live news on to whoever follows this one task; it may be lost."""
+        if readers := self._progress.get(("task", user, task)):
+            frame = frames.message(news)
+            for reader in readers:
+                reader.offer_if_idle(frame)
 
     def progress(self, user: str, task: str, data: bytes) -> None:
         """Pass live progress on to whoever follows the task; it may be lost."""
@@ -207,9 +251,9 @@ class Feed:
     def _entries(self, records: Iterable[Record]) -> Iterator[FeedEntry]:
         for record in records:
             fact = record.fact
-            whose = domain.audience(fact, self.owners)
+            whose = visibility.audience(fact, self.owners)
             if whose.kind != "task":
-                domain.remember_owner(self.owners, fact)
+                visibility.remember_owner(self.owners, fact)
             yield frames.entry(record, whose)
 
     def _flush(self) -> None:
@@ -227,12 +271,15 @@ class Feed:
     def _keep(self, items: list[FeedEntry]) -> None:
         for item in items:
             whose = item.audience
-            self._bytes += len(item.text)
+            self._bytes += item.size
             if whose.kind == "task" and whose.user:
                 mine = self._users.get(whose.user)
                 if mine is None:
                     mine = self._users[whose.user] = deque()
                 mine.append(item)
+                if self._progress and self.follows(whose.user, whose.task):
+                    self._unseen[whose.user, whose.task] = None
+                    self.unseen.set()
                 if self._waiters and item.type == "job.done":
                     self._ended(whose.user, whose.task, item.seq)
         self._ring += items
@@ -242,7 +289,7 @@ class Feed:
     def _drop_oldest(self) -> None:
         old = self._ring.popleft()
         whose = old.audience
-        self._bytes -= len(old.text)
+        self._bytes -= old.size
         self._ring_start = old.seq
         if whose.kind == "task" and whose.user:
             mine = self._users[whose.user]
@@ -265,12 +312,12 @@ class Feed:
                     by_key.setdefault(key, []).append(item)
         several: dict[Subscription, list[FeedEntry]] = {}
         for key, items in by_key.items():
-            built: dict[tuple[str, frozenset[str]], list[bytes]] = {}
+            built: dict[tuple[str, frozenset[str], Shows], list[bytes]] = {}
             for subscription in self._index[key]:
                 if len(subscription.keys) > 1:
                     several.setdefault(subscription, []).extend(items)
                     continue
-                group = (subscription.name, subscription.types)
+                group = (subscription.name, subscription.types, subscription.shows)
                 ready = built.get(group)
                 if ready is None:
                     ready = built[group] = _build(subscription, items)
@@ -282,7 +329,7 @@ class Feed:
                 subscription.reader.offer(frame)
 
 
-def keys_of(audience: domain.Audience) -> tuple[Key, ...]:
+def keys_of(audience: visibility.Audience) -> tuple[Key, ...]:
     """Return the keys under which a fact's readers are found."""
     user = audience.user
     if audience.kind == "task" and user is not None:
@@ -293,8 +340,8 @@ def keys_of(audience: domain.Audience) -> tuple[Key, ...]:
 
 
 def _build(subscription: Subscription, items: list[FeedEntry]) -> list[bytes]:
-    types = subscription.types
-    texts = [item.text for item in items if not types or item.type in types]
+    types, shows = subscription.types, subscription.shows
+    texts = [item.shown(shows) for item in items if not types or item.type in types]
     return frames.event_frames(subscription.name, texts)
 
 
@@ -310,7 +357,7 @@ def _keys(subscription: Subscription) -> tuple[Key, ...]:
             return (EVERYTHING,)
 
 
-def _within(subscription: Subscription, whose: domain.Audience) -> bool:
+def _within(subscription: Subscription, whose: visibility.Audience) -> bool:
     match subscription.to:
         case "tasks":
             return whose.kind == "task" and whose.user == subscription.user

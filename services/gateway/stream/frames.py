@@ -6,16 +6,30 @@ Server frames carry no mask and no compression, so one finished frame serves eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from contracts import wire
-from contracts.facts import Record
-from services.gateway.domain import Audience
+from contracts.facts import McpRegistered, Record
+from contracts.host import for_users, operated
+from contracts.permitted import ANYBODY, without_hidden
+from services.gateway.domain import without_result
+from services.gateway.visibility import Audience
 
+RESULTS = frozenset({"job.done", "job.failed", "result.stored"})
+"""Facts that hold a result, or where it lies."""
 FRAME_BYTES = 128 * 1024
 """Facts are packed into frames up to about this size; a bigger fact has a frame of its own."""
+
+
+class Shows(NamedTuple):
+    """How much of a fact is shown."""
+
+    whole: bool = False
+    """As it is stored, not as users see it."""
+    results: bool = True
+    """With results, and where they lie."""
 
 
 class FeedEntry(msgspec.Struct, frozen=True, gc=False):
@@ -26,9 +40,23 @@ class FeedEntry(msgspec.Struct, frozen=True, gc=False):
     audience: Audience
     text: bytes
     """A `contracts.wire.Event`; its event is the stored JSON, byte for byte."""
+    public: bytes
+    """The same as users see it: mostly the same bytes."""
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes."""
+        aside = 0 if self.public is self.text else len(self.public)
+        return len(self.text) + aside
+
+    def shown(self, shows: Shows) -> bytes:
+        """The event for a reader, who may see all of it or not."""
+        text = self.text if shows.whole else self.public
+        return text if shows.results or self.type not in RESULTS else _without_result(text)
 
 
 _encode = msgspec.json.Encoder().encode
+_event: msgspec.json.Decoder[wire.Event] = msgspec.json.Decoder(wire.Event)
 
 
 def entry(record: Record, audience: Audience) -> FeedEntry:
@@ -37,7 +65,19 @@ def entry(record: Record, audience: Audience) -> FeedEntry:
     stop = subject.find(".", subject.find(".") + 1)
     tag = subject if stop < 0 else subject[:stop]
     event = wire.Event(seq, record.at, msgspec.Raw(record.data))
-    return FeedEntry(seq, tag, audience, _encode(event))
+    text = public = _encode(event)
+    if isinstance(record.fact, McpRegistered) and operated(record.fact.spec):
+        seen = msgspec.structs.replace(
+            record.fact, spec=for_users(without_hidden(record.fact.spec, ANYBODY))
+        )
+        public = _encode(wire.Event(seq, record.at, msgspec.Raw(_encode(seen))))
+    return FeedEntry(seq, tag, audience, text, public)
+
+
+def _without_result(text: bytes) -> bytes:
+    event = _event.decode(text)
+    data = without_result(bytes(event.event))
+    return _encode(wire.Event(event.seq, event.at, msgspec.Raw(data)))
 
 
 def text_frame(payload: bytes) -> bytes:

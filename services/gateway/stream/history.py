@@ -7,13 +7,19 @@ read than the client has taken. No consumer exists per client.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 
 from contracts import subjects, wire
-from services.gateway import domain
+from contracts.budget import BudgetOf, usual
+from contracts.facts import Record
+from services.gateway import visibility
 from services.gateway.stream import frames
 from services.gateway.stream.feed import Feed, FeedReader, Subscription
 from services.gateway.stream.frames import FeedEntry
+from services.gateway.visibility import Audience
 from services.log.port import Batch, Log, LogUnavailable
 from services.process import telemetry
 
@@ -41,13 +47,68 @@ class Start:
         self.recovered = recovered
 
 
+class Readers:
+    """Places of those who read older facts: so many in all, and of them so many for one user."""
+
+    def __init__(self, most: int, of_user: Callable[[str], int]) -> None:
+        self._places = asyncio.Semaphore(most)
+        self._of_user = of_user
+        self._users: dict[str, asyncio.Semaphore] = {}
+        self._wanted: Counter[str] = Counter()
+
+    @contextlib.asynccontextmanager
+    async def place(self, user: str) -> AsyncIterator[None]:
+        """Wait for a place, behind one's own and then behind others, and keep it for the block."""
+        self._wanted[user] += 1
+        mine = self._users.get(user)
+        if mine is None:
+            mine = self._users[user] = asyncio.Semaphore(self._of_user(user))
+        try:
+            async with mine, self._places:
+                yield
+        finally:
+            self._wanted[user] -= 1
+            if not self._wanted[user]:
+                del self._wanted[user], self._users[user]
+
+
+class Owners:
+    """Whose each host was, at one point of the log that moves on with its reader."""
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self.known: dict[str, str | None] = {}
+
+    def audiences(self, records: Sequence[Record]) -> list[Audience]:
+        """Who each of the facts that follow is for; the point stays where it is."""
+        later, found = dict(self.known), []
+        for record in records:
+            visibility.remember_owner(later, record.fact)
+            found.append(visibility.audience(record.fact, later))
+        return found
+
+    def advance(self, records: Iterable[Record], seq: int) -> None:
+        """Go on to this sequence; `records` may reach beyond it."""
+        for record in records:
+            if self.seq < record.seq <= seq:
+                visibility.remember_owner(self.known, record.fact)
+        self.seq = seq
+
+
 class History:
     """Brings subscriptions up to date and attaches them to the feed."""
 
-    def __init__(self, log_: Log, feed: Feed, readers: int, queue_bytes: int) -> None:
+    def __init__(
+        self,
+        log_: Log,
+        feed: Feed,
+        readers: int,
+        queue_bytes: int,
+        budget_of: BudgetOf = usual,
+    ) -> None:
         self._log = log_
         self._feed = feed
-        self._slots = asyncio.Semaphore(readers)
+        self._readers = Readers(readers, lambda user: budget_of(user).history_readers)
         self._chunk = min(CHUNK_BYTES, queue_bytes // 2)
 
     async def start(self, request: wire.Subscribe) -> Start:
@@ -71,13 +132,13 @@ class History:
 
     async def run(self, subscription: Subscription, reader: PacedReader) -> None:
         """Send history, then attach and say so; returns then, or when the reader has gone."""
-        feed = self._feed
+        feed, owners = self._feed, Owners(0)
         while await reader.room():
             if not feed.live or subscription.cursor > feed.position:
                 # At start, or when the client has seen more at another gateway.
                 await feed.moved()
             elif not feed.covers(subscription.cursor):
-                await self._from_log(subscription)
+                await self._from_log(subscription, owners)
             elif self._from_memory(subscription):
                 return
 
@@ -95,46 +156,50 @@ class History:
         )
         return True
 
-    async def _from_log(self, subscription: Subscription) -> None:
-        """Read one batch up to the feed's position and send a bounded part of it."""
+    async def _from_log(self, subscription: Subscription, owners: Owners) -> None:
+        """Read one batch up to the feed's position and send a bounded part of it.
+
+        `owners` goes along: to read all registrations for each part would take for ever.
+        """
         after, until = subscription.cursor, self._feed.position
         if after >= until:
             await self._feed.moved()
             return
         try:
-            owners = await self._owners_at(after) if subscription.to == "hosts" else {}
-            batch = await self._read(_filters(subscription), after, until)
+            if subscription.to == "hosts":
+                await self._catch_up(owners, subscription.user, after)
+            batch = await self._read(subscription, after, until)
         except LogUnavailable as error:
             log.warning("history_read_retried", error=str(error))
             await asyncio.sleep(RETRY_S)
             return
-        items: list[FeedEntry] = []
-        for record in batch.records:
-            domain.remember_owner(owners, record.fact)
-            items.append(frames.entry(record, domain.audience(record.fact, owners)))
+        pairs = zip(batch.records, owners.audiences(batch.records), strict=True)
+        items = [frames.entry(record, audience) for record, audience in pairs]
         wanted = [item for item in items if subscription.wants(item)]
         part = _bounded(wanted, self._chunk)
         _send(subscription, part)
         subscription.cursor = part[-1].seq if len(part) < len(wanted) else batch.through
+        if subscription.to == "hosts":
+            owners.advance(batch.records, subscription.cursor)
 
-    async def _read(self, filters: tuple[str, ...], after: int, until: int) -> Batch:
-        async with self._slots:
-            async for batch in self._log.scan(filters, after, until):
+    async def _read(self, subscription: Subscription, after: int, until: int) -> Batch:
+        async with self._readers.place(subscription.user):
+            async for batch in self._log.scan(_filters(subscription), after, until):
                 return batch
         return Batch([], until, live=False)
 
-    async def _owners_at(self, seq: int) -> dict[str, str | None]:
-        """Whose each host was at that point of the log."""
-        owners: dict[str, str | None] = {}
-        async with self._slots:
-            async for batch in self._log.scan((subjects.REGISTERED,), 0, seq):
-                for record in batch.records:
-                    domain.remember_owner(owners, record.fact)
-        return owners
+    async def _catch_up(self, owners: Owners, user: str, seq: int) -> None:
+        """Read registrations up to where a subscription begins."""
+        while owners.seq < seq:
+            async with self._readers.place(user):
+                async for batch in self._log.scan((subjects.REGISTERED,), owners.seq, seq):
+                    owners.advance(batch.records, batch.through)
+                    break
 
 
 def _send(subscription: Subscription, items: list[FeedEntry]) -> None:
-    for frame in frames.event_frames(subscription.name, [item.text for item in items]):
+    texts = [item.shown(subscription.shows) for item in items]
+    for frame in frames.event_frames(subscription.name, texts):
         subscription.reader.offer(frame)
 
 
@@ -155,6 +220,6 @@ def _filters(subscription: Subscription) -> tuple[str, ...]:
         case "task":
             return subjects.of_task(subscription.user, subscription.task)
         case "hosts":
-            return (*subjects.HOSTS, subjects.preferences(subscription.user, "*"))
+            return (*subjects.HOSTS, *subjects.preferences_of(subscription.user))
         case "all":
             return (">",)

@@ -15,6 +15,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 
+from services.gateway.connections import Visitor
+
 SLOW = 4008
 CLOSE_S = 5.0
 
@@ -30,6 +32,7 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._visitor: Visitor = self.app_state["visitor"]
         self._arrived: list[bytes] = []
         """Messages that nobody has taken; for the first of them there is an event in the queue."""
         self._waiting: deque[bytes] = deque()
@@ -56,8 +59,13 @@ class StreamSocket(WebSocketsSansIOProtocol):
         await super().send(message)
         self.handshake_complete = self.handshake_complete or self.close_sent
 
+    def known(self) -> None:
+        """Somebody has shown whose it is: it makes room for nobody."""
+        self._visitor.known()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to be cut off."""
+        self._visitor.leave()
         super().connection_lost(exc)
         if self._cut is not None:
             self._cut.cancel()

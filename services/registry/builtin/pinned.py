@@ -46,7 +46,7 @@ def environment(home: Path, pins: Path) -> Path:
     folder = place(home, pins)
     if not (folder / READY).exists():
         home.mkdir(parents=True, exist_ok=True)
-        with _locked(_lock(folder)):
+        with locked(_lock(folder)):
             if not (folder / READY).exists():
                 _build(folder, pins)
     return folder
@@ -77,7 +77,7 @@ def _lock(folder: Path) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Registry and executor start the same server at the same time: one of them builds."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

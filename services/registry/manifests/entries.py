@@ -12,8 +12,10 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from contracts import references
 from contracts.host import (
     MANIFEST,
+    Access,
     Capability,
     Execute,
     Flags,
@@ -25,12 +27,21 @@ from contracts.host import (
     Stdio,
     StreamableHttp,
     TaskBinding,
+    excesses,
 )
-from contracts.ids import check_token
+from contracts.ids import check_user, is_token, is_user, split_host
 from contracts.task import MCP_CALL
-from services.keys import secrets
-from services.outside import addresses
+from services.outside import addresses, schema_cost
+from services.outside.schemas import Invalid, Schema, Unjudged
 
+LONGEST_S = 7 * 86_400.0
+"""Longest time a host may be given to start, or to be left unasked."""
+SHORTEST_INTERVAL_S = 0.01
+"""Shortest time between two probes that a manifest may ask for."""
+MOST_NAMED = 1000
+"""Users and projects that one `access` may name."""
+MOST_OUTPUT_BYTES = 2**40
+"""Highest `max_output_bytes` of any host."""
 _TASK_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}")
 _WHOLE = re.compile(r"\$[A-Za-z_]")
@@ -70,6 +81,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     name: str = ""
     placement: Placement = Placement.ORCHESTRATOR
     owner: str | None = None
+    access: Access | None = None
+    tool_access: dict[str, Access] = {}
     enabled: bool = True
     capabilities: tuple[_Capability, ...] = ()
     task_types: dict[str, TaskBinding] = {}
@@ -81,6 +94,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     workspace: bool = True
     callable_tools: tuple[str, ...] | None = None
     replay: Literal["hints", "always", "never"] = "hints"
+    sessions: Literal["shared", "user", "task"] = "user"
 
 
 class Problem(Exception):
@@ -119,32 +133,77 @@ def convert(raw: Any, type_: Any, where: str) -> Any:
         ) from None
 
 
-def check(entry: Entry, *, allow_noop: bool = False) -> None:
-    """Find what the types alone don't. Raises Problem, Rejected(BAD_ID)."""
+def check(entry: Entry, *, allow_noop: bool = False, judged: bool = False) -> None:
+    """Find what the types alone don't. Raises Problem, Rejected(BAD_ID).
+
+    `judged`: schemas must be such that data can be held against them in bounded time.
+    """
     if isinstance(entry.endpoint, Noop) and not allow_noop:
         raise Problem(
             "endpoint.kind", "noop is for benchmarks: set METAMCP_REGISTRY_ALLOW_NOOP=true"
         )
     for check_part in (
-        *(_check_identity, _check_web, _check_execute),
-        *(_check_task_types, _check_capabilities, _check_roots),
+        *(_check_identity, _check_access, _check_references, _check_web, _check_execute),
+        *(_check_task_types, _check_capabilities, _check_roots, _check_numbers),
     ):
         check_part(entry)
+    _check_schemas(entry, judged=judged)
+
+
+def check_bounds(entry: Entry) -> None:
+    """Refuse limits that only the operator's hosts may have. Raises Problem."""
+    for field, bound in excesses(entry.limits, entry.probe).items():
+        side = "at least" if field == "probe.interval_s" else "at most"
+        raise Problem(field, f"{side} {bound:,.15g} for a host that is not the operator's")
 
 
 def host_of(entry: Entry, id_: str, source: str = MANIFEST) -> Host:
     """The host that an entry describes."""
     fields = msgspec.to_builtins(entry)
-    return msgspec.convert({**fields, "id": id_, "name": entry.name or id_, "source": source}, Host)
+    own = {"id": id_, "name": entry.name or split_host(id_)[1], "source": source}
+    return msgspec.convert({**fields, **own}, Host)
 
 
 def _check_identity(entry: Entry) -> None:
     if entry.owner is not None:
-        check_token(entry.owner, "the owner")
+        check_user(entry.owner, "the owner")
     elif entry.placement is Placement.USER_SPACE:
         raise Problem("owner", "a host in a user's Space needs the user's name")
     if isinstance(entry.endpoint, Stdio) and not entry.endpoint.command:
         raise Problem("endpoint.command", "expected a program to start")
+
+
+def check_unguarded(entry: Entry) -> None:
+    """Refuse to say of a user's host who else may use it. Raises Problem."""
+    for where, _ in _accesses(entry):
+        raise Problem(where, "a user's host is for that user alone. Leave it out.")
+
+
+def _accesses(entry: Entry) -> Iterator[tuple[str, Access]]:
+    """All that says who may use something, and where it stands."""
+    if entry.access is not None:
+        yield "access", entry.access
+    for name, access in entry.tool_access.items():
+        yield f"tool_access.{name}", access
+    for name, binding in entry.task_types.items():
+        if binding.access is not None:
+            yield f"task_types.{name}.access", binding.access
+
+
+def _check_access(entry: Entry) -> None:
+    """Names that can be nobody's let nobody in, and nobody at all is no wish."""
+    if entry.owner is not None:
+        check_unguarded(entry)
+    for where, access in _accesses(entry):
+        if not (access.roles or access.users or access.projects):
+            raise Problem(where, "it lets nobody in: name roles, users or projects")
+        if len(access.users) + len(access.projects) > MOST_NAMED:
+            raise Problem(where, f"expected at most {MOST_NAMED} users and projects")
+        for kind, names in (("users", access.users), ("projects", access.projects)):
+            for index, name in enumerate(names):
+                if not (is_user(name) if kind == "users" else is_token(name)):
+                    what = f"{kind[:-1]}'s id"
+                    raise Problem(f"{where}.{kind}[{index}]", f"{name[:80]!r} can be no {what}")
 
 
 def _check_web(entry: Entry) -> None:
@@ -152,15 +211,34 @@ def _check_web(entry: Entry) -> None:
     if not isinstance(endpoint, StreamableHttp | Execute):
         return
     try:
-        addresses.resolve(endpoint.url, mcp=isinstance(endpoint, StreamableHttp))
+        mcp = isinstance(endpoint, StreamableHttp)
+        addresses.resolve(endpoint.url, mcp=mcp, subdomain=endpoint.subdomain)
     except addresses.AddressRefused as refused:
         raise Problem("endpoint.url", str(refused)) from None
     try:
         addresses.check_headers(endpoint.headers)
     except addresses.AddressRefused as refused:
         raise Problem("endpoint.headers", str(refused)) from None
-    if endpoint.bearer_from is not None and not secrets.is_name(endpoint.bearer_from):
-        raise Problem("endpoint.bearer_from", f"expected the name of a secret: {secrets.NAME_RULE}")
+    if endpoint.bearer_from is None:
+        return
+    if not references.is_name(endpoint.bearer_from):
+        rule = references.NAME_RULE
+        raise Problem("endpoint.bearer_from", f"expected the name of a secret: {rule}")
+    if any(name.lower() == "authorization" for name in endpoint.headers):
+        raise Problem("endpoint.bearer_from", "it is the header Authorization: leave one out")
+
+
+def _check_references(entry: Entry) -> None:
+    for where, text in references.texts(entry.endpoint):
+        for name in references.named(text):
+            if not references.is_name(name):
+                why = f"{{secret:{name[:80]}}} names no secret: {references.NAME_RULE}"
+                raise Problem(f"endpoint.{where}", why)
+    endpoint = entry.endpoint
+    if isinstance(endpoint, Stdio):
+        for where, text in (("command", endpoint.command), ("cwd", endpoint.cwd or "")):
+            if references.named(text):
+                raise Problem(f"endpoint.{where}", "no secret stands here: args and env have them")
 
 
 def _check_execute(entry: Entry) -> None:
@@ -172,6 +250,8 @@ def _check_execute(entry: Entry) -> None:
         raise Problem("probe.tool", why)
     if entry.callable_tools is not None:
         raise Problem("callable_tools", why)
+    if entry.tool_access:
+        raise Problem("tool_access", why)
     if entry.path_arguments:
         raise Problem("path_arguments", why)
     if not entry.task_types:
@@ -212,6 +292,22 @@ def _check_steps(where: str, binding: TaskBinding) -> None:
             kept.add(step.output)
 
 
+def _check_schemas(entry: Entry, *, judged: bool) -> None:
+    left = schema_cost.MOST_STEPS
+    for name, binding in entry.task_types.items():
+        where = f"task_types.{name}.input_schema"
+        try:
+            left -= Schema(binding.input_schema, left).steps
+        except Invalid as wrong:
+            inner = f".{wrong.path}" if wrong.path else ""
+            raise Problem(where + inner, f"no JSON Schema: {wrong.why}") from None
+        except Unjudged as open_:
+            if judged:
+                inner = f".{open_.path}" if open_.path else ""
+                why = f"inputs can't be checked against it in bounded time: {open_.why}"
+                raise Problem(where + inner, why) from None
+
+
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -235,3 +331,14 @@ def _check_roots(entry: Entry) -> None:
     for index, root in enumerate(entry.roots):
         if not Path(root).is_absolute():
             raise Problem(f"roots[{index}]", f"expected an absolute path, not {root!r}")
+
+
+def _check_numbers(entry: Entry) -> None:
+    """Nobody means an endless or immeasurable time, or more bytes than any disk has."""
+    for field, value, least, most in (
+        ("limits.start_s", entry.limits.start_s, 0.0, LONGEST_S),
+        ("limits.max_output_bytes", entry.limits.max_output_bytes, 0, MOST_OUTPUT_BYTES),
+        ("probe.interval_s", entry.probe.interval_s, SHORTEST_INTERVAL_S, LONGEST_S),
+    ):
+        if not least <= value <= most:
+            raise Problem(field, f"expected a number from {least:g} to {most:,.15g}")

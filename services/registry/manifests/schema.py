@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from contracts.host import Host
-from contracts.schema import field_texts
+from contracts.schema import dedent, field_texts
 from services.registry.manifests import entries, space
 from services.registry.manifests.entries import Entry
 from services.registry.manifests.space import SpaceManifest
@@ -44,6 +44,7 @@ def _render(type_: type, title: str) -> str:
         if isinstance(class_, type) and issubclass(class_, msgspec.Struct)
     }
     for name, definition in defs.items():
+        dedent(definition)
         texts = _texts(classes[name]) if name in classes else {}
         for field in definition.get("properties", {}).keys() & texts.keys():
             properties = definition["properties"]

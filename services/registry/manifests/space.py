@@ -6,6 +6,7 @@ alone, because the file is somebody else's. It can only ever describe its own Sp
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
@@ -24,8 +25,9 @@ from contracts.host import (
     Probe,
     StreamableHttp,
     TaskBinding,
+    clamped,
 )
-from contracts.ids import MAX_TOKEN, check_token
+from contracts.ids import MAX_TOKEN, check_host, check_user, host_id
 from contracts.nesting import too_deep
 from services.registry.manifests import entries as host_schema
 from services.registry.manifests.entries import Problem
@@ -37,6 +39,7 @@ MOST_ENTRIES = 256
 """Tools, capabilities and task types, of each at most so many."""
 _OTHER = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_NAME = 200
+_DIGITS = 8
 
 
 class SpaceTool(msgspec.Struct, frozen=True):
@@ -98,21 +101,36 @@ class SpaceOrigin(msgspec.Struct, frozen=True):
     """`owner/name`."""
     user: str
     """Our user, whose linked account has found it."""
+    name: str
+    """What the host is called, see `names`."""
     private: bool = False
+    subdomain: str = ""
+    """As the Hub says."""
 
 
-def space_id(repo: str) -> str:
-    """The host's id: `owner-name`, every other character a `-`, as the Space's kit derives it.
+def names(repos: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """What the hosts of a user's Spaces are called: `owner-name`, every other character a `-`.
 
-    Raises ManifestError for what is longer than an id may be.
+    Where two would have the same name, or it is too long, a hash of `owner/name` stands behind it.
+    `known`: names that Spaces have already; they keep them.
     """
-    id_ = _OTHER.sub("-", repo)
-    if len(id_) > MAX_TOKEN:
-        raise ManifestError(
-            f"{repo}: its id would have {len(id_)} characters, and {MAX_TOKEN} is the most:"
-            " give the Space a shorter name"
-        )
-    return id_
+    every = sorted(set(repos))
+    found = {repo: known[repo] for repo in every if known.get(repo) in _may_be_called(repo)}
+    taken = set(found.values())
+    for repo in every:
+        if repo not in found:
+            plain, distinct = _may_be_called(repo)
+            found[repo] = plain if plain not in taken else distinct
+            taken.add(found[repo])
+    return found
+
+
+def _may_be_called(repo: str) -> tuple[str, str]:
+    """The plain name of a Space's host, and the one that no other Space's has."""
+    plain = _OTHER.sub("-", repo)
+    digest = hashlib.sha256(repo.lower().encode()).hexdigest()[:_DIGITS]
+    distinct = f"{plain[: MAX_TOKEN - _DIGITS - 1]}-{digest}"
+    return (plain if len(plain) <= MAX_TOKEN else distinct), distinct
 
 
 def space_host(data: bytes, where: str, space: SpaceOrigin) -> Host:
@@ -132,7 +150,7 @@ def space_host(data: bytes, where: str, space: SpaceOrigin) -> Host:
 def gradio_host(space: SpaceOrigin, title: str = "") -> Host:
     """The host that a Gradio Space tagged `mcp-server` is: its tools are listed by the probe."""
     name = (title or space.repo)[:_MAX_NAME]
-    endpoint = StreamableHttp(f"hf://{space.repo}", bearer_from=_bearer(space))
+    endpoint = StreamableHttp(**_place(space))
     flags = Flags(can_run_on_user_space=True)
     return _owned(space, name=name, endpoint=endpoint, flags=flags)
 
@@ -162,9 +180,9 @@ def _read(data: bytes) -> SpaceManifest:
 def _host(read: SpaceManifest, space: SpaceOrigin) -> Host:
     endpoint: Execute | StreamableHttp
     if read.endpoint.kind == "execute":
-        endpoint = Execute(f"hf://{space.repo}", bearer_from=_bearer(space))
+        endpoint = Execute(**_place(space))
     else:
-        endpoint = StreamableHttp(f"hf://{space.repo}", bearer_from=_bearer(space))
+        endpoint = StreamableHttp(**_place(space))
     host = _owned(
         space,
         name=(read.name or space.repo)[:_MAX_NAME],
@@ -181,29 +199,33 @@ def _host(read: SpaceManifest, space: SpaceOrigin) -> Host:
         probe=host_schema.convert(read.probe, Probe, "probe"),
         replay=read.replay,
     )
+    # The file is somebody else's: what goes too far is cut, and no reason to be no host.
+    host = clamped(host)
     # What holds for every host holds for this one.
     fields = {
         name: value
         for name, value in msgspec.to_builtins(host).items()
         if name not in ("id", "source")
     }
-    host_schema.check(host_schema.entry_of(fields))
+    host_schema.check(host_schema.entry_of(fields), judged=True)
     return host
 
 
 def _owned(space: SpaceOrigin, **fields: Any) -> Host:
     return Host(
-        id=check_token(space_id(space.repo), "the Space's id"),
+        id=check_host(host_id(check_user(space.user), space.name), "the Space's id"),
         placement=Placement.USER_SPACE,
-        owner=check_token(space.user, "the user"),
+        owner=space.user,
         source=SPACE,
         **fields,
     )
 
 
-def _bearer(space: SpaceOrigin) -> str | None:
-    """A private Space lets in who shows a token of the account that may read it."""
-    return "HF_TOKEN" if space.private else None
+def _place(space: SpaceOrigin) -> dict[str, Any]:
+    """Where it is called. A private Space lets in who shows a token of the account that may read
+    it."""
+    bearer = "HF_TOKEN" if space.private else None
+    return {"url": f"hf://{space.repo}", "bearer_from": bearer, "subdomain": space.subdomain}
 
 
 def _capabilities(read: SpaceManifest) -> Iterator[Capability]:

@@ -10,14 +10,16 @@ from typing import NamedTuple, Protocol
 import msgspec
 import structlog
 
-from contracts.host import Execute, Host, StreamableHttp, operated
-from services.keys.secrets import MissingSecret, Secrets
+from contracts.host import Host, StreamableHttp, operated
+from services.keys import secrets as keys
+from services.keys.secrets import NO_SECRETS, HostSecrets, MissingSecret, Secrets
 from services.outside import addresses
 from services.outside.addresses import SPACES
+from services.outside.apart.pool import WorkerPool
 from services.registry.domain import Discovery
 
 _MAX_TEXT = 300
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 log = structlog.get_logger()
 
@@ -30,20 +32,28 @@ class ProbeOutcome(msgspec.Struct, frozen=True):
     discovery: Discovery | None = None
     note: str = ""
     """Not empty: it is there and can work, though not for everybody; `<kind>: <explanation>`."""
+    detail: str = ""
+    """What the operator may know besides: the host's own words."""
 
 
 class Prober(Protocol):
     """Asks one host how it is, again and again."""
 
-    async def probe(self) -> ProbeOutcome:
-        """Ask once. What is wrong with the host stands in the answer, never in an exception."""
+    async def probe(self) -> ProbeOutcome | None:
+        """Ask once. What is wrong with the host stands in the answer, never in an exception; None:
+        nothing can be said of it now."""
 
     async def close(self) -> None:
         """Let go of the host; a process started for it ends."""
 
 
 class Sick(Exception):
-    """The host failed the probe; the text is the answer's reason."""
+    """The host failed the probe; the text is the answer's reason, which users read."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.detail = detail
+        """See `ProbeOutcome.detail`."""
 
 
 class Reach(NamedTuple):
@@ -53,44 +63,58 @@ class Reach(NamedTuple):
     spaces: str = SPACES
     allow_private: bool = False
     """Hosts that users have registered may lie at private and loopback addresses."""
+    workers: WorkerPool | None = None
+    """The processes in which users' hosts are asked."""
+    logs: Path | None = None
+    """Folder of the hosts' logs, for the operator."""
 
     def kept_public(self, host: Host) -> bool:
         """Whether calls to this host are kept to public addresses."""
         return addresses.kept_public(host, allow_private=self.allow_private)
 
-    async def shared(self, host: Host) -> str | None:
-        """The same for a host that users meet with secrets of their own; None: there is none for
-        everybody. Raises Sick."""
-        endpoint = host.endpoint
-        if not personal(host) or not isinstance(endpoint, StreamableHttp):
-            return await self.bearer(host)
-        try:
-            return await self.secrets.find(endpoint.bearer_from or "")
-        except MissingSecret:
-            return None
+    async def shared(self, host: Host) -> HostSecrets:
+        """The same, where users meet it with bearer tokens of their own and there is none for
+        everybody, without one. Raises Sick."""
+        if personal(host):
+            _check_place(host)
+            try:
+                return await self.secrets.of(host, None)
+            except MissingSecret as missing:
+                if missing.name == keys.bearer_name(host):
+                    return await self._found(host, bearer=False)
+        return await self.credentials(host)
 
-    async def bearer(self, host: Host) -> str | None:
-        """The secret that the host's endpoint names: its owner's, else the shared one. Raises Sick.
+    async def credentials(self, host: Host) -> HostSecrets:
+        """The secrets that the host's endpoint names: its owner's, else the shared ones. Raises
+        Sick.
 
-        The executor sends each user's own; a probe has no user but the owner.
+        The executor takes each user's own; a probe has no user but the owner.
         """
-        endpoint = host.endpoint
-        if not isinstance(endpoint, StreamableHttp | Execute) or endpoint.bearer_from is None:
-            return None
+        if not keys.wanted(host):
+            return NO_SECRETS
+        _check_place(host)
+        return await self._found(host)
+
+    async def _found(self, host: Host, *, bearer: bool = True) -> HostSecrets:
         try:
-            only_own = not operated(host)
-            return await self.secrets.find(endpoint.bearer_from, host.owner, only_own=only_own)
+            return await self.secrets.of(host, host.owner, bearer=bearer)
         except MissingSecret as missing:
-            # Users see the reason; where secrets lie is for the operator alone.
+            # Users see the reason; where this machine's files lie is for the operator alone.
             log.warning("secret_missing", host=host.id, error=str(missing))
-            name = endpoint.bearer_from
-            raise Sick(f"no secret: it needs the secret {name}, and it is not there") from None
+            place = keys.where_to_put(missing.name, host)
+            text = f"it needs the secret {missing.name}, and it is not there: {place}"
+            raise Sick(f"no secret: {text}", str(missing)) from None
+
+
+def _check_place(host: Host) -> None:
+    """Refuse to show a secret where nobody has said that it belongs. Raises Sick."""
+    if addresses.guessed(host.endpoint):
+        raise Sick(f"no address: {addresses.GUESSED}")
 
 
 def personal(host: Host) -> bool:
     """Whether users without a secret of their own are all that miss one for everybody."""
-    endpoint = host.endpoint
-    named = isinstance(endpoint, StreamableHttp) and endpoint.bearer_from is not None
+    named = isinstance(host.endpoint, StreamableHttp) and keys.bearer_name(host) is not None
     return named and operated(host) and host.owner is None
 
 

@@ -8,20 +8,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
 import structlog
 from mcp import MCPError
-from mcp_types import CONNECTION_CLOSED
+from mcp_types import CONNECTION_CLOSED, ToolAnnotations
 from mcp_types import Tool as McpTool
 
-from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, Tool
+from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, Tool, operated
 from contracts.nesting import too_deep
-from services.outside.mcp_child import McpChild, Tail
-from services.outside.mcp_session import Connect, Line, McpSession, TooLate, root
+from services.keys.start_words import start_words
+from services.outside.apart.pool import is_apart
+from services.outside.mcp_child import STARTED_LINES, McpChild, Tail, environment_for, log_path
+from services.outside.mcp_errors import theirs
+from services.outside.mcp_reading import McpReader
+from services.outside.mcp_session import AUTO, Line, McpSession, TooLate, root
 from services.registry.domain import Discovery
+from services.registry.probes.apart import ApartProber
 from services.registry.probes.base import (
     UNEQUIPPED,
     ProbeOutcome,
@@ -32,42 +37,73 @@ from services.registry.probes.base import (
     short,
 )
 from services.registry.probes.http import ExecuteProber, PersonalProber, problem, web
+from services.registry.probes.told import LastAnswer
 
 __all__ = ["UNEQUIPPED", "ProbeOutcome", "Prober", "Reach", "Sick", "prober"]
 
 MAX_TOOLS = 2000
+MAX_PAGES = 200
 MAX_TOOLS_BYTES = 512 * 1024
-"""What a host may say about itself: it has to fit into one fact."""
+"""What a host may say about itself: it has to fit into one fact. What calls do not need makes
+way."""
+MOST_INSTRUCTIONS = 8 * 1024
+"""Characters of what it says to those who use it."""
+MORE = "; the operator's log of this host has more"
 _MAX_LINE = 8 * 1024 * 1024
 
 log = structlog.get_logger()
+
+Find = Callable[[LastAnswer], Awaitable[Line]]
+"""Starts or finds the server, whose tools' answers are kept. Raises OSError with words for
+people."""
 
 
 def prober(
     host: Host, starts: asyncio.Semaphore, limit_s: float, reach: Reach = UNEQUIPPED
 ) -> Prober:
-    """The prober for this kind of host. `starts` bounds how many processes start at once."""
+    """The prober for this host. `starts` bounds how many processes start at once.
+
+    What users bring is asked by a process apart, if there are such.
+    """
+    if reach.workers is not None and is_apart(host):
+        return ApartProber(host, reach.workers, limit_s, reach)
     match host.endpoint:
         case Noop():
             return NoopProber()
         case Execute():
             return ExecuteProber(host, limit_s, reach)
-        case Stdio() as endpoint:
-            return McpProber(host, lambda: _started(endpoint), starts, limit_s)
+        case Stdio():
+            tail = _tail(host, reach)
+
+            async def start(told: LastAnswer) -> Line:
+                return await _started(host, reach, tail, McpReader(told))
+
+            return McpProber(host, start, starts, limit_s, tail)
         case StreamableHttp():
             # Nothing starts on this machine, and a session is kept by nobody: the server may end
             # it at any time, and while it sleeps only a start has the patience to wake it.
             own = asyncio.Semaphore(1)
-            found = McpProber(host, lambda: _found(host, reach), own, limit_s, lasting=False)
+            tail = _tail(host, reach)
+
+            async def find(told: LastAnswer) -> Line:
+                secrets = await reach.shared(host)
+                return web(secrets.put_into(host), reach, secrets.bearer, _MAX_LINE, told)
+
+            found = McpProber(host, find, own, limit_s, tail, lasting=False)
             return PersonalProber(host, found, reach) if personal(host) else found
 
 
-async def _started(endpoint: Stdio) -> Line:
-    return await McpChild.start(endpoint, Tail(), _MAX_LINE)
+def _tail(host: Host, reach: Reach) -> Tail:
+    """Where the host's own words go: the log that executors write too, if there is a folder."""
+    return Tail(log_path(reach.logs, host.id) if reach.logs is not None else None)
 
 
-async def _found(host: Host, reach: Reach) -> Line:
-    return web(host, reach, await reach.shared(host), _MAX_LINE)
+async def _started(host: Host, reach: Reach, tail: Tail, reader: McpReader) -> Line:
+    secrets = await reach.credentials(host)
+    endpoint = secrets.put_into(host).endpoint
+    assert isinstance(endpoint, Stdio)
+    tail.hide = secrets.hide
+    return await McpChild.start(endpoint, tail, _MAX_LINE, reader)
 
 
 class NoopProber:
@@ -89,15 +125,20 @@ class McpProber:
     def __init__(
         self,
         host: Host,
-        connect: Connect,
+        find: Find,
         starts: asyncio.Semaphore,
         limit_s: float,
+        tail: Tail,
         *,
         lasting: bool = True,
     ) -> None:
-        """`lasting`: the session is worth keeping until the next probe."""
+        """`find` starts or finds the server; `lasting`: the session is worth keeping until the next
+        probe."""
+        self._tail = tail
+        self._noted = ""
         self._host = host
-        self._connect = connect
+        self._find = find
+        self._mode = AUTO
         self._starts = starts
         self._limit_s = limit_s
         self._lasting = lasting
@@ -110,24 +151,35 @@ class McpProber:
                 await self._start()
             started = time.perf_counter()
             discovery = await self._ask()
-            answer = ProbeOutcome("", (time.perf_counter() - started) * 1000, discovery)
+            took_ms = (time.perf_counter() - started) * 1000
+            assert self._session is not None
+            answer = ProbeOutcome("", took_ms, discovery, self._session.note())
         except Sick as sick:
             await self.close()
-            return ProbeOutcome(str(sick))
+            self._note(str(sick), sick.detail)
+            return ProbeOutcome(str(sick), detail=sick.detail)
+        self._noted = ""
         if not self._lasting:
             await self.close()
         return answer
+
+    def _note(self, reason: str, detail: str) -> None:
+        """Tell the operator what users are not told, once while it stays so."""
+        if detail and detail != self._noted:
+            self._tail.mark(f"probe: {reason}: {detail}")
+        self._noted = detail
 
     async def close(self) -> None:
         """End the session, and with it the host's process."""
         session, self._session = self._session, None
         if session:
             await session.stop()
+            self._mode = session.next_mode
 
     async def _start(self) -> None:
         await self.close()
         async with self._starts:
-            self._session = ProbeSession(self._host, self._connect)
+            self._session = ProbeSession(self._host, self._find, self._mode)
             await self._session.ready()
             # The first answer belongs to the start: some servers do their slow loading here.
             await self._within(self._session.discover(), self._host.limits.start_s, "its tools")
@@ -156,36 +208,54 @@ class McpProber:
 class ProbeSession(McpSession):
     """One session with a host, and what a probe asks in it."""
 
-    def __init__(self, host: Host, connect: Connect) -> None:
+    def __init__(self, host: Host, find: Find, mode: str) -> None:
         self._host = host
-        budget = host.limits.start_s
-        super().__init__(f"probe/{host.id}", connect, budget, read_timeout_seconds=budget)
+        self._told_last = told = LastAnswer()
+        name = f"probe/{host.id}"
+        super().__init__(name, lambda: find(told), host.limits.start_s, mode=mode)
 
     async def ready(self) -> None:
         """Return when the host has answered, within its start budget. Raises Sick."""
         await self.settled.wait()
         if self.client is None:
-            raise Sick(self._why())
+            raise self._why()
 
     async def discover(self) -> Discovery:
         """List what the host offers. Raises Sick."""
         assert self.client is not None
-        tools: list[McpTool] = []
+        listed: list[Tool] = []
+        size, whole = 0, True
         cursor: str | None = None
         async with self._sick("tools/list failed"):
-            while True:
+            for _ in range(MAX_PAGES):
                 page = await self.client.list_tools(cursor=cursor, cache_mode="refresh")
-                tools += page.tools
-                cursor = page.next_cursor
-                if not cursor or len(tools) > MAX_TOOLS:
+                some = [_tool(tool) for tool in page.tools]
+                listed += some if whole else map(_lean, some)
+                size += len(msgspec.json.encode(some if whole else listed[-len(some) :]))
+                if whole and size > MAX_TOOLS_BYTES:
+                    whole, listed = False, [_lean(tool) for tool in listed]
+                    size = len(msgspec.json.encode(listed))
+                if len(listed) > MAX_TOOLS or size > MAX_TOOLS_BYTES:
+                    raise Sick(f"too large: it lists {len(listed)} tools in {size} bytes")
+                if not (cursor := page.next_cursor):
                     break
-        listed = tuple(_tool(tool) for tool in tools)
-        size = len(msgspec.json.encode(listed))
-        if len(tools) > MAX_TOOLS or size > MAX_TOOLS_BYTES:
-            raise Sick(f"too large: it lists {len(tools)} tools in {size} bytes")
+            else:
+                raise Sick(f"too large: its list of tools has more than {MAX_PAGES} pages")
         info = self.client.server_info
         server = f"{info.name} {info.version}".strip() if info else ""
-        return Discovery(listed, server, str(self.client.protocol_version or ""))
+        return Discovery(
+            tuple(listed),
+            server,
+            str(self.client.protocol_version or ""),
+            (self.client.instructions or "")[:MOST_INSTRUCTIONS],
+        )
+
+    def note(self) -> str:
+        """What is to be said of a host that works; empty: nothing."""
+        if not self.left_out:
+            return ""
+        every = "; ".join(f"{name}: {why}" for name, why in self.left_out.items())
+        return short(f"bad tools: left out, since they are not as MCP wants them: {every}")
 
     async def call(self, tool: str, arguments: dict[str, Any], found: Discovery) -> None:
         """Make the declared probe call. Raises Sick if it fails, or answers that it failed."""
@@ -193,10 +263,13 @@ class ProbeSession(McpSession):
         if tool not in {listed.name for listed in found.tools}:
             raise Sick(f"probe failed: the host lists no tool {tool}. Correct probe.tool.")
         async with self._sick(f"probe failed: {tool}"):
-            result = await self.client.call_tool(tool, arguments)
-        if result.is_error or _says_error(result.structured_content):
-            text = " ".join(part.text for part in result.content if part.type == "text")
-            raise Sick(f"probe failed: {tool} answered: {short(text)}")
+            await self.client.call_tool(tool, arguments)
+        answer = self._told_last.take()
+        if answer.is_error or _says_error(answer.structured):
+            text = short(answer.text())
+            if operated(self._host):
+                raise Sick(f"probe failed: {tool} answered with an error{MORE}", text)
+            raise Sick(f"probe failed: {tool} answered: {text}")
 
     def _told(self) -> None:
         if self.failure is not None and self.client is not None:
@@ -211,53 +284,91 @@ class ProbeSession(McpSession):
         except (MCPError, RuntimeError, ValueError) as error:
             if known := self._problem(error):
                 raise Sick(known) from None
-            said = ""
             if _is_closed(error):
                 self.end()
                 # By then all that the process said has been read.
                 await self.over.wait()
-                said = self._said()
-            raise Sick(f"{what}: {short(str(error))}{said}") from None
+                how = self.how or "closed the connection"
+                raise Sick(f"{what}: it {how}{MORE}", self._said()) from None
+            raise self._told_by(what, error) from None
 
-    def _why(self) -> str:
-        """Why it has not become a session, as a reason."""
+    def _told_by(self, what: str, error: BaseException) -> Sick:
+        """A failure in the host's own words, which are for its owner: for users if it is theirs."""
+        said = short(str(error) or repr(error))
+        if not operated(self._host):
+            return Sick(f"{what}: {said}")
+        code = f"JSON-RPC error {error.code}" if isinstance(error, MCPError) else ""
+        return Sick(f"{what}: {code or type(error).__name__}{MORE}", said)
+
+    def _why(self) -> Sick:
+        """Why it has not become a session."""
         match self.failure:
             case None:
-                return "not started: it was cut off"
+                return Sick("not started: it was cut off")
             case TooLate():
                 late = f"no answer: nothing within {self._host.limits.start_s:g} s of its start"
-                return self._problem(None) or f"{late}{self._said()}"
+                return Sick(self._problem(None) or late, self._words())
             case failure:
                 error = root(failure)
         if isinstance(error, Sick):
-            return str(error)
+            return error
         if known := self._problem(error):
-            return known
+            return Sick(known)
         if isinstance(error, OSError) and not isinstance(error, ConnectionError):
-            return f"not started: {short(str(error))}"
+            return Sick(f"not started: {short(str(error))}")
         if isinstance(error, ConnectionError) or _is_closed(error):
-            return f"not started: it ended before it answered{self._said()}"
-        return f"not started: {short(str(error) or repr(error))}{self._said()}"
+            how = f" (it {self.how})" if self.how else ""
+            ended = f"not started: it ended before it answered{how}{MORE}"
+            return Sick(ended, self._words())
+        return self._told_by("not started", error)
 
     def _problem(self, error: BaseException | None) -> str:
         return problem(self.line, self._host, error)
 
+    def _words(self) -> str:
+        """Why it did not start, in the program's words: for the operator, as one process works for
+        many."""
+        endpoint = self._host.endpoint
+        if not isinstance(endpoint, Stdio):
+            return self._said()
+        said = self.last_words(STARTED_LINES)
+        return start_words(said, endpoint, environment_for(endpoint))
+
     def _said(self) -> str:
         """The last thing the process wrote on stderr: mostly the reason."""
-        line = self.last_words(1)
-        return f'; it last wrote: "{short(line)}"' if line else ""
+        return short(self.last_words(1))
 
 
 def _tool(tool: McpTool) -> Tool:
-    hints = tool.annotations
+    hints = tool.annotations or ToolAnnotations()
+    icons = tuple(
+        icon.model_dump(mode="json", by_alias=True, exclude_unset=True) for icon in tool.icons or ()
+    )
     return Tool(
         tool.name,
         tool.description or "",
-        # A schema nested beyond all sense is left out: it would stand in the log for ever.
-        {} if too_deep(msgspec.json.encode(tool.input_schema)) else tool.input_schema,
-        hints.read_only_hint if hints else None,
-        hints.idempotent_hint if hints else None,
+        _flat(tool.input_schema) or {},
+        hints.read_only_hint,
+        hints.idempotent_hint,
+        tool.title or "",
+        hints.destructive_hint,
+        hints.open_world_hint,
+        hints.title or "",
+        _flat(tool.output_schema),
+        icons,
+        _flat(tool.meta),
+        (tool.execution.task_support if tool.execution else None) or "",
     )
+
+
+def _flat(value: Any) -> dict[str, Any] | None:
+    """What is nested beyond all sense is left out: it would stand in the log for ever."""
+    return None if value is None or too_deep(msgspec.json.encode(value)) else dict(value)
+
+
+def _lean(tool: Tool) -> Tool:
+    """The tool with what is needed to call it."""
+    return msgspec.structs.replace(tool, output_schema=None, icons=(), meta=None)
 
 
 def _says_error(structured: Any) -> bool:
@@ -268,4 +379,4 @@ def _says_error(structured: Any) -> bool:
 
 
 def _is_closed(error: BaseException) -> bool:
-    return isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
+    return isinstance(error, MCPError) and not theirs(error) and error.code == CONNECTION_CLOSED

@@ -13,14 +13,17 @@ import aiohttp
 import msgspec
 from mcp import MCPError
 
-from contracts.host import Execute, Host, StreamableHttp
-from services.keys.secrets import advice
-from services.outside import addresses, mcp_http
+from contracts.host import OUTDATED, Execute, Host, StreamableHttp, operated
+from services.keys.secrets import HostSecrets, advice
+from services.outside import addresses, mcp_body
 from services.outside import site as outbound_site
+from services.outside.mcp_errors import theirs
 from services.outside.mcp_http import Web
+from services.outside.mcp_reading import McpReader, Results
 from services.outside.mcp_session import Line
 from services.outside.site import BUSY, HttpSite, SitePage
 from services.registry.probes.base import ProbeOutcome, Prober, Reach, Sick, short
+from services.registry.spaces import KIT
 
 HEALTH = "/health"
 HEALTH_BYTES = 64 * 1024
@@ -39,34 +42,39 @@ class ExecuteProber:
     async def probe(self) -> ProbeOutcome:
         """Ask until the host is no longer busy, or its start budget is spent."""
         try:
-            site = await self._site()
+            secrets = await self._reach.credentials(self._host)
+            site = self._site(secrets)
         except addresses.AddressRefused as refused:
             return ProbeOutcome(f"refused: {refused}")
         except Sick as sick:
             return ProbeOutcome(str(sick))
         try:
-            return await self._ask(site)
+            outcome = await self._ask(site)
+            return msgspec.structs.replace(outcome, reason=secrets.hide(outcome.reason))
         except aiohttp.ClientError as error:
             return ProbeOutcome(f"no connection: {outbound_site.why(error)}")
         except TimeoutError:
             return ProbeOutcome(f"no answer: asked for {HEALTH} for {self._limit_s:g} s")
         except OSError as error:
-            return ProbeOutcome(f"refused: {short(str(error))}")
+            return ProbeOutcome(f"refused: {outbound_site.cause(error)}")
         finally:
             await site.close()
 
     async def close(self) -> None:
         """Nothing is held."""
 
-    async def _site(self) -> HttpSite:
-        endpoint = self._host.endpoint
+    def _site(self, secrets: HostSecrets) -> HttpSite:
+        endpoint = secrets.put_into(self._host).endpoint
         assert isinstance(endpoint, Execute)
         return HttpSite(
-            addresses.resolve(endpoint.url, spaces=self._reach.spaces),
+            addresses.resolve(
+                endpoint.url, spaces=self._reach.spaces, subdomain=endpoint.subdomain
+            ),
             public_only=self._reach.kept_public(self._host),
             connections=1,
             headers=endpoint.headers,
-            bearer=await self._reach.bearer(self._host),
+            bearer=secrets.bearer,
+            discreet=operated(self._host),
         )
 
     async def _ask(self, site: HttpSite) -> ProbeOutcome:
@@ -79,7 +87,8 @@ class ExecuteProber:
                 page = await site.get(HEALTH, HEALTH_BYTES)
             reason = judged(page, budget)
             wait = outbound_site.wait_s(page.retry_after_s, next(waits))
-            if not reason.startswith("starting:") or time.monotonic() + wait > until:
+            late = time.monotonic() + max(wait, page.retry_after_s or 0.0) > until
+            if not reason.startswith("starting:") or late:
                 return ProbeOutcome(reason, (time.perf_counter() - started) * 1000)
             await asyncio.sleep(wait)
 
@@ -98,7 +107,7 @@ def judged(page: SitePage, budget_s: float) -> str:
     if page.status == 200 and not said:
         return f"unhealthy: {HEALTH} is no JSON object"
     if page.status == 200 and status in _GOOD:
-        return ""
+        return _outdated(said)
     if isinstance(status, str):
         with_ = "" if page.status == 200 else f", with status {page.status}"
         return short(f"unhealthy: it says {status!r}{with_}{why}")
@@ -106,6 +115,15 @@ def judged(page: SitePage, budget_s: float) -> str:
     return f"unhealthy: {HEALTH} answered {page.status}{advice}"
 
 
+def _outdated(said: dict[str, Any]) -> str:
+    """Why it can do no work, if it is a Space kit that does not say which permits it takes."""
+    kit = said.get("kit")
+    if (isinstance(kit, int) and kit >= KIT) or not said.keys() >= _KIT_SAYS:
+        return ""
+    return f"{OUTDATED}: its Space kit takes no permits of this release: deploy it again"
+
+
+_KIT_SAYS = {"running", "max_concurrency", "server"}
 _WORDS = ("reason", "message", "detail")
 _ADVICE = {
     200: " without a status",
@@ -135,10 +153,15 @@ class PersonalProber:
         self._inner = inner
         self._reach = reach
 
-    async def probe(self) -> ProbeOutcome:
+    async def probe(self) -> ProbeOutcome | None:
         """Ask once."""
         answer = await self._inner.probe()
-        if answer.reason.startswith(_WHO_ARE_YOU) and await self._reach.shared(self._host) is None:
+        if answer is None:
+            return None
+        if (
+            answer.reason.startswith(_WHO_ARE_YOU)
+            and (await self._reach.shared(self._host)).bearer is None
+        ):
             return ProbeOutcome(note=self._note(), latency_ms=answer.latency_ms)
         return answer
 
@@ -157,7 +180,7 @@ class PersonalProber:
 _WHO_ARE_YOU = ("refused: it answered 401", "refused: it answered 403")
 
 
-def web(host: Host, reach: Reach, bearer: str | None, limit: int) -> Web:
+def web(host: Host, reach: Reach, bearer: str | None, limit: int, results: Results) -> Web:
     """The way to an MCP server behind a URL. Raises Sick for a host that may not be called.
 
     `limit`: bytes of one answer.
@@ -172,6 +195,8 @@ def web(host: Host, reach: Reach, bearer: str | None, limit: int) -> Web:
             bearer=bearer,
             limit=limit,
             patience_s=host.limits.start_s,
+            reader=McpReader(results),
+            discreet=operated(host),
         )
     except addresses.AddressRefused as refused:
         raise Sick(f"refused: {refused}") from None
@@ -182,15 +207,18 @@ def problem(line: Line | None, host: Host, error: BaseException | None) -> str:
     if not isinstance(line, Web):
         return ""
     if line.status in BUSY:
+        if isinstance(error, MCPError) and not theirs(error):
+            return short(f"starting: it has answered {error.message}")
         return f"starting: it has answered {line.status} for {host.limits.start_s:g} s"
-    if not isinstance(error, MCPError) or error.code not in _KINDS:
+    if not isinstance(error, MCPError) or theirs(error) or error.code not in _KINDS:
         return ""
     return short(_KINDS[error.code] + error.message)
 
 
 _KINDS = {
-    mcp_http.NOT_SENT: "",
-    mcp_http.LOST: "cut: ",
-    mcp_http.STATUS: "refused: it answered ",
-    mcp_http.GONE: "cut: ",
+    mcp_body.NOT_SENT: "",
+    mcp_body.LOST: "cut: ",
+    mcp_body.STATUS: "refused: it answered ",
+    mcp_body.GONE: "cut: ",
+    mcp_body.DOUBTED: "refused: it answered ",
 }

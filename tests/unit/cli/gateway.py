@@ -47,7 +47,7 @@ def gateway() -> Iterator[Gateway]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_PUT = _answer
+        do_GET = do_POST = do_PUT = do_DELETE = _answer
 
         def log_message(self, format: str, *args: Any) -> None:
             """Keep quiet."""

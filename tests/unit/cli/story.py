@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from contracts import facts
 from contracts.facts import AnyFact, Outcome, Record, encode
-from contracts.host import HealthStatus, Host, Noop, TaskBinding
+from contracts.host import Endpoint, HealthStatus, Host, Noop, TaskBinding
 from contracts.result import inline
 from contracts.route import Policy, Route
 from contracts.subjects import of, parse
@@ -26,6 +26,7 @@ from services.router.select import POLICY_VERSION
 from services.router.settings import Settings
 
 USER, TASK = "ann", "t1"
+NOWHERE = Noop()
 START = 1_800_000_000.0
 SPEC = TaskSpec(type="work", input=msgspec.Raw(b'{"a":1}'))
 DIGEST = input_sha256(SPEC)
@@ -40,11 +41,15 @@ def key() -> SigningKey:
 class Story:
     """Facts in the order of the log; each is a second after the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: Endpoint = NOWHERE) -> None:
         self.records: list[Record] = []
         self.add(facts.LogKey(**self.who("executor-1"), kid=key().kid, jwk=key().jwk))
         for host in ("one", "two"):
-            self.add(facts.McpRegistered(**self.who("registry-1"), host=host, k=1, spec=spec(host)))
+            self.add(
+                facts.McpRegistered(
+                    **self.who("registry-1"), host=host, k=1, spec=spec(host, endpoint)
+                )
+            )
             self.add(
                 facts.McpHealth(
                     **self.who("registry-1"), host=host, k=1, status=HealthStatus.HEALTHY
@@ -93,7 +98,8 @@ class Story:
         self.add(msgspec.structs.replace(draft, route=route))
         return chosen.host
 
-    def sign(self, host: str, attempt: int = 1) -> Record:
+    def sign(self, host: str, /, attempt: int = 1, **other: str) -> Record:
+        """Append the claim; `other` are claims of the permit that are so."""
         now = int(START + self.seq)
         claims = PermitClaims(
             iss="metamcp",
@@ -106,7 +112,9 @@ class Story:
             task_id=TASK,
             attempt=attempt,
             input_sha256=DIGEST,
+            host=host,
         )
+        claims = msgspec.structs.replace(claims, **other)
         return self.add(
             facts.JobSigned(
                 **self.who("executor-1"),
@@ -171,23 +179,23 @@ class Story:
         """What `metamcp audit` says about it."""
         own = [r for r in self.records if parse(r.subject).task == TASK]
         keys = [r for r in self.records if isinstance(r.fact, facts.LogKey)]
-        return audit(own, keys, recomputer(self.records))
+        return audit(own, keys, recomputer(self.records), self.records)
 
     def failed(self) -> set[str]:
         """Names of the checks that do not hold."""
         return {check.name for check in self.audit() if not check.ok}
 
 
-def spec(host: str) -> Host:
+def spec(host: str, endpoint: Endpoint) -> Host:
     """A host that serves the task's type."""
-    return Host(id=host, name=host, endpoint=Noop(), task_types={"work": TaskBinding(steps=())})
+    return Host(id=host, name=host, endpoint=endpoint, task_types={"work": TaskBinding(steps=())})
 
 
-def succeeded() -> Story:
+def succeeded(endpoint: Endpoint = NOWHERE, **claims: str) -> Story:
     """Routed, signed, done."""
-    story = Story()
+    story = Story(endpoint)
     host = story.route()
-    story.sign(host)
+    story.sign(host, **claims)
     story.succeed(host)
     return story
 

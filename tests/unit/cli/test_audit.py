@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jwt
 import msgspec
 import pytest
@@ -9,7 +11,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec.structs import replace
 
 from contracts import facts
-from contracts.facts import JobDone, JobSigned, LogKey, Outcome, TaskCreated, TaskRouted
+from contracts.facts import (
+    JobDone,
+    JobFailed,
+    JobSigned,
+    LogKey,
+    Outcome,
+    TaskCreated,
+    TaskRouted,
+)
+from contracts.host import Endpoint, Execute, Noop, StreamableHttp
 from contracts.result import inline
 from contracts.route import Candidate
 from services.cli.audit import audit, passed
@@ -53,6 +64,44 @@ def test_what_cannot_be_read_is_named_and_proves_nothing() -> None:
 def test_nothing_is_no_history() -> None:
     assert not passed(audit([], [], recomputer([])))
     assert not passed([])
+
+
+HTTPS = StreamableHttp("https://tools.example.com/mcp")
+SPACE = Execute("hf://ann/tools")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "claims"),
+    [
+        (HTTPS, {"aud": "https://tools.example.com"}),
+        (Execute("https://tools.example.com:8443/x"), {"aud": "https://tools.example.com:8443"}),
+        # Where a Space is called is up to the deployment.
+        (SPACE, {"aud": "https://ann-tools.hf.space"}),
+        (SPACE, {"aud": "http://127.0.0.1:7860"}),
+        # Releases before 0.4 named the host there, and had no claim `host`.
+        (HTTPS, {"aud": "one", "host": ""}),
+        (SPACE, {"aud": "one", "host": ""}),
+        (Noop(), {"aud": "one", "host": ""}),
+    ],
+)
+def test_a_permit_is_for_the_address_that_was_called(endpoint: Endpoint, claims: Any) -> None:
+    assert succeeded(endpoint, **claims).failed() == set()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "claims"),
+    [
+        (HTTPS, {}),
+        (HTTPS, {"aud": "https://other.example.com"}),
+        (HTTPS, {"aud": "https://tools.example.com", "host": "two"}),
+        (HTTPS, {"aud": "https://tools.example.com", "host": ""}),
+        (SPACE, {}),
+        (Noop(), {"aud": "https://tools.example.com"}),
+        (Noop(), {"aud": "two", "host": ""}),
+    ],
+)
+def test_a_permit_for_somebody_else_is_noticed(endpoint: Endpoint, claims: Any) -> None:
+    assert succeeded(endpoint, **claims).failed() == {"permits"}
 
 
 def _other_host(story: Story) -> None:
@@ -167,6 +216,15 @@ def _other_result(story: Story) -> None:
 
 def _no_result(story: Story) -> None:
     story.change(JobDone, result=None)
+
+
+def test_the_answer_of_a_failed_attempt_is_held_against_its_digest() -> None:
+    story = retried()
+    true = inline(b'{"is_error":true}')
+    story.change(JobFailed, result=true)
+    assert story.failed() == set()
+    story.change(JobFailed, result=msgspec.structs.replace(true, value=msgspec.Raw(b"{}")))
+    assert story.failed() == {"result digest"}
 
 
 LIES: list[tuple[Lie, str]] = [

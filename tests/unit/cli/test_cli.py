@@ -39,7 +39,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         ["submit", "work", "{"],
         ["submit", "work", "--require", "@"],
         ["call", "host"],
-        ["call", "a/b", "tool"],
+        ["call", "a/b/c", "tool"],
         ["call", "host", "tool", "--timeout", "nan"],
         ["hosts", "a b"],
         ["submit", "work", "--timeout", "nan"],
@@ -273,11 +273,35 @@ def test_json_is_all_that_stands_on_stdout(
 def test_a_host_or_tool_that_is_not_there_is_refused_with_those_that_are(
     known: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    known.ok("GET /api/mcps", [{"id": "one", "tools": [{"name": "echo"}]}])
+    one = {"id": "one", "tools": [{"name": "echo"}]}
+    known.ok("GET /api/mcps", [one])
+    known.ok("GET /api/mcps/one", one)
+    known.refuse("GET /api/mcps/two", 404, "there is no host two")
     assert execute(["hosts", "two"]) == Exit.REFUSED
     assert "Hosts: one" in capsys.readouterr().err
     assert execute(["call", "one", "ecco"]) == Exit.REFUSED
     assert "Tools: echo" in capsys.readouterr().err
+
+
+def test_a_host_is_named_by_its_owner_too(
+    known: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = {"id": "ann/one", "name": "one", "health": {"status": "healthy"}}
+    known.ok("POST /api/mcps/one", mine)
+    known.ok("GET /api/mcps/ann/one", mine)
+    known.ok("POST /api/mcps/ann/one/disable", mine)
+    known.ok("DELETE /api/mcps/ann/one", {"host": "ann/one", "seq": 3})
+    assert execute(["hosts", "add", "one", "https://a.example/mcp"]) == Exit.OK
+    assert "ann/one registered; see `metamcp hosts ann/one`" in capsys.readouterr().out
+    assert execute(["hosts", "ann/one"]) == Exit.OK
+    assert execute(["hosts", "disable", "ann/one"]) == Exit.OK
+    assert execute(["hosts", "remove", "ann/one"]) == Exit.OK
+    assert "ann/one removed" in capsys.readouterr().out
+    asked = [path for path, _, _ in known.asked]
+    for bad in ("ann/one/two", "-/one", "ann/", "/one", "ann/.."):
+        assert execute(["hosts", "enable", bad]) == Exit.USAGE
+        assert execute(["tasks", "--user", "-"]) == Exit.USAGE
+    assert [path for path, _, _ in known.asked] == asked
 
 
 def test_a_result_is_written_byte_for_byte(

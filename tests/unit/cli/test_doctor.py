@@ -218,3 +218,24 @@ def test_the_doctor_shows_hosts_and_the_account(
     assert found["host github-mcp"]["state"] == "off", "without a network that is no failure"
     assert "no connection" in found["host github-mcp"]["detail"]
     assert found["built-in semgrep-mcp"]["state"] == "off"
+
+
+def test_the_doctor_names_the_space_kits_to_deploy_again(
+    known: Gateway, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    known.ok("GET /api/health", {"executors": 1, "lag": 0})
+    old = {"status": "unhealthy", "reason": "outdated: its kit takes no permits of this release"}
+    fine = {"status": "healthy", "reason": ""}
+    kinds = {"hf://ann/heavy": old, "https://own.example": old, "hf://ann/new": fine}
+    hosts = [
+        {"id": f"ann/h{n}", "endpoint": {"kind": "execute", "url": url}, "health": health}
+        for n, (url, health) in enumerate(kinds.items())
+    ]
+    known.ok("GET /api/mcps", hosts)
+    known.ok("GET /api/accounts", [])
+    assert execute(["doctor", "--json", "--data", str(tmp_path)]) == Exit.FAILED
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    space, own, new = (found[f"host ann/h{n}"] for n in range(3))
+    assert (space["state"], own["state"], new["state"]) == ("failed", "failed", "ok")
+    assert "`metamcp spaces deploy ann/heavy`" in space["hint"]
+    assert "METAMCP_OWNER" in own["hint"]

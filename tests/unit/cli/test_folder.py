@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cli import folder as folders
-from services.cli.archive import Archive
 from services.cli.attach import pick
 from services.cli.common import CliError, Exit
 from services.cli.folder import LocalFile, Unreadable, read, walk
+from services.packed.writer import Archive
 from tests.unit.cli.test_ignored import write
 
 

@@ -18,6 +18,8 @@ LINES = ["--- started one", "\ttab [bold]not markup[/bold] " + "x" * 300, r"\x1b
 @pytest.fixture(name="known")
 def known_host(known: Gateway) -> Gateway:
     known.ok("GET /api/mcps", [{"id": "one"}])
+    known.ok("GET /api/mcps/one", {"id": "one"})
+    known.refuse("GET /api/mcps/two", 404, "there is no host two")
     return known
 
 

@@ -176,3 +176,14 @@ def test_checks_and_findings_say_what_is_wrong_and_what_to_do() -> None:
     assert "two ends" in text
     finding = hosts.Finding("uv", "failed", "not found", "pip install uv")
     assert "pip install uv" in shown(hosts.findings([finding]))
+
+
+def test_an_answer_that_is_an_error_is_shown_with_all_that_it_says() -> None:
+    image = {"type": "image", "data": "AA==", "mimeType": "image/png"}
+    content = [{"type": "text", "text": "ok\n" * 900 + "FAILED test_b\x1b[31m"}, image]
+    found = {"content": content, "structured": {"n": 1}, "is_error": True}
+    text = shown(render.result(found))
+    assert "FAILED test_b" in text
+    assert "\x1b" not in text
+    assert "image/png" in text
+    assert '"n": 1' in text

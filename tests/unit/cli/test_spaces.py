@@ -11,11 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from services.cli.app import execute
 from services.cli.commands import spaces
-from services.cli.common import CliError, Exit, Out
+from services.cli.common import CliError, Exit, Out, PlainConsole
 from tests.support.nats import NatsServer
 from tests.support.system import until
 from tests.unit.cli.gateway import Gateway
@@ -237,7 +236,7 @@ def test_stages_that_are_failures(stage: str) -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_each_stage_is_a_line_or_live_on_a_terminal(terminal: bool) -> None:
     out, screen = Out(as_json=False), io.StringIO()
-    out.errors = Console(file=screen, force_terminal=terminal, width=80)
+    out.errors = PlainConsole(file=screen, force_terminal=terminal, width=80)
     with spaces._showing(out, "a/b") as show:
         for stage in ("BUILDING", "BUILDING", "[red]"):
             show(stage)
@@ -245,3 +244,17 @@ def test_each_stage_is_a_line_or_live_on_a_terminal(terminal: bool) -> None:
     assert "a/b is [red]" in text
     if not terminal:
         assert text == "a/b is BUILDING\na/b is [red]\n"
+
+
+def test_a_space_whose_kit_is_too_old_is_named_with_the_command(
+    known: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = SPACE | {"stage": "SLEEPING", "host": "alice/ann-tools", "outdated": True}
+    known.ok("GET /api/spaces", [old, SPACE | {"repo": "ann/other", "outdated": False}])
+    assert execute(["spaces"]) == Exit.OK
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in lines if "metamcp spaces deploy" in line]
+    assert told.startswith("ann/tools: its kit takes no permits of this release")
+    known.ok("GET /api/spaces/ann/tools", old)
+    assert execute(["spaces", "ann/tools"]) == Exit.OK
+    assert "metamcp spaces deploy ann/tools" in capsys.readouterr().out

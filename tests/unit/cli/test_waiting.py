@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from contracts.facts import Failure, Outcome, TaskCreated
+from contracts.facts import Failure, McpHealth, McpRegistered, Outcome, TaskCreated
+from contracts.host import HealthStatus, Host, Stdio
 from contracts.result import inline
 from services.cli.commands import scan
 from services.cli.common import Exit
+from services.process.ids import new_id
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.unit.cli.kept import Site, keeping_site
@@ -64,6 +66,27 @@ async def test_json_has_the_id_on_stderr_and_one_document_on_stdout(site: Site) 
     assert code == Exit.OK
     assert json.loads(out)["task"]["id"] == task
     assert one.said == f"task {task}\n"
+
+
+async def test_what_a_task_waits_for_is_said_at_once_and_in_its_views(site: Site) -> None:
+    spec = Host(id="h1", name="h1", endpoint=Stdio("x"))
+    known = {"id": new_id(), "by": "registry-1", "host": "h1", "k": 1}
+    reason = "not started: Error: BRAVE_API_KEY is required"
+    sick = McpHealth(**known | {"id": new_id()}, status=HealthStatus.UNHEALTHY, reason=reason)
+    await site.world.append(McpRegistered(**known, spec=spec), sick)
+    async with program("call", "h1", "echo") as one:
+        task = await one.says(rf"task {ID}\n")
+        await one.says(rf"waiting: (host h1 is unhealthy: {reason})\n")
+        for words in (["task", task], ["task", task, "--why"]):
+            async with program(*words) as shown:
+                _, out = await shown.ended()
+            assert reason in out
+        assert "it waits: host h1 is unhealthy" in out
+        error = Failure("host_down", f"host h1 is unhealthy: {reason}")
+        await site.world.append(facts.done("alice", task, Outcome.FAILED, error=error))
+        code, _ = await one.ended()
+    assert code == Exit.FAILED
+    assert one.said.count("waiting: ") == 1
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])

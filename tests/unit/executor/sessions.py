@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, TaskBinding
+from contracts.host import COMMAND, Execute, Host, Noop, Stdio, StreamableHttp, TaskBinding
 from contracts.task import TaskSpec
 from services.executor.attempt.call import Call, HostError, HostSession, Opening
 from services.executor.attempt.plan import KnownHost, prepare
 from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.kinds import open_session
+from services.executor.service import WORKERS
+from services.outside.apart.pool import WorkerPool
 from tests.support import space
 from tests.support.http_mcp import HttpServer
 from tests.unit.executor.world import moment, routed, spec
@@ -29,6 +31,10 @@ STDIO, NOOP = "stdio", "noop"
 HTTP, HTTP_LEGACY = "http, 2026 era", "http, 2025 era"
 SERVED = (HTTP, HTTP_LEGACY)
 EXECUTE = "execute"
+APART, APART_EXECUTE = "http, in a worker", "execute, in a worker"
+"""Hosts of a user, whose sessions are held in a process apart."""
+SERVED = (*SERVED, APART)
+EXECUTED = (EXECUTE, APART_EXECUTE)
 TYPES = {name: TaskBinding() for name in space.TYPES}
 
 
@@ -48,26 +54,28 @@ class Bench:
         self.running = contextlib.AsyncExitStack()
         self.space: space.Space | None = None
         self._permits = itertools.count(1)
+        apart = kind in (APART, APART_EXECUTE)
+        self.owned = {"owner": "alice", "source": COMMAND} if apart else {}
+        self.workers = WorkerPool(WORKERS, self.spool) if apart else None
 
     async def begin(self, **variables: str) -> None:
         """Start the server, if the executor does not; `variables` are its environment."""
         if self.kind in SERVED:
             self.server = HttpServer(self.record, variables)
             await self.server.start()
-        elif self.kind == EXECUTE:
-            starting = space.start(self.folder, self.issuer.jwks, "h1", **variables)
+        elif self.kind in EXECUTED:
+            starting = space.start(self.folder, self.issuer.jwks, **variables)
             self.space = await self.running.enter_async_context(starting)
 
     def host(self, **fields: Any) -> Host:
         if self.space is not None:
             known = {"endpoint": Execute(self.space.url), "replay": "always", "task_types": TYPES}
-            return Host(**{"id": "h1", "name": "h1"} | known | fields)
+            return Host(**{"id": "h1", "name": "h1"} | known | self.owned | fields)
         if self.kind in SERVED:
-            era = "2026-07-28" if self.kind == HTTP else "2025-11-25"
+            era = "2025-11-25" if self.kind == HTTP_LEGACY else "2026-07-28"
             endpoint = StreamableHttp(self.server.url, bearer_from=fields.pop("bearer_from", None))
-            return Host(
-                **{"id": "h1", "name": "h1", "endpoint": endpoint, "protocol": era} | fields
-            )
+            known = {"endpoint": endpoint, "protocol": era}
+            return Host(**{"id": "h1", "name": "h1"} | known | self.owned | fields)
         recorder = Stdio(
             sys.executable,
             ("-m", "tests.support.recording_mcp"),
@@ -79,7 +87,15 @@ class Bench:
 
     def open(self, *, bearer: str | None = None, **fields: Any) -> HostSession:
         folder = self.folder / "hosts"
-        opening = Opening(self.host(**fields), folder, True, spool=self.spool, bearer=bearer)
+        opening = Opening(
+            self.host(**fields),
+            folder,
+            allow_noop=True,
+            allow_private=True,
+            spool=self.spool,
+            bearer=bearer,
+            workers=self.workers,
+        )
         session = open_session(opening)
         self.sessions.append(session)
         return session
@@ -95,7 +111,7 @@ class Bench:
         # The recorder's own defaults are not known to the Space, which asks for what it names.
         data = {"text": ""} | data if type_ == "echo" else data
         task, raw = f"t{next(self._permits)}", msgspec.json.encode(data)
-        claims = self.issuer.claims(raw, task=task, user="alice", type=type_, host="h1")
+        claims = self.issuer.claims(raw, task=task, user="alice", type=type_)
         return self.task(self.host(), type_, data, task, self.issuer.sign(claims))
 
     def task(
@@ -162,6 +178,8 @@ async def failure(session: HostSession, call: Call) -> HostError:
 async def closing(bench: Bench) -> None:
     for session in bench.sessions:
         await session.close()
+    if bench.workers is not None:
+        await bench.workers.close()
     if bench.server.url:
         await bench.server.kill()
     await bench.running.aclose()

@@ -35,6 +35,7 @@ from services.executor.settings import Settings
 from services.log.jetstream import NatsLog
 from services.log.port import Batch
 from services.process import run
+from services.process.files import is_private
 from services.process.ids import new_id
 from services.process.settings import Common
 from services.store.blobs import Blobs
@@ -134,13 +135,15 @@ async def test_a_task_runs_and_its_facts_name_one_host(
         assert len(stored["content"][0]["text"]) == 200_000
         (key,) = await others.log["router"].read([subjects.KEYS])
         assert isinstance(key.fact, LogKey)
-    assert not list((tmp_path / "d" / "workspaces" / "executor-1").glob("*"))
+    mine = tmp_path / "d" / "workspaces" / "executor-1"
+    assert not list(mine.glob("*"))
+    assert all(map(is_private, (mine, mine.parent, tmp_path / "d")))
 
 
 async def test_servers_run_before_the_first_task(
     fresh_nats: NatsServer, others: Others, tmp_path: Path
 ) -> None:
-    local = others.bench.host(tools=(Tool("echo"),))
+    local = others.bench.host(tools=(Tool("echo"),), sessions="shared")
     await others.register(local)
     async with running(fresh_nats, tmp_path / "d"):
         await others.bench.until_written(1, "server")
@@ -171,7 +174,7 @@ async def test_hosts_known_before_all_is_running_are_started_too(
 
     monkeypatch.setattr(Hosts, "_take", taken)
     monkeypatch.setattr(service, "answer_all", answer)
-    await others.register(others.bench.host(tools=(Tool("echo"),)))
+    await others.register(others.bench.host(tools=(Tool("echo"),), sessions="shared"))
     async with running(fresh_nats, tmp_path / "d"):
         await others.bench.until_written(1, "server")
 
@@ -179,7 +182,7 @@ async def test_hosts_known_before_all_is_running_are_started_too(
 async def test_servers_wait_for_a_task_if_the_operator_says_so(
     fresh_nats: NatsServer, others: Others, tmp_path: Path
 ) -> None:
-    await others.register(others.bench.host(tools=(Tool("echo"),)))
+    await others.register(others.bench.host(tools=(Tool("echo"),), sessions="shared"))
     await others.register(host("h2"))
     async with running(fresh_nats, tmp_path / "d", warm_hosts=False):
         await others.task("t1", spec(), host="h2")
@@ -187,8 +190,9 @@ async def test_servers_wait_for_a_task_if_the_operator_says_so(
     assert others.bench.written("server") == []
 
 
+@pytest.mark.parametrize(("done", "total"), [(False, 500.0), (True, 1.0)])
 async def test_progress_goes_out_live(
-    fresh_nats: NatsServer, others: Others, tmp_path: Path
+    fresh_nats: NatsServer, others: Others, tmp_path: Path, done: bool, total: float
 ) -> None:
     reports: list[wire.Progress] = []
     await others.bus["gateway"].subscribe(
@@ -196,9 +200,10 @@ async def test_progress_goes_out_live(
     )
     await others.register(others.bench.host())
     async with running(fresh_nats, tmp_path / "d"):
-        await others.task("t1", spec(input={"tool": "progress", "arguments": {"steps": 500}}))
+        asked = {"tool": "progress", "arguments": {"steps": 500, "done": done}}
+        await others.task("t1", spec(input=asked))
         await others.end("t1")
-    assert reports[0] == wire.Progress("alice", "t1", 1, 1.0, 500.0, "step 1")
+    assert reports[0] == wire.Progress("alice", "t1", 1, 1.0, total, "step 1")
     assert len(reports) < 100, "about ten a second, not one for each step"
 
 

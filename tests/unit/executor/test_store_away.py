@@ -12,7 +12,7 @@ from contracts.facts import FailureKind, JobDone, JobFailed
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
 from contracts.task import TaskSpec
-from services.executor.attempt.call import Answer, Call
+from services.executor.attempt.call import Answer, Call, HostError
 from services.executor.attempt.output import Data
 from services.keys.permits import SigningKey
 from services.store.blobs import StoreError, StoreRefused
@@ -88,7 +88,8 @@ async def test_what_the_store_will_never_do_is_told_at_once(
     failed = await ended(tmp_path, key, store)
     assert isinstance(failed, JobFailed)
     assert (failed.kind, failed.called, store.asked) == (kind, True, 1)
-    assert (error.message if isinstance(error, Rejected) else str(error)) in failed.message
+    refused = "could not be stored: the store refuses it"
+    assert (error.message if isinstance(error, Rejected) else refused) in failed.message
 
 
 async def test_a_store_that_comes_back_gets_the_result(tmp_path: Path, key: SigningKey) -> None:
@@ -106,7 +107,54 @@ async def test_a_store_that_stays_away_is_named_at_the_deadline(
     assert isinstance(failed, JobFailed)
     assert (failed.kind, failed.called) == (FailureKind.LOST, True)
     assert "not done within 0.5 s" in failed.message
-    assert "could not be stored: away" in failed.message
+    assert "could not be stored: the store or the log does not answer" in failed.message
+
+
+LONG = "begins " + "x" * 100_000 + " FAILED test_a: expected 1, got 2"
+
+
+async def refuses(call: Call) -> Answer:
+    await call.begin()
+    answer = Answer([{"type": "text", "text": LONG}], is_error=True)
+    raise HostError(FailureKind.TOOL, answer.said(), called=True, answer=answer.wire())
+
+
+async def refused(folder: Path, key: SigningKey, store: Store | None, **route: float) -> JobFailed:
+    """Run one task whose tool answers with a big error."""
+    async with world(folder, key, script=refuses, blobs=store, hosts=(host(),)) as one:
+        await one.task(**route)
+        fact = (await one.fact(JobFailed)).fact
+        assert isinstance(fact, JobFailed)
+        assert (fact.kind, fact.called, fact.retryable) == (FailureKind.TOOL, True, False)
+        assert fact.message.startswith("begins ")
+        return fact
+
+
+async def test_a_big_answer_that_is_an_error_is_kept_before_it_is_told(
+    tmp_path: Path, key: SigningKey
+) -> None:
+    store = Store(StoreError("away"))
+    fact = await refused(tmp_path, key, store)
+    assert isinstance(fact.result, Pointer)
+    assert fact.message.endswith("FAILED test_a: expected 1, got 2")
+    assert store.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("store", "why"),
+    [
+        (Store(for_ever=StoreRefused("away")), "the store refuses it"),
+        (Store(for_ever=StoreError("away")), "the store or the log does not answer"),
+        (None, "there is no object store"),
+    ],
+)
+async def test_a_tool_s_error_is_told_also_when_it_can_not_be_kept(
+    tmp_path: Path, key: SigningKey, store: Store | None, why: str
+) -> None:
+    fact = await refused(tmp_path, key, store, timeout_s=0.5)
+    assert fact.result is None
+    assert "got 2; the whole answer is not kept: " in fact.message
+    assert fact.message.endswith(why)
 
 
 def pointing() -> TaskSpec:
@@ -119,11 +167,12 @@ async def test_an_input_is_read_once_the_store_is_back(tmp_path: Path, key: Sign
     assert store.asked == 2
 
 
-@pytest.mark.parametrize("error", [StoreError("away"), StoreRefused("no right")])
+@pytest.mark.parametrize("error", [StoreError("from_nats"), StoreRefused("from_nats")])
 async def test_an_input_that_cannot_be_read_calls_nobody_and_names_the_store(
     tmp_path: Path, key: SigningKey, error: Exception
 ) -> None:
     failed = await ended(tmp_path, key, Store(for_ever=error), pointing(), timeout_s=0.5)
     assert isinstance(failed, JobFailed)
     assert (failed.kind, failed.called, failed.retryable) == (FailureKind.LOST, False, True)
-    assert f"the input could not be read: {error}" in failed.message
+    assert "the input could not be read: the store" in failed.message
+    assert "from_nats" not in failed.message

@@ -93,8 +93,11 @@ class ScriptedPool(Pool):
             return await self._real.call(known, call)
         return (await self._script(call)).wire()
 
-    def forget(self, host: str) -> None:
-        self._real.forget(host)
+    def renew(self, known: KnownHost) -> bool:
+        return self._real.renew(known)
+
+    def forget(self, host: str, *, off: bool = False) -> None:
+        self._real.forget(host, off=off)
 
     async def close(self) -> None:
         await self._real.close()

@@ -12,15 +12,19 @@ import httpx
 import msgspec
 import pytest
 
+from contracts.facts import LogKey
 from contracts.wire import Discovered, DiscoverRequest, HttpError
 from services.keys.accounts import Accounts
+from services.keys.permits import load_or_create
 from services.keys.vault import KeyFile, key_path
+from services.process.ids import new_id
 from tests.support.hub import HubServer, hub_server
 from tests.support.nats import NatsServer
 from tests.unit.gateway import world as worlds
 from tests.unit.gateway.world import SETTINGS, World, world
 
 PATIENCE_S = 30.0
+SPACES = "/api/spaces"
 
 
 class Linked(World):
@@ -99,3 +103,24 @@ async def registry_of(gateway: World, server: NatsServer) -> AsyncIterator[Regis
 def error_of(answer: httpx.Response, status: int) -> HttpError:
     assert answer.status_code == status, answer.text
     return worlds.error_of(answer)
+
+
+async def created(client: httpx.AsyncClient, name: str = "heavy", **fields: Any) -> dict[str, Any]:
+    """Make a Space of ann's."""
+    answer = await client.post(SPACES, json={"name": name} | fields)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["data"]  # type: ignore[no-any-return]
+
+
+async def key_known(gateway: Linked, folder: Path) -> dict[str, Any]:
+    """An executor's key in the log, as the JWKS shows it."""
+    key = load_or_create(folder / "permit.pem", "EdDSA")
+    await gateway.append(LogKey(id=new_id(), by="executor-1", kid=key.kid, jwk=key.jwk))
+    await gateway.written()
+    return key.jwk
+
+
+def variables(gateway: Linked, space: str = "ann/heavy") -> dict[str, str]:
+    """What the Space finds in its environment."""
+    kept = gateway.hub.repos["space", space].runtime.variables
+    return {name: item["value"] for name, item in kept.items()}

@@ -28,7 +28,11 @@ META = {
 }
 HANDLES = {"io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}}}
 """For a client that takes a task's handle in place of its result."""
-HELLO = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+HELLO = {
+    "protocolVersion": LEGACY,
+    "capabilities": {"extensions": {TASKS: {}}},
+    "clientInfo": {"name": "x", "version": "1"},
+}
 ID = 987654321
 """Stands for an id that no other request has: two at once with one id are answered once."""
 

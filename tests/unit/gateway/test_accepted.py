@@ -132,12 +132,15 @@ async def test_websocket_and_nats_need_no_reading(blind: World) -> None:
         told.put_nowait(payload)
 
     class Asked:
-        subject, reply, headers = "submit.alice", "inbox", None
+        subject, reply = "submit.alice", "inbox"
         data = msgspec.json.encode(TASK | {"id": "b"})
+
+        def header(self, name: bytes) -> bytes:
+            return b""
 
     intake = Intake(blind.log, blind.site.desk, publish, "e")
     for duplicate in (False, True):
-        await intake.answer(Asked())
+        intake.answer(Asked())
         async with asyncio.timeout(10):
             answer = msgspec.json.decode(await told.get(), type=Accepted)
         assert (answer.task, answer.duplicate) == ("b", duplicate)

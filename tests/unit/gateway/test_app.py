@@ -89,14 +89,17 @@ async def test_head_is_get_without_the_body(gateway: World) -> None:
 
 
 async def test_a_bad_token_is_told_apart_from_none(gateway: World) -> None:
-    for path in ("/api/tasks", "/mcp"):
+    at = f"{gateway.url}/.well-known/oauth-protected-resource/mcp"
+    asked = f'resource_metadata="{at}", scope="mcp:call"'
+    for path, more in (("/api/tasks", ""), ("/mcp", asked)):
         async with gateway.http(None) as client:
             none = await client.post(path)
             bad = await client.post(path, headers={"authorization": "Bearer made-up"})
         assert "send `Authorization" in error_of(none).message
-        assert none.headers["www-authenticate"] == "Bearer"
+        assert none.headers["www-authenticate"] == f"Bearer {more}".strip()
         assert error_of(bad).message == "unknown or expired token"
-        assert bad.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        told = 'Bearer error="invalid_token"'
+        assert bad.headers["www-authenticate"] == (f"{told}, {more}" if more else told)
 
 
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/blobs", "/mcp"])
@@ -189,3 +192,18 @@ async def test_watchers_are_answered_whatever_they_show(
             assert "retry-after" in asked.headers
         async with gateway.http() as known:
             assert (await known.get("/api/preferences")).status_code == 200
+
+
+async def test_a_network_of_ipv6_is_one_client(tmp_path: Path, bus: Bus) -> None:
+    strict = Settings(port=0, rate_limit_requests=2, trusted_proxies=("127.0.0.1",))
+    async with world(tmp_path, bus, strict) as one, one.http(None) as client:
+
+        async def asks(address: str) -> int:
+            answer = await client.get("/", headers={"X-Forwarded-For": address})
+            return answer.status_code
+
+        same = [await asks(f"2001:db8:0:1::{n:x}") for n in range(3)]
+        assert same == [200, 200, 429]
+        assert await asks("2001:db8:0:2::1") == 200
+        mapped = [await asks(f"{prefix}192.0.2.1") for prefix in ("", "::ffff:", "")]
+        assert mapped == [200, 200, 429]

@@ -18,8 +18,9 @@ from contracts.ids import is_token
 from contracts.result import INLINE_LIMIT, Pointer
 from contracts.subjects import of
 from contracts.task import Priority, TaskSpec, content_digest
-from services.gateway import domain
-from services.gateway.domain import Audience, Origin, TaskBody
+from services.gateway import domain, visibility
+from services.gateway.domain import Origin, TaskBody
+from services.gateway.visibility import Audience
 from tests.support import facts
 
 ORIGIN = Origin("alice", "api", "fact-1", "gateway-1")
@@ -182,10 +183,10 @@ def test_nobody_but_auditors_sees_others(
     user: str, auditor: bool, kind: str, owner: str | None
 ) -> None:
     roles = frozenset({"auditor"} if auditor else ())
-    seen = domain.may_see(user, roles, Audience(kind, owner))
+    seen = visibility.may_see(user, roles, Audience(kind, owner))
     public = kind == "host" and owner is None
     assert seen == (auditor or public or (kind != "system" and owner == user))
 
 
 def test_facts_of_the_system_are_for_auditors() -> None:
-    assert domain.audience(LogRouter(id="x", by="r", term=1), {}) == domain.SYSTEM
+    assert visibility.audience(LogRouter(id="x", by="r", term=1), {}) == visibility.SYSTEM

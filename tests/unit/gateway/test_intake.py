@@ -16,11 +16,15 @@ from contracts.facts import TaskCreated
 from contracts.ids import intake_task_id
 from contracts.wire import Accepted, Refused
 from services.bus.bus import Bus
+from services.bus.names import sender
 from services.gateway.actor import Desk
-from services.gateway.intake import Intake
+from services.gateway.intake import Intake, UnderWay
+from services.gateway.people.records import Project
 from services.log.memory import MemoryDelivery, MemoryLog
 from services.log.port import START, LogUnavailable
 from services.store.blobs import Blobs
+from tests.support.facts import name
+from tests.unit.gateway.world import gate
 
 GOOD: dict[str, Any] = {"type": "t.x", "input": {"b": 1, "a": 2}}
 SUBJECT = "intake.acme.created"
@@ -32,8 +36,11 @@ class Outside:
     def __init__(self, bus: Bus, log: MemoryLog) -> None:
         self.log = log
         self.published: list[tuple[str, Refused | Accepted]] = []
-        desk = Desk(self.log, Blobs(bus), "gateway-1")
-        self.intake = Intake(self.log, desk, self._publish, "epoch-1")
+        desk = Desk(self.log, Blobs(bus), "gateway-1", gate=gate(bus))
+        self.barred: set[str] = set()
+        self.intake = Intake(
+            self.log, desk, self._publish, "epoch-1", lambda user: user in self.barred
+        )
         self._news = asyncio.Event()
 
     async def _publish(self, subject: str, data: bytes) -> None:
@@ -81,6 +88,75 @@ async def test_the_user_comes_from_the_subject(bus: Bus) -> None:
     assert (first.user, first.task, first.source, first.invalid) == ("acme", "mine", "nats", "")
     assert bytes(first.spec.input) == b'{"a":2,"b":1}'
     assert second.task == intake_task_id("epoch-1", 2)
+
+
+@pytest.mark.parametrize(
+    ("subject", "asked_by"),
+    [
+        ("intake.acme.created.crm", "publisher:crm"),
+        # As releases before 0.5 have put it into the queue.
+        ("intake.acme.created", "publisher:acme"),
+    ],
+)
+async def test_the_publisher_comes_from_the_subject(bus: Bus, subject: str, asked_by: str) -> None:
+    async with outside(bus) as one:
+        one.send(GOOD, subject)
+        one.send(b"junk", subject)
+        facts = await one.facts(2)
+    assert [(fact.user, fact.asked_by) for fact in facts] == [("acme", asked_by)] * 2
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        ("submit.acme.crm", ("acme", "crm")),
+        ("submit.acme", ("acme", "acme")),
+        ("intake.acme.created.crm", ("acme", "crm")),
+        ("intake.acme.created.created", ("acme", "created")),
+        ("intake.created.created", ("created", "created")),
+        ("intake.acme.created", ("acme", "acme")),
+    ],
+)
+def test_a_subject_names_user_and_publisher(subject: str, expected: tuple[str, str]) -> None:
+    assert sender(subject) == expected
+
+
+async def test_nobody_sends_as_the_operator(bus: Bus) -> None:
+    async with outside(bus) as one:
+        one.send(GOOD, "intake.-.created")
+        one.send(GOOD | {"id": "next"})
+        (first,) = await one.facts(1)
+    assert (first.user, first.task) == ("acme", "next")
+    assert one.intake.refused == 1
+
+
+async def test_a_publisher_of_a_disabled_account_sends_nothing(bus: Bus) -> None:
+    async with outside(bus) as one:
+        one.barred.add("acme")
+        one.send(GOOD | {"id": "mine"})
+        one.send(GOOD, "intake.other.created")
+        (first,) = await one.facts(1)
+        ((subject, told),) = await one.told(1)
+    assert (first.user, subject) == ("other", "live.intake.error.acme")
+    assert isinstance(told, Refused)
+    assert (told.reason, told.task) == ("forbidden", "mine")
+
+
+async def test_a_publisher_sends_into_projects_of_its_own_only(bus: Bus) -> None:
+    publisher, projects = name("pub"), gate(bus).projects
+    hers, limits = Project(id="", name="x", members=()), {"open_tasks": 1}
+    mine = await projects.create(publisher, msgspec.structs.replace(hers, limits=limits))
+    other = await projects.create(name("else"), hers)
+    async with outside(bus) as one:
+        subject = f"intake.{publisher}.created"
+        for number, project in enumerate((mine, other, mine)):
+            one.send(GOOD | {"id": f"t{number}", "project": project.id}, subject)
+            await one.facts(number + 1)
+        good, foreign, over = await one.facts(3)
+    assert (good.project, good.invalid) == (mine.id, "")
+    assert (foreign.project, foreign.invalid) == ("", f"there is no project {other.id}")
+    assert over.project == ""
+    assert f"quota open_tasks of project {mine.id}" in over.invalid
 
 
 async def test_a_message_that_comes_again_doubles_nothing(bus: Bus) -> None:
@@ -188,8 +264,10 @@ class Request:
     def __init__(self, body: Any) -> None:
         self.subject = "submit.acme"
         self.reply = "_INBOX.1"
-        self.headers = None
         self.data = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    def header(self, name: bytes) -> bytes:
+        return b""
 
 
 async def test_a_request_is_answered(bus: Bus) -> None:
@@ -197,10 +275,64 @@ async def test_a_request_is_answered(bus: Bus) -> None:
         for n, body in enumerate(
             (GOOD | {"id": "a"}, GOOD | {"id": "a"}, GOOD | {"id": "a", "type": "u"}, b"junk"), 1
         ):
-            await one.intake.answer(Request(body))
+            one.intake.answer(Request(body))
             await one.told(n)
         answers = [answer for subject, answer in one.published if subject == "_INBOX.1"]
     assert answers[:2] == [Accepted("a", 1), Accepted("a", 1, duplicate=True)]
     refused = [(a.reason, a.task) for a in answers[2:] if isinstance(a, Refused)]
     assert refused == [(Reason.CONFLICT, "a"), (Reason.BAD_REQUEST, "")]
     assert await one.log.head() == 1
+
+
+class StuckLog(MemoryLog):
+    """A log that answers nobody for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on = asyncio.Event()
+
+    async def append(self, *args: Any, **options: Any) -> int:
+        await self.on.wait()
+        return await super().append(*args, **options)
+
+    async def append_all(self, items: Any) -> Any:
+        await self.on.wait()
+        return await super().append_all(items)
+
+
+async def test_the_requests_of_one_publisher_take_no_room_of_anothers(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.intake.REQUESTS", 16)
+    log = StuckLog()
+    async with outside(bus, log) as one:
+        for n in range(6):
+            one.intake.answer(Request(GOOD | {"id": f"a{n}"}))
+        ((_, first), (_, second)) = await one.told(2)
+        assert isinstance(first, Refused)
+        assert first.reason == second.reason == Reason.RATE_LIMITED
+        other = Request(GOOD | {"id": "b"})
+        other.subject = "submit.other"
+        one.intake.answer(other)
+        log.on.set()
+        answers = [answer for _, answer in (await one.told(7))[2:]]
+        assert sorted(a.task for a in answers) == ["a0", "a1", "a2", "a3", "b"]
+        assert all(isinstance(answer, Accepted) for answer in answers)
+        one.intake.answer(Request(GOOD | {"id": "a9"}))
+        assert isinstance((await one.told(8))[-1][1], Accepted)
+    assert not one.intake._under_way._users
+
+
+def test_bytes_count_as_well() -> None:
+    room = UnderWay(1000, 4000)
+    assert room.enter("a", 600) is None
+    refused = room.enter("a", 600)
+    assert refused is not None
+    assert refused.reason == Reason.RATE_LIMITED
+    for user in "bcde":
+        assert room.enter(user, 800) is None
+    full = room.enter("f", 300)
+    assert full is not None
+    assert full.reason == Reason.UNAVAILABLE
+    room.leave("b", 800)
+    assert room.enter("f", 300) is None

@@ -6,6 +6,7 @@ import sqlite3
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from contracts.host import HealthStatus, Host, Stdio
 from contracts.result import inline
 from contracts.status import fold
 from contracts.subjects import of
+from services.gateway import lists
 from services.gateway import projection as tables
 from services.process.ids import new_id
 from tests.support import facts
@@ -58,6 +60,7 @@ TASK_STEP = st.tuples(
     st.sampled_from(USERS),
     st.sampled_from(TASKS),
 )
+PROJECTS = st.sampled_from(["", "p1"])
 HOST_STEP = st.tuples(
     st.sampled_from(["registered", "removed", "health"]), st.sampled_from(HOSTS), st.just("")
 )
@@ -68,7 +71,12 @@ def logs(draw: st.DrawFn) -> list[Record]:
     """Any order of facts after the creation of some tasks."""
     steps = draw(st.lists(TASK_STEP | HOST_STEP, max_size=25))
     created = draw(st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from(TASKS)), unique=True))
-    made: list[AnyFact] = [facts.created(user, task) for user, task in created]
+    made: list[AnyFact] = [
+        msgspec.structs.replace(
+            facts.created(user, task, asked_by=f"token:{task}"), project=draw(PROJECTS)
+        )
+        for user, task in created
+    ]
     for n, (kind, first, second) in enumerate(steps, 1):
         made.append(task_fact(kind, first, second, n) if second else host_fact(kind, first, n))
     return [Record(n, n / 10, of(fact), fact, encode(fact)) for n, fact in enumerate(made, 1)]
@@ -82,7 +90,8 @@ def rows_after(batches: list[list[Record]]) -> dict[str, list[tuple[Any, ...]]]:
         for sql, rows in tables.apply(batch):
             db.executemany(sql, rows)
     found = {
-        t: sorted(db.execute(f"SELECT * FROM {t}"), key=repr) for t in ("tasks", "hosts", "keys")
+        t: sorted(db.execute(f"SELECT * FROM {t}"), key=repr)
+        for t in ("tasks", "hosts", "keys", "spent")
     }
     db.close()
     return found
@@ -99,7 +108,7 @@ def test_rows_do_not_depend_on_the_batches(records: list[Record], cuts: set[int]
 @given(logs())
 def test_rows_say_what_the_fold_says(records: list[Record]) -> None:
     rows = {
-        (row[0], row[1]): tables._task_row((row[1], row[0], *row[2:]))
+        (row[0], row[1]): lists._task_row((row[1], row[0], *row[2:14], *row[15:]))
         for row in rows_after([records])["tasks"]
     }
     for user in USERS:
@@ -116,7 +125,15 @@ def test_rows_say_what_the_fold_says(records: list[Record]) -> None:
             assert row is not None
             for field in ("id", "user", "type", "status", "created_seq", "created_at", "seq"):
                 assert getattr(row, field) == getattr(view, field), field
-            for field in ("updated_at", "done_at", "attempt", "host", "cancel_requested"):
+            for field in (
+                "updated_at",
+                "done_at",
+                "attempt",
+                "host",
+                "cancel_requested",
+                "asked_by",
+                "project",
+            ):
                 assert getattr(row, field) == getattr(view, field), field
 
 

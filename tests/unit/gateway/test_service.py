@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import structlog
 
 from contracts import subjects
 from contracts.wire import Accepted, Beat, Progress, Refused
@@ -22,6 +23,7 @@ from services.gateway.listener import announce_file
 from services.gateway.service import serve
 from services.gateway.settings import Settings
 from services.log.jetstream import NatsLog
+from services.process.files import free_port
 from services.process.run import Fatal, Process
 from services.process.run import serve as run
 from services.process.settings import Common
@@ -229,3 +231,26 @@ def test_the_scripts_are_short_and_import_nothing_of_ours() -> None:
 def test_the_protocol_page_shows_the_scripts_as_they_are(name: str) -> None:
     script = (ROOT / "docs/examples" / name).read_text()
     assert f"```python\n{script}```" in (ROOT / "docs/protocol.md").read_text()
+
+
+async def test_metrics_are_for_this_machine_wherever_the_gateway_listens(
+    fresh_nats: NatsServer,
+) -> None:
+    process, port = Process("gateway"), free_port("127.0.0.1")
+    common = Common(
+        nats_url=fresh_nats.url,
+        data=fresh_nats.data,
+        credentials=fresh_nats.embedded.credentials_file("gateway"),
+        metrics_port=port,
+    )
+
+    async def main(own: Process) -> None:
+        await serve(own, common, Settings(host="0.0.0.0", port=0))
+
+    with structlog.testing.capture_logs() as lines:
+        running = asyncio.create_task(run(main, process))
+        await until(lambda: running.done() or "gateway_listening" in [x["event"] for x in lines])
+        process.stopping.set()
+        await running
+    urls = [line["url"] for line in lines if line["event"] == "metrics_served"]
+    assert urls == [f"http://127.0.0.1:{port}/metrics"]

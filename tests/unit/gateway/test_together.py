@@ -13,6 +13,7 @@ from contracts.facts import AnyFact, TaskCreated
 from contracts.subjects import Guard
 from services.bus.bus import Bus
 from services.gateway import actor, domain
+from services.gateway.access.identity import Principal
 from services.gateway.actor import Desk, Submitted, Unanswered
 from services.gateway.domain import TaskBody
 from services.gateway.seats import Seats
@@ -20,6 +21,9 @@ from services.log.memory import MemoryLog
 from services.log.port import AlreadyRecorded, Append, LogUnavailable
 from services.store.blobs import Blobs
 from tests.support.spans import kept_spans
+from tests.unit.gateway.world import gate
+
+ALICE = Principal("alice", frozenset())
 
 
 class Rough(MemoryLog):
@@ -60,7 +64,7 @@ def log() -> Rough:
 
 @pytest.fixture
 def desk(log: Rough, bus: Bus) -> Desk:
-    return Desk(log, Blobs(bus, limit=10**6), "gateway-1")
+    return Desk(log, Blobs(bus, limit=10**6), "gateway-1", gate=gate(bus))
 
 
 @pytest.fixture
@@ -90,18 +94,18 @@ def told(outcomes: Sequence[Submitted | Exception]) -> list[object]:
 
 
 async def test_all_of_them_are_one_append(desk: Desk, log: Rough) -> None:
-    outcomes = await desk.submit_small("alice", tasks("a", "b", "c"), "websocket")
+    outcomes = await desk.submit_small(ALICE, tasks("a", "b", "c"), "websocket")
     assert (told(outcomes), log.together) == ([1, 2, 3], [3])
     assert desk.newest("alice") == 3
 
 
 async def test_each_gets_the_answer_it_would_get_alone(desk: Desk, log: Rough) -> None:
     known = tasks("known")
-    first = await desk.submit("alice", known[0], "websocket")
+    first = await desk.submit(ALICE, known[0], "websocket")
     texts = ['{"type":"t.x","input":[1]}', '{"type":"t.x","id":"known","priority":"low"}']
     texts += ['{"type":"t.x","id":"no token"}', '{"type":"t.x","id":"new"}']
     sent = [*known, *requests(*texts), *tasks("new")]
-    outcomes = await desk.submit_small("alice", sent, "websocket")
+    outcomes = await desk.submit_small(ALICE, sent, "websocket")
     expected = [1, Reason.BAD_REQUEST, Reason.CONFLICT, Reason.BAD_ID, 2, 2]
     assert told(outcomes) == expected
     assert isinstance(outcomes[0], Submitted)
@@ -111,14 +115,14 @@ async def test_each_gets_the_answer_it_would_get_alone(desk: Desk, log: Rough) -
     for request, outcome in zip(sent, outcomes, strict=True):
         if isinstance(outcome, Rejected):
             with pytest.raises(Rejected) as alone:
-                await desk.submit("alice", request, "websocket")
+                await desk.submit(ALICE, request, "websocket")
             assert alone.value.message == outcome.message
 
 
 async def test_trouble_with_one_is_no_trouble_for_the_others(desk: Desk, log: Rough) -> None:
     fault = RuntimeError("a fault of ours")
     log.bad = {"refused": LogUnavailable("no"), "broken": fault}
-    outcomes = await desk.submit_small("alice", tasks("a", "refused", "b", "broken"), "websocket")
+    outcomes = await desk.submit_small(ALICE, tasks("a", "refused", "b", "broken"), "websocket")
     assert told(outcomes) == [1, Reason.UNAVAILABLE, 2, fault]
     assert isinstance(outcomes[1], Unanswered)
     assert outcomes[1].task == "refused"
@@ -129,7 +133,7 @@ async def test_a_log_that_does_not_answer_leaves_nobody_without_answer(
 ) -> None:
     monkeypatch.setattr(actor, "ANSWER_S", 0.05)
     log.back.clear()
-    outcomes = await desk.submit_small("alice", tasks("a", "b"), "websocket")
+    outcomes = await desk.submit_small(ALICE, tasks("a", "b"), "websocket")
     assert [one.task for one in outcomes if isinstance(one, Unanswered)] == ["a", "b"]
 
 
@@ -137,10 +141,10 @@ async def test_who_is_cancelled_gives_seats_back_and_leaves_no_span_open(
     log: Rough, bus: Bus, monkeypatch: pytest.MonkeyPatch, spans: InMemorySpanExporter
 ) -> None:
     monkeypatch.setattr(actor, "IN_FLIGHT", 2)
-    desk = Desk(log, Blobs(bus, limit=10**6), "gateway-1")
+    desk = Desk(log, Blobs(bus, limit=10**6), "gateway-1", gate=gate(bus))
     log.back.clear()
     sent = [
-        asyncio.create_task(desk.submit_small("alice", tasks(*ids), "websocket"))
+        asyncio.create_task(desk.submit_small(ALICE, tasks(*ids), "websocket"))
         for ids in ("ab", "cd")
     ]
     await asyncio.wait(sent, timeout=0.05)
@@ -151,14 +155,14 @@ async def test_who_is_cancelled_gives_seats_back_and_leaves_no_span_open(
     assert {span.status.description for span in spans.get_finished_spans()} == {"CancelledError"}
     assert len(spans.get_finished_spans()) == 4
     log.back.set()
-    assert told(await desk.submit_small("alice", tasks("e", "f"), "websocket")) == [1, 2]
+    assert told(await desk.submit_small(ALICE, tasks("e", "f"), "websocket")) == [1, 2]
 
 
 async def test_each_has_a_span_that_its_fact_names(
     desk: Desk, log: Rough, spans: InMemorySpanExporter
 ) -> None:
     sent = [*tasks("a"), *requests('{"type":"t.x","input":[],"id":"bad"}'), *tasks("b", "a")]
-    await desk.submit_small("alice", sent, "websocket")
+    await desk.submit_small(ALICE, sent, "websocket")
     ended = spans.get_finished_spans()
     assert sorted(
         (str((one.attributes or {})["metamcp.task"]), one.status.description or "")

@@ -49,6 +49,6 @@ async def test_a_preference_goes_on_behind_one_that_cannot_be_read(gateway: Worl
     async with gateway.http() as client:
         answer = await client.put("/api/preferences/h1", json={"weight": 0.5})
     assert answer.status_code == 200, answer.text
-    last = await gateway.log.last("mcp.preferred.alice.h1.*")
+    last = await gateway.log.last("mcp.preferred.alice.-.h1.*")
     assert last is not None
-    assert last.subject == "mcp.preferred.alice.h1.4"
+    assert last.subject == "mcp.preferred.alice.-.h1.4"

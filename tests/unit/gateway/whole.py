@@ -24,8 +24,12 @@ from tests.unit.results.test_actor import keeping
 
 AWAY = "http://127.0.0.1:1"
 """Nobody listens there."""
-ENTRY = {"endpoint": {"kind": "http", "url": f"{AWAY}/mcp"}, "limits": {"start_s": 0.1}}
-"""A host as a user registers it."""
+ENTRY = {
+    "endpoint": {"kind": "http", "url": f"{AWAY}/mcp"},
+    "limits": {"start_s": 0.1},
+    "probe": {"interval_s": 3600.0},
+}
+"""A host as a user registers it; what it is like does not change by itself during a test."""
 
 
 class Whole(World):
@@ -46,9 +50,13 @@ async def no_spaces(user: str) -> Discovered:
 
 
 @contextlib.asynccontextmanager
-async def whole(server: NatsServer, folder: Path, hub_url: str = AWAY) -> AsyncIterator[Whole]:
-    """Run them all; `hub_url` is where Hugging Face is, and GitHub is away."""
-    chosen = msgspec.structs.replace(SETTINGS, github_url=AWAY, public_url="https://t.example")
+async def whole(
+    server: NatsServer, folder: Path, hub_url: str = AWAY, github_url: str = AWAY
+) -> AsyncIterator[Whole]:
+    """Run them all; the URLs are where Hugging Face and GitHub are."""
+    chosen = msgspec.structs.replace(
+        SETTINGS, github_url=github_url, public_url="https://t.example"
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(pytest.MonkeyPatch.context()).setenv("HF_ENDPOINT", hub_url)
         bus = await stack.enter_async_context(server.connected("gateway"))

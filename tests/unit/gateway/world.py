@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,20 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from contracts.budget import DEFAULT, Budget
 from contracts.facts import AnyFact
+from contracts.subjects import ACCOUNTS_BUCKET
 from contracts.wire import HttpError
 from services.bus.bus import Bus
 from services.gateway import projection as tables
 from services.gateway.access.identity import FileIdentity, digest, tokens_file
+from services.gateway.access.reserve import Reserve
+from services.gateway.connections import Connections
+from services.gateway.guarded import Waits
 from services.gateway.listener import Listener
+from services.gateway.people.load import ProjectGate
+from services.gateway.people.projects import Projects
+from services.gateway.people.state import PeopleState
 from services.gateway.settings import Settings
 from services.gateway.site import Site
 from services.huggingface.hub import Hub, Patience
@@ -27,7 +36,11 @@ from services.keys.vault import KeyFile, key_path
 from services.log.memory import MemoryLog
 from services.log.port import Log
 from services.log.projection import Projection
+from services.process.files import write_private
+from services.store.kv import Bucket
 
+KEY = b"5a" * 32
+"""The master key that all gateways of these tests share, as those of one installation do."""
 TOKENS = {
     "alice-token": {"user": "alice"},
     "bob-token": {"user": "bob"},
@@ -35,11 +48,20 @@ TOKENS = {
 }
 TASK: dict[str, Any] = {"type": "t.x", "input": {"b": 1, "a": [2]}}
 SETTINGS = Settings(port=0, rate_limit_requests=0)
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients of plain HTTP: reading the certificates that they don't need takes 30 ms each."""
 QUICK = Patience(attempts=3, seconds=20.0, first_s=0.01)
+
+
+def gate(bus: Bus) -> ProjectGate:
+    """What lets tasks into the projects of a deployment."""
+    return ProjectGate(Projects(PeopleState(Bucket(bus, ACCOUNTS_BUCKET))))
 
 
 class World:
     """One running gateway."""
+
+    connections: Connections
 
     def __init__(self, site: Site, log: Log, url: str, bus: Bus) -> None:
         self.site = site
@@ -63,7 +85,7 @@ class World:
         """An HTTP client."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with httpx.AsyncClient(
-            base_url=self.url, headers=headers, trust_env=False, timeout=20
+            base_url=self.url, headers=headers, trust_env=False, timeout=20, verify=NO_TLS
         ) as client:
             yield client
 
@@ -151,7 +173,9 @@ async def made(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
 
 
 def assert_is(view: dict[str, Any], told: dict[str, Any]) -> None:
-    """That a task is as its submitter was told; the times were then by the gateway's clock."""
+    """That a task is as its submitter was told: the times were then by the gateway's clock, and
+    what it waits for was not looked up yet."""
+    told = told | {name: view[name] for name in ("waiting",) if name in view}
     times = ("created_at", "updated_at")
     for name in times:
         assert abs(view[name] - told[name]) < 10
@@ -178,7 +202,15 @@ def write_tokens(data: Path, tokens: dict[str, dict[str, Any]]) -> None:
 
 @contextlib.asynccontextmanager
 async def world(
-    folder: Path, bus: Bus, settings: Settings = SETTINGS, log: Log | None = None
+    folder: Path,
+    bus: Bus,
+    settings: Settings = SETTINGS,
+    log: Log | None = None,
+    waits: Waits = Waits(),  # noqa: B008
+    *,
+    budget: Budget = DEFAULT,
+    reserve: Reserve | None = None,
+    key_file: Path | None = None,
 ) -> AsyncIterator[World]:
     """Run a gateway; what is no log is on `bus`."""
     write_tokens(folder, TOKENS)
@@ -186,15 +218,26 @@ async def world(
     async with contextlib.AsyncExitStack() as stack:
         view = await Projection.open(folder / "view.sqlite", tables.SCHEMA, tables.VERSION)
         stack.push_async_callback(view.close)
-        key = KeyFile(key_path(folder, None))
-        key.ensure()
+        path = key_path(folder, key_file)
+        if not path.exists():
+            write_private(path, KEY)
+        key = KeyFile(path)
         hub = Hub(patience=QUICK)
-        site = Site(bus, used, view, FileIdentity(folder), key, hub, settings)
+        identity = FileIdentity(folder)
+        site = Site(
+            *(bus, used, view, identity, key, hub, settings),
+            budget=budget,
+            reserve=reserve,
+        )
         following = asyncio.create_task(site.follow())
         stack.push_async_callback(asyncio.wait, (following,))
         stack.callback(following.cancel)
-        listener = await Listener.start(site)
+        telling = asyncio.create_task(site.parts.waits.run())
+        stack.push_async_callback(asyncio.wait, (telling,))
+        stack.callback(telling.cancel)
+        listener = await Listener.start(site, waits)
         stack.push_async_callback(listener.stop)
         one = World(site, used, listener.url, bus)
+        one.connections = listener.connections
         await one.settled()
         yield one

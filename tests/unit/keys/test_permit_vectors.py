@@ -35,7 +35,7 @@ def verifies(permit: dict[str, Any], key: dict[str, Any]) -> bool:
         )
     except permits.BadPermit:
         return False
-    return claims.input_sha256 == digest(permit)
+    return claims.input_sha256 == digest(permit) and claims.sub in permit["users"]
 
 
 @every_permit
@@ -62,7 +62,7 @@ def test_a_foreign_verifier_agrees(permit: dict[str, Any]) -> None:
                 leeway=leeway,
                 options={"require": REQUIRED, **dict.fromkeys(untested.split(), False)},  # type: ignore[typeddict-item]
             )
-        accepted = claims["input_sha256"] == digest(permit)
+        accepted = claims["input_sha256"] == digest(permit) and claims["sub"] in permit["users"]
     except (jwt.PyJWTError, KeyError):
         accepted = False
     assert accepted == permit["valid"], permit["why"]

@@ -8,7 +8,8 @@ import pytest
 
 from contracts.account import Provider
 from contracts.errors import Rejected
-from services.keys.secrets import MissingSecret, Secrets
+from contracts.host import COMMAND, Host, Stdio, StreamableHttp
+from services.keys.secrets import HostSecrets, MissingSecret, Secrets
 
 
 def put(path: Path, text: str, mode: int = 0o600) -> None:
@@ -59,7 +60,9 @@ async def test_a_missing_one_says_where_to_put_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "  \n", "two\nlines", "x" * 20_000, "\x00"])
 async def test_what_is_no_secret_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
     put(tmp_path / "KEY", text)
-    with pytest.raises(MissingSecret, match=r"holds no secret: expected one line of text$"):
+    with pytest.raises(
+        MissingSecret, match=r"holds no secret: expected one line of text, or a PEM$"
+    ):
         await Secrets(tmp_path, {}).find("KEY")
 
 
@@ -111,3 +114,52 @@ async def test_an_account_that_can_not_be_asked_is_no_secret(tmp_path: Path) -> 
 
     with pytest.raises(MissingSecret, match="can't be asked: away"):
         await Secrets(tmp_path, {}, linked).find("HF_TOKEN", "ann")
+
+
+WEB = StreamableHttp(
+    "https://h.example/mcp?k={secret:QUERY}", {"X-Key": "{secret:HEADER}"}, bearer_from="BEARER"
+)
+ALL = ("QUERY", "HEADER", "BEARER")
+
+
+async def test_a_host_gets_what_it_refers_to(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path, {name: f"the {name}" for name in ALL})
+    put(tmp_path / "ann" / "HEADER", "anns own")
+    found = await secrets.of(Host(id="h", name="h", endpoint=WEB), "ann")
+    assert found == HostSecrets("the BEARER", (("QUERY", "the QUERY"), ("HEADER", "anns own")))
+    host = found.put_into(Host(id="h", name="h", endpoint=WEB))
+    assert host.endpoint == StreamableHttp(
+        "https://h.example/mcp?k=the%20QUERY", {"X-Key": "anns own"}, bearer_from="BEARER"
+    )
+    assert "anns own" not in repr(found)
+    assert found.hide("anns own and the BEARER") == "*** and ***"
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_users_host_refers_to_that_users_own_alone(tmp_path: Path, name: str) -> None:
+    secrets = Secrets(tmp_path, {one: "of the environment" for one in ALL})
+    for one in ALL:
+        put(tmp_path / one, "of the operator")
+        put(tmp_path / "bob" / one, "bobs")
+        if one != name:
+            put(tmp_path / "ann" / one, "anns")
+    host = Host(id="ann/h", name="h", endpoint=WEB, source=COMMAND, owner="ann")
+    with pytest.raises(MissingSecret) as missing:
+        await secrets.of(host, "ann")
+    assert missing.value.name == name
+    with pytest.raises(MissingSecret):
+        await secrets.of(host, None)
+
+
+async def test_a_secret_of_several_lines_is_for_programs_alone(tmp_path: Path) -> None:
+    key = "-----BEGIN " + "PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----"
+    put(tmp_path / "KEY", key + "\n")
+    secrets = Secrets(tmp_path, {})
+    program = Host(id="h", name="h", endpoint=Stdio("x", env={"K": "{secret:KEY}"}))
+    assert (await secrets.of(program, None)).values == (("KEY", key),)
+    for endpoint in (
+        StreamableHttp("https://h.example", {"X-K": "{secret:KEY}"}),
+        StreamableHttp("https://h.example", bearer_from="KEY"),
+    ):
+        with pytest.raises(MissingSecret, match="one line"):
+            await secrets.of(Host(id="h", name="h", endpoint=endpoint), None)

@@ -135,6 +135,25 @@ async def test_a_failed_change_leaves_neither_rows_nor_checkpoint(tmp_path: Path
     await projection.close()
 
 
+async def test_what_is_committed_is_seen_at_once_beside_others_who_read(tmp_path: Path) -> None:
+    projection = await Projection.open(tmp_path / "view.db", SCHEMA, 1)
+    over = False
+
+    async def read() -> None:
+        while not over:
+            await projection.query(ROWS)
+
+    reading = [asyncio.create_task(read()) for _ in range(8)]
+    try:
+        for seq in range(1, 201):
+            await projection.commit([Change(INSERT, [(seq, "t")])], Checkpoint("e", seq, ""))
+            assert len(await projection.query(ROWS)) == seq
+    finally:
+        over = True
+        await asyncio.gather(*reading)
+        await projection.close()
+
+
 async def test_waiting_for_what_does_not_come_ends(tmp_path: Path) -> None:
     projection = await Projection.open(tmp_path / "view.db", SCHEMA, 1)
     assert not await projection.reached(1, 0.02)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from contracts.host import Execute, Host, Stdio, StreamableHttp
 from services.outside import addresses
 from services.outside.addresses import AddressRefused, public, resolve
 
@@ -196,3 +197,19 @@ def test_what_is_no_address_is_not_public(text: str) -> None:
 def test_headers_that_are_not_the_hosts_to_choose(name: str, value: str, words: str) -> None:
     with pytest.raises(AddressRefused, match=words):
         addresses.check_headers({"X-Fine": "yes", name: value})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        (Execute("https://Host.Example:443/a/b"), "https://host.example"),
+        (Execute("http://127.0.0.1:8000"), "http://127.0.0.1:8000"),
+        (StreamableHttp("https://host.example/mcp?x=1"), "https://host.example"),
+        (Execute("hf://Owner/x"), "https://owner-x.hf.space"),
+        (Execute("hf://owner/x", subdomain="owner-x-2"), "https://owner-x-2.hf.space"),
+        (Stdio("server"), "alice/tool"),
+    ],
+)
+def test_a_permit_is_for_the_origin_that_is_called(endpoint: Any, expected: str) -> None:
+    host = Host(id="alice/tool", name="Tool", endpoint=endpoint)
+    assert addresses.audience(host) == expected

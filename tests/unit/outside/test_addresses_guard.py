@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,12 +15,14 @@ from typing import Any
 import aiohttp
 import httpx2
 import pytest
+import structlog.testing
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.outside import addresses as outbound
 from services.outside.addresses import AddressRefused, public
+from services.outside.mcp_http import HttpWire
 from services.outside.site import HttpSite, why
 from tests.support.http_host import HttpHost, Reply, answer, serving
 
@@ -59,7 +63,7 @@ async def test_a_guarded_call_never_reaches_this_machine(host: str) -> None:
     async with serving(answer({})) as server:
         port = server.url.rpartition(":")[2]
         for said in await refusal(f"https://{host}:{port}"):
-            assert "not a public address" in said or "not at a public address" in said
+            assert "not a public address" in said or "has no public address" in said
             assert "METAMCP_ALLOW_PRIVATE_HOSTS" in said
         async with site(f"http://{host}:{port}") as one:
             assert (await one.get("/health", 100)).status == 200
@@ -92,7 +96,7 @@ async def test_an_address_is_checked_each_time_a_name_is_looked_up() -> None:
 
         for _ in range(2):
             for said in await refusal(f"https://evil.test:{port}", rebinding):
-                assert said.startswith("evil.test is not at a public address")
+                assert said.startswith("evil.test has no public address")
                 assert "127" not in said
         assert server.seen == []
 
@@ -103,7 +107,7 @@ async def test_of_several_addresses_only_public_ones_are_connected_to() -> None:
     )
     assert found == ["1.1.1.1", "2606:4700::1"]
     assert len(await outbound.addresses("x", 1, answering(*["1.1.1.1"] * 50), public)) < 5
-    with pytest.raises(AddressRefused, match="no address"):
+    with pytest.raises(AddressRefused, match="no public address"):
         await outbound.addresses("x", 443, answering(), public)
 
 
@@ -111,9 +115,51 @@ async def test_a_name_that_nobody_knows_is_told() -> None:
     async with site("http://nowhere.invalid") as one:
         with pytest.raises(aiohttp.ClientConnectorDNSError) as caught:
             await one.get("/", 10)
-    assert why(caught.value).startswith("nowhere.invalid has no address: ")
+    assert why(caught.value) == "its name has no address"
     with pytest.raises(httpx2.ConnectError):
         await fetch(outbound.transport(public_only=True), "https://nowhere.invalid")
+
+
+async def test_a_name_that_leads_inside_is_refused_like_one_that_leads_nowhere() -> None:
+    async def unknown(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    told, took = [], []
+    for lookup in (answering("10.0.0.1"), unknown, answering()):
+        began = time.monotonic()
+        with pytest.raises(AddressRefused) as caught:
+            await outbound.addresses("db.inner", 443, lookup, public)
+        took.append(time.monotonic() - began)
+        told.append(str(caught.value))
+    assert set(told) == {f"db.inner has no public address. {outbound.ADVICE}"}
+    assert min(took) >= outbound.REFUSAL_S * 0.99
+
+
+async def test_no_error_of_a_connection_says_where_it_led() -> None:
+    url = "https://127.0.0.1:1/x"
+    async with site(url) as one:
+        with pytest.raises(aiohttp.ClientConnectorError) as caught:
+            await one.get("/", 10)
+    wire = HttpWire(outbound.transport(public_only=False), 1000, 0.1)
+    call = httpx2.Request("POST", url, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    async with wire:
+        told = (await wire.handle_async_request(call)).content.decode()
+    for said in (why(caught.value), told):
+        assert "Connection refused" in said
+        assert "127.0.0.1" not in said
+
+
+async def test_what_is_logged_of_a_refusal_repeats_no_secret_of_the_url() -> None:
+    wire = HttpWire(outbound.transport(public_only=False), 1000, 0.1)
+    wire.discreet = True
+    async with serving(answer("the page of a proxy", 500)) as server, wire:
+        url = f"{server.url}/mcp?api_key=s3cret"
+        call = httpx2.Request("POST", url, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
+        with structlog.testing.capture_logs() as lines:
+            told = (await wire.handle_async_request(call)).content.decode()
+    assert "proxy" not in told
+    assert [line["url"] for line in lines] == [f"{server.url}/mcp"]
+    assert "proxy" in lines[0]["said"]
 
 
 # TLS.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from contracts.host import Host, Stdio
+from services.outside import mcp_session
 from services.outside.mcp_child import McpChild, Tail
-from services.outside.mcp_session import McpSession, TooLate
+from services.outside.mcp_session import AUTO, HANDSHAKE, McpSession, TooLate
+from services.process.version import version
+from tests.support.adverse_mcp import ROOT
 from tests.support.system import until
 from tests.unit.executor.sessions import gone
 from tests.unit.registry.servers import Mood, little, program
@@ -24,17 +28,23 @@ Begin = Callable[..., McpSession]
 async def begin() -> AsyncIterator[Begin]:
     sessions: list[McpSession] = []
 
-    def begin(host: Host, *, delay_s: float = 0.0) -> McpSession:
+    def begin(host: Host, *, delay_s: float = 0.0, mode: str = AUTO) -> McpSession:
         async def connect() -> McpChild:
             assert isinstance(host.endpoint, Stdio)
             return await McpChild.start(host.endpoint, Tail(), 10_000)
 
-        sessions.append(McpSession("test", connect, host.limits.start_s, delay_s=delay_s))
+        budget_s = host.limits.start_s
+        sessions.append(McpSession("test", connect, budget_s, delay_s=delay_s, mode=mode))
         return sessions[-1]
 
     yield begin
     for session in sessions:
         await session.stop()
+
+
+def adverse_host(how: str) -> Host:
+    arguments = ("-m", "tests.support.adverse_mcp", "stdio", how)
+    return Host(id="x", name="x", endpoint=Stdio(sys.executable, arguments, cwd=str(ROOT)))
 
 
 def pid(session: McpSession) -> int:
@@ -46,6 +56,14 @@ async def settled(session: McpSession) -> McpSession:
     async with asyncio.timeout(20):
         await session.settled.wait()
     return session
+
+
+async def test_it_says_who_it_is(begin: Begin, tmp_path: Path) -> None:
+    session = await settled(begin(little(Mood(tmp_path))))
+    assert session.client is not None
+    told = (await session.client.call_tool("check", {"word": "who"})).structured_content
+    assert told is not None
+    assert told["message"] == f"metamcp {version()}: MetaMCP Orchestrator"
 
 
 async def test_it_runs_until_it_is_stopped(begin: Begin, tmp_path: Path) -> None:
@@ -80,6 +98,39 @@ async def test_a_server_that_does_not_answer_in_time_is_killed(begin: Begin) -> 
     assert (session.client, session.how) == (None, "was killed by SIGKILL")
     assert session.last_words() == "here I am"
     assert gone(pid(session))
+
+
+@pytest.mark.parametrize(("mode", "then"), [(AUTO, HANDSHAKE), (HANDSHAKE, AUTO)])
+async def test_a_server_that_stays_silent_is_met_in_the_other_way_the_next_time(
+    begin: Begin, mode: str, then: str
+) -> None:
+    session = await settled(begin(program(DEAF, start_s=0.5), mode=mode))
+    assert isinstance(session.failure, TooLate)
+    assert session.next_mode == then
+
+
+async def test_one_that_ends_at_what_it_hears_first_is_started_anew_in_the_older_way(
+    begin: Begin,
+) -> None:
+    session = await settled(begin(adverse_host("strict")))
+    assert session.client is not None
+    assert (session.mode, session.next_mode) == (HANDSHAKE, HANDSHAKE)
+    assert len((await session.client.list_tools()).tools) == 2
+
+
+async def test_who_ends_it_while_it_does_not_end_waits_no_longer_than_it_may(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp_session, "STOP_S", 0.1)
+    session = await settled(begin(adverse_host("plain")))
+    held = asyncio.Event()
+    assert session.line is not None
+    stop = session.line.stop
+    monkeypatch.setattr(session.line, "stop", lambda *, kindly: held.wait())
+    session.end()
+    async with asyncio.timeout(10):
+        await session.over.wait()
+    await stop(kindly=False)
 
 
 async def test_a_server_that_is_not_there_is_told_with_its_reason(begin: Begin) -> None:

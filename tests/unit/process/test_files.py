@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from services.process import files
 from services.process.files import (
     FolderInUse,
     create_private,
@@ -125,3 +126,21 @@ def test_a_port_is_free_until_somebody_listens(host: str) -> None:
 
 def test_a_free_port_is_free() -> None:
     assert port_is_free("127.0.0.1", free_port("127.0.0.1"))
+
+
+def test_a_private_folder_is_closed_to_others_also_where_it_was_open(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b" / "c"
+    files.private_folder(folder)
+    assert all(files.is_private(one) for one in (folder, folder.parent, tmp_path / "a"))
+    folder.chmod(0o755)
+    (folder / "kept").write_text("x")
+    files.private_folder(folder)
+    assert files.is_private(folder)
+    assert (folder / "kept").read_text() == "x"
+
+
+def test_a_data_folder_is_closed_to_others_once_it_is_used(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    os.close(files.lock_folder(data))
+    assert files.is_private(data)

@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import ToolAnnotations
 
 server = MCPServer("little", version="1.2")
@@ -19,8 +20,11 @@ def mood() -> str:
 
 
 @server.tool(annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True))
-def check(word: str) -> dict[str, str]:
-    """Answer, as long as all is well."""
+def check(word: str, ctx: Context[Any]) -> dict[str, str]:
+    """Answer, as long as all is well; to `who`, who asks."""
+    if word == "who":
+        who = ctx.session.client_params.client_info
+        return {"message": f"{who.name} {who.version}: {who.title}"}
     match mood():
         case "sick":
             return {"status": "error", "message": "no grammar for it"}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +12,7 @@ import pytest
 from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.facts import AnyFact, McpHealth, McpRegistered, McpRemoved
-from contracts.host import HealthStatus, Host, Noop
+from contracts.host import SPACE, HealthStatus, Host, Noop
 from contracts.wire import Discovered, HostChanged, HostList, Probed
 from services.log.memory import MemoryLog
 from services.log.port import START
@@ -24,6 +23,7 @@ from services.registry.domain import Held
 from services.registry.projection import SCHEMA, VERSION
 from services.registry.settings import Settings
 from tests.support.system import until
+from tests.unit.registry.running import running
 from tests.unit.registry.servers import Mood, little, program
 
 
@@ -36,26 +36,7 @@ async def no_spaces(user: str) -> Discovered:
 
 
 def commands(registry: Registry, **options: bool) -> Commands:
-    return Commands(registry, Settings(hosts_per_user=2), no_spaces, **options)
-
-
-@contextlib.asynccontextmanager
-async def running(
-    log: MemoryLog, file: Path, *hosts: Host, by: str = "registry-1"
-) -> AsyncIterator[Registry]:
-    projection = await Projection.open(file, SCHEMA, VERSION)
-    registry = Registry(log, projection, by, Settings(probe_limit_s=1.0))
-    tasks = [asyncio.create_task(registry.follow()), asyncio.create_task(registry.run(hosts))]
-    try:
-        async with asyncio.timeout(20):
-            await registry.watching.wait()
-            yield registry
-    finally:
-        await registry.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        await projection.close()
+    return Commands(registry, Settings(), no_spaces, **options)
 
 
 async def facts_until(log: MemoryLog, enough: Callable[[list[AnyFact]], bool]) -> list[AnyFact]:
@@ -116,7 +97,8 @@ async def test_a_host_that_cannot_start_is_registered_all_the_same(
     assert isinstance(health, McpHealth)
     assert health.status is HealthStatus.UNHEALTHY
     assert health.reason.startswith("not started: ")
-    assert "no token" in health.reason
+    assert "it exited with code 1" in health.reason
+    assert "no token" not in health.reason, "what it wrote is the operator's"
 
 
 async def test_a_restart_finds_nothing_new(log: MemoryLog, file: Path) -> None:
@@ -156,7 +138,7 @@ async def test_a_host_that_falls_ill_is_noticed_and_so_is_its_recovery(
         answer = await commands(registry).probe_now(b'{"host": "little"}')
         view = msgspec.json.decode(answer, type=Probed)
         assert view.status is HealthStatus.UNHEALTHY
-        assert "no grammar for it" in view.reason
+        assert view.reason.startswith("probe failed: check answered with an error; ")
         mood.clear()
         await commands(registry).probe_now(b'{"host": "little"}')
         await commands(registry).probe_now(b'{"host": "little"}')
@@ -261,29 +243,60 @@ async def test_hosts_of_commands_are_there_after_a_restart(log: MemoryLog, file:
             await commands(registry).add(msgspec.json.encode(request))
         await commands(registry, allow_private=True).add(msgspec.json.encode(request))
     async with running(log, file, noop()) as again:
-        assert "hers" in again.watchers
+        assert "alice/hers" in again.watchers
         answer = await commands(again).list_hosts(b'{"user": "bob"}')
         hosts = msgspec.json.decode(answer, type=HostList).hosts
         assert [view.host.id for view in hosts] == ["bench"]
+        with pytest.raises(Rejected, match="not known"):
+            await commands(again).probe_now(b'{"host": "alice/hers", "user": "bob"}')
         with pytest.raises(Rejected, match="not known"):
             await commands(again).probe_now(b'{"host": "hers", "user": "bob"}')
 
 
 async def test_a_held_host_is_not_probed(log: MemoryLog, file: Path, mood: Mood) -> None:
     asleep = Held(HealthStatus.WARNING, "sleeping: it wakes when work arrives")
-    async with running(log, file, little(mood)) as registry:
+    space = msgspec.structs.replace(little(mood), id="alice/little", owner="alice", source=SPACE)
+    async with running(log, file, space) as registry:
         await facts_until(log, lambda found: healths(found) == [HealthStatus.HEALTHY])
-        registry.hold({"little": asleep})
+        registry.hold({"alice/little": asleep})
         facts = await facts_until(log, lambda found: len(healths(found)) == 2)
         assert isinstance(facts[-1], McpHealth)
         assert (facts[-1].status, facts[-1].reason) == (asleep.status, asleep.reason)
         mood.set("sick")
-        await commands(registry).probe_now(b'{"host": "little"}')
+        await commands(registry).probe_now(b'{"host": "alice/little", "user": "alice"}')
         assert len(healths(await all_facts(log))) == 2, "it was left alone"
         mood.clear()
         registry.hold({})
         await facts_until(log, lambda found: len(healths(found)) == 3)
     assert healths(await all_facts(log))[-1] is HealthStatus.HEALTHY
+
+
+async def test_nobody_acts_as_the_operator_by_name(log: MemoryLog, file: Path) -> None:
+    async with running(log, file) as registry:
+        who: dict[str, object] = {"user": "-", "operator": False}
+        entry = {"endpoint": {"kind": "http", "url": "https://a.example/mcp"}}
+        one = commands(registry)
+        for command, more in (
+            (one.add, {"host": "h", "entry": entry}),
+            (one.update, {"host": "h", "entry": entry}),
+            (one.switch, {"host": "h", "enabled": True}),
+            (one.remove, {"host": "h"}),
+        ):
+            with pytest.raises(Rejected) as refusal:
+                await command(msgspec.json.encode(who | more))
+            assert refusal.value.reason is Reason.BAD_ID
+        with pytest.raises(Rejected, match="user"):
+            await one.discover(b'{"user": "-"}')
+
+
+async def test_no_space_holds_what_is_none(log: MemoryLog, file: Path, mood: Mood) -> None:
+    async with running(log, file, little(mood)) as registry:
+        registry.hold({"little": Held(HealthStatus.UNHEALTHY, "paused: restart it")})
+        assert registry.held("little") is None
+        found = msgspec.json.decode(
+            await commands(registry).probe_now(b'{"host": "little"}'), type=Probed
+        )
+        assert found.status is HealthStatus.HEALTHY
 
 
 @pytest.mark.parametrize(

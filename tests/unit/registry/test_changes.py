@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts.errors import Reason, Rejected
 from contracts.facts import HostFact, McpHealth, McpRegistered, McpRemoved
 from contracts.host import COMMAND, SPACE, Execute, HealthStatus, Host, StreamableHttp
+from contracts.ids import host_id, split_host
 from services.registry import changes, domain
 from services.registry.changes import Acting, Change, Offered, Removal, Switched, Written
 from services.registry.commands import described
@@ -19,6 +20,7 @@ from services.registry.domain import Known, Listed
 
 ALICE, BOB, OPERATOR = Acting("alice", False), Acting("bob", False), Acting("root", True)
 URL = "https://tools.example.com/mcp"
+MANY = {f"X-{n}": "a" * 4000 for n in range(4)}
 
 
 class Book:
@@ -47,8 +49,9 @@ class Book:
 
 
 def host(id_: str = "h", acting: Acting = ALICE, **fields: Any) -> Host:
+    owner = fields.pop("owner", None) if acting.operator else acting.user
     given_: dict[str, Any] = {"endpoint": StreamableHttp(URL), "name": id_} | fields
-    return changes.owned(Host(id=id_, **given_), acting)
+    return Host(id=host_id(owner, id_), owner=owner, source=COMMAND, **given_)
 
 
 def write(one: Host, acting: Acting = ALICE, *, replace: bool = False, most: int = 9) -> Written:
@@ -57,13 +60,57 @@ def write(one: Host, acting: Acting = ALICE, *, replace: bool = False, most: int
 
 def space(id_: str, user: str = "alice", **fields: Any) -> Host:
     given_: dict[str, Any] = {"endpoint": Execute(f"hf://{user}/{id_}"), "name": id_} | fields
-    return Host(id=id_, owner=user, source=SPACE, **given_)
+    return Host(id=f"{user}/{id_}", owner=user, source=SPACE, **given_)
 
 
-def test_a_users_host_is_the_users() -> None:
-    (fact,) = Book().take(write(host(owner="bob")))
-    assert isinstance(fact, McpRegistered)
-    assert (fact.spec.owner, fact.spec.source) == ("alice", COMMAND)
+def of(entry: Any, acting: Acting, *, private: bool = False, name: str = "h") -> Host:
+    data = msgspec.json.encode(entry)
+    return described(name, data, acting, allow_private=private, allow_noop=False)
+
+
+ENTRY: dict[str, Any] = {"endpoint": {"kind": "http", "url": URL}}
+
+
+@pytest.mark.parametrize(
+    ("name", "acting", "owner", "id_"),
+    [
+        ("h", ALICE, None, "alice/h"),
+        ("alice/h", ALICE, None, "alice/h"),
+        ("h", ALICE, "alice", "alice/h"),
+        ("h", OPERATOR, None, "h"),
+        ("h", OPERATOR, "alice", "alice/h"),
+        ("alice/h", OPERATOR, None, "alice/h"),
+        ("alice/h", OPERATOR, "alice", "alice/h"),
+    ],
+)
+def test_a_users_host_has_the_user_in_its_id(
+    name: str, acting: Acting, owner: str | None, id_: str
+) -> None:
+    made = of(ENTRY | ({"owner": owner} if owner else {}), acting, name=name)
+    assert (made.id, made.name, made.source) == (id_, "h", COMMAND)
+    assert made.owner == (None if id_ == "h" else "alice")
+
+
+@pytest.mark.parametrize(
+    ("name", "acting", "owner", "reason"),
+    [
+        ("bob/h", ALICE, None, Reason.FORBIDDEN),
+        ("h", ALICE, "bob", Reason.FORBIDDEN),
+        ("alice/h", OPERATOR, "bob", Reason.BAD_REQUEST),
+        ("-/h", OPERATOR, None, Reason.BAD_ID),
+        ("h", OPERATOR, "-", Reason.BAD_ID),
+        ("alice/probe", ALICE, None, Reason.BAD_ID),
+        ("log", ALICE, None, Reason.BAD_ID),
+        ("alice/h/x", OPERATOR, None, Reason.BAD_ID),
+        ("alice/", ALICE, None, Reason.BAD_ID),
+    ],
+)
+def test_names_that_nobody_may_give(
+    name: str, acting: Acting, owner: str | None, reason: Reason
+) -> None:
+    with pytest.raises(Rejected) as refusal:
+        of(ENTRY | ({"owner": owner} if owner else {}), acting, name=name)
+    assert refusal.value.reason is reason
 
 
 def test_the_same_again_changes_nothing() -> None:
@@ -81,24 +128,57 @@ def test_what_discovery_found_is_no_other_content() -> None:
     book = Book()
     book.take(write(host()))
     tools = domain.Discovery((msgspec.convert({"name": "t"}, domain.Tool),))
-    (fact, _) = domain.decide(book.state, domain.ProbeEnded("h", 1, discovery=tools))
-    book.state["h"] = domain.evolve(book.state["h"], 9, 0.0, fact)
+    (fact, _) = domain.decide(book.state, domain.ProbeEnded("alice/h", 1, discovery=tools))
+    book.state["alice/h"] = domain.evolve(book.state["alice/h"], 9, 0.0, fact)
     assert book.take(write(host())) == []
     (fact,) = book.take(write(host(name="new"), replace=True))
     assert isinstance(fact, McpRegistered)
     assert [tool.name for tool in fact.spec.tools] == ["t"]
 
 
-def test_an_id_that_is_taken_says_not_by_whom() -> None:
+def test_nobody_is_in_anothers_way_and_a_hidden_host_is_not_there() -> None:
     book = Book()
     book.take(write(host()))
-    with pytest.raises(Rejected) as refusal:
-        book.take(write(host(acting=BOB), BOB))
-    assert refusal.value.reason is Reason.CONFLICT
-    assert "alice" not in refusal.value.message
-    assert book.refuse(write(host(acting=BOB), BOB, replace=True)) is Reason.NOT_FOUND
-    assert book.refuse(Removal(BOB, "h")) is Reason.NOT_FOUND
-    assert book.refuse(Switched(BOB, "h", False)) is Reason.NOT_FOUND
+    (fact,) = book.take(write(host(acting=BOB), BOB))
+    assert fact.host == "bob/h"
+    (mine,) = book.take(write(host(acting=OPERATOR), OPERATOR))
+    assert mine.host == "h"
+    assert book.refuse(Removal(BOB, "alice/h")) is Reason.NOT_FOUND
+    assert book.refuse(Switched(BOB, "alice/h", False)) is Reason.NOT_FOUND
+    for refused in (Removal(BOB, "alice/h"), Removal(BOB, "alice/nobody")):
+        with pytest.raises(Rejected) as refusal:
+            book.take(refused)
+        assert refusal.value.message == f"there is no host {refused.host}"
+
+
+def test_a_bare_name_is_ones_own_host_to_change() -> None:
+    book = Book()
+    book.take(write(host()))
+    assert changes.meant(book.state, "h", ALICE) == "alice/h"
+    assert changes.meant(book.state, "h", BOB) == "h"
+    book.take(write(host(acting=OPERATOR), OPERATOR))
+    assert changes.meant(book.state, "h", ALICE) == "alice/h"
+    assert changes.meant(book.state, "h", BOB) == "h"
+    assert changes.meant(book.state, "h", OPERATOR) == "h"
+    assert changes.meant(book.state, "alice/h", BOB) == "alice/h"
+    for bad in ("", "a/b/c", "-/h", "a b", "x" * 65):
+        with pytest.raises(Rejected):
+            changes.meant(book.state, bad, ALICE)
+
+
+def test_what_is_not_ones_own_is_not_described_anew() -> None:
+    book = Book()
+    book.take(write(host()))
+    book.take(write(host("x", OPERATOR), OPERATOR))
+    assert changes.replaceable(book.state, "h", ALICE) == "alice/h"
+    for given_, acting, reason in (
+        ("alice/h", BOB, Reason.NOT_FOUND),
+        ("h", BOB, Reason.NOT_FOUND),
+        ("x", BOB, Reason.FORBIDDEN),
+    ):
+        with pytest.raises(Rejected) as refusal:
+            changes.replaceable(book.state, given_, acting)
+        assert refusal.value.reason is reason
 
 
 def test_hosts_for_everybody_are_the_operators() -> None:
@@ -118,7 +198,7 @@ def test_users_have_so_many_hosts_at_most() -> None:
     book.take(write(host("a"), most=1))
     assert book.refuse(write(host("b"), most=1)) is Reason.RATE_LIMITED
     book.take(write(host("c", OPERATOR), OPERATOR, most=1))
-    book.take(Removal(ALICE, "a"))
+    book.take(Removal(ALICE, "alice/a"))
     assert book.take(write(host("b"), most=1))
 
 
@@ -145,7 +225,19 @@ def test_manifest_hosts_are_changed_in_the_manifest() -> None:
     book.take(Listed((Host(id="m", name="m", endpoint=StreamableHttp(URL)),)))
     assert book.refuse(write(host("m", OPERATOR), OPERATOR, replace=True)) is Reason.CONFLICT
     assert book.refuse(Removal(OPERATOR, "m")) is Reason.CONFLICT
-    assert book.refuse(write(host("m"))) is Reason.CONFLICT
+    with pytest.raises(Rejected, match="stands in a manifest"):
+        changes.replaceable(book.state, "m", OPERATOR)
+
+
+def test_what_was_said_of_another_host_holds_for_none_of_the_same_name() -> None:
+    """A user who has disabled a free id has not disabled what the operator calls so later."""
+    book = Book()
+    old = msgspec.structs.replace(host(), id="m", switched=False, enabled=False)
+    book.state["m"] = Known(old, 1, 1)
+    book.take(Listed((Host(id="m", name="m", endpoint=StreamableHttp(URL)),)))
+    assert book.state["m"].spec is not None
+    assert book.state["m"].spec.enabled
+    assert book.state["m"].spec.switched is None
 
 
 def test_manifests_leave_other_hosts_alone() -> None:
@@ -162,35 +254,38 @@ def test_spaces_come_change_and_go() -> None:
     assert isinstance(two, McpRegistered)
     assert book.take(Offered("alice", (space("a"), space("b")))) == []
     (fact,) = book.take(Offered("alice", (space("a", name="new"), space("b"))))
-    assert fact.host == "a"
+    assert fact.host == "alice/a"
     assert book.take(Offered("bob", ())) == []
-    assert book.take(Offered("alice", (), keep=frozenset({"a", "b"}))) == []
+    assert book.take(Offered("alice", (), keep=frozenset({"alice/a", "alice/b"}))) == []
     (gone,) = book.take(Offered("alice", (space("a", name="new"),)))
     assert isinstance(gone, McpRemoved)
-    assert gone.host == "b"
+    assert gone.host == "alice/b"
 
 
-def test_a_space_takes_no_id_of_another_host() -> None:
+def test_a_space_meets_hosts_of_its_own_user_only() -> None:
     book = Book()
     book.take(write(host("a", BOB), BOB))
     book.take(Offered("bob", (space("b", "bob"),)))
-    offered = (space("a"), space("b"), space("c"))
-    assert set(changes.clashes(book.state, "alice", offered)) == {"a", "b"}
-    (fact,) = book.take(Offered("alice", offered))
-    assert fact.host == "c"
+    book.take(write(host("c")))
+    offered = (space("a"), space("b"), space("c"), space("d", "bob"))
+    barred = changes.clashes(book.state, "alice", offered)
+    assert set(barred) == {"alice/c", "bob/d"}, "one of his own, and one that is not"
+    facts = book.take(Offered("alice", offered))
+    assert [fact.host for fact in facts] == ["alice/a", "alice/b"]
 
 
 def test_a_space_is_disabled_and_not_removed() -> None:
     book = Book()
     book.take(Offered("alice", (space("a"),)))
-    assert book.refuse(Removal(ALICE, "a")) is Reason.CONFLICT
-    book.take(Switched(ALICE, "a", False))
+    assert book.refuse(Removal(ALICE, "alice/a")) is Reason.CONFLICT
+    book.take(Switched(ALICE, "alice/a", False))
     assert book.take(Offered("alice", (space("a"),))) == []
-    assert book.state["a"].spec is not None
-    assert not book.state["a"].spec.enabled
+    assert book.state["alice/a"].spec is not None
+    assert not book.state["alice/a"].spec.enabled
 
 
 IDS = st.sampled_from("abc")
+TARGETS = st.sampled_from(["a", "b", "alice/a", "bob/a", "alice/b", "root/a"])
 ACTING = st.sampled_from([ALICE, BOB, OPERATOR])
 HOSTS = st.builds(
     lambda id_, acting, name: (host(id_, acting, name=name), acting),
@@ -200,13 +295,13 @@ HOSTS = st.builds(
 )
 CHANGES = st.one_of(
     st.builds(lambda one, replace: write(one[0], one[1], replace=replace), HOSTS, st.booleans()),
-    st.builds(Switched, ACTING, IDS, st.booleans()),
-    st.builds(Removal, ACTING, IDS),
+    st.builds(Switched, ACTING, TARGETS, st.booleans()),
+    st.builds(Removal, ACTING, TARGETS),
     st.builds(
         lambda user, ids, keep: Offered(user, tuple(space(i, user) for i in ids), frozenset(keep)),
         st.sampled_from(["alice", "bob"]),
         st.sets(IDS),
-        st.sets(IDS),
+        st.sets(TARGETS),
     ),
     st.builds(
         lambda ids: Listed(tuple(Host(id=i, name=i, endpoint=StreamableHttp(URL)) for i in ids)),
@@ -232,6 +327,8 @@ def test_no_user_ever_touches_anothers_host(commands: list[Change | Listed]) -> 
         user = _user(command)
         for fact in facts:
             spec = before.get(fact.host, domain.NOTHING).spec
+            if user is not None:
+                assert split_host(fact.host)[0] == user
             if user is not None and spec is not None:
                 assert spec.owner == user
 
@@ -244,46 +341,3 @@ def _user(command: Change | Listed) -> str | None:
             return None
         case _:
             return None if command.acting.operator else command.acting.user
-
-
-@pytest.mark.parametrize(
-    ("entry", "acting", "reason"),
-    [
-        ({"endpoint": {"kind": "stdio", "command": "x"}}, ALICE, Reason.FORBIDDEN),
-        ({"endpoint": {"kind": "http", "url": "http://tools.example.com"}}, ALICE, "https only"),
-        ({"endpoint": {"kind": "http", "url": "https://127.0.0.1/mcp"}}, ALICE, "private"),
-        ({"endpoint": {"kind": "http", "url": URL}, "owner": "bob"}, ALICE, Reason.FORBIDDEN),
-        ({"endpoint": {"kind": "http", "url": URL}, "roots": ["/etc"]}, ALICE, "no files"),
-        ({"endpoint": {"kind": "http", "url": URL, "headers": {"X-Api-Key": "s"}}}, ALICE, "log"),
-        (
-            {"endpoint": {"kind": "stdio", "command": "x", "env": {"MY_TOKEN": "s"}}},
-            OPERATOR,
-            "env_from",
-        ),
-        ({"endpoint": {"kind": "noop"}}, OPERATOR, "benchmarks"),
-        ({"endpoint": {"kind": "http", "url": URL, "more": 1}}, OPERATOR, "endpoint"),
-        ([], OPERATOR, "object"),
-    ],
-)
-def test_what_may_not_be_registered(entry: Any, acting: Acting, reason: Reason | str) -> None:
-    with pytest.raises(Rejected) as refusal:
-        described("h", msgspec.json.encode(entry), acting, allow_private=False, allow_noop=False)
-    if isinstance(reason, Reason):
-        assert refusal.value.reason is reason
-    else:
-        assert reason in refusal.value.message
-
-
-def test_what_may_be_registered() -> None:
-    def of(entry: Any, acting: Acting, *, private: bool = False) -> Host:
-        data = msgspec.json.encode(entry)
-        return described("h", data, acting, allow_private=private, allow_noop=False)
-
-    loopback = {"endpoint": {"kind": "http", "url": "http://127.0.0.1:1/mcp"}}
-    assert of(loopback, ALICE, private=True).owner == "alice"
-    assert of(loopback, OPERATOR).owner is None
-    assert of({"endpoint": {"kind": "http", "url": "hf://a/b"}}, ALICE).source == COMMAND
-    assert of({"endpoint": {"kind": "stdio", "command": "x"}}, OPERATOR).source == COMMAND
-    for word in ("add", "a b", ""):
-        with pytest.raises(Rejected):
-            described(word, b"{}", OPERATOR, allow_private=False, allow_noop=False)

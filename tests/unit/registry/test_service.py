@@ -7,16 +7,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.errors import Reason, Rejected
-from contracts.host import HealthStatus
+from contracts.host import HealthStatus, Host, Stdio
 from contracts.subjects import command
 from contracts.wire import HostList, Probed
 from services.bus.bus import NoResponders
 from services.process.run import Fatal, Process
 from services.process.run import serve as serve_process
 from services.process.settings import Common
-from services.registry.service import NAME, listed, serve
+from services.registry.service import NAME, listed, serve, warn_of_secrets
 from services.registry.settings import Settings
 from tests.support.facts import name
 from tests.support.nats import NatsServer
@@ -69,9 +70,10 @@ def test_a_bad_manifest_stops_the_start_with_one_line(tmp_path: Path) -> None:
     assert str(fatal.value) == f"{path}: hosts.a.endpoint.command: expected str, got int"
 
 
-def test_disabling_a_host_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match="METAMCP_REGISTRY_DISABLED names typo"):
-        listed(Common(data=tmp_path), Settings(disabled=("typo",)))
+def test_any_host_may_be_disabled_but_what_is_no_id_is_a_mistake(tmp_path: Path) -> None:
+    assert listed(Common(data=tmp_path), Settings(disabled=("alice/box", "later")))
+    with pytest.raises(Fatal, match="METAMCP_REGISTRY_DISABLED: host 'a/b/c' is not allowed"):
+        listed(Common(data=tmp_path), Settings(disabled=("a/b/c",)))
 
 
 def test_a_host_can_be_disabled_by_a_setting(tmp_path: Path) -> None:
@@ -83,3 +85,15 @@ def test_a_host_can_be_disabled_by_a_setting(tmp_path: Path) -> None:
         "semgrep-mcp": True,
         "github-mcp": True,
     }
+
+
+def test_a_secret_in_a_manifest_is_said_and_not_shown() -> None:
+    hosts = [
+        Host(id="h1", name="h1", endpoint=Stdio("x", ("--api-key", "hunter2"))),
+        Host(id="h2", name="h2", endpoint=Stdio("x", ("--max-tokens", "5"))),
+    ]
+    with capture_logs() as lines:
+        warn_of_secrets(hosts)
+    (line,) = lines
+    assert (line["event"], line["host"], line["where"]) == ("secret_in_manifest", "h1", "args[1]")
+    assert "hunter2" not in str(line)

@@ -73,7 +73,7 @@ async def keeping(
     """A keeper that has seen everything the log holds now."""
     projection = await Projection.open(file, SCHEMA, VERSION)
     hub = Hub("http://127.0.0.1:1")
-    accounts = Accounts(blobs._stream._bus, KeyFile(file.with_name("master.key")))
+    accounts = Accounts(blobs._shelf.stream._bus, KeyFile(file.with_name("master.key")))
     sources = Sources(InLog(log), InStore(blobs), DatasetSource(Datasets(hub), accounts))
     copies = Copies(file.with_name("copies"), settings.cache_bytes, sources.fetch)
     sweeper = Sweeper(log, projection, blobs, Datasets(hub), accounts, settings, "results-1")

@@ -13,6 +13,7 @@ import msgspec
 from contracts.facts import Fact, McpHealth, McpRegistered
 from contracts.host import HealthStatus, Host
 from contracts.task import TaskSpec
+from contracts.wire import Beat
 from services.log.memory import MemoryLog
 from services.log.port import START
 from services.log.projection import Projection
@@ -85,6 +86,7 @@ class Bench:
         who = Writer(name, run or new_id())
         router = Router(self.log, projection, self.leases, self.settings, who, self.time)
         router.listen()
+        router.hear(msgspec.json.encode(Beat("executor-0", "i0")))
         running = asyncio.create_task(router.run())
         try:
             yield router

@@ -167,7 +167,7 @@ async def test_rows_read_back_are_the_state(bench: Bench) -> None:
     projection = await Projection.open(bench.folder / "router-1.sqlite", SCHEMA, VERSION)
     loaded = await load(projection)
     await projection.close()
-    names = "tasks hosts tracks tastes term term_seq first_host_seq used busy flight owners".split()
+    names = "tasks hosts tracks tastes term term_seq first_host_seq flights owners".split()
     for name in names:
         assert getattr(loaded, name) == getattr(state, name), name
     assert loaded.tracks, "the failure was counted"

@@ -117,7 +117,7 @@ def test_a_cancelled_task_that_nobody_claimed_ends_at_once() -> None:
     world.cancel("t2")
     stored = world.run()
     assert {(end.task, end.outcome) for end in stored} == {("t1", "cancelled"), ("t2", "cancelled")}
-    assert world.state.flight == 0
+    assert world.state.flights.total == 0
 
 
 def test_cancelling_a_claimed_attempt_is_its_executors_work() -> None:

@@ -7,12 +7,14 @@ import sqlite3
 from collections import Counter
 from itertools import pairwise
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from contracts.facts import FailureKind, JobDone, JobFailed, JobSigned, TaskCreated, TaskRouted
-from contracts.host import HealthStatus
+from contracts.host import Access, HealthStatus, TaskBinding
+from contracts.permitted import asker_of, may_run
 from contracts.task import Priority
 from services.router.domain import NeedsHost, decide, demand, evolve, initial
 from services.router.plan import Decision, TermPlan
@@ -31,6 +33,14 @@ HOSTS = {
     "s": space("s", "alice", 1),
 }
 users = st.sampled_from(["alice", "bob", "carol"])
+FEW = Access(roles=("admin",), users=("alice",))
+GUARDS = [
+    {},
+    {},
+    {"access": FEW},
+    {"task_types": {"work": TaskBinding(access=FEW), "other": TaskBinding()}},
+]
+"""For whom a host may be."""
 
 
 class Tables:
@@ -80,8 +90,11 @@ class Lifecycles(RuleBasedStateMachine):
         delay=st.sampled_from([None, None, 5.0]),
         deadline=st.sampled_from([None, None, 30.0]),
         invalid=st.sampled_from(["", "", "", "", "bad"]),
+        roles=st.sampled_from([(), (), ("admin",)]),
     )
-    def submit(self, user, type_, priority, heavy, unknown, delay, deadline, invalid) -> None:
+    def submit(
+        self, user, type_, priority, heavy, unknown, delay, deadline, invalid, roles
+    ) -> None:
         self.tasks += 1
         self.world.submit(
             f"t{self.tasks}",
@@ -93,11 +106,12 @@ class Lifecycles(RuleBasedStateMachine):
             delay_s=delay,
             deadline_s=deadline,
             invalid=invalid,
+            roles=roles,
         )
 
-    @rule(id_=st.sampled_from(sorted(HOSTS)), healthy=st.booleans())
-    def register(self, id_, healthy) -> None:
-        self.world.register(HOSTS[id_], healthy=healthy)
+    @rule(id_=st.sampled_from(sorted(HOSTS)), healthy=st.booleans(), guard=st.sampled_from(GUARDS))
+    def register(self, id_, healthy, guard) -> None:
+        self.world.register(msgspec.structs.replace(HOSTS[id_], **guard), healthy=healthy)
 
     @rule(id_=st.sampled_from(sorted(HOSTS)), status=st.sampled_from(HealthStatus))
     def health(self, id_, status) -> None:
@@ -183,16 +197,16 @@ class Lifecycles(RuleBasedStateMachine):
     def counts_are_those_of_the_open_tasks(self) -> None:
         state = self.world.state
         flying = [task for task in state.tasks.values() if task.phase is not Phase.WAITING]
-        assert state.used == Counter(task.host for task in flying)
-        assert state.busy == Counter(task.user for task in flying)
-        assert state.flight == len(flying)
+        assert state.flights.hosts == Counter(task.host for task in flying)
+        assert state.flights.users == Counter(task.user for task in flying)
+        assert state.flights.total == len(flying)
 
     @invariant()
     def no_limit_is_passed(self) -> None:
         state = self.world.state
-        assert state.flight <= RULES.max_concurrent_jobs
-        assert all(busy <= RULES.max_per_user for busy in state.busy.values())
-        for id_, used in state.used.items():
+        assert state.flights.total <= RULES.max_concurrent_jobs
+        assert all(busy <= RULES.max_per_user for busy in state.flights.users.values())
+        for id_, used in state.flights.hosts.items():
             assert used <= HOSTS[id_].limits.max_concurrency
 
     def teardown(self) -> None:
@@ -240,6 +254,17 @@ class Lifecycles(RuleBasedStateMachine):
                 assert again.removed == fact.route.removed
                 assert again.slots == fact.route.slots
                 assert again.policy == fact.route.policy
+                self._check_permitted(fact)
+
+    def _check_permitted(self, fact) -> None:
+        seen = {record.seq: record.fact for record in self.world.records}
+        created = next(
+            found
+            for found in seen.values()
+            if isinstance(found, TaskCreated) and (found.user, found.task) == (fact.user, fact.task)
+        )
+        spec = seen[fact.route.host_seq].spec
+        assert may_run(spec, created.spec.type, None, asker_of(created))
 
     def _nobody_waits_in_vain(self) -> None:
         """A ready task that a host could take has been routed, unless a limit or backoff holds it.
@@ -248,16 +273,16 @@ class Lifecycles(RuleBasedStateMachine):
         """
         world, state = self.world, self.world.state
         assert world.decide() == []
-        if world.plan.pending or state.flight >= RULES.max_concurrent_jobs:
+        if world.plan.pending or state.flights.total >= RULES.max_concurrent_jobs:
             return
         for task in state.tasks.values():
             step = decide(task, world.moment.now, RULES, world.clock)
-            limited = state.busy.get(task.user, 0) >= RULES.max_per_user
+            limited = state.flights.users.get(task.user, 0) >= RULES.max_per_user
             if limited or not isinstance(step, NeedsHost) or step.spare_until > world.moment.now:
                 continue
             wanted = demand(state, task)._replace(user=task.user)
             hosts = state.hosts.values()
-            assert select(wanted, hosts, state.used, state.taste, policy(RULES)) is None
+            assert select(wanted, hosts, state.flights.hosts, state.taste, policy(RULES)) is None
 
     def _every_task_ended_once(self) -> None:
         facts = [record.fact for record in self.world.records]

@@ -7,8 +7,10 @@ from msgspec.structs import replace
 from contracts.facts import FailureKind, JobDone, JobFailed, TaskRouted
 from contracts.task import Priority
 from contracts.wire import Beat
-from services.router.plan import AHEAD, PAUSE_S
+from services.router.beats import Beats
+from services.router.plan import PAUSE_S
 from services.router.settings import Settings
+from services.router.shares import AHEAD
 from tests.unit.router.world import host, one_end, one_route, ready, routes
 
 
@@ -97,7 +99,7 @@ def test_limits_of_users_and_of_the_whole_hold() -> None:
 def test_no_more_is_routed_than_executors_can_soon_run() -> None:
     world = ready(host("a", 100))
     for n in range(20):
-        world.submit(f"t{n}", "flood")
+        world.submit(f"t{n}", f"flood-{n % 10}")
     world.beats.hear(Beat("executor-1", "i1", slots=2), world.moment.mono)
     first, *_ = ahead = routes(world.run())
     assert len(ahead) == 2 * AHEAD
@@ -113,6 +115,18 @@ def test_no_more_is_routed_than_executors_can_soon_run() -> None:
     assert world.run() == [], "no executor is there to run anything"
     world.beats.hear(Beat("executor-2", "i2", slots=30), world.moment.mono)
     assert len(routes(world.run())) == 20 - len(ahead) - 3 * AHEAD
+
+
+def test_nothing_is_routed_before_an_executor_is_heard() -> None:
+    """Else one user could fill the queue of those that are still to come."""
+    world = ready(host("a", 100))
+    world.beats = Beats(world.rules.lost_after_s)
+    world.beats.listen(world.moment.mono)
+    for n in range(40):
+        world.submit(f"t{n}", "flood")
+    assert world.run() == []
+    world.beats.hear(Beat("executor-1", "i1", slots=16), world.moment.mono)
+    assert len(routes(world.run())) == 14
 
 
 def test_priority_decides_who_gets_the_slot() -> None:

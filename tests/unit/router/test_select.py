@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.host import Execute, HealthStatus, StreamableHttp
+from services.outside.fits import provides, version_key
 from services.router.select import (
     Demand,
     HostEntry,
@@ -14,10 +15,8 @@ from services.router.select import (
     Selection,
     choose,
     policy,
-    provides,
     screen,
     select,
-    version_key,
     why_nobody,
 )
 from services.router.settings import Settings

@@ -10,11 +10,16 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from contracts import subjects
 from contracts.facts import LogRouter, McpHealth, McpRegistered, Record
 from contracts.host import HealthStatus
 from contracts.task import TaskSpec
+from contracts.wire import Beat
+from services.bus.bus import Bus
+from services.bus.errors import BusError
 from services.log.jetstream import NatsLog
 from services.log.port import START
 from services.process.ids import new_id
@@ -79,7 +84,23 @@ async def watch(fresh_nats: NatsServer) -> AsyncIterator[Watch]:
         for user in ("registry", "gateway"):
             bus = await stack.enter_async_context(fresh_nats.connected(user))
             logs.append(await stack.enter_async_context(await NatsLog.open(bus)))
+        bus = await stack.enter_async_context(fresh_nats.connected("executor"))
+        over = asyncio.Event()
+        beating = asyncio.create_task(beat(bus, over))
         yield Watch(*logs)
+        over.set()
+        await beating
+
+
+async def beat(bus: Bus, over: asyncio.Event) -> None:
+    """An executor that only shows that it is there."""
+    data = msgspec.json.encode(Beat("executor-1", "i1", slots=8))
+    while not over.is_set():
+        with contextlib.suppress(BusError, TimeoutError):
+            await bus.publish(subjects.beat("executor-1"), data)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await over.wait()
 
 
 async def test_a_standby_takes_over_from_a_killed_router(fresh_nats, watch: Watch) -> None:

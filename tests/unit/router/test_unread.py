@@ -74,7 +74,7 @@ def test_it_goes_on_with_the_task_once_a_fact_says_where_it_stands(world: World)
 def test_an_end_that_cannot_be_read_is_an_end(world: World) -> None:
     foreign(world, "job.done.alice.t1.end", {"type": "job.done", "outcome": "paused"})
     assert world.state.tasks == {}
-    assert world.state.flight == 0
+    assert world.state.flights.total == 0
 
 
 def test_a_host_whose_registration_cannot_be_read_gets_nothing(world: World) -> None:

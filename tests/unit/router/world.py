@@ -79,6 +79,8 @@ class World:
         self.clock = LogClock(START, MONO)
         self.beats = Beats(self.rules.lost_after_s)
         self.beats.listen(MONO)
+        # Of a release that did not say its slots: only the settings limit what is in flight.
+        self.beats.hear(Beat("executor-0", "i0"), MONO)
         self.ids = (f"id-{n}" for n in itertools.count())
         self.k = itertools.count(1)
         self.plan: TermPlan | None = None
@@ -154,8 +156,9 @@ class World:
             if healthy:
                 self.health(spec.id, HealthStatus.HEALTHY)
 
-    def health(self, id_: str, status: HealthStatus) -> None:
-        self.put(self._fact(McpHealth, host=id_, k=next(self.k), status=status))
+    def health(self, id_: str, status: HealthStatus, reason: str = "") -> None:
+        fact = self._fact(McpHealth, host=id_, k=next(self.k), status=status, reason=reason)
+        self.put(fact)
 
     def remove(self, id_: str) -> None:
         self.put(self._fact(McpRemoved, host=id_, k=next(self.k)))
@@ -165,9 +168,9 @@ class World:
 
     def submit(self, task: str, user: str = "alice", **fields: Any) -> Record:
         known: dict[str, Any] = {"type": "work"}
-        invalid = fields.pop("invalid", "")
+        about = {name: fields.pop(name) for name in ("invalid", "roles") if name in fields}
         spec = TaskSpec(**known | fields)
-        return self.put(self._fact(TaskCreated, user=user, task=task, spec=spec, invalid=invalid))
+        return self.put(self._fact(TaskCreated, user=user, task=task, spec=spec, **about))
 
     def cancel(self, task: str, user: str = "alice") -> None:
         self.put(self._fact(TaskCancelled, user=user, task=task))

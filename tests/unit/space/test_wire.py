@@ -6,6 +6,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import permit
 import pytest
 import settings
 import tasks
@@ -16,18 +17,23 @@ from tests.support.space import KIT, TYPES, Issuer, body_of, configure
 GOOD = json.loads(body_of(b'{"ms": 1}', "token", "t1", "ann"))
 
 
+def read(data: bytes) -> wire.Body:
+    return wire.parse(wire.split(data))
+
+
 def test_a_body_keeps_the_bytes_of_its_input() -> None:
     raw = b'{ "b" : 1.50,\n"a": "\\u00e4" }'
-    body = wire.parse(body_of(raw, "token", "t1", "ann", 2.5))
-    assert (body.task, body.user, body.timeout_s, body.signature) == ("t1", "ann", 2.5, "token")
-    assert body.input_bytes == raw
+    parts = wire.split(body_of(raw, "token", "t1", "ann", 2.5))
+    body = wire.parse(parts)
+    assert (body.task, body.user, body.timeout_s, parts.signature) == ("t1", "ann", 2.5, "token")
+    assert parts.members["input"].raw == raw
     assert body.input == {"b": 1.5, "a": "ä"}
 
 
 @pytest.mark.parametrize("name", wire.NAMES)
 def test_every_member_of_the_body_is_needed(name: str) -> None:
     with pytest.raises(wire.Refused, match=f"400|lacks {name}"):
-        wire.parse(json.dumps({key: GOOD[key] for key in GOOD if key != name}).encode())
+        read(json.dumps({key: GOOD[key] for key in GOOD if key != name}).encode())
 
 
 @pytest.mark.parametrize(
@@ -49,7 +55,7 @@ def test_every_member_of_the_body_is_needed(name: str) -> None:
 )
 def test_a_wrong_body_is_refused_with_the_reason(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(wire.Refused) as caught:
-        wire.parse(json.dumps(GOOD | changed).encode())
+        read(json.dumps(GOOD | changed).encode())
     assert (caught.value.status, caught.value.reason) == (400, "bad_request")
     assert words in caught.value.message
 
@@ -57,17 +63,17 @@ def test_a_wrong_body_is_refused_with_the_reason(changed: dict[str, Any], words:
 @pytest.mark.parametrize("data", [b'{"a": 1e999}', b'{"a": NaN}', b'{"a": 1, "a": 1'])
 def test_an_input_that_no_tool_could_take_is_refused(data: bytes) -> None:
     with pytest.raises(wire.Refused, match="bad_request"):
-        wire.parse(body_of(data, "token", "t1", "ann"))
+        read(body_of(data, "token", "t1", "ann"))
 
 
 def test_an_input_may_be_nested_as_deep_as_the_orchestrator_allows() -> None:
     def nested(depth: int) -> bytes:
         return b'{"a":' * depth + b"1" + b"}" * depth
 
-    assert wire.parse(body_of(nested(wire.MAX_DEPTH), "token", "t1", "ann")).input
+    assert read(body_of(nested(wire.MAX_DEPTH), "token", "t1", "ann")).input
     for depth in (wire.MAX_DEPTH + 1, 100_000):
         with pytest.raises(wire.Refused, match="nested"):
-            wire.parse(body_of(nested(depth), "token", "t1", "ann"))
+            read(body_of(nested(depth), "token", "t1", "ann"))
 
 
 def test_a_message_is_short_and_printable() -> None:
@@ -150,6 +156,7 @@ def test_a_malformed_reference_is_found_at_the_start(text: str) -> None:
     [
         ({"a": 1}, "input.a"),
         ({}, "`a`"),
+        ({"a": "x", "b": "a" * 100_000 + "!"}, "input.b"),
         ({"a": "x", "files": {"../x": ""}}, "not allowed"),
         ({"a": "x", "files": {"/etc/x": ""}}, "not allowed"),
         ({"a": "x", "files": {"a/.GIT/config": ""}}, "git"),
@@ -163,7 +170,8 @@ def test_a_malformed_reference_is_found_at_the_start(text: str) -> None:
 )
 def test_an_input_that_does_not_fit_is_refused(data: dict[str, Any], words: str) -> None:
     step = {"tool": "x", "arguments": {"a": "$input.a", "in": "$workspace"}}
-    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    evil = {"pattern": "^(a+)+$"}
+    schema = {"type": "object", "properties": {"a": {"type": "string"}, "b": evil}}
     with pytest.raises(wire.Refused) as caught:
         tasks.plan(kind(step, schema=schema), "t1", 1, data, Path("/unused"))
     assert (caught.value.status, caught.value.reason) == (422, "bad_input")
@@ -209,6 +217,8 @@ def test_the_space_as_it_is_shipped_fits_together() -> None:
         ("mcp.json", '{"type": "object"}', '{"type": "objekt"}', "objekt"),
         ("mcp.json", '{"type": "object"}', '{"$ref": "http://127.0.0.1/x"}', "http"),
         ("mcp.json", '{"type": "object"}', '{"required": ["x"]}', "example"),
+        ("mcp.json", '{"type": "object"}', '{"pattern": "(?=a)b"}', "look-around"),
+        ("mcp.json", '{"type": "object"}', '{"pattern": "("}', "regex"),
     ],
 )
 def test_a_mistake_in_a_file_names_the_place(
@@ -224,7 +234,8 @@ def test_a_mistake_in_a_file_names_the_place(
 # Settings.
 
 SET = {
-    "METAMCP_HOST_ID": "h1",
+    "METAMCP_OWNER": "ann",
+    "METAMCP_PUBLIC_URL": "https://heavy.example.com",
     "METAMCP_JWKS": json.dumps(Issuer().jwks),
     "METAMCP_STATE": "state",
 }
@@ -235,22 +246,56 @@ def test_settings_have_the_defaults_that_the_readme_names() -> None:
     loaded = settings.load(SET)
     assert loaded.max_body == 1024 * 1024
     assert loaded.config == KIT
-    for name in (*SET, "METAMCP_JWKS_URL", "METAMCP_BEARER", "METAMCP_CONFIG", "METAMCP_MAX_BODY"):
+    more = ("JWKS_URL", "JWKS_ALLOW_HTTP", "BEARER", "CONFIG", "MAX_BODY")
+    for name in (*SET, *(f"METAMCP_{one}" for one in more)):
         assert f"`{name}`" in readme
     for name in ("MAX_ANSWER", "MAX_CONCURRENCY", "KEEP_S", "KEEP_ANSWERS", "KEEP_BYTES"):
         assert f"`METAMCP_{name}`" in readme
 
 
-def test_a_spaces_own_name_is_its_id() -> None:
-    named = {name: value for name, value in SET.items() if name != "METAMCP_HOST_ID"}
-    assert settings.load(named | {"SPACE_ID": "ann/my.space"}).host_id == "ann-my-space"
+def test_a_space_is_told_its_address_by_hugging_face() -> None:
+    named = {name: value for name, value in SET.items() if name != "METAMCP_PUBLIC_URL"}
+    one = settings.load(named | {"SPACE_HOST": "ann-heavy.hf.space"})
+    assert one.audience == {"https://ann-heavy.hf.space"}
+    two = settings.load(SET | {"SPACE_HOST": "tools.example.org,ann-heavy.hf.space"})
+    assert two.audience == {
+        *("https://tools.example.org", "https://ann-heavy.hf.space"),
+        "https://heavy.example.com",
+    }
+
+
+def test_it_may_work_for_several_users_at_several_addresses() -> None:
+    more = {"METAMCP_OWNER": "ann, bob", "METAMCP_PUBLIC_URL": "HTTPS://A.example/ http://b:80/x"}
+    loaded = settings.load(SET | more)
+    assert loaded.owners == {"ann", "bob"}
+    assert loaded.audience == {"https://a.example", "http://b"}
+
+
+def test_keys_come_from_text_or_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_text(SET["METAMCP_JWKS"])
+    for source in (f"  {SET['METAMCP_JWKS']}", str(path)):
+        keys = settings.load(SET | {"METAMCP_JWKS": source}).jwks
+        assert isinstance(keys, permit.Keys)
+        assert keys.find("k1") is not None
+
+
+def test_keys_over_plain_http_have_to_be_allowed() -> None:
+    plain = SET | {"METAMCP_JWKS": "", "METAMCP_JWKS_URL": "http://tasks.example.com/jwks"}
+    with pytest.raises(settings.BadSettings, match="plain http"):
+        settings.load(plain)
+    assert settings.load(plain | {"METAMCP_JWKS_ALLOW_HTTP": "true"}).jwks
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"METAMCP_HOST_ID": ""}, "METAMCP_HOST_ID is not set"),
-        ({"METAMCP_HOST_ID": "a b"}, "no host id"),
+        ({"METAMCP_OWNER": ""}, "METAMCP_OWNER is not set"),
+        ({"METAMCP_OWNER": " , "}, "METAMCP_OWNER is not set"),
+        ({"METAMCP_OWNER": "ann/b"}, "no user"),
+        ({"METAMCP_OWNER": "-"}, "no user"),
+        ({"METAMCP_PUBLIC_URL": ""}, "METAMCP_PUBLIC_URL is not set"),
+        ({"METAMCP_PUBLIC_URL": "heavy.example.com"}, "no http or https URL"),
         ({"METAMCP_STATE": ""}, "METAMCP_STATE is not set"),
         ({"METAMCP_JWKS": ""}, "METAMCP_JWKS_URL"),
         ({"METAMCP_JWKS_URL": "https://example.org"}, "set one of"),

@@ -18,7 +18,7 @@ import anyio
 import msgspec
 from mcp.server.mcpserver.exceptions import ToolError
 
-from services.process.child import gone
+from services.process.child import begun, gone
 
 FILE_S = 20.0
 """The longest that one request may take."""
@@ -162,7 +162,7 @@ async def _ended_unless_well(worker: _Worker) -> AsyncIterator[None]:
 
 
 async def _started(python: Path) -> _Worker:
-    process = await asyncio.create_subprocess_exec(
+    process = await begun(
         *(str(python), "-I", "-X", "utf8", "-c", _MAIN, str(_ROOT)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

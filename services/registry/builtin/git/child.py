@@ -9,13 +9,11 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import anyio
-
-from services.process.child import gone
+from services.process.child import begun, ended
 
 MOST_OUTPUT = 8 * 1024 * 1024
 _MOST_WORDS = 16 * 1024
@@ -80,7 +78,7 @@ async def run(
     sift: Records | None = None,
 ) -> GitRun:
     """Run git; `more` joins the environment, which has nothing else of ours. Raises OSError."""
-    process = await asyncio.create_subprocess_exec(
+    process = await begun(
         program,
         *arguments,
         stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
@@ -90,19 +88,8 @@ async def run(
         env={**_ALWAYS, **more},
         limit=_READ,
     )
-    async with _ended(process):
+    async with ended(process):
         return await _answer(process, stdin, most, sift)
-
-
-@contextlib.asynccontextmanager
-async def _ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        with anyio.CancelScope(shield=True):
-            await gone(process)
 
 
 async def _answer(

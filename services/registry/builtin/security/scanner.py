@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from services.registry.builtin import serving, sources
 from services.registry.builtin.security import coverage, findings, mirror
 from services.registry.builtin.security.coverage import EngineRun
+from services.registry.builtin.security.engines import child
 from services.registry.builtin.security.engines.bandit import Bandit
 from services.registry.builtin.security.engines.base import (
     Engine,
@@ -53,7 +53,7 @@ class Scanner:
         semgrep = Semgrep(environment, rules)
         others = (Bandit, DetectSecrets, Shellcheck, Hadolint, Zizmor)
         self._engines: list[Engine] = [semgrep, *(kind(environment) for kind in others)]
-        self._free = asyncio.Semaphore(os.cpu_count() or 1)
+        self._free = asyncio.Semaphore(child.SHARE.at_once)
 
     @property
     def engines(self) -> list[str]:
@@ -143,7 +143,8 @@ class _Work:
         about: dict[str, Any] = {"rules": 0, "files": 0}
         self.about[engine.name] = about
         try:
-            about["rules"] = await engine.prepare()
+            async with self._free:
+                about["rules"] = await engine.prepare()
         except EngineFailed as failed:
             if "rule can't be used" in str(failed):
                 raise BadScan(str(failed)) from None
@@ -159,7 +160,7 @@ class _Work:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._batch(engine, batch))
-                for batch in split(targets, engine.batch, os.cpu_count() or 1)
+                for batch in split(targets, engine.batch, child.SHARE.at_once)
             ]
         ran = _joined([task.result() for task in tasks])
         words = [words for reason, words in ran.failed.values() if reason != "parse_error"]

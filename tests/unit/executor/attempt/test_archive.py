@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.executor.attempt import archive as archives
-from services.executor.attempt import compressed
 from services.executor.attempt.archive import LeftOut, Unpacked, unpack
-from services.executor.attempt.names import BadFiles, ForbiddenPath
 from services.executor.attempt.tree import Tree, WorkspaceLimits
+from services.packed import compressed
+from services.packed.names import BadFiles, ForbiddenPath
 from tests.support.archives import (
     COMPRESSED,
     FILES,

@@ -13,8 +13,8 @@ from contracts.facts import FailureKind
 from services.executor.attempt.call import HostError
 from services.executor.attempt.course import Course
 from services.executor.attempt.ending import Broken, CalledOff, Stopped, ending
-from services.executor.attempt.names import BadFiles, ForbiddenPath
 from services.executor.attempt.plan import BadInput
+from services.packed.names import BadFiles, ForbiddenPath
 from services.store.blobs import BlobCorrupt, BlobMissing, StoreError, StoreRefused
 
 CALLED = st.sampled_from([True, False, None])
@@ -76,8 +76,6 @@ def test_who_is_waited_for_at_the_deadline_is_to_blame(noted: bool | None, lacks
         (BlobCorrupt("why"), FailureKind.BAD_INPUT),
         (ForbiddenPath("why"), FailureKind.FORBIDDEN_PATH),
         (Rejected(Reason.TOO_LARGE, "why"), FailureKind.TOO_LARGE),
-        (StoreRefused("why"), FailureKind.LOST),
-        (StoreError("why"), FailureKind.LOST),
     ],
 )
 def test_what_is_not_the_host_s_says_why_and_who_was_called(
@@ -87,8 +85,15 @@ def test_what_is_not_the_host_s_says_why_and_who_was_called(
         assert broken(course(called), error) == Broken(kind, "why", called)
 
 
-def test_a_mistake_of_the_executor_is_told_apart() -> None:
-    for error in (ValueError("a bug"), TimeoutError("of a socket")):
+def test_what_a_store_says_stays_with_the_operator() -> None:
+    for error in (StoreRefused("nats://inner:4222"), StoreError("nats://inner:4222")):
+        end = broken(course(True), error)
+        assert end == Broken(FailureKind.LOST, "the store does not answer", True)
+
+
+def test_a_mistake_of_the_executor_is_told_apart_and_its_words_stay_with_the_operator() -> None:
+    for error in (ValueError("/srv/inner/data"), TimeoutError("/srv/inner/data")):
         end = broken(course(False), error)
         assert (end.kind, end.called, end.mistake) == (FailureKind.CUT, None, True)
-        assert str(error) in end.message
+        assert type(error).__name__ in end.message
+        assert str(error) not in end.message

@@ -8,10 +8,11 @@ import pytest
 
 from contracts.nesting import MAX_DEPTH
 from contracts.result import INLINE_LIMIT, Inline, Pointer
-from services.executor.attempt import names, output
+from services.executor.attempt import output
 from services.executor.attempt.call import HostError
 from services.executor.attempt.course import Course
 from services.executor.attempt.plan import BadInput, _decode
+from services.packed import names
 
 
 class Store:

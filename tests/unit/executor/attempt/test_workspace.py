@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from contracts.result import Pointer
 from contracts.subjects import BLOBS_BUCKET
 from services.executor.attempt import workspace
-from services.executor.attempt.names import BadFiles, ForbiddenPath
 from services.executor.attempt.tree import WorkspaceLimits
 from services.executor.attempt.workspace import Bounds, Workspace, confine
+from services.packed.names import BadFiles, ForbiddenPath
 from tests.support.archives import FILES, tar
 
 ROOM = WorkspaceLimits(10, 1000)
@@ -261,3 +261,15 @@ def test_leftovers_of_an_earlier_run_are_swept(space: Workspace) -> None:
     assert workspace.sweep(space.path.parent) == 1
     assert list(space.path.parent.iterdir()) == []
     assert workspace.sweep(space.path / "nowhere") == 0
+
+
+TOKEN = st.text("Aab-_0", min_size=1, max_size=64)
+
+
+@given(st.lists(st.tuples(TOKEN, TOKEN, st.integers(1, 9)), unique=True, min_size=2))
+def test_no_two_attempts_share_a_folder_whatever_the_disk_takes_for_one_letter(
+    attempts: list[tuple[str, str, int]],
+) -> None:
+    names = [Workspace(Path("x"), *one).path.name for one in attempts]
+    assert len({name.casefold() for name in names}) == len(names)
+    assert max(map(len, names)) + len(".archive") <= 255

@@ -297,3 +297,21 @@ def test_sessions_that_die_are_told_of_from_the_second_on_and_forgotten() -> Non
     for n in range(100):
         recent.died(1000.0 + n / 100)
     assert recent.deaths(1001.0) == RULES.recent
+
+
+@hypothesis.given(st.lists(st.sampled_from([*"aaab", None]), max_size=40))
+def test_it_opens_for_all_by_failures_of_several_only(ends: list[str | None]) -> None:
+    """`None` is a good call; each letter a user whose call fails."""
+    breaker = Circuit(for_all=True)
+    row: list[str] = []
+    for user in ends:
+        if (ticket := breaker.admit(1.0)) is None:
+            break
+        if user is None:
+            breaker.succeeded(ticket, 1.0)
+            row.clear()
+            continue
+        breaker.failed(ticket, CUT, 1.0, 0.5, user)
+        row.append(user)
+    counted = sum(min(row.count(user), 3) for user in set(row))
+    assert (breaker.state(1.0) is BreakerState.OPEN) == (counted >= RULES.failures)

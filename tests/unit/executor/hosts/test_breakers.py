@@ -19,7 +19,7 @@ from contracts.wire import Breaker
 from services.executor.attempt.call import Call, HostError, HostSession
 from services.executor.attempt.course import Death
 from services.executor.hosts.breaker import BreakerRules, BreakerState, Verdict
-from services.executor.hosts.breakers import Breakers, CallGuard
+from services.executor.hosts.breakers import Admitted, Breakers, CallGuard
 from tests.unit.executor.sessions import NOOP, ROOT, STDIO, Bench, closing
 
 ERRING = ("-m", "tests.unit.executor.erring_server")
@@ -47,8 +47,9 @@ class Door:
         self.calls = 0
 
     async def call(self, call: Call, deadline: float = FOREVER) -> Any:
-        self.guard.check()
-        waited = await self.guard.turn()
+        user = call.plan.user
+        self.guard.check(user)
+        waited = await self.guard.turn(user)
         with self.guard.watch(call, deadline, waited=waited):
             self.calls += 1
             return await self.session.call(call)
@@ -76,7 +77,7 @@ async def stdio(tmp_path: Path) -> AsyncIterator[Bench]:
 
 @pytest.fixture
 def door(stdio: Bench, clock: Clock) -> Door:
-    return Door(Breakers(TWO, clock).of("h1", 7), stdio.open())
+    return Door(Breakers(TWO, clock).of("h1", 7, owned=True), stdio.open())
 
 
 async def open_it(door: Door, bench: Bench) -> None:
@@ -133,7 +134,7 @@ async def test_those_who_wait_for_a_trial_that_fails_are_turned_away(
 
 
 async def test_a_trial_that_takes_long_holds_nobody_up_for_long(stdio: Bench, clock: Clock) -> None:
-    door = Door(Breakers(TWO._replace(trial_s=0.1), clock).of("h1", 7), stdio.open())
+    door = Door(Breakers(TWO._replace(trial_s=0.1), clock).of("h1", 7, owned=True), stdio.open())
     await open_it(door, stdio)
     clock.now += 1.2
     trial = asyncio.create_task(door.call(stdio.call("hang")))
@@ -164,22 +165,15 @@ async def test_a_tool_that_answers_with_errors_is_no_fault_of_its_host(
     assert door.state() is BreakerState.CLOSED
 
 
-@pytest.mark.parametrize(
-    ("code", "state"),
-    [
-        (mcp_types.INTERNAL_ERROR, BreakerState.OPEN),
-        (mcp_types.INVALID_PARAMS, BreakerState.CLOSED),
-    ],
-    ids=["the server's", "the caller's"],
-)
-async def test_errors_of_the_protocol_count_if_the_caller_did_nothing_wrong(
-    stdio: Bench, clock: Clock, code: int, state: BreakerState
+@pytest.mark.parametrize("code", [mcp_types.INTERNAL_ERROR, mcp_types.INVALID_PARAMS, -32000, 404])
+async def test_an_error_that_a_server_answers_with_proves_that_it_answers(
+    stdio: Bench, clock: Clock, code: int
 ) -> None:
     endpoint = Stdio(sys.executable, ERRING, cwd=str(ROOT))
-    door = Door(Breakers(TWO, clock).of("h1", 7), stdio.open(endpoint=endpoint))
+    door = Door(Breakers(TWO, clock).of("h1", 7, owned=True), stdio.open(endpoint=endpoint))
     for _ in range(TWO.failures):
         assert (await door.fails(stdio.call("err", code=code))).kind is FailureKind.PROTOCOL
-    assert door.state() is state
+    assert door.state() is BreakerState.CLOSED
 
 
 async def given_up(door: Door, call: Call, deadline: float) -> None:
@@ -201,14 +195,14 @@ async def test_a_call_that_gets_no_answer_counts_when_its_time_is_up(
     stdio: Bench, clock: Clock, left_s: float, state: BreakerState
 ) -> None:
     patient = TWO._replace(patience_s=0.0)
-    door = Door(Breakers(patient, clock).of("h1", 7), stdio.open())
+    door = Door(Breakers(patient, clock).of("h1", 7, owned=True), stdio.open())
     for _ in range(TWO.failures):
         await given_up(door, stdio.call("hang"), clock.now + left_s)
     assert door.state() is state
 
 
 async def test_a_user_who_gives_a_host_no_time_proves_nothing(stdio: Bench, clock: Clock) -> None:
-    door = Door(Breakers(TWO, clock).of("h1", 7), stdio.open())
+    door = Door(Breakers(TWO, clock).of("h1", 7, owned=True), stdio.open())
     for _ in range(TWO.failures):
         await given_up(door, stdio.call("hang"), clock.now)
     assert door.state() is BreakerState.CLOSED
@@ -250,7 +244,7 @@ class Told:
     async def next(self) -> Breaker:
         async with asyncio.timeout(10):
             subject, message = await self._queue.get()
-        assert subject == f"breaker.{message.host}"
+        assert subject == f"breaker.-.{message.host}"
         return message
 
     def nothing(self) -> bool:
@@ -285,7 +279,7 @@ async def break_it(guard: CallGuard, bench: Bench) -> None:
 
 async def test_opening_half_opening_and_closing_are_told(quick: Bench) -> None:
     breakers, told = Breakers(BreakerRules(failures=2, first_s=0.05)), Told()
-    guard = breakers.of("h1", 7)
+    guard = breakers.of("h1", 7, owned=True)
     async with telling(breakers, told):
         await break_it(guard, quick)
         first, second = await told.next(), await told.next()
@@ -303,11 +297,11 @@ async def test_what_is_not_closed_is_told_again_and_what_is_forgotten_is_not(
 ) -> None:
     breakers, told = Breakers(BreakerRules(failures=2, first_s=60.0), repeat_s=0.05), Told()
     async with telling(breakers, told):
-        await break_it(breakers.of("h1", 7), quick)
+        await break_it(breakers.of("h1", 7, owned=True), quick)
         first = await told.next()
         assert [await told.next(), await told.next()] == [first, first]
         breakers.forget("h1")
-        await break_it(breakers.of("h2", 8), quick)
+        await break_it(breakers.of("h2", 8, owned=True), quick)
         message = await told.next()
         while message.host == "h1":
             message = await told.next()
@@ -320,14 +314,14 @@ async def test_a_message_that_gets_lost_is_made_good(
     breakers, told = Breakers(BreakerRules(failures=2, first_s=60.0), repeat_s=0.05), Told()
     told.broken = True
     async with telling(breakers, told):
-        await break_it(breakers.of("h1", 7), quick)
+        await break_it(breakers.of("h1", 7, owned=True), quick)
         told.broken = False
         assert (await told.next()).open
 
 
 async def test_good_calls_are_no_news(quick: Bench) -> None:
     breakers, told = Breakers(), Told()
-    door = Door(breakers.of("h1", 7), quick.open())
+    door = Door(breakers.of("h1", 7, owned=True), quick.open())
     async with telling(breakers, told):
         await asyncio.gather(*(door.call(quick.call("noop")) for _ in range(20)))
     assert told.nothing()
@@ -340,14 +334,14 @@ def test_half_of_the_calls_failing_is_told_and_so_is_its_end() -> None:
         nonlocal woken
         woken += 1
 
-    guard = CallGuard("h", 7, BreakerRules(failures=100), clock, wake)
+    guard = CallGuard("h", 7, BreakerRules(failures=100), clock, wake, owned=True)
     ends = [True, False] * 4
     for fails in ends:
         clock.now += 1
         found = guard.breaker.admit(clock.now)
         assert found is not None
         verdict = Verdict.FAULT if fails else Verdict.ANSWERS
-        guard._learn(found, verdict, FailureKind.CUT)
+        guard._learn("ann", Admitted(found, 0), verdict, FailureKind.CUT)
     assert woken >= 1
     assert guard.news(clock.now, 3.0)
     told = guard.message(clock.now, "executor-1")
@@ -357,7 +351,12 @@ def test_half_of_the_calls_failing_is_told_and_so_is_its_end() -> None:
     assert guard.next_news(clock.now, 3.0) == clock.now + 3
     woken = 0
     for _ in range(20):
-        guard._learn(guard.breaker.admit(clock.now) or 0, Verdict.ANSWERS, FailureKind.LOST)
+        guard._learn(
+            "ann",
+            Admitted(guard.breaker.admit(clock.now) or 0, 0),
+            Verdict.ANSWERS,
+            FailureKind.LOST,
+        )
     assert woken >= 1
     assert guard.news(clock.now, 3.0)
     told = guard.message(clock.now, "executor-1")
@@ -377,7 +376,9 @@ def end_with(guard: CallGuard, bench: Bench, death: Death) -> None:
 
 def test_the_end_of_a_session_is_one_failure_and_alone_it_is_none(stdio: Bench) -> None:
     clock, told = Clock(), []
-    guard = CallGuard("h", 7, BreakerRules(failures=2), clock, lambda: told.append(clock.now))
+    guard = CallGuard(
+        "h", 7, BreakerRules(failures=2), clock, lambda: told.append(clock.now), owned=True
+    )
     shared = Death("it died", shared=True)
     for _ in range(8):
         end_with(guard, stdio, shared)
@@ -392,5 +393,7 @@ def test_the_end_of_a_session_is_one_failure_and_alone_it_is_none(stdio: Bench) 
     end_with(guard, stdio, Death("it died", shared=True))
     assert guard.breaker.until is not None
     clock.now += BreakerRules().recent_s + 1
-    guard._learn(guard.breaker.admit(clock.now) or 0, Verdict.ANSWERS, FailureKind.LOST)
+    guard._learn(
+        "ann", Admitted(guard.breaker.admit(clock.now) or 0, 0), Verdict.ANSWERS, FailureKind.LOST
+    )
     assert guard.message(clock.now, "executor-1").deaths == 0

@@ -24,7 +24,9 @@ from services.executor.attempt.course import Course
 from services.executor.attempt.spool import IN_MEMORY
 from services.executor.hosts import bulk
 from services.executor.hosts.bulk import Bulk
-from services.outside.mcp_message import TOO_LARGE, Incoming
+from services.outside.mcp_errors import THEIRS
+from services.outside.mcp_message import Incoming
+from services.outside.mcp_reading import UNREADABLE, McpReader
 from services.store.blobs import Blobs
 from tests.support.nats import NatsServer
 from tests.unit.executor.sessions import HTTP, STDIO, Bench, closing, failure
@@ -46,20 +48,29 @@ def files(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-async def through(kept: Bulk, message: bytes, step: int = 65_536) -> Any:
+async def through(
+    kept: Bulk, message: bytes, step: int = 65_536, asked: int | str | None = None
+) -> Any:
+    """What the SDK sees of an answer to a tool call, or of what answers none."""
+    reader = McpReader(kept, kept)
+    if asked is not None:
+        reader.sent(asked, "tools/call")
     incoming = Incoming(64 * IN_MEMORY, kept)
     for start in range(0, len(message), step):
         incoming.add(message[start : start + step])
-    return json.loads(await incoming.take())
+    (seen,) = await reader.read(incoming)
+    return json.loads(seen)
 
 
 def filler(size: int = BIG) -> dict[str, Any]:
     return {"type": "text", "text": "x" * size}
 
 
-async def test_a_small_answer_passes_as_it_is(tmp_path: Path) -> None:
+async def test_a_small_answer_is_kept_in_memory(tmp_path: Path) -> None:
+    kept = Bulk(tmp_path, BIG)
     result = {"content": [{"type": "text", "text": "ä"}], "isError": False}
-    assert (await through(Bulk(tmp_path, BIG), answer(1, result)))["result"] == result
+    stand_in = await through(kept, answer(1, result), asked=1)
+    assert kept.take(stand_in["result"]["_meta"]) == Answer(result["content"])
     assert files(tmp_path) == []
 
 
@@ -73,11 +84,10 @@ def test_a_big_answer_is_kept_faithfully(
 
     async def run() -> None:
         kept = Bulk(folder, 2 * BIG)
-        stand_in = await through(kept, answer("a7", result))
+        stand_in = await through(kept, answer("a7", result), asked="a7")
         assert stand_in["id"] == "a7"
         assert len(json.dumps(stand_in)) < 1000
         found = kept.take(stand_in["result"]["_meta"])
-        assert found is not None
         assert found.spooled is not None
         assert found.is_error is is_error
         stored = found.spooled.path.read_bytes()
@@ -89,7 +99,6 @@ def test_a_big_answer_is_kept_faithfully(
         }
         with pytest.raises(HostError):  # It is handed out once.
             kept.take(stand_in["result"]["_meta"])
-        assert kept.take({"other": 1}) is kept.take(None) is None
         found.spooled.remove()
 
     asyncio.run(run())
@@ -99,21 +108,36 @@ def test_a_big_answer_is_kept_faithfully(
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (
-            b'{"jsonrpc":"2.0","id":5,"error":{"code":1,"message":"' + b"x" * BIG + b'"}}',
-            "no result",
-        ),
         (b'{"jsonrpc":"2.0","id":5,"result":{"content":["' + b"x" * BIG + b'",}}', "JSON-RPC"),
         (b'{"jsonrpc":"2.0","id":5,"result":{"content":["' + b"\xff" * BIG + b'"]}}', "UTF-8"),
+        (b'{"jsonrpc":"2.0","id":5,"result":"' + b"x" * BIG + b'"}', "no object"),
+        (b'{"jsonrpc":"2.0","id":5,"result":{"content":"' + b"x" * BIG + b'"}}', "no list"),
+        (b'{"jsonrpc":"2.0","id":5,"result":{"content":[' + b"9" * BIG + b"]}}", "digits"),
     ],
-    ids=["an error", "malformed", "not text"],
+    ids=["malformed", "not text", "no object", "no list", "a number"],
 )
 async def test_what_is_no_result_becomes_an_error_for_its_call(
     tmp_path: Path, message: bytes, words: str
 ) -> None:
-    found = await through(Bulk(tmp_path, 2 * BIG), message)
-    assert (found["id"], found["error"]["code"]) == (5, TOO_LARGE)
+    found = await through(Bulk(tmp_path, 2 * BIG), message, asked=5)
+    assert (found["id"], found["error"]["code"]) == (5, UNREADABLE)
     assert words in found["error"]["message"]
+    assert files(tmp_path) == []
+
+
+async def test_a_long_error_is_the_server_s_own(tmp_path: Path) -> None:
+    message = b'{"jsonrpc":"2.0","id":5,"error":{"code":1,"message":"' + b"x" * BIG + b'"}}'
+    found = await through(Bulk(tmp_path, 2 * BIG), message, asked=5)
+    assert (found["error"]["code"], THEIRS in found["error"]["data"]) == (1, True)
+    assert found["error"]["message"].startswith("xxx")
+    assert len(found["error"]["message"]) < BIG
+    assert files(tmp_path) == []
+
+
+async def test_a_long_answer_that_is_no_tool_s_is_read_as_it_is(tmp_path: Path) -> None:
+    tools = [{"name": "t", "description": "x" * BIG}]
+    found = await through(Bulk(tmp_path, 2 * BIG), answer(5, {"tools": tools}))
+    assert found["result"] == {"tools": tools}
     assert files(tmp_path) == []
 
 
@@ -123,7 +147,8 @@ async def test_files_that_nobody_takes_are_few_and_end_with_the_session(
     monkeypatch.setattr(bulk, "UNCLAIMED", 1)
     kept = Bulk(tmp_path, 2 * BIG, at_once=1)
     stand_ins = [
-        await through(kept, answer(number, {"content": [filler()]})) for number in range(4)
+        await through(kept, answer(number, {"content": [filler()]}), asked=number)
+        for number in range(4)
     ]
     assert len(files(tmp_path)) == 2
     with pytest.raises(HostError, match="not kept any more") as caught:
@@ -131,7 +156,7 @@ async def test_files_that_nobody_takes_are_few_and_end_with_the_session(
     assert (caught.value.kind, caught.value.called) == (FailureKind.CUT, True)
     kept.close()
     assert files(tmp_path) == []
-    await through(kept, answer(9, {"content": [filler()]}))
+    await through(kept, answer(9, {"content": [filler()]}), asked=9)
     assert files(tmp_path) == [], "also what comes after the end"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contracts.facts import FailureKind
-from contracts.host import Capability, Limits
+from contracts.host import SPACE, Capability, Limits
 from contracts.result import sha256_hex
 from services.executor.attempt.call import HostError, Spooled
 from tests.support.http_host import Reply, answer, cut, parts, serving
@@ -150,7 +150,7 @@ ANSWERS: list[tuple[Reply, FailureKind, bool | None, str]] = [
 async def test_every_other_answer_is_a_failure_of_its_kind(
     tmp_path: Path, reply: Reply, kind: FailureKind, called: bool | None, words: str
 ) -> None:
-    async with bench(tmp_path, reply) as (one, server):
+    async with bench(tmp_path, reply, source=SPACE, allow_private=True) as (one, server):
         error = await failure_of(one)
         assert (error.kind, error.called) == (kind, called)
         with pytest.raises(HostError, match=words):
@@ -158,6 +158,25 @@ async def test_every_other_answer_is_a_failure_of_its_kind(
         assert error.message.startswith("host h1: ")
         assert len(server.seen) == 1, "sent once"
         assert one.left() == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (answer(b"<h1>10.0.0.5 /srv/inner</h1>", kind="text/html"), "instead of JSON"),
+        (answer(b"Traceback: 10.0.0.5 /srv/inner", 500, kind="text/plain"), "500: without a word"),
+        (answer({"upstream": "10.0.0.5 /srv/inner"}, 502), "502: without a word"),
+        (answer("", 302, Location="http://10.0.0.5/srv/inner"), "redirects calls to another place"),
+    ],
+)
+async def test_what_is_not_meant_for_users_stays_with_the_operator_of_a_host(
+    tmp_path: Path, reply: Reply, words: str
+) -> None:
+    async with bench(tmp_path, reply) as (one, _):
+        error = await failure_of(one)
+    assert words in error.message
+    assert "inner" not in error.message
+    assert "10.0.0.5" not in error.message
 
 
 async def test_a_host_that_repeats_the_secret_does_not_put_it_into_a_message(
@@ -168,7 +187,8 @@ async def test_a_host_that_repeats_the_secret_does_not_put_it_into_a_message(
         answer({"is_error": True, "content": [{"type": "text", "text": BEARER}]}),
         answer(BEARER.encode(), 200, kind="text/plain"),
     ]
-    async with bench(tmp_path, *leaks, bearer=BEARER) as (one, _):
+    theirs = {"source": SPACE, "allow_private": True}
+    async with bench(tmp_path, *leaks, bearer=BEARER, **theirs) as (one, _):
         for _ in leaks:
             error = await failure_of(one)
             assert BEARER not in str(error)
@@ -244,7 +264,7 @@ async def test_a_big_answer_lies_in_a_file_as_it_came(tmp_path: Path) -> None:
         (parts(*[b" " * MIB] * 9, zipped=True), K.TOO_LARGE, "limit"),
     ],
 )
-async def test_a_big_answer_that_is_no_result_leaves_nothing(
+async def test_a_big_answer_that_is_no_result_leaves_nothing_but_what_a_tool_said(
     tmp_path: Path, reply: Reply, kind: FailureKind, words: str
 ) -> None:
     limits = Limits(max_output_bytes=8 * MIB)
@@ -254,6 +274,10 @@ async def test_a_big_answer_that_is_no_result_leaves_nothing(
         with pytest.raises(HostError, match=words):
             raise error
         assert len(error.message) < 5000
+        if kind is K.TOOL:
+            assert isinstance(error.answer, Spooled)
+            assert json.loads(error.answer.path.read_bytes())["is_error"] is True
+            error.answer.remove()
         assert one.left() == []
 
 

@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.facts import FailureKind
-from contracts.host import Limits, StreamableHttp
-from services.executor.attempt.call import Opening, Spooled
+from contracts.host import Execute, Host, Limits, StreamableHttp
+from services.executor.attempt.call import HostError, Opening, Spooled
 from services.executor.attempt.plan import KnownHost
 from services.executor.attempt.spool import IN_MEMORY
 from services.executor.hosts.kinds import open_session
@@ -152,7 +154,7 @@ async def test_what_is_compressed_unasked_is_refused(http: Bench) -> None:
     await http.begin(GZIP="yes")
     error = await failure(http.open(), http.call())
     assert error.kind is FailureKind.UNREACHABLE
-    assert "compresses" in error.message
+    assert "compressed" in error.message
 
 
 async def test_a_users_host_may_not_lead_inside(http: Bench) -> None:
@@ -186,7 +188,7 @@ async def test_each_credential_has_a_session_of_its_own(http: Bench) -> None:
 async def test_credentials_that_rest_are_forgotten(
     http: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.executor.hosts.pool.MOST_SESSIONS", 2)
+    monkeypatch.setattr("services.executor.hosts.door.MOST_SESSIONS", 2)
     await http.begin()
     pool = Pool(Opening(http.host(), http.folder), 3, Secrets(http.folder / "secrets", {}))
     known = KnownHost(1, http.host(bearer_from="KEY"))
@@ -196,7 +198,8 @@ async def test_credentials_that_rest_are_forgotten(
         call.plan = call.plan._replace(user=user)
         await pool.call(known, call)
     (door,) = pool._doors.values()
-    assert list(door._rooms) == ["of-bob", "of-carol"]
+    kept = [(secrets.bearer, user) for secrets, user in door._rooms]
+    assert kept == [("of-bob", "bob"), ("of-carol", "carol")]
     await pool.close()
 
 
@@ -227,6 +230,58 @@ async def test_a_users_host_gets_no_secret_of_the_operator(http: Bench) -> None:
     await asyncio.to_thread(put, http.folder / "secrets" / "alice" / "KEY", "her own")
     await pool.call(known, http.call())
     assert {line["tool"] for line in http.written("request")} == {"Bearer her own"}
+    await pool.close()
+
+
+async def test_secrets_go_into_any_header(http: Bench) -> None:
+    await http.begin()
+    await asyncio.to_thread(put, http.folder / "secrets" / "KEY", "shared")
+    await asyncio.to_thread(put, http.folder / "secrets" / "alice" / "KEY", "her-own")
+    pool = Pool(Opening(http.host(), http.folder), 3, Secrets(http.folder / "secrets", {}))
+    known = KnownHost(1, referring(http, "KEY"))
+    for user in ("alice", "bob"):
+        call = http.call()
+        call.plan = call.plan._replace(user=user)
+        await pool.call(known, call)
+    sent = {line["tool"] for line in http.written("request")}
+    assert sent == {"Basic her-own", "Basic shared"}
+    assert "her-own" not in str(known.host)
+    await pool.close()
+
+
+async def test_a_users_host_refers_to_no_secret_of_the_operator(http: Bench) -> None:
+    await http.begin()
+    await asyncio.to_thread(put, http.folder / "secrets" / "KEY", "shared")
+    secrets = Secrets(http.folder / "secrets", {"KEY": "environment"})
+    pool = Pool(Opening(http.host(), http.folder, allow_private=True), 3, secrets)
+    known = KnownHost(1, referring(http, "KEY", source="command", owner="alice"))
+    with pytest.raises(Exception, match=r"needs the secret KEY.* secrets/alice/KEY of the data"):
+        await pool.call(known, http.call())
+    assert http.written("request") == []
+    await pool.close()
+
+
+def referring(http: Bench, name: str, **fields: Any) -> Host:
+    host = http.host(**fields)
+    headers = {"Authorization": f"Basic {{secret:{name}}}"}
+    endpoint = msgspec.structs.replace(host.endpoint, headers=headers)
+    return msgspec.structs.replace(host, endpoint=endpoint)
+
+
+async def test_no_secret_goes_to_an_address_that_is_guessed(http: Bench) -> None:
+    """`ann/b-c` and `ann-b/c` have one made-up subdomain; only the Hub knows whose it is."""
+    await http.begin()
+    await asyncio.to_thread(put, http.folder / "secrets" / "KEY", "shared")
+    await asyncio.to_thread(put, http.folder / "secrets" / "alice" / "KEY", "her own")
+    pool = Pool(Opening(http.host(), http.folder), 3, Secrets(http.folder / "secrets", {}))
+    for more in ({}, {"source": "command", "owner": "alice"}):
+        spec = http.host(**more)
+        for kind in (StreamableHttp, Execute):
+            place = kind("hf://ann/b-c", bearer_from="KEY")
+            known = KnownHost(1, msgspec.structs.replace(spec, endpoint=place))
+            with pytest.raises(HostError, match="only guessed") as caught:
+                await pool.call(known, http.call())
+            assert caught.value.called is False
     await pool.close()
 
 

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.facts import FailureKind
-from contracts.host import Limits
+from contracts.host import Limits, Stdio
 from services.executor.attempt.call import Call, HostError, Opening
 from services.executor.attempt.plan import KnownHost
 from services.executor.hosts.pool import Pool
@@ -27,6 +28,27 @@ async def stdio(tmp_path: Path) -> AsyncIterator[Bench]:
     bench = Bench(tmp_path, STDIO)
     yield bench
     await closing(bench)
+
+
+async def test_a_program_is_started_with_what_it_refers_to(stdio: Bench) -> None:
+    host = stdio.host()
+    assert isinstance(host.endpoint, Stdio)
+    endpoint = msgspec.structs.replace(
+        host.endpoint, args=("-m", "{secret:MODULE}"), env={"RECORDING_FILE": "{secret:FILE}"}
+    )
+    known = KnownHost(1, msgspec.structs.replace(host, endpoint=endpoint))
+    values = {"MODULE": "tests.support.recording_mcp"}
+    pool = Pool(Opening(host, stdio.folder), 3, Secrets(stdio.folder, values))
+    with pytest.raises(HostError, match=r"needs the secret FILE.* into secrets/FILE of the data"):
+        await pool.call(known, stdio.call())
+    values["FILE"] = str(stdio.record)
+    answer = await pool.call(known, stdio.call(text="hello"))
+    assert isinstance(answer, dict)
+    assert (answer["structured"], len(stdio.written())) == ({"result": "hello"}, 1)
+    with pytest.raises(HostError) as failed:
+        await pool.call(known, stdio.call("fail", message=f"no {stdio.record} here"))
+    assert str(stdio.record) not in str(failed.value) + failed.value.message
+    await pool.close()
 
 
 def message(id_: object, size: int) -> dict[str, Any]:

@@ -58,6 +58,9 @@ async def test_a_step_that_fails_ends_the_plan_and_cleans_up(stdio: Bench) -> No
     error = await failure(stdio.open(), stdio.task(host, "steps", {}))
     assert error.kind is FailureKind.TOOL
     assert "two" in error.message
+    assert isinstance(error.answer, dict)
+    assert error.answer["is_error"] is True
+    assert "two" in error.answer["content"][0]["text"]
     assert [begun["tool"] for begun in stdio.written()] == ["echo", "fail", "fail"]
 
 

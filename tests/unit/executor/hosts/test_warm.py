@@ -50,7 +50,7 @@ async def warming(bench: Bench, *hosts: Host) -> AsyncIterator[tuple[Pool, dict[
 
 
 async def test_the_first_call_meets_a_server_that_runs_already(bench: Bench) -> None:
-    async with warming(bench, bench.host(tools=TOOLS)) as (pool, known):
+    async with warming(bench, bench.host(tools=TOOLS, sessions="shared")) as (pool, known):
         (server,) = await bench.until_written(1, "server")
         assert bench.written() == [], "nothing was called"
         await pool.call(known["h1"], bench.call())
@@ -58,11 +58,17 @@ async def test_the_first_call_meets_a_server_that_runs_already(bench: Bench) -> 
 
 
 async def test_a_host_that_does_not_start_keeps_no_other_from_it(bench: Bench) -> None:
-    broken = bench.host(id="h0", endpoint=Stdio("no-such-command-anywhere"), tools=TOOLS)
-    mute = bench.host(
-        id="h00", endpoint=Stdio("sleep", ("99",)), tools=TOOLS, limits=Limits(start_s=0.2)
+    broken = bench.host(
+        id="h0", endpoint=Stdio("no-such-command-anywhere"), tools=TOOLS, sessions="shared"
     )
-    async with warming(bench, broken, mute, bench.host(tools=TOOLS)):
+    mute = bench.host(
+        id="h00",
+        endpoint=Stdio("sleep", ("99",)),
+        tools=TOOLS,
+        limits=Limits(start_s=0.2),
+        sessions="shared",
+    )
+    async with warming(bench, broken, mute, bench.host(tools=TOOLS, sessions="shared")):
         assert len(await bench.until_written(1, "server")) == 1
 
 
@@ -74,13 +80,16 @@ async def test_a_host_that_does_not_start_keeps_no_other_from_it(bench: Bench) -
         ({"placement": Placement.USER_SPACE, "owner": "alice"}, False),
         ({"endpoint": Noop()}, False),
         ({"tools": ()}, False),
+        ({"sessions": "user"}, False),
+        ({"sessions": "task"}, False),
     ],
-    ids=["local", "disabled", "in a Space", "noop", "not probed yet"],
+    ids=["local", "disabled", "in a Space", "noop", "not probed yet", "a user's", "a task's"],
 )
 def test_only_local_servers_that_have_answered_once_are_opened(
     fields: dict[str, Any], warm: bool
 ) -> None:
-    assert wanted(host(**{"endpoint": Stdio("x"), "tools": TOOLS} | fields)) is warm
+    known = {"endpoint": Stdio("x"), "tools": TOOLS, "sessions": "shared"}
+    assert wanted(host(**known | fields)) is warm
 
 
 async def test_history_is_told_once_and_only_as_it_is_now(tmp_path: Path) -> None:

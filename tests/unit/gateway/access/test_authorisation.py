@@ -6,21 +6,21 @@ Websocket frames, events and MCP tools are in `test_authorisation_streams` and `
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
-from enum import Enum
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pytest
+import httpx
 from litestar.routes import HTTPRoute
 
 from services.gateway import app
 from services.gateway.access.identity import digest
 from services.gateway.openapi.document import PATH as SCHEMA
-from tests.support.nats import NatsServer
+from tests.support.oauth_browser import PASSWORD, HandMade
+from tests.unit.gateway.access.rows import Row, Who
+from tests.unit.gateway.access.table import OF_ALICE, OF_NOBODY, TABLE
 from tests.unit.gateway.alices import (
     BLOB,
-    DONE,
     HERS,
     HOST,
     IDLE,
@@ -28,134 +28,20 @@ from tests.unit.gateway.alices import (
     MORE,
     NONE,
     PUBLIC_HOST,
-    SPACE,
-    WAIT,
+    SHA256,
     Alices,
     Seen,
-    alices,
     seen,
     together,
 )
 from tests.unit.gateway.http.test_tokens import issuing
+from tests.unit.gateway.oauth.acting import person
 from tests.unit.gateway.whole import ENTRY
-from tests.unit.gateway.world import TASK, TOKENS, World, assert_is, error_of, write_tokens
+from tests.unit.gateway.world import NO_TLS, TASK, TOKENS, World, assert_is, error_of, write_tokens
 
 ALICE, BOB, AUDITOR, ADMIN = "alice-token", "bob-token", "auditor-token", "admin-token"
+BEN = "ben-token"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-
-
-class Who(Enum):
-    """Whose a route is."""
-
-    PUBLIC = "nobody need say who is asking"
-    OWN = "everybody has their own there"
-    NAMED = "the thing's owner; to all others it does not exist"
-    TAKEN = "everybody, but an id that somebody has is taken"
-    ADMIN = "the role admin; all others are told so"
-    HIDDEN = "the role admin; to all others there is nothing"
-    ELSEWHERE = "somebody; the tests of streams and of the MCP door say what they see"
-
-
-class Row(NamedTuple):
-    """What holds for one route."""
-
-    who: Who
-    on: str = ""
-    """The thing of Alice's that she asks for."""
-    given: Mapping[str, Any] = {}
-    """What is sent besides the path."""
-    status: int = 200
-    """What those are answered who may."""
-    audited: Mapping[str, Any] | None = None
-    """What an auditor sends to read what is Alice's; None: nobody else reads it."""
-    more: tuple[Mapping[str, Any], ...] = ()
-    """Other ways to ask, which find nothing of others' either."""
-
-
-def named(on: str, given: dict[str, Any] | None = None, **fields: Any) -> Row:
-    return Row(Who.NAMED, on, given or {}, **fields)
-
-
-OF_ALICE: dict[str, Any] = {"params": {"user": "alice"}}
-OF_NOBODY: dict[str, Any] = {"params": {"user": "carol"}}
-AUDITED: dict[str, Any] = {"audited": OF_ALICE, "more": (OF_ALICE,)}
-BYTES: tuple[dict[str, Any], ...] = (
-    {"headers": {"Range": "bytes=0-9"}},
-    {"headers": {"Range": "bytes=999999-"}},
-    {"headers": {"If-None-Match": "*"}},
-    {"headers": {"If-Range": '"x"', "Range": "bytes=0-9"}},
-)
-READ: dict[str, Any] = {"audited": OF_ALICE, "more": (OF_ALICE, *BYTES)}
-PUBLIC = Row(Who.PUBLIC)
-OWN = Row(Who.OWN)
-REPO = "/api/spaces/{owner}/{name}"
-
-TABLE: dict[tuple[str, str], Row] = {
-    ("GET", "/"): PUBLIC,
-    ("GET", "/api/health"): PUBLIC,
-    ("GET", "/api/health/live"): PUBLIC,
-    ("GET", "/api/health/ready"): PUBLIC,
-    ("GET", "/api/docs"): PUBLIC,
-    ("GET", "/api/limits"): PUBLIC,
-    ("GET", SCHEMA): PUBLIC,
-    ("GET", f"{SCHEMA}/openapi.json"): PUBLIC,
-    ("GET", f"{SCHEMA}/{{path}}"): Row(Who.PUBLIC, status=404),
-    ("GET", "/.well-known/jwks.json"): PUBLIC,
-    ("GET", app.STREAM): Row(Who.PUBLIC, status=426),
-    ("GET", app.EVENTS): Row(Who.ELSEWHERE),
-    ("GET", app.MCP): Row(Who.ELSEWHERE),
-    ("POST", app.MCP): Row(Who.ELSEWHERE),
-    ("DELETE", app.MCP): Row(Who.ELSEWHERE),
-    ("POST", f"{app.MCP}/"): Row(Who.ELSEWHERE),
-    ("POST", "/api/auth/ticket"): Row(Who.OWN, status=201),
-    ("PUT", "/api/blobs"): Row(Who.OWN, given={"content": "x"}, status=201),
-    ("GET", "/api/tasks"): Row(Who.OWN, **AUDITED),
-    ("POST", "/api/tasks"): Row(Who.OWN, given={"json": TASK}, status=201),
-    ("GET", "/api/tasks/{task}"): named(DONE, **AUDITED),
-    ("GET", "/api/tasks/{task}/events"): named(WAIT, **AUDITED),
-    ("GET", "/api/tasks/{task}/why"): named(DONE, **AUDITED),
-    ("GET", "/api/tasks/{task}/result"): named(DONE, **READ),
-    ("POST", "/api/tasks/{task}/cancel"): named(WAIT),
-    ("GET", "/api/results"): Row(Who.OWN, **AUDITED),
-    ("GET", "/api/results/{task}"): named(BLOB, **AUDITED),
-    ("GET", "/api/results/{task}/content"): named(BLOB, **READ),
-    ("POST", "/api/results/{task}/verify"): named(BLOB),
-    ("DELETE", "/api/results/{task}"): named(BLOB),
-    ("GET", "/api/preferences"): OWN,
-    ("PUT", "/api/preferences/{host}"): named(HOST, {"json": {"weight": 1}}),
-    ("DELETE", "/api/preferences/{host}"): named(HOST),
-    ("GET", "/api/mcps"): Row(Who.OWN, audited={}),
-    ("POST", "/api/mcps/discover"): OWN,
-    ("GET", "/api/mcps/{host}"): named(HOST, audited={}),
-    ("POST", "/api/mcps"): Row(Who.TAKEN, HOST, {"json": ENTRY | {"id": HOST}}),
-    ("POST", "/api/mcps/{host}"): Row(Who.TAKEN, HOST, {"json": ENTRY}),
-    ("PUT", "/api/mcps/{host}"): named(HOST, {"json": ENTRY}),
-    ("POST", "/api/mcps/{host}/probe"): named(HOST),
-    ("POST", "/api/mcps/{host}/disable"): named(HOST),
-    ("POST", "/api/mcps/{host}/enable"): named(IDLE),
-    ("GET", "/api/mcps/{host}/log"): Row(Who.HIDDEN, HOST),
-    ("DELETE", "/api/mcps/{host}"): named(HOST),
-    ("GET", "/api/spaces"): OWN,
-    ("POST", "/api/spaces"): Row(Who.OWN, given={"json": {"name": "USER"}}, status=201),
-    ("GET", REPO): named(SPACE),
-    ("POST", f"{REPO}/deploy"): named(SPACE),
-    ("POST", f"{REPO}/restart"): named(SPACE),
-    ("GET", "/api/accounts"): OWN,
-    ("GET", "/api/accounts/{provider}"): Row(Who.OWN, more=({"params": {"check": "true"}},)),
-    ("GET", "/api/accounts/huggingface/tasks"): OWN,
-    ("PUT", "/api/accounts/{provider}"): Row(Who.OWN, given={"json": {"token": "hf_USER"}}),
-    ("DELETE", "/api/accounts/{provider}"): OWN,
-    ("GET", "/api/tokens"): Row(Who.ADMIN),
-    ("POST", "/api/tokens"): Row(Who.ADMIN, given={"json": {"user": MARK}}, status=201),
-    ("DELETE", "/api/tokens/{token}"): Row(Who.ADMIN),
-}
-"""In the order in which Alice asks: what takes away comes after what needs it."""
-
-
-@pytest.fixture
-async def one(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[Alices]:
-    async with alices(fresh_nats, tmp_path) as ready:
-        yield ready
 
 
 def rows(*who: Who) -> list[tuple[str, str, Row]]:
@@ -194,18 +80,50 @@ async def all_she_sees(one: Alices) -> dict[str, Seen]:
 def wrong_credentials(spent: str, ticket: str, revoked: str) -> list[dict[str, Any]]:
     """Ways to come without a good token."""
     words = ("expired-token", revoked, ticket, digest(ALICE))
-    bearers = [{"Authorization": f"Bearer {word}"} for word in words]
+    bearers = [bearing(word) for word in words]
     elsewhere = {"ticket": spent, "token": ALICE, "access_token": ALICE}
     return [
-        *({"headers": headers} for headers in bearers),
+        *bearers,
         {"headers": {"Authorization": f"Basic {ALICE}"}},
-        {"headers": bearers[0], "params": {"ticket": ticket}},
+        bearers[0] | {"params": {"ticket": ticket}},
         {"headers": {"Cookie": f"token={ALICE}"}, "params": elsewhere},
     ]
 
 
+def bearing(token: str) -> dict[str, Any]:
+    return {"headers": {"Authorization": f"Bearer {token}"}}
+
+
+async def disabled(gateway: World) -> list[dict[str, Any]]:
+    """What an account had that is disabled now, of each kind, all of it good before."""
+    async with (
+        person(gateway) as browser,
+        httpx.AsyncClient(trust_env=False, verify=NO_TLS) as http,
+        gateway.http(ADMIN) as admin,
+    ):
+        body = {"user": browser.user, "password": PASSWORD, "cookie": True}
+        ours = {"Origin": gateway.url}
+        session = await http.post(f"{gateway.url}/api/auth/login", json=body, headers=ours)
+        access = session.json()["data"]["access_token"]
+        async with gateway.http(access) as theirs:
+            made = (await theirs.post("/api/tokens", json={})).json()["data"]["token"]
+        client = HandMade(http, gateway.url)
+        await client.register()
+        # Without cookies, so that what was shown is all there is.
+        cookie = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
+        oauth = (await client.granted(browser))["access_token"]
+        ways = [{"headers": {"Cookie": cookie}}, *(bearing(one) for one in (access, made, oauth))]
+        async with gateway.http(None) as nobody:
+            for sent in ways:
+                assert (await nobody.get("/api/me", **sent)).status_code in (200, 403), sent
+            change = {"disabled": True}
+            answer = await admin.patch(f"/api/users/{browser.user}", json=change)
+            assert answer.status_code == 200, answer.text
+    return ways
+
+
 async def test_every_route_has_a_row(gateway: World) -> None:
-    routes = gateway.site.app._http.routes  # type: ignore[attr-defined]
+    routes = gateway.site.app._http.app.routes  # type: ignore[attr-defined]
     assert {type(route) for route in routes} == {HTTPRoute}
     served = {(m, r.path_format) for r in routes for m in r.route_handler_map if m != "OPTIONS"}
     async with gateway.http(None) as client:
@@ -228,17 +146,19 @@ async def test_without_a_good_token_nobody_gets_in(gateway: World, tmp_path: Pat
         made = [(await alice.post("/api/auth/ticket")).json()["data"]["ticket"] for _ in "12"]
         issued = (await admin.post("/api/tokens", json={"user": "alice"})).json()["data"]
         await admin.delete(f"/api/tokens/{issued['id']}")
-    wrong = wrong_credentials(*made, issued["token"])
+    ended = await disabled(gateway)
+    wrong = [*wrong_credentials(*made, issued["token"]), {"params": {"ticket": made[1]}}]
     async with gateway.http(None) as client:
         spending = await client.get(app.EVENTS, params={"ticket": made[0], "to": "nothing"})
         assert error_of(spending).code == 400
 
-        good = {"params": {"ticket": made[1]}}
+        # Who is asking is found out before the route is: at each anonymous, and one way in turn of
+        # those that are no good and of those that a disabled account had.
         ways = [
             (method, path, row.given | sent)
-            for method, path, row in with_heads(*set(Who) - {Who.PUBLIC})
-            for sent in (*wrong, good)
-            if sent is not good or path != app.EVENTS
+            for number, (method, path, row) in enumerate(with_heads(*set(Who) - {Who.PUBLIC}))
+            for sent in ({}, wrong[number % len(wrong)], ended[number % len(ended)])
+            if path != app.EVENTS or sent is not wrong[-1]
         ]
 
         async def answered(method: str, path: str, sent: Mapping[str, Any]) -> Seen:
@@ -250,7 +170,9 @@ async def test_without_a_good_token_nobody_gets_in(gateway: World, tmp_path: Pat
     for (method, path, sent), one in zip(ways, found, strict=True):
         if method != "HEAD":
             shown = "Authorization" in sent.get("headers", ())
-            text = repr((one.headers["www-authenticate"], one.text))
+            # The address of the metadata ends with the name of one of the two paths.
+            asked = one.headers["www-authenticate"].replace("NAME", app.MCP)
+            text = repr((asked, one.text))
             told.setdefault((shown, path in app.MCP_PATHS), set()).add(text)
     assert {len(texts) for texts in told.values()} == {1}, "why it is not good is told to nobody"
     assert await gateway.log.head() == 0
@@ -285,7 +207,7 @@ async def test_everybody_has_their_own(one: Alices) -> None:
     before = await all_she_sees(one)
     for method, path, row in rows(Who.PUBLIC, Who.OWN):
         token = BOB if row.who is Who.OWN else ""
-        answer = await asked(one, token, method, path, **row.given)
+        answer = await asked(one, token, method, path, row.on, **row.given)
         assert (answer.status, MARK in repr(answer)) == (row.status, False), path
         for more in row.more:
             answer = await asked(one, token, method, path, **more)
@@ -296,8 +218,8 @@ async def test_everybody_has_their_own(one: Alices) -> None:
     assert await all_she_sees(one) == before
 
 
-async def test_roles_read_what_the_table_says(one: Alices) -> None:
-    head = await one.head()
+async def test_roles_read_what_the_table_says(own: Alices) -> None:
+    one, head = own, await own.head()
 
     async def audited(path: str, row: Row, name: str) -> None:
         given = row.audited or {}
@@ -308,16 +230,16 @@ async def test_roles_read_what_the_table_says(one: Alices) -> None:
             assert found == seen(await one.ask(ALICE, "GET", path, name), ""), path
             assert MARK in found.text, path
 
-    async def for_admins(method: str, path: str, row: Row) -> None:
+    async def refused(method: str, path: str, row: Row) -> None:
         name = row.on or one.token
         for token in (BOB, ALICE, AUDITOR):
-            refused = await asked(one, token, method, path, name, **row.given)
-            assert refused.status == (403 if row.who is Who.ADMIN else 404), path
+            answer = await asked(one, token, method, path, name, **row.given)
+            assert answer.status == (403 if row.who is Who.ADMIN else 404), path
             none = "x" * len(name)
-            assert refused == await asked(one, token, method, path, none, **row.given), path
-        assert MARK in repr(await one.has(ADMIN, method, path, name=name, **row.given)), path
+            assert answer == await asked(one, token, method, path, none, **row.given), path
 
     read = [(path, row) for method, path, row in rows(Who.OWN, Who.NAMED) if method == "GET"]
+    for_admins = rows(Who.ADMIN, Who.HIDDEN)
     await together(
         *(
             audited(path, row, name)
@@ -325,60 +247,73 @@ async def test_roles_read_what_the_table_says(one: Alices) -> None:
             for name in things(path)
             if row.who is Who.OWN or row.audited is not None
         ),
-        *(for_admins(*each) for each in rows(Who.ADMIN, Who.HIDDEN)),
+        *(refused(*each) for each in for_admins),
     )
+    for method, path, row in for_admins:
+        # In the table's order: the last takes away what the others read.
+        name = row.on or one.token
+        assert MARK in repr(await one.has(ADMIN, method, path, name=name, **row.given)), path
     assert await one.written(head) == []
 
 
-async def test_alice_may(one: Alices) -> None:
-    for method, path, row in rows(Who.OWN, Who.NAMED, Who.TAKEN):
-        answer = await one.ask(ALICE, method, path, row.on, **row.given)
+async def test_alice_may(own: Alices) -> None:
+    for method, path, row in rows(Who.OWN, Who.NAMED, Who.FREE, Who.HERS):
+        answer = await own.ask(ALICE, method, path, row.on, **row.given)
         assert answer.status_code == row.status, (path, answer.text)
         if row.on or row.audited is not None:
-            assert MARK in answer.text, path
+            assert MARK in answer.text or row.on == SHA256 in answer.text, path
 
 
 async def test_an_id_of_hers_is_free_for_others(one: Alices) -> None:
     before = await all_she_sees(one)
 
     async def his_own(task: str) -> None:
-        view = await one.has(BOB, "POST", "/api/tasks", json=TASK | {"id": task}, status=201)
-        assert (view["user"], view["status"], "result" in view) == ("bob", "pending", False)
-        assert_is(await one.has(BOB, "GET", "/api/tasks/{task}", name=task), view)
-        events = await one.has(BOB, "GET", "/api/tasks/{task}/events", name=task)
+        view = await one.has(BEN, "POST", "/api/tasks", json=TASK | {"id": task}, status=201)
+        assert (view["user"], view["status"], "result" in view) == ("ben", "pending", False)
+        assert_is(await one.has(BEN, "GET", "/api/tasks/{task}", name=task), view)
+        events = await one.has(BEN, "GET", "/api/tasks/{task}/events", name=task)
         assert [event["seq"] for event in events] == [view["seq"]]
         for path in ("/api/tasks/{task}/result", "/api/results/{task}"):
-            assert (await one.ask(BOB, "GET", path, task)).status_code == 404
-        await one.has(BOB, "POST", "/api/tasks/{task}/cancel", name=task)
+            assert (await one.ask(BEN, "GET", path, task)).status_code == 404
+        await one.has(BEN, "POST", "/api/tasks/{task}/cancel", name=task)
 
     await together(*(his_own(task) for task in HERS["task"]))
     assert await all_she_sees(one) == before
     pointer = (await one.has(ALICE, "GET", "/api/tasks/{task}", name=BLOB))["result"]
     text = json.dumps({"type": "t.x", "input_pointer": pointer})
-    for named in (text, text.replace("/alice/", "/bob/")):
+    for each in (text, text.replace("/alice/", "/ben/")):
         hers, none = [
-            await asked(one, BOB, "POST", "/api/tasks", json=json.loads(body))
-            for body in (named, named.replace(pointer["sha256"], "0" * 64))
+            await asked(one, BEN, "POST", "/api/tasks", json=json.loads(body))
+            for body in (each, each.replace(pointer["sha256"], "0" * 64))
         ]
         assert (hers.status, hers) == (400, none)
     await one.has(ALICE, "POST", "/api/tasks", json=json.loads(text))
 
 
-async def test_of_a_host_id_that_is_taken_nothing_else_is_told(one: Alices) -> None:
+async def test_a_name_of_hers_is_free_for_others_hosts(one: Alices) -> None:
+    before = await all_she_sees(one)
+    assert [path for _, path, _ in rows(Who.FREE)] == ["/api/mcps", "/api/mcps/{host}"]
+    for path, name in (("/api/mcps", HOST), ("/api/mcps/{host}", IDLE)):
+        entry = ENTRY | ({"id": name} if path == "/api/mcps" else {})
+        made = await one.has(BOB, "POST", path, name=name, json=entry, status=201)
+        assert (made["id"], made["owner"]) == (f"bob/{name}", "bob")
+        found = await one.has(BOB, "GET", "/api/mcps/{host}", name=name)
+        assert found["id"] == f"bob/{name}"
+        await one.has(BOB, "DELETE", "/api/mcps/{host}", name=name)
+    assert await all_she_sees(one) == before
+
+
+async def test_under_her_name_nobody_registers_and_nothing_is_told(one: Alices) -> None:
     head, before = await one.head(), await all_she_sees(one)
-    assert [path for _, path, _ in rows(Who.TAKEN)] == ["/api/mcps", "/api/mcps/{host}"]
-    found = await together(
-        *(
-            asked(one, token, "POST", path, host, json=ENTRY | more | named_)
-            for token in (BOB, AUDITOR)
-            for host in (HOST, IDLE, PUBLIC_HOST)
-            for path, named_ in (("/api/mcps", {"id": host}), ("/api/mcps/{host}", {}))
-            for more in ({}, {"name": "Other"})
+    for _, path, _ in rows(Who.HERS):
+        found = await together(
+            *(
+                asked(one, token, "POST", path, host, json=ENTRY)
+                for token in (BOB, AUDITOR)
+                for host in (HOST, IDLE, PUBLIC_HOST, NONE)
+            )
         )
-    )
-    assert found[0].status == 409
-    assert "is taken: choose another one" in found[0].text
-    texts = {one.text.replace("/api/mcps/NAME", "/api/mcps") for one in found}
-    assert len(texts) == 1, "nor whether it is hers or everybody's"
+        assert found[0].status == 403
+        assert len({one.text for one in found}) == 1, "nor whether she has one of that name"
     assert await one.written(head) == []
     assert await all_she_sees(one) == before

@@ -64,6 +64,8 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "tasks/get": [{"taskId": "NAME"}],
     "tasks/cancel": [{"taskId": "NAME"}],
     "tasks/update": [{"taskId": "NAME", "inputResponses": {}}],
+    # A stream without an end, which names nothing: tests/unit/gateway/mcp/test_list_changed.py.
+    "subscriptions/listen": [],
 }
 ONLY = {"ping": LEGACY, "server/discover": MODERN}
 """Methods of one era alone."""
@@ -104,8 +106,11 @@ async def agent(gateway: World, token: str, era: str) -> AsyncIterator[Agent]:
     async with gateway.http(token) as client:
         one = Agent(client, era)
         if era == LEGACY:
-            who = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "x"}}
-            who["clientInfo"] |= {"version": "1"}  # type: ignore[operator]
+            who = {
+                "protocolVersion": LEGACY,
+                "capabilities": {"extensions": {TASKS: {}}},
+                "clientInfo": {"name": "x", "version": "1"},
+            }
             body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": who}
             answer = await client.post("/mcp", json=body, headers=ACCEPT)
             one.session = answer.headers["mcp-session-id"]

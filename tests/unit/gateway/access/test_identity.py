@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.access import identity
-from services.gateway.access.identity import FileIdentity, Principal, bearer, ensure_local_token
+from services.gateway.access.identity import (
+    FileIdentity,
+    Identities,
+    Principal,
+    bearer,
+    ensure_local_token,
+)
 from services.gateway.access.limits import RateLimit
 from tests.unit.gateway.world import write_tokens
 
@@ -36,6 +42,14 @@ def test_the_local_token_joins_those_that_are_there(tmp_path: Path) -> None:
     known = FileIdentity(tmp_path)
     assert known.of("a") == ALICE
     assert known.of(token)
+
+
+@pytest.mark.parametrize("user", ["-", "a.b", "", "a b", "x" * 65])
+def test_who_can_be_no_user_is_nobody_whatever_the_file_says(tmp_path: Path, user: str) -> None:
+    write_tokens(tmp_path, {"a": {"user": "alice"}, "b": {"user": user, "roles": ["admin"]}})
+    known = Identities(FileIdentity(tmp_path))
+    assert known.of("a") == ALICE
+    assert known.of("b") is None
 
 
 @given(st.text())

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.access import limits
+from services.gateway.access.address import counted
 from services.gateway.access.identity import Principal
 from services.gateway.access.limits import RateLimit, Report, short
 from services.store.kv import MOST_VALUE
@@ -154,3 +155,21 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(len(report.counts) for report in limit.reports("g")) == 10
     # Three others count one request each; so two are left.
     assert [bool(limit.over(ALICE, None)) for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("address", "counts_as"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("x" * 5000, "x" * 64),
+        ("", ""),
+    ],
+)
+def test_an_address_counts_as_whoever_has_it(address: str, counts_as: str) -> None:
+    assert counted(address) == counts_as

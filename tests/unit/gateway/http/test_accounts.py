@@ -239,7 +239,8 @@ async def test_without_a_registry_accounts_are_linked_all_the_same(
 
 async def test_github_accounts(fresh_nats: NatsServer, tmp_path: Path) -> None:
     ann = answer({"login": "ann"}, X_OAuth_Scopes="repo, gist")
-    script: list[Any] = [ann, answer({}, 401), answer({}, 500), cut(), ann]
+    faults = [answer({}, 500)] * 3 + [cut()] * 3
+    script: list[Any] = [ann, answer({}, 401), *faults, ann]
     async with (
         serving(*script) as github,
         linked_world(fresh_nats, tmp_path, github_url=github.url) as gateway,
@@ -264,4 +265,4 @@ async def test_github_accounts(fresh_nats: NatsServer, tmp_path: Path) -> None:
         await registry.until(1)
     assert registry.users == ["alice"]
     sent = [seen.headers["Authorization"] for seen in github.seen]
-    assert sent == ["Bearer ghp_good", *["Bearer ghp_other"] * 3, "Bearer ghp_good"]
+    assert sent == ["Bearer ghp_good", *["Bearer ghp_other"] * 7, "Bearer ghp_good"]

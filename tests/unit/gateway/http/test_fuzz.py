@@ -39,7 +39,7 @@ KNOWN = (None, THERE | {"task": "done"}, THERE | {"task": "young"})
 NEVER_ENDING = {"stream_events"}
 OPERATIONS = 43
 """At least so many are tried."""
-ORDER = ("get", "post", "put", "delete")
+ORDER = ("get", "post", "put", "patch", "delete")
 LAST = "/disable"
 EXAMPLES = 8
 CHECKS = [
@@ -113,7 +113,7 @@ def tame(case: Any) -> None:
 
 def tried(operation: Any, mode: GenerationMode, url: str) -> str | None:
     """Try one operation with some requests; what is wrong with the answers, if something is."""
-    token = "admin-token" if "tokens" in operation.tags else "alice-token"
+    token = "admin-token" if {"tokens", "users"} & set(operation.tags) else "alice-token"
     headers = {"Authorization": f"Bearer {token}"}
 
     @settings(

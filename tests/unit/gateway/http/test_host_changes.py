@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.budget import Budget
 from contracts.wire import Discovered, HttpError, SpaceSeen
 from services.registry.settings import Settings
 from tests.support.nats import NatsServer
@@ -33,11 +34,11 @@ async def spaces(user: str) -> Discovered:
 @pytest.fixture
 async def gateway(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
     """A gateway and a registry; users may register hosts on this machine."""
-    settings = Settings(allow_noop=True, hosts_per_user=2, probe_limit_s=1.0)
+    settings = Settings(allow_noop=True, probe_limit_s=1.0)
     async with (
         fresh_nats.connected("gateway") as bus,
         fresh_nats.connected("registry") as registry_bus,
-        world(tmp_path, bus) as one,
+        world(tmp_path, bus, budget=Budget(hosts=2)) as one,
         registry(one, registry_bus, tmp_path, settings, spaces),
     ):
         yield one
@@ -63,7 +64,7 @@ async def test_a_host_may_be_registered_with_its_id_in_the_body(gateway: World) 
             await who["alice"].post("/api/mcps", json=ENTRY | {"id": "mine"}) for _ in range(2)
         ]
         assert (first.status_code, again.status_code) == (201, 200), first.text
-        assert first.json()["data"]["id"] == "mine"
+        assert first.json()["data"]["id"] == "alice/mine"
         assert first.json()["data"]["owner"] == "alice"
         other = await who["alice"].post("/api/mcps", json=ENTRY | {"id": "mine", "name": "other"})
         error_of(other, 409)
@@ -78,8 +79,8 @@ async def test_a_users_host_serves_its_user_alone(gateway: World) -> None:
         answer = await who["alice"].post("/api/mcps/mine", json=ENTRY)
         assert answer.status_code == 201, answer.text
         view = answer.json()["data"]
-        assert (view["id"], view["owner"], view["source"]) == ("mine", "alice", "command")
-        assert await ids(who["alice"]) == ["mine"]
+        assert (view["id"], view["owner"], view["source"]) == ("alice/mine", "alice", "command")
+        assert await ids(who["alice"]) == ["alice/mine"]
         assert await ids(who["bob"]) == []
         again = await who["alice"].post("/api/mcps/mine", json=ENTRY)
         assert (again.status_code, again.json()["data"]["seq"]) == (200, view["seq"])
@@ -102,8 +103,32 @@ async def test_others_hosts_do_not_exist(gateway: World) -> None:
             ("POST", "/probe"),
         ):
             body = ENTRY if method == "PUT" else None
-            answer = await who["bob"].request(method, f"/api/mcps/mine{path}", json=body)
-            assert error_of(answer, 404).reason == "not_found", (method, path)
+            for host in ("mine", "alice/mine"):
+                answer = await who["bob"].request(method, f"/api/mcps/{host}{path}", json=body)
+                assert error_of(answer, 404).reason == "not_found", (method, path)
+        refused = await who["bob"].post("/api/mcps/alice/mine", json=ENTRY)
+        assert error_of(refused, 403).message.startswith("a host that you register is yours")
+        assert (await who["bob"].post("/api/mcps/mine", json=ENTRY)).status_code == 201
+        assert (await ids(who["alice"]), await ids(who["bob"])) == (["alice/mine"], ["bob/mine"])
+
+
+async def test_an_admin_registers_for_a_user_and_finds_what_was_meant(gateway: World) -> None:
+    async with users(gateway) as who:
+        admin, alice = who["admin"], who["alice"]
+        made = await admin.post("/api/mcps/given", json=ENTRY | {"owner": "alice"})
+        assert (made.status_code, made.json()["data"]["id"]) == (201, "alice/given")
+        same = await admin.post("/api/mcps/alice/given", json=ENTRY)
+        assert same.status_code == 200
+        await admin.post("/api/mcps/given", json=ENTRY)
+        assert await ids(alice) == ["given", "alice/given"], "the operator's first"
+        assert (await alice.get("/api/mcps/given")).json()["data"]["id"] == "given"
+        # What she changes is hers, what is for everybody is the operator's.
+        assert (await alice.post("/api/mcps/given/disable")).json()["data"]["id"] == "alice/given"
+        assert (await admin.post("/api/mcps/given/disable")).json()["data"]["id"] == "given"
+        moved = await admin.put("/api/mcps/given", json=ENTRY | {"owner": "alice"})
+        assert "can't become alice/given" in error_of(moved, 400).message
+        assert (await alice.delete("/api/mcps/given")).json()["data"]["host"] == "alice/given"
+        assert error_of(await alice.delete("/api/mcps/given"), 403).reason == "forbidden"
 
 
 async def test_hosts_are_switched_probed_and_removed(gateway: World) -> None:
@@ -119,7 +144,7 @@ async def test_hosts_are_switched_probed_and_removed(gateway: World) -> None:
         assert probed["status"] == "unhealthy"
         assert probed["reason"]
         removed = await alice.delete("/api/mcps/mine")
-        assert removed.json()["data"]["host"] == "mine"
+        assert removed.json()["data"]["host"] == "alice/mine"
         assert await ids(alice) == []
         assert error_of(await alice.delete("/api/mcps/mine"), 404).reason == "not_found"
 
@@ -142,7 +167,9 @@ async def test_programs_are_for_the_operator(gateway: World) -> None:
         ("x", b'{"endpoint": {"kind": "http"}}', 400),
         ("x", b'{"endpoint": {"kind": "http", "url": "https://a.example"}, "tools": []}', 400),
         ("a%20b", b"{}", 400),
-        ("add", b"{}", 400),
+        ("add", b'{"endpoint": {"kind": "http", "url": "http://127.0.0.1:1/mcp"}}', 400),
+        ("alice/log", b'{"endpoint": {"kind": "http", "url": "http://127.0.0.1:1/mcp"}}', 405),
+        ("-/x", b"{}", 400),
     ],
 )
 async def test_what_can_not_be_read_is_said(

@@ -18,6 +18,7 @@ from services.gateway import errors
 from services.gateway.http import hosts
 from services.gateway.http import parts as http_parts
 from services.gateway.peers.host_logs import SUBJECT
+from services.outside.mcp_child import log_path
 from services.process.ids import new_id
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, error_of, world
@@ -31,7 +32,11 @@ async def gateway(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World
         async def parts() -> http_parts.Parts:
             return one.site.parts
 
-        dependencies = {"parts": Provide(parts), "principal": Provide(http_parts.principal)}
+        dependencies = {
+            "parts": Provide(parts),
+            "principal": Provide(http_parts.principal),
+            "host_id": Provide(http_parts.host_id),
+        }
         one.site.app._http = Litestar(
             [*hosts.ROUTES],
             dependencies=dependencies,
@@ -51,13 +56,13 @@ class Executors:
 
     @contextlib.asynccontextmanager
     async def __call__(self, **logs: str) -> AsyncIterator[None]:
-        """Executors by name, and what each has of the hosts `h1` and `removed`."""
+        """Executors by name, and what each has of some hosts."""
         async with contextlib.AsyncExitStack() as stack:
             for name, text in logs.items():
                 folder = self._folder / name
                 folder.mkdir()
-                for host in ("h1", "removed") if text else ():
-                    (folder / f"{host}.log").write_text(text)
+                for host in ("h1", "removed", "root/own") if text else ():
+                    log_path(folder, host).write_text(text)
                 bus = await stack.enter_async_context(self._server.connected("executor"))
                 await answer_all(bus, SUBJECT, host_log.HostLogServer(folder, name).answer)
             yield
@@ -132,6 +137,25 @@ async def test_the_log_of_a_host_that_was_removed_can_still_be_read(
 ) -> None:
     async with executors(e1="last"), gateway.http("admin-token") as client:
         assert (await client.get("/api/mcps/removed/log")).json()["data"][0]["lines"] == ["last"]
+
+
+@pytest.mark.parametrize("path", ["..%2f..%2fsecret", "a%2f..", "-/h1", "a/b%2fc", "a.b/h1"])
+async def test_no_path_leads_out_of_the_folder(
+    gateway: World, executors: Executors, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "secret.log").write_text("secret")
+    async with executors(e1="x"), gateway.http("admin-token") as client:
+        answer = await client.get(f"/api/mcps/{path}/log")
+    assert answer.status_code in (400, 404)
+    assert answer.json()["success"] is False
+
+
+async def test_the_log_of_ones_own_host(gateway: World, executors: Executors) -> None:
+    await register(gateway, "root/own", Stdio("x"))
+    async with executors(e1="mine"), gateway.http("admin-token") as client:
+        for path in ("root/own", "own"):
+            (log,) = (await client.get(f"/api/mcps/{path}/log")).json()["data"]
+            assert (log["host"], log["lines"]) == ("root/own", ["mine"])
 
 
 async def test_without_an_executor_that_is_said_at_once(gateway: World) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from contracts.facts import McpPreferred, McpRegistered, McpRemoved, Record, encode
 from contracts.host import Host, Noop
-from contracts.subjects import matches, of, preferences
+from contracts.subjects import matches, of, preferences, preferences_of
 from services.bus.bus import Bus
 from services.gateway import domain
 from services.gateway import projection as tables
@@ -40,13 +40,16 @@ def registered(host: str, owner: str | None = None, k: int = 1) -> McpRegistered
 
 async def registers(gateway: World) -> None:
     """Register a host for everybody, and one of each of two users."""
-    await gateway.append(registered("all"), registered("hers", "alice"), registered("his", "bob"))
+    await gateway.append(
+        registered("all"), registered("alice/hers", "alice"), registered("bob/his", "bob")
+    )
     await gateway.settled()
 
 
 async def said(gateway: World, user: str = "*", host: str = "*") -> list[tuple[Any, ...]]:
     """What the log holds: user, host, k and weight of each preference."""
-    records = await gateway.log.read((preferences(user, host),))
+    filters = preferences_of(user) if host == "*" else preferences(user, host)
+    records = await gateway.log.read(filters)
     facts = [record.fact for record in records if isinstance(record.fact, McpPreferred)]
     assert len(facts) == len(records)
     return [(fact.user, fact.host, fact.k, fact.weight) for fact in facts]
@@ -70,12 +73,61 @@ async def test_a_preference_is_read_at_once_changed_and_taken_back(gateway: Worl
             assert (answer.status_code, answer.json()["data"]["weight"]) == (200, weight)
             assert await listed(client) == [("all", weight)]
         await put(client, "hers", 0.5)
-        assert await listed(client) == [("all", 0), ("hers", 0.5)]
+        assert await listed(client) == [("all", 0), ("alice/hers", 0.5)]
         gone = await client.delete("/api/preferences/all")
         assert gone.json()["data"] == {"host": "all", "weight": None, "seq": 8}
-        assert await listed(client) == [("hers", 0.5)]
+        assert await listed(client) == [("alice/hers", 0.5)]
     weights = [(k, weight) for _, _, k, weight in await said(gateway, "alice", "all")]
     assert weights == [(1, 0.25), (2, 1), (3, 0), (4, None)]
+
+
+async def test_a_bare_name_is_the_operators_host_and_else_ones_own(gateway: World) -> None:
+    await registers(gateway)
+    await gateway.append(registered("alice/all", "alice"), registered("bob/hers", "bob"))
+    await gateway.settled()
+    async with gateway.http() as alice, gateway.http("bob-token") as bob:
+        for host, meant in (("all", "all"), ("hers", "alice/hers"), ("alice/all", "alice/all")):
+            assert (await put(alice, host, 0.5)).json()["data"]["host"] == meant
+        assert (await put(bob, "hers", 1)).json()["data"]["host"] == "bob/hers"
+        gone = [McpRemoved(id=new_id(), by="r", host=host, k=1) for host in ("alice/hers", "all")]
+        await gateway.append(*gone)
+        await gateway.settled()
+        # What was said of a host that has gone is found under the name that one says.
+        for host, meant in (("hers", "alice/hers"), ("all", "alice/all"), ("all", "all")):
+            answer = (await alice.delete(f"/api/preferences/{host}")).json()["data"]
+            assert answer["host"] == meant
+            await gateway.append(McpRemoved(id=new_id(), by="r", host=meant, k=2))
+            await gateway.settled()
+        assert await listed(alice) == []
+        assert await listed(bob) == [("bob/hers", 1)]
+
+
+async def test_a_host_that_is_taken_over_takes_what_was_said_along(gateway: World) -> None:
+    await gateway.append(registered("old", "alice"), registered("other", "bob"))
+    for user in ("alice", "bob"):
+        said_ = McpPreferred(id=new_id(), by="g", user=user, host="old", k=3, weight=0.25)
+        gateway.log.foreign(f"mcp.preferred.{user}.old.3", encode(said_))  # type: ignore[attr-defined]
+    new = msgspec.structs.replace(registered("alice/old", "alice"), was="old")
+    await gateway.append(new, McpRemoved(id=new_id(), by="r", host="old", k=1))
+    assert await gateway.site.projection.reached(await gateway.log.head(), 10)
+    async with gateway.http() as alice, gateway.http("bob-token") as bob:
+        assert await listed(alice) == [("alice/old", 0.25)]
+        assert await listed(bob) == [("old", 0.25)], "he never meant hers"
+        assert (await put(alice, "old", 0.5)).json()["data"]["host"] == "alice/old"
+        assert await listed(alice) == [("alice/old", 0.5)]
+
+
+async def test_what_was_said_to_an_earlier_release_is_counted_on(gateway: World) -> None:
+    await registers(gateway)
+    earlier = McpPreferred(id=new_id(), by="g", user="alice", host="all", k=3, weight=0.25)
+    gateway.log.foreign("mcp.preferred.alice.all.3", encode(earlier))  # type: ignore[attr-defined]
+    await gateway.settled()
+    async with gateway.http() as client:
+        assert (await put(client, "all", 0.25)).json()["data"]["seq"] == 4
+        assert (await put(client, "all", 1)).json()["data"]["seq"] == 5
+    record = await gateway.log.at(5)
+    assert record is not None
+    assert record.subject == "mcp.preferred.alice.-.all.4"
 
 
 async def test_a_list_says_since_when_each_holds(gateway: World) -> None:
@@ -124,7 +176,7 @@ async def test_hosts_that_one_may_not_use_do_not_exist(
     async with gateway.http(token) as client:
         hers, none = [
             error_of(await client.request(method, f"/api/preferences/{host}", json={"weight": 1}))
-            for host in ("hers", "none")
+            for host in ("alice/hers", "alice/none")
         ]
     assert (hers.code, hers.reason) == (404, "not_found")
     assert none.message == hers.message.replace("hers", "none")
@@ -258,7 +310,7 @@ def test_any_wishes_end_with_the_last_of_them(wishes: list[float | None]) -> Non
         fact = domain.prefer(ORIGIN, "h1", last, wish, usable=True)
         if fact is not None:
             stored.append(fact)
-            assert matches(preferences("alice", "h1"), of(fact))
+            assert matches(preferences("alice", "h1")[0], of(fact))
         newest = stored[-1] if stored else None
         assert domain.prefer(ORIGIN, "h1", newest, wish, usable=True) is None
     assert [fact.k for fact in stored] == list(range(1, len(stored) + 1))

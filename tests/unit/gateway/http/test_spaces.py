@@ -11,16 +11,22 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.facts import LogKey, McpRegistered
+from contracts.facts import McpRegistered
 from contracts.host import SPACE, Execute, Host, Placement
 from services.gateway.http.linking import KIT
-from services.keys.permits import load_or_create
 from services.process.ids import new_id
 from tests.support.nats import NatsServer
-from tests.unit.gateway.hub_world import Linked, error_of, linked_world
+from tests.unit.gateway.hub_world import (
+    SPACES,
+    Linked,
+    created,
+    error_of,
+    key_known,
+    linked_world,
+    variables,
+)
 from tests.unit.gateway.world import SETTINGS, world
 
-SPACES = "/api/spaces"
 HEAVY = "/api/spaces/ann/heavy"
 NAMES = (b"", b"bob/heavy", b"../x", b".hidden", b"a b", b"a..b", b"x" * 97)
 BAD = (
@@ -59,29 +65,10 @@ async def client(gateway: Linked) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def created(client: httpx.AsyncClient, name: str = "heavy", **fields: Any) -> dict[str, Any]:
-    answer = await client.post(SPACES, json={"name": name} | fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["data"]  # type: ignore[no-any-return]
-
-
 async def of(client: httpx.AsyncClient, path: str = HEAVY) -> dict[str, Any]:
     answer = await client.get(path)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]  # type: ignore[no-any-return]
-
-
-async def key_known(gateway: Linked, folder: Path) -> dict[str, Any]:
-    """An executor's key in the log, as the JWKS shows it."""
-    key = load_or_create(folder / "permit.pem", "EdDSA")
-    await gateway.append(LogKey(id=new_id(), by="executor-1", kid=key.kid, jwk=key.jwk))
-    await gateway.written()
-    return key.jwk
-
-
-def variables(gateway: Linked, space: str = "ann/heavy") -> dict[str, str]:
-    kept = gateway.hub.repos["space", space].runtime.variables
-    return {name: item["value"] for name, item in kept.items()}
 
 
 async def test_a_space_is_made_once(gateway: Linked, client: httpx.AsyncClient) -> None:
@@ -129,7 +116,8 @@ async def test_the_kit_is_deployed_once(
     assert {"app.py", "Dockerfile", "mcp.json", "permit.py"} <= kit.keys()
     assert {name: files.get(name) for name in kit} == kit
     assert files.keys() - kit.keys() == {".gitattributes"}
-    assert variables(gateway).keys() == {"METAMCP_JWKS"}
+    assert variables(gateway).keys() == {"METAMCP_JWKS", "METAMCP_OWNER"}
+    assert variables(gateway)["METAMCP_OWNER"] == "alice"
     assert msgspec.json.decode(variables(gateway)["METAMCP_JWKS"]) == {"keys": [jwk]}
     deployed = answer.json()["data"]
     (first, second) = gateway.hub.commits("space", "ann/heavy")
@@ -146,7 +134,8 @@ async def test_the_kit_is_deployed_once(
     known = msgspec.structs.replace(SETTINGS, public_url="https://t.example")
     async with world(reached, gateway.bus, known) as second, second.http() as there:
         assert (await there.post(f"{HEAVY}/deploy")).status_code == 200
-    assert variables(gateway).keys() == {"METAMCP_JWKS_URL"}, "with both it would not start"
+    both = "with both key sets it would not start"
+    assert variables(gateway).keys() == {"METAMCP_JWKS_URL", "METAMCP_OWNER"}, both
 
 
 async def test_a_new_key_reaches_the_space(
@@ -160,20 +149,6 @@ async def test_a_new_key_reaches_the_space(
         keys = msgspec.json.decode(variables(gateway)["METAMCP_JWKS"])["keys"]
         assert len(keys) == count
     assert len(gateway.hub.commits("space", "ann/heavy")) == 2, "no file has changed"
-
-
-async def test_a_gateway_that_others_reach_is_named(fresh_nats: NatsServer, tmp_path: Path) -> None:
-    url = "https://tasks.example.com/"
-    async with (
-        linked_world(fresh_nats, tmp_path, public_url=url) as gateway,
-        gateway.http() as client,
-    ):
-        await gateway.link(client, "ann")
-        await created(client)
-        gateway.hub.stage("ann/heavy", "PAUSED")
-        assert (await client.post(f"{HEAVY}/deploy")).status_code == 200
-        expected = "https://tasks.example.com/.well-known/jwks.json"
-        assert variables(gateway) == {"METAMCP_JWKS_URL": expected}
 
 
 async def test_nothing_is_deployed_that_could_not_work(

@@ -20,7 +20,6 @@ from contracts.facts import Failure, Outcome, TaskCancelled, TaskCreated
 from contracts.host import HealthStatus, Host, Stdio, TaskBinding, Tool
 from contracts.result import inline
 from contracts.wire import Progress
-from services.gateway.mcp import tools as mcp_tools
 from services.gateway.mcp.door import TASK_KEY
 from services.gateway.mcp.tasks import TASKS
 from services.log.port import START
@@ -341,7 +340,9 @@ async def test_nobody_enters_without_a_token(gateway: World) -> None:
     async with gateway.http("wrong") as client:
         answer = await client.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    at = f"{gateway.url}/.well-known/oauth-protected-resource/mcp"
+    asked = f'Bearer error="invalid_token", resource_metadata="{at}", scope="mcp:call"'
+    assert answer.headers["www-authenticate"] == asked
     assert answer.json()["error"]["reason"] == "unauthorized"
 
 
@@ -360,10 +361,3 @@ async def test_a_stopping_gateway_leaves_the_task_alone(gateway: World) -> None:
     view = await gateway.site.desk.view("alice", created.task)
     assert view is not None
     assert view.cancel_requested is False
-
-
-def test_names() -> None:
-    assert list(mcp_tools.split("a__b")) == [("a", "b")]
-    assert list(mcp_tools.split("a__b__c")) == [("a", "b__c"), ("a__b", "c")]
-    assert list(mcp_tools.split("ab")) == []
-    assert list(mcp_tools.split("__b")) == []

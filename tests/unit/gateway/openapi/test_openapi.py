@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,17 @@ from litestar.routes import HTTPRoute
 
 from services.gateway.openapi import page as http_docs
 from services.gateway.openapi.document import PATH
+from tests.unit.gateway.mcp.test_door import register
 from tests.unit.gateway.world import World, error_of
 
 ROOT = Path(__file__).parents[4]
-UNDESCRIBED = {PATH, f"{PATH}/{{path}}", f"{PATH}/openapi.json"}
-"""Litestar's own routes to the description."""
-PUBLIC = {"index", "health", "live", "ready", "jwks", "show_docs", "show_limits"}
+UNDESCRIBED = {PATH, f"{PATH}/{{path}}", f"{PATH}/openapi.json", "/device"}
+"""Litestar's own routes to the description, and pages for people."""
+SIGN_IN = {"login", "refresh"}
+ASKING = {"ask", "poll"}
+"""Whoever is not let in is told so there, too."""
+PUBLIC = SIGN_IN | ASKING | {"index", "health", "live", "ready", "jwks", "show_docs", "show_limits"}
+PUBLIC |= {"list_providers", "start_sign_in", "start_linking", "finish_sign_in"}
 
 
 async def described(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -58,7 +64,7 @@ async def test_every_route_is_described_once(gateway: World) -> None:
         document = await described(client)
     served = {
         (route.path_format, method.lower())
-        for route in gateway.site.app._http.routes  # type: ignore[attr-defined]
+        for route in gateway.site.app._http.app.routes  # type: ignore[attr-defined]
         if isinstance(route, HTTPRoute) and route.path_format not in UNDESCRIBED
         for method in route.route_handler_map
         if method != "OPTIONS"
@@ -117,7 +123,8 @@ async def test_errors_are_described_as_they_come(gateway: World) -> None:
         every = operations(document)
         for name, one in every.items():
             assert {"429", "500"} <= one["responses"].keys()
-            assert ("401" in one["responses"]) == bool(one["security"]) == (name not in PUBLIC)
+            assert bool(one["security"]) == (name not in PUBLIC)
+            assert ("401" in one["responses"]) == (name not in PUBLIC - SIGN_IN)
         answers = {
             401: ("list_tasks", await nobody.get("/api/tasks")),
             404: ("get_task", await alice.get("/api/tasks/none")),
@@ -230,3 +237,50 @@ def test_words_of_the_description_are_no_markup() -> None:
     assert page.open == []
     assert "script" not in page.tags
     assert '"><b>' in page.ids
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects in a schema, the schema among them; examples are none."""
+    if isinstance(value, dict):
+        yield value
+        for name, inner in value.items():
+            if name not in ("examples", "example"):
+                yield from nodes(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from nodes(inner)
+
+
+async def test_generators_find_types_said_in_full(gateway: World) -> None:
+    async with gateway.http(None) as client:
+        document = await described(client)
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        assert schema["title"] == name
+        for node in nodes(schema):
+            assert "default" not in node or isinstance(node["default"], dict), name
+            assert node.get("type") != "array" or node.keys() & {"items", "prefixItems"}, name
+            if node.get("type") == "object":
+                assert node.keys() & {"properties", "additionalProperties"}, name
+    body = schemas["TaskBody"]["properties"]
+    assert body["input"]["additionalProperties"] is True
+    assert body["is_heavy"]["description"].endswith("Without it: `false`.")
+
+
+async def test_what_is_always_there_is_said_to_be(gateway: World) -> None:
+    await register(gateway, "plain")
+    async with gateway.http() as client:
+        document = await described(client)
+        hosts = (await client.get("/api/mcps")).json()
+        page = (await client.get("/api/tasks")).json()
+    schemas = document["components"]["schemas"]
+    (host,) = hosts["data"]
+    assert (
+        set(schemas["HostView"]["required"]) == set(host) == set(schemas["HostView"]["properties"])
+    )
+    assert (host["capabilities"], host["owner"]) == ([], None)
+    assert set(schemas["Page_TaskRow"]["required"]) == page.keys()
+    assert "required" in schemas["TaskView"]
+    assert "host" not in schemas["TaskView"]["required"], "it is left out before there is one"
+    content = operations(document)["list_hosts"]["responses"]["200"]["content"]
+    check(document, content["application/json"]["schema"], hosts)

@@ -14,7 +14,7 @@ from contracts import facts as kinds
 from contracts import wire
 from contracts.facts import AnyFact
 from contracts.host import HealthStatus, Host, Stdio
-from services.gateway import domain
+from services.gateway import visibility
 from services.gateway.stream import frames
 from services.gateway.stream.feed import Feed, Subscription
 from services.gateway.stream.history import History
@@ -157,7 +157,7 @@ async def _play(to: str, steps: list[tuple[str, list[Any]]], feed: Feed, known: 
     begin = START
     for kind in known:
         fact = nth_fact(kind, await log.head())
-        domain.remember_owner(feed.owners, fact)
+        visibility.remember_owner(feed.owners, fact)
         begin = Checkpoint(log.epoch, await log.append(fact), fact.id)
     feed.begin(begin.seq)
 
@@ -194,10 +194,10 @@ async def _expected(log: MemoryLog, to: str) -> list[int]:
     roles = frozenset({"auditor"} if to == "all" else ())
     seen = []
     for record in await log.read((">",), 10_000):
-        domain.remember_owner(owners, record.fact)
-        whose = domain.audience(record.fact, owners)
+        visibility.remember_owner(owners, record.fact)
+        whose = visibility.audience(record.fact, owners)
         right = wanted in (None, whose.kind) and (to != "task" or whose.task == "t1")
-        if right and domain.may_see("alice", roles, whose):
+        if right and visibility.may_see("alice", roles, whose):
             seen.append(record.seq)
     return seen
 

@@ -21,7 +21,8 @@ from contracts import facts as kinds
 from contracts import wire
 from contracts.nesting import too_deep
 from contracts.wire import ServerFrame
-from services.gateway.stream.connection import FACT_TYPES, FRAME_NESTING
+from services.gateway.stream.connection import FRAME_NESTING
+from services.gateway.stream.rules import FACT_TYPES
 from tests.unit.gateway.fuzzing import (
     IDS,
     SECRET,

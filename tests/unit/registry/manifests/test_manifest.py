@@ -292,7 +292,7 @@ WRONG_URLS = [
     (SPACE.replace("/heavy", "") + SCAN, "hosts.space.endpoint.url: the URL names no Space"),
     (
         HTTP + "endpoint.headers = { authorization = 'Bearer x' }",
-        "hosts.web.endpoint.headers: authorization: credentials don't stand in the log: use bearer",
+        "hosts.web.endpoint.headers: authorization: credentials don't stand in the log: write",
     ),
     (HTTP + "endpoint.headers = { Host = 'x' }", "hosts.web.endpoint.headers: Host: this header"),
     (HTTP + "endpoint.bearer_from = 'a/b'", "hosts.web.endpoint.bearer_from: expected the name"),
@@ -332,11 +332,13 @@ def test_the_examples_of_the_documentation_are_manifests(tmp_path: Path) -> None
     page = (Path(__file__).parents[4] / "docs" / "manifest.md").read_text()
     blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     hosts = {one.id: one for one in manifest.read(written(tmp_path, "".join(blocks)), PLACES)}
-    assert hosts.keys() == {"notes", "clock", "docs", "heavy"}
+    assert hosts.keys() == {"notes", "clock", "docs", "heavy", "deploy"}
     assert hosts["docs"].endpoint == StreamableHttp(
         "https://docs.example.com/mcp", bearer_from="DOCS_TOKEN"
     )
-    assert hosts["heavy"].endpoint == Execute("hf://alice/metamcp-heavy", bearer_from="HF_TOKEN")
+    assert hosts["heavy"].endpoint == Execute(
+        "hf://alice/metamcp-heavy", bearer_from="HF_TOKEN", subdomain="alice-metamcp-heavy"
+    )
     assert set(hosts["notes"].task_types) == {"note_search"}
     assert hosts["notes"].probe.tool == "search"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import ids
 from contracts.host import (
     SPACE,
     Capability,
@@ -20,9 +22,9 @@ from contracts.host import (
     TaskBinding,
 )
 from services.registry.manifests.manifest import ManifestError
-from services.registry.manifests.space import SpaceOrigin, gradio_host, space_host, space_id
+from services.registry.manifests.space import SpaceOrigin, gradio_host, names, space_host
 
-ANN = SpaceOrigin("Ann/my.space", "alice")
+ANN = SpaceOrigin("Ann/my.space", "alice", "Ann-my-space", subdomain="ann-my-space-7")
 # As section 3 of the original specification reads it.
 SPECIFIED = {
     "name": "Code tools",
@@ -48,9 +50,9 @@ def read(raw: Any, space: SpaceOrigin = ANN) -> Any:
 
 def test_the_specifications_own_shape() -> None:
     host = read(SPECIFIED)
-    assert (host.id, host.name, host.owner) == ("Ann-my-space", "Code tools", "alice")
+    assert (host.id, host.name, host.owner) == ("alice/Ann-my-space", "Code tools", "alice")
     assert (host.placement, host.source) == (Placement.USER_SPACE, SPACE)
-    assert host.endpoint == Execute("hf://Ann/my.space")
+    assert host.endpoint == Execute("hf://Ann/my.space", subdomain="ann-my-space-7")
     assert host.capabilities == (
         Capability("parse", "2.1.0", ("code", "language")),
         Capability("lint"),
@@ -78,15 +80,14 @@ def test_the_kits_own_file() -> None:
 
 def test_an_mcp_endpoint_of_the_space() -> None:
     host = read({"endpoint": {"kind": "http", "url": "https://elsewhere.example"}})
-    assert host.endpoint == StreamableHttp("hf://Ann/my.space")
+    assert host.endpoint == StreamableHttp("hf://Ann/my.space", subdomain="ann-my-space-7")
 
 
 def test_a_private_space_is_shown_its_owners_token() -> None:
-    host = read(SPECIFIED, SpaceOrigin("ann/x", "alice", private=True))
-    assert host.endpoint == Execute("hf://ann/x", bearer_from="HF_TOKEN")
-    assert gradio_host(SpaceOrigin("ann/x", "alice", private=True)).endpoint == StreamableHttp(
-        "hf://ann/x", bearer_from="HF_TOKEN"
-    )
+    private = SpaceOrigin("ann/x", "alice", "ann-x", private=True, subdomain="ann-x")
+    shown = {"bearer_from": "HF_TOKEN", "subdomain": "ann-x"}
+    assert read(SPECIFIED, private).endpoint == Execute("hf://ann/x", **shown)
+    assert gradio_host(private).endpoint == StreamableHttp("hf://ann/x", **shown)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +118,35 @@ def test_files_have_limits() -> None:
             space_host(data, "mcp.json", ANN)
 
 
-def test_ids_are_those_the_kit_derives() -> None:
-    assert space_id("Ann/my.space_1") == "Ann-my-space_1"
-    with pytest.raises(ManifestError, match="shorter name"):
-        space_id("a" * 40 + "/" + "b" * 40)
+def test_hosts_are_called_as_the_specification_says() -> None:
+    assert names(["Ann/my.space_1"], {}) == {"Ann/my.space_1": "Ann-my-space_1"}
+
+
+def test_where_two_would_meet_one_has_a_hash_behind_its_name() -> None:
+    one, other = "a-b/c", "a/b-c"
+    named = names([other, one], {})
+    assert named[one] == "a-b-c"
+    assert re.fullmatch("a-b-c-[0-9a-f]{8}", named[other])
+    kept = names([one, other], {other: "a-b-c"})
+    assert kept[other] == "a-b-c", "who has a name keeps it"
+    assert names([one], named) == {one: "a-b-c"}
+    assert names([other], named) == {other: named[other]}
+    assert names([other], {other: "something-else"}) == {other: "a-b-c"}
+
+
+REPO = st.from_regex(r"[ab.-]{1,40}/[ab._-]{1,60}", fullmatch=True)
+
+
+@given(st.lists(REPO, max_size=12), st.data())
+def test_names_are_ids_of_their_own_and_stay(repos: list[str], data: st.DataObject) -> None:
+    first = names(repos, {})
+    assert all(ids.is_token(name) for name in first.values())
+    assert len(set(first.values())) == len(first) == len(set(repos))
+    some = data.draw(st.lists(st.sampled_from(repos), max_size=6)) if repos else []
+    more = data.draw(st.lists(REPO, max_size=6))
+    later = names([*some, *more], first)
+    assert {repo: later[repo] for repo in some} == {repo: first[repo] for repo in some}
+    assert len(set(later.values())) == len(later)
 
 
 JSON = st.recursive(

@@ -13,9 +13,12 @@ import msgspec
 import pytest
 
 from contracts.host import Host, Noop, Probe, Stdio
+from services.keys.secrets import Secrets
+from services.outside.mcp_child import log_path
 from services.registry.probes import child
 from services.registry.probes.child import ProbeOutcome
-from tests.unit.executor.sessions import gone
+from tests.support.real_servers import bench
+from tests.unit.executor.sessions import ROOT, gone
 from tests.unit.executor.world import moment
 from tests.unit.registry.servers import Mood, little, program
 
@@ -51,13 +54,36 @@ async def test_a_probe_tells_what_the_host_offers(mood: Mood) -> None:
     assert answer.discovery.protocol == "2026-07-28"
 
 
+async def test_a_tool_that_can_not_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    endpoint = Stdio(sys.executable, ("-m", "tests.support.odd_mcp"), cwd=str(ROOT))
+    host = Host(id="odd", name="odd", endpoint=endpoint)
+    answer = await once(host)
+    assert answer.reason == ""
+    assert answer.discovery is not None
+    assert [tool.name for tool in answer.discovery.tools] == ["echo"]
+    assert answer.note.startswith("bad tools: left out, ")
+    assert "no_schema: inputSchema: " in answer.note
+    async with bench(host, tmp_path) as one:
+        called = await one.run("mcp.call", {"tool": "echo", "arguments": {}})
+        assert called["content"] == [{"type": "text", "text": "good"}]
+
+
+async def test_what_calls_do_not_need_makes_way_when_it_is_too_much() -> None:
+    endpoint = Stdio(sys.executable, ("-m", "tests.support.odd_mcp", "heavy"), cwd=str(ROOT))
+    answer = await once(Host(id="odd", name="odd", endpoint=endpoint))
+    assert answer.discovery is not None
+    first, last = answer.discovery.tools[0], answer.discovery.tools[-1]
+    assert (first.name, first.title, first.meta) == ("t0", "T", None)
+    assert (last.name, last.title, last.meta) == ("t99", "T", None)
+
+
 async def test_a_host_that_lists_tools_but_fails_when_called_is_sick(mood: Mood) -> None:
     async with probing(little(mood)) as prober:
         assert (await prober.probe()).reason == ""
         mood.set("sick")
         answer = await prober.probe()
-        assert answer.reason.startswith("probe failed: check answered: ")
-        assert "no grammar for it" in answer.reason
+        assert answer.reason == f"probe failed: check answered with an error{child.MORE}"
+        assert "no grammar for it" in answer.detail
         mood.clear()
         assert (await prober.probe()).reason == ""
 
@@ -74,8 +100,9 @@ async def test_a_host_that_dies_is_started_again_by_the_next_probe(mood: Mood) -
     async with probing(little(mood)) as prober:
         mood.set("die")
         answer = await prober.probe()
-        assert answer.reason.startswith("probe failed: check: ")
-        assert answer.reason.endswith('; it last wrote: "out of luck"')
+        assert answer.reason.startswith("probe failed: check: it exited with code ")
+        assert answer.reason.endswith(child.MORE)
+        assert answer.detail == "out of luck"
         mood.clear()
         assert (await prober.probe()).reason == ""
 
@@ -103,17 +130,32 @@ async def test_a_probe_tool_that_does_not_exist_is_named(mood: Mood) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "reason"),
-    [
-        (
-            program("import sys; sys.exit('no token')"),
-            'it ended before it answered; it last wrote: "no token"',
-        ),
-        (program(""), "it ended before it answered"),
-    ],
+    ("source", "code", "said"), [("import sys; sys.exit('no token')", 1, "no token"), ("", 0, "")]
 )
-async def test_a_program_that_ends_at_once_says_why(host: Host, reason: str) -> None:
-    assert (await once(host)).reason == f"not started: {reason}"
+async def test_a_program_that_ends_at_once_says_why_to_the_operator_alone(
+    tmp_path: Path, source: str, code: int, said: str
+) -> None:
+    reach = child.UNEQUIPPED._replace(logs=tmp_path)
+    # With an owner, so that its id has two parts.
+    host = msgspec.structs.replace(program(source), id="alice/h1", owner="alice")
+    prober = child.prober(host, asyncio.Semaphore(1), 10.0, reach)
+    answer = await prober.probe()
+    how = f"it ended before it answered (it exited with code {code})"
+    assert answer.reason == f"not started: {how}{child.MORE}", "one process works for many users"
+    assert answer.detail == said
+    assert said in log_path(tmp_path, host.id).read_text(), "where an executor looks for it"
+
+
+async def test_secrets_that_a_program_was_given_are_taken_out_of_its_words(tmp_path: Path) -> None:
+    source = "import sys; sys.exit('error: ' + sys.argv[1] + ' is no good')"
+    host = program(source)
+    assert isinstance(host.endpoint, Stdio)
+    args = (*host.endpoint.args, "{secret:WORD}")
+    host = msgspec.structs.replace(host, endpoint=msgspec.structs.replace(host.endpoint, args=args))
+    reach = child.UNEQUIPPED._replace(secrets=Secrets(tmp_path, {"WORD": "swordfish"}))
+    answer = await child.prober(host, asyncio.Semaphore(1), 10.0, reach).probe()
+    assert "error: *** is no good" in answer.detail
+    assert "swordfish" not in answer.reason + answer.detail
 
 
 async def test_a_program_that_never_answers_costs_its_start_budget() -> None:
@@ -124,12 +166,12 @@ async def test_a_program_that_never_answers_costs_its_start_budget() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "words"),
     [
-        (Stdio("no-such-program"), "the command 'no-such-program' was not found. Install it"),
-        (Stdio("cat", cwd="/nowhere"), "the folder /nowhere the server should run in does not"),
-        (Stdio("/dev/null"), "the command '/dev/null' was not found. Install it, or correct"),
+        (Stdio("no-such-program"), "its command was not found. Install it, or correct"),
+        (Stdio("cat", cwd="/nowhere"), "the folder that its server should run in does not exist"),
+        (Stdio("/dev/null"), "its command was not found. Install it, or correct"),
     ],
 )
-async def test_a_program_that_cannot_be_started_is_named(endpoint: Stdio, words: str) -> None:
+async def test_a_program_that_cannot_be_started_says_why(endpoint: Stdio, words: str) -> None:
     answer = await once(Host(id="x", name="x", endpoint=endpoint))
     assert answer.reason.startswith(f"not started: {words}")
 
@@ -148,7 +190,7 @@ async def test_variables_come_from_the_manifest_and_the_named_ones_from_outside(
         host.endpoint, env={"C": "c"}, env_from=("TOKEN_A", "ABSENT")
     )
     answer = await once(msgspec.structs.replace(host, endpoint=endpoint))
-    assert answer.reason.endswith('"a,None,c"')
+    assert answer.detail == "a,None,c"
 
 
 async def test_nothing_is_left_of_any_of_them(mood: Mood) -> None:

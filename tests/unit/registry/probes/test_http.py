@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.host import Execute, Host, Limits, Probe, StreamableHttp
 from services.keys.secrets import Secrets
 from services.outside.site import SitePage
 from services.registry.probes import child
-from services.registry.probes.child import ProbeOutcome, Reach
+from services.registry.probes.child import ProbeOutcome, Reach, Sick
 from services.registry.probes.http import judged
 from tests.support.http_host import answer, hang, parts, serving
 from tests.support.http_mcp import HttpServer, http_server
@@ -75,6 +76,46 @@ def test_what_a_page_says_of_its_host(status: int, body: bytes, reason: str) -> 
     assert len(said) < 400
 
 
+@pytest.mark.parametrize(
+    ("said", "outdated"),
+    [
+        ({"running": 0, "max_concurrency": 4, "server": {}}, True),
+        ({"running": 0, "max_concurrency": 4, "server": {}, "kit": 1}, True),
+        ({"running": 0, "max_concurrency": 4, "server": {}, "kit": "2"}, True),
+        ({"running": 0, "max_concurrency": 4, "server": {}, "kit": 2}, False),
+        ({"running": 0, "max_concurrency": 4, "server": {}, "kit": 3}, False),
+        ({"running": 0, "server": {}}, False),
+        ({}, False),
+    ],
+)
+def test_a_space_kit_says_which_permits_it_takes(said: dict[str, Any], outdated: bool) -> None:
+    page = SitePage(200, "", None, msgspec.json.encode(said | {"status": "healthy"}))
+    reason = judged(page, 9.0)
+    assert reason.startswith("outdated: ") is outdated
+    assert bool(reason) is outdated
+
+
+async def test_no_secret_is_shown_at_an_address_that_is_guessed(tmp_path: Path) -> None:
+    file = tmp_path / "KEY"
+    file.write_text("s3cret")
+    file.chmod(0o600)
+    reach = Reach(Secrets(tmp_path), "http://127.0.0.1:1/{subdomain}")
+    headers = {"X-K": "{secret:KEY}"}
+    for kind in (Execute, StreamableHttp):
+        referring = Host(id="s", name="s", endpoint=kind("hf://ann/b-c", headers=headers))
+        with pytest.raises(Sick, match="only guessed"):
+            await reach.credentials(referring)
+        host = Host(id="s", name="s", endpoint=kind("hf://ann/b-c", bearer_from="KEY"))
+        with pytest.raises(Sick, match="only guessed"):
+            await reach.credentials(host)
+        with pytest.raises(Sick, match="only guessed"):
+            await reach.shared(host)
+        placed = msgspec.structs.replace(host.endpoint, subdomain="ann-b-c")
+        known = msgspec.structs.replace(host, endpoint=placed)
+        for found in (await reach.credentials(known), await reach.shared(known)):
+            assert found.bearer == "s3cret"
+
+
 def test_who_is_unhealthy_and_says_when_to_come_back_is_starting() -> None:
     body = b'{"status": "unhealthy", "reason": "the server is not there yet"}'
     assert judged(SitePage(503, "", 1.0, body), 9.0) == (
@@ -112,6 +153,9 @@ async def test_a_page_of_any_size_or_place_is_no_harm() -> None:
         assert "more than 65536 bytes" in (await once(space(server.url))).reason
     async with serving(answer("", 302, Location="https://evil.test/x")) as server:
         found = await once(space(server.url))
+        assert found.reason == "refused: redirected with status 302 to another place"
+        theirs = space(server.url, source="alice")
+        found = await once(theirs, reach=REACH._replace(allow_private=True))
         assert found.reason == "refused: redirected with status 302 to https://evil.test/x"
 
 
@@ -160,7 +204,10 @@ async def test_a_probe_shows_the_owners_secret_or_the_shared_one(tmp_path: Path)
         assert sent == ["Bearer everybodys", "Bearer alices", "Bearer operators"]
         theirs = space(server.url, "OTHER", owner="alice", source="alice")
         found = await once(theirs, reach=reach)
-        assert found.reason == "no secret: it needs the secret OTHER, and it is not there"
+        assert found.reason.startswith(
+            "no secret: it needs the secret OTHER, and it is not there: "
+        )
+        assert "secrets/alice/OTHER of the data folder" in found.reason
         assert len(server.seen) == 3
 
 
@@ -189,7 +236,13 @@ async def test_a_server_behind_a_url_tells_what_it_offers(tmp_path: Path) -> Non
         missing = await once(web(server.url, probe=Probe("ehco")))
         assert missing.reason.startswith("probe failed: the host lists no tool ehco")
         failing = await once(web(server.url, probe=Probe("fail", {"message": "because"})))
+        assert failing.reason.startswith("probe failed: fail answered with an error; ")
+        assert "because" not in failing.reason
+        assert "because" in failing.detail
+        theirs = web(server.url, probe=Probe("fail", {"message": "because"}), source="alice")
+        failing = await once(theirs, reach=REACH._replace(allow_private=True))
         assert failing.reason.startswith("probe failed: fail answered: ")
+        assert failing.reason.endswith("because")
 
 
 async def test_a_server_that_wakes_up_is_waited_for(tmp_path: Path) -> None:
@@ -228,7 +281,27 @@ async def test_a_server_that_wants_a_secret_says_so(tmp_path: Path) -> None:
             assert found.reason.startswith("refused: it answered 401")
             assert "xyz" not in found.reason
         missing = await once(web(server.url, "ABSENT", owner="alice"), reach=reach)
-        assert missing.reason == "no secret: it needs the secret ABSENT, and it is not there"
+        assert missing.reason.endswith("puts it into secrets/ABSENT of the data folder")
+
+
+async def test_secrets_go_into_any_header_and_are_never_told(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path / "secrets", {"RIGHT": "abc", "WRONG": "xyzxyz"})
+    reach = Reach(secrets, allow_private=True)
+    async with http_server(tmp_path / "record", TOKEN="abc") as server:
+        for name, reason in (
+            ("RIGHT", ""),
+            ("WRONG", "refused: it answered 401"),
+            ("ABSENT", "no secret: it needs the secret ABSENT, and it is not there: "),
+        ):
+            headers = {"Authorization": f"Bearer {{secret:{name}}}"}
+            endpoint = StreamableHttp(server.url, headers=headers)
+            host = msgspec.structs.replace(web(server.url), endpoint=endpoint)
+            found = await once(host, reach=reach)
+            assert found.reason.startswith(reason)
+            assert "xyzxyz" not in found.reason + found.detail
+            theirs = msgspec.structs.replace(host, source="alice", owner="alice")
+            refused = (await once(theirs, reach=reach)).reason
+            assert refused.startswith(f"no secret: it needs the secret {name}"), "the operator's"
 
 
 async def test_a_server_for_users_with_secrets_of_their_own_is_there(tmp_path: Path) -> None:
@@ -255,7 +328,7 @@ async def test_a_server_for_users_with_secrets_of_their_own_is_there(tmp_path: P
     ("url", "reason"),
     [
         ("http://127.0.0.1:1/mcp", "no connection: hosts that users have registered"),
-        ("https://localhost:1/mcp", "no connection: localhost is not at a public address"),
+        ("https://localhost:1/mcp", "no connection: localhost has no public address"),
         ("ftp://127.0.0.1", "refused: expected a URL that begins with"),
     ],
 )

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import anyio
-
-from services.process.child import gone
+from services.process.child import begun, ended
 from services.registry.builtin import serving
 from services.registry.builtin.security.engines.base import EngineFailed
 
@@ -20,9 +17,40 @@ BATCH_S = 300.0
 """The longest run of one process."""
 MOST_OUTPUT = 64 * 1024 * 1024
 MEMORY_BYTES = 4 * 1024 * 1024 * 1024
-"""Address space of one process."""
+"""Most address space of one process; less where the machine is small."""
+LEAST_BYTES = 2 * 1024 * 1024 * 1024
+"""With less of it each, fewer run at once."""
+_CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _MOST_WORDS = 16 * 1024
-_LIMITED = f'ulimit -c 0; ulimit -v {MEMORY_BYTES >> 10}; exec "$0" "$@"'
+
+
+class Share(NamedTuple):
+    """What the engines of one server may take of its machine."""
+
+    at_once: int
+    """Processes."""
+    memory: int
+    """Bytes of address space of each."""
+
+    @classmethod
+    def of(cls, memory: int, processors: int) -> Share:
+        """Three quarters of the memory in all, whatever a task's rules make of it."""
+        whole = memory * 3 // 4
+        at_once = max(1, min(processors, whole // LEAST_BYTES))
+        return cls(at_once, min(MEMORY_BYTES, whole // at_once))
+
+
+def machine_memory() -> int:
+    """Bytes that this machine or container has."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _CGROUP:
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int(path.read_text()))
+    return min(found)
+
+
+SHARE = Share.of(machine_memory(), os.cpu_count() or 1)
+_LIMITED = f'ulimit -c 0; ulimit -v {SHARE.memory >> 10}; exec "$0" "$@"'
 
 
 class Output(NamedTuple):
@@ -53,7 +81,7 @@ async def run(
     with serving.folder() as folder:
         own = str(folder)
         try:
-            process = await asyncio.create_subprocess_exec(
+            process = await begun(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -65,20 +93,8 @@ async def run(
         except OSError as error:
             words = f"{Path(command[0]).name} can't be started: {error.strerror}"
             raise EngineFailed("engine_failed", words) from None
-        async with _ended(process):
+        async with ended(process, group=True):
             return await _output(process, stdin)
-
-
-@contextlib.asynccontextmanager
-async def _ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
-    """However the caller leaves: the process and all its children are ended."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with anyio.CancelScope(shield=True):
-            await gone(process)
 
 
 async def _output(process: asyncio.subprocess.Process, stdin: bytes) -> Output:

@@ -49,7 +49,19 @@ async def test_one_that_writes_without_end_is_ended(
 
 
 async def test_memory_has_a_bound(tmp_path: Path) -> None:
-    assert (await run("ulimit -v", tmp_path)).stdout == b"%d\n" % (child.MEMORY_BYTES >> 10)
+    assert (await run("ulimit -v", tmp_path)).stdout == b"%d\n" % (child.SHARE.memory >> 10)
+    assert child.SHARE.memory * child.SHARE.at_once <= child.machine_memory() * 3 // 4
+
+
+@pytest.mark.parametrize(
+    ("gib", "processors", "at_once", "each"),
+    [(1, 2, 1, 0.75), (4, 2, 1, 3), (8, 2, 2, 3), (24, 2, 2, 4), (16, 16, 6, 2), (256, 8, 8, 4)],
+)
+def test_all_engines_together_leave_a_machine_something(
+    gib: int, processors: int, at_once: int, each: float
+) -> None:
+    found = child.Share.of(gib << 30, processors)
+    assert found == child.Share(at_once, int(each * (1 << 30)))
 
 
 async def test_all_children_of_a_cancelled_run_are_ended(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Tells the registry that the tools of a host may be others than it knows: it looks at them then.
+
+A host that says so all the time is told of no more often than any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from contracts import subjects
+from services.executor.hosts.breakers import Publish
+from services.process import telemetry
+
+PAUSE_S = 5.0
+"""Between two tellings."""
+
+log = telemetry.get_logger()
+
+
+class ToolChanges:
+    """Hosts that are to be told of."""
+
+    def __init__(self, pause_s: float = PAUSE_S) -> None:
+        self._pause_s = pause_s
+        self._noted: dict[str, None] = {}
+        self._some = asyncio.Event()
+
+    def note(self, host: str) -> None:
+        """Have this host told of soon."""
+        self._noted[host] = None
+        self._some.set()
+
+    async def run(self, publish: Publish) -> None:
+        """Tell, for ever; what gets lost, the next probe finds."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            hosts, self._noted = self._noted, {}
+            for host in hosts:
+                try:
+                    await publish(subjects.tools_changed(host), b"")
+                except Exception as error:
+                    log.debug("tools_changed_not_sent", host=host, error=repr(error))
+            await asyncio.sleep(self._pause_s)

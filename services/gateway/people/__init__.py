@@ -1,0 +1,1 @@
+"""People: users, how they come in, what is theirs. Their state lies in NATS KV."""

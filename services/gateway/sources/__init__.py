@@ -1,0 +1,1 @@
+"""Files that a task takes from elsewhere: repositories at GitHub."""

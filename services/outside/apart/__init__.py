@@ -1,0 +1,1 @@
+"""Worker processes for what users bring: killable, with budgets, apart from everybody's loops."""
