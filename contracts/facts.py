@@ -224,6 +224,8 @@ class McpHealth(Fact, frozen=True, kw_only=True, tag="mcp.health", gc=False):
     """`<kind>: <what happened and what to do>`; empty when all is well."""
     latency_ms: float = 0.0
     """Of the probe that found it."""
+    said: str = ""
+    """Why its program did not start, in the program's own words: for admins alone."""
 
 
 class McpPreferred(Fact, frozen=True, kw_only=True, tag="mcp.preferred", gc=False):

@@ -26,7 +26,7 @@ from services.gateway.domain import weight
 from services.gateway.rows import HostHealth, HostView, Preference
 from services.log.projection import Change, Projection
 
-VERSION = 6
+VERSION = 7
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS tasks (
         user TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, priority TEXT NOT NULL,
@@ -45,7 +45,8 @@ SCHEMA = (
         WHERE project != ''""",
     """CREATE TABLE IF NOT EXISTS hosts (
         id TEXT PRIMARY KEY, owner TEXT, seq INTEGER NOT NULL, spec TEXT NOT NULL,
-        status TEXT NOT NULL, reason TEXT NOT NULL, latency_ms REAL NOT NULL, checked_at REAL)""",
+        status TEXT NOT NULL, reason TEXT NOT NULL, latency_ms REAL NOT NULL, checked_at REAL,
+        said TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS preferences (
         user TEXT NOT NULL, host TEXT NOT NULL, weight REAL NOT NULL, since REAL NOT NULL,
         PRIMARY KEY (user, host)) WITHOUT ROWID""",
@@ -63,11 +64,11 @@ _CHANGE_TASK = """UPDATE tasks SET seq = ?, updated_at = ?,
     status = coalesce(?, status), attempt = coalesce(?, attempt), host = coalesce(?, host),
     cancel_requested = coalesce(?, cancel_requested), done_at = coalesce(?, done_at),
     error = coalesce(?, error) WHERE user = ? AND id = ?"""
-_INSERT_HOST = """INSERT INTO hosts VALUES (?, ?, ?, ?, 'unknown', '', 0, NULL)
+_INSERT_HOST = """INSERT INTO hosts VALUES (?, ?, ?, ?, 'unknown', '', 0, NULL, '')
     ON CONFLICT (id) DO UPDATE
     SET owner = excluded.owner, seq = excluded.seq, spec = excluded.spec"""
-_CHANGE_HEALTH = """UPDATE hosts SET status = ?, reason = ?, latency_ms = ?, checked_at = ?
-    WHERE id = ?"""
+_CHANGE_HEALTH = """UPDATE hosts SET status = ?, reason = ?, latency_ms = ?, checked_at = ?,
+    said = ? WHERE id = ?"""
 _DELETE_HOST = "DELETE FROM hosts WHERE id = ?"
 _PUT_PREFERENCE = "INSERT OR REPLACE INTO preferences VALUES (?, ?, ?, ?)"
 _MOVE_PREFERENCE = "UPDATE OR REPLACE preferences SET host = ? WHERE user = ? AND host = ?"
@@ -290,8 +291,8 @@ def _small(record: Record, fact: facts.HostFact) -> Change:
         case facts.McpRemoved():
             return Change(_DELETE_HOST, [(fact.host,)])
         case facts.McpHealth():
-            row = (fact.status.value, fact.reason, fact.latency_ms, record.at, fact.host)
-            return Change(_CHANGE_HEALTH, [row])
+            how = fact.status.value, fact.reason, fact.latency_ms, record.at, fact.said
+            return Change(_CHANGE_HEALTH, [(*how, fact.host)])
 
 
 def _preference(record: Record, fact: facts.McpPreferred) -> Change:
@@ -303,7 +304,7 @@ def _preference(record: Record, fact: facts.McpPreferred) -> Change:
 async def list_hosts(projection: Projection, user: str, *, every: bool) -> list[HostView]:
     """Return the hosts this user may use, the operator's first; with `every`, other users' too."""
     rows = await projection.query(
-        "SELECT spec, seq, status, reason, latency_ms, checked_at FROM hosts"
+        "SELECT spec, seq, status, reason, latency_ms, checked_at, said FROM hosts"
         " WHERE owner IS NULL OR owner = ? OR ? ORDER BY instr(id, '/') > 0, id",
         (user, every),
     )

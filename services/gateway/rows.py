@@ -45,6 +45,8 @@ class HostHealth(msgspec.Struct, frozen=True):
     latency_ms: float = 0.0
     checked_at: float | None = None
     """Log time of the last change; none: never probed."""
+    said: str = ""
+    """Why its program did not start, in the program's own words; for admins alone."""
 
 
 class HostView(Host, frozen=True, kw_only=True, omit_defaults=False):

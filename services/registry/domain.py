@@ -17,6 +17,7 @@ from contracts.wire import Breaker
 from services.registry.pace import Paces
 
 DISABLED = "disabled: a manifest, METAMCP_REGISTRY_DISABLED or a command says so"
+_OFF = HealthStatus.UNKNOWN, DISABLED
 RECOVERING = "recovering: it answers again; one more good probe makes it healthy"
 HEARD_S = 10.0
 """An open breaker that is not heard of again for so long counts no more: its executor is gone."""
@@ -97,6 +98,8 @@ class ProbeEnded(msgspec.Struct, frozen=True):
     discovery: Discovery | None = None
     flapping: str = ""
     """Not empty: it answers, but half of its last calls failed, or not everybody's can work."""
+    said: str = ""
+    """Why its program did not start, in its own words."""
 
     @property
     def ok(self) -> bool:
@@ -326,7 +329,7 @@ def renewed(known: Known, host: Host) -> list[HostFact]:
     """The facts that bring what is known in line with this description; none if it is so."""
     wanted = _as_registered(host, known.spec)
     facts: list[HostFact] = [] if wanted == known.spec else [registered(known, wanted)]
-    return facts + _health_of_disabled(known, wanted)
+    return facts if wanted.enabled else facts + _health(known, wanted.id, *_OFF)
 
 
 def _as_registered(host: Host, before: Host | None) -> Host:
@@ -354,7 +357,8 @@ def _observe(state: State, probed: ProbeEnded) -> list[HostFact]:
     reason = RECOVERING if probed.ok and status is HealthStatus.WARNING else probed.reason
     if probed.flapping and status is HealthStatus.HEALTHY:
         status, reason = HealthStatus.WARNING, probed.flapping
-    return facts + _health(known, probed.host, status, reason, probed.latency_ms)
+    said = "" if probed.ok else probed.said
+    return facts + _health(known, probed.host, status, reason, probed.latency_ms, said)
 
 
 def _stage(state: State, staged: Staged) -> list[HostFact]:
@@ -365,23 +369,18 @@ def _stage(state: State, staged: Staged) -> list[HostFact]:
 
 
 def _health(
-    known: Known, host: str, status: HealthStatus, reason: str, latency_ms: float = 0.0
+    known: Known,
+    host: str,
+    status: HealthStatus,
+    reason: str,
+    latency_ms: float = 0.0,
+    said: str = "",
 ) -> list[HostFact]:
     """The fact of a change; none if neither the status nor the kind of reason has changed."""
     if status is known.status and _kind(reason) == _kind(known.reason):
         return []
-    k, latency_ms = known.health_k + 1, round(latency_ms, 3)
-    return [
-        McpHealth(id="", by="", host=host, k=k, status=status, reason=reason, latency_ms=latency_ms)
-    ]
-
-
-def _health_of_disabled(known: Known, wanted: Host) -> list[HostFact]:
-    if wanted.enabled or known.reason == DISABLED:
-        return []
-    k = known.health_k + 1
-    unknown = HealthStatus.UNKNOWN
-    return [McpHealth(id="", by="", host=wanted.id, k=k, status=unknown, reason=DISABLED)]
+    now = McpHealth(id="", by="", host=host, k=known.health_k + 1, status=status, reason=reason)
+    return [msgspec.structs.replace(now, latency_ms=round(latency_ms, 3), said=said)]
 
 
 def registered(known: Known, spec: Host, was: str = "") -> McpRegistered:

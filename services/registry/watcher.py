@@ -140,7 +140,10 @@ class Watcher:
             log.warning("host_sick", host=self._host, reason=reason, detail=answer.detail)
         flapping = self._home.flapping(self._host) or answer.note
         await self._home.record(
-            ProbeEnded(self._host, seq, reason, answer.latency_ms, answer.discovery, flapping)
+            ProbeEnded(
+                *(self._host, seq, reason, answer.latency_ms, answer.discovery, flapping),
+                said=answer.said,
+            )
         )
         return reason
 

@@ -59,7 +59,8 @@ def hosts(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 def _reason(health: Mapping[str, Any]) -> str:
     """Why a host is as it is; of one nobody has heard of yet, what it may be busy with."""
     if reason := str(health.get("reason", "")):
-        return reason
+        said = health.get("said", "")
+        return f"{reason}; it wrote: {said}" if said else reason
     starting = health.get("status", "unknown") == "unknown"
     return "starting: no answer yet; the first start of some installs them" if starting else ""
 

@@ -107,7 +107,8 @@ def _describe_other(record: Record) -> str:
         case facts.McpRemoved():
             return f"{fact.host} {fact.reason}"
         case facts.McpHealth():
-            return f"{fact.host} is {fact.status} ({fact.latency_ms:.0f} ms) {fact.reason}"
+            why = f"{fact.reason}; it wrote: {fact.said}" if fact.said else fact.reason
+            return f"{fact.host} is {fact.status} ({fact.latency_ms:.0f} ms) {why}"
         case facts.McpPreferred():
             if fact.weight is None:
                 return f"{fact.user} takes back the preference for {fact.host}"

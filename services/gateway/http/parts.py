@@ -235,7 +235,14 @@ async def hosts_of(parts: Parts, principal: Principal) -> list[HostView]:
 
 def hosts_for(found: Iterable[HostView], who: Asker) -> list[HostView]:
     """Those of the hosts that are there for somebody, as users see them."""
-    return [for_users(seen) for host in found if (seen := shown_to(host, who)) is not None]
+    return [_as_users_see(seen) for host in found if (seen := shown_to(host, who)) is not None]
+
+
+def _as_users_see(host: HostView) -> HostView:
+    health = host.health
+    if health.said:
+        host = msgspec.structs.replace(host, health=msgspec.structs.replace(health, said=""))
+    return for_users(host)
 
 
 def ok(data: T, message: str = "") -> Envelope[T]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contracts import wire
-from contracts.facts import McpRegistered, Record
+from contracts.facts import McpHealth, McpRegistered, Record
 from contracts.host import for_users, operated
 from contracts.permitted import ANYBODY, without_hidden
 from services.gateway.domain import without_result
@@ -71,6 +71,9 @@ def entry(record: Record, audience: Audience) -> FeedEntry:
             record.fact, spec=for_users(without_hidden(record.fact.spec, ANYBODY))
         )
         public = _encode(wire.Event(seq, record.at, msgspec.Raw(_encode(seen))))
+    elif isinstance(record.fact, McpHealth) and record.fact.said:
+        heard = msgspec.structs.replace(record.fact, said="")
+        public = _encode(wire.Event(seq, record.at, msgspec.Raw(_encode(heard))))
     return FeedEntry(seq, tag, audience, text, public)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import msgspec
 import structlog
@@ -34,6 +34,13 @@ class ProbeOutcome(msgspec.Struct, frozen=True):
     """Not empty: it is there and can work, though not for everybody; `<kind>: <explanation>`."""
     detail: str = ""
     """What the operator may know besides: the host's own words."""
+    said: str = ""
+    """Those of them that its program wrote instead of starting: nobody's work is in them."""
+
+    @classmethod
+    def of(cls, sick: Sick) -> Self:
+        """What a probe that failed has found."""
+        return cls(str(sick), detail=sick.detail, said=sick.detail if sick.at_start else "")
 
 
 class Prober(Protocol):
@@ -50,10 +57,12 @@ class Prober(Protocol):
 class Sick(Exception):
     """The host failed the probe; the text is the answer's reason, which users read."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, at_start: bool = False) -> None:
+        """`at_start`: a program has not started, and the detail is what it wrote."""
         super().__init__(reason)
         self.detail = detail
         """See `ProbeOutcome.detail`."""
+        self.at_start = at_start
 
 
 class Reach(NamedTuple):

@@ -157,7 +157,7 @@ class McpProber:
         except Sick as sick:
             await self.close()
             self._note(str(sick), sick.detail)
-            return ProbeOutcome(str(sick), detail=sick.detail)
+            return ProbeOutcome.of(sick)
         self._noted = ""
         if not self._lasting:
             await self.close()
@@ -307,7 +307,7 @@ class ProbeSession(McpSession):
                 return Sick("not started: it was cut off")
             case TooLate():
                 late = f"no answer: nothing within {self._host.limits.start_s:g} s of its start"
-                return Sick(self._problem(None) or late, self._words())
+                return self._not_started(self._problem(None) or late)
             case failure:
                 error = root(failure)
         if isinstance(error, Sick):
@@ -319,20 +319,20 @@ class ProbeSession(McpSession):
         if isinstance(error, ConnectionError) or _is_closed(error):
             how = f" (it {self.how})" if self.how else ""
             ended = f"not started: it ended before it answered{how}{MORE}"
-            return Sick(ended, self._words())
+            return self._not_started(ended)
         return self._told_by("not started", error)
 
     def _problem(self, error: BaseException | None) -> str:
         return problem(self.line, self._host, error)
 
-    def _words(self) -> str:
-        """Why it did not start, in the program's words: for the operator, as one process works for
-        many."""
+    def _not_started(self, reason: str) -> Sick:
+        """With why, in the program's words: for the operator, as one process works for many."""
         endpoint = self._host.endpoint
         if not isinstance(endpoint, Stdio):
-            return self._said()
+            return Sick(reason, self._said())
         said = self.last_words(STARTED_LINES)
-        return start_words(said, endpoint, environment_for(endpoint))
+        words = start_words(said, endpoint, environment_for(endpoint))
+        return Sick(reason, words, at_start=True)
 
     def _said(self) -> str:
         """The last thing the process wrote on stderr: mostly the reason."""

@@ -125,7 +125,9 @@ class ExecutorPeers:
         every = [msgspec.json.decode(answer, type=Holder) for answer in answers]
         if not (found := [one for one in every if not one.leaving]):
             raise NoResponders("all of them stop")
-        self._answered |= {one.instance: self._clock() for one in found}
+        now = self._clock()
+        self._answered = {name: at for name, at in self._answered.items() if now - at <= LOST_S}
+        self._answered |= {one.instance: now for one in found}
         # One that has it, else any, and not the same one for every host.
         return max(found, key=lambda one: (one.open, _draw(host, one.instance))).instance
 

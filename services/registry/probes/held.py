@@ -15,10 +15,13 @@ import msgspec
 from mcp.shared.message import SessionMessage
 from mcp_types import METHOD_NOT_FOUND, JSONRPCRequest
 
+from contracts.errors import Rejected
 from contracts.held import SessionAnswer, SessionState
 from services.outside.mcp_child import Lines
 from services.outside.mcp_message import error
 from services.outside.mcp_reading import McpReader
+from services.process import telemetry
+from services.registry.probes.executors import ExecutorLost
 from services.registry.probes.told import LastAnswer
 
 Ask = Callable[[str, msgspec.Raw], Awaitable[SessionAnswer]]
@@ -26,6 +29,8 @@ Ask = Callable[[str, msgspec.Raw], Awaitable[SessionAnswer]]
 
 _FIRST = {"initialize": False, "server/discover": True}
 """How a session begins, and whether that is the newer era's way."""
+
+log = telemetry.get_logger()
 
 
 class HeldLine:
@@ -75,7 +80,9 @@ class HeldLine:
                         break
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass
-        except Exception:
+        except Exception as error:
+            if not isinstance(error, ExecutorLost | Rejected):
+                log.exception("held_session_failed")
             self._lost()
         self.gone.set()
         to_sdk.close()

@@ -111,7 +111,7 @@ class SharedProber:
             try:
                 held = await self._find()
             except Sick as sick:
-                return ProbeOutcome(str(sick), detail=sick.detail)
+                return ProbeOutcome.of(sick)
             except Unasked:
                 return None
             except ExecutorLost:

@@ -149,6 +149,8 @@ HOST = {
 
 def test_hosts_show_health_with_its_reason_and_their_tools() -> None:
     assert "exits at once" in shown(hosts.hosts([HOST]))
+    admins = HOST | {"health": HOST["health"] | {"said": "KEY is not set"}}  # type: ignore[operator]
+    assert "exits at once; it wrote: KEY is not set" in shown(hosts.host(admins))
     text = shown(hosts.host(HOST))
     for word in ("run it", "echo", "Say it again.", "yes", "scan 1.0.0"):
         assert word in text

@@ -99,6 +99,7 @@ async def test_a_host_that_cannot_start_is_registered_all_the_same(
     assert health.reason.startswith("not started: ")
     assert "it exited with code 1" in health.reason
     assert "no token" not in health.reason, "what it wrote is the operator's"
+    assert health.said == "no token"
 
 
 async def test_a_restart_finds_nothing_new(log: MemoryLog, file: Path) -> None:

@@ -118,6 +118,8 @@ async def test_admins_see_all_of_it(system: Whole) -> None:
     seen = await everything(system, ADMIN)
     for where in ("/api/mcps", "/api/mcps/web", "stream after start", "events after start"):
         assert "planted-value" in seen[where], where
+        if where != "/api/mcps/web":
+            assert "planted-word" in seen[where], where
 
 
 async def test_agents_see_no_more_than_their_users(system: Whole) -> None:

@@ -142,7 +142,7 @@ async def test_a_program_that_ends_at_once_says_why_to_the_operator_alone(
     answer = await prober.probe()
     how = f"it ended before it answered (it exited with code {code})"
     assert answer.reason == f"not started: {how}{child.MORE}", "one process works for many users"
-    assert answer.detail == said
+    assert answer.detail == answer.said == said
     assert said in log_path(tmp_path, host.id).read_text(), "where an executor looks for it"
 
 
