@@ -6,6 +6,12 @@ A host that says so all the time is told of no more often than any other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from mcp import Client, MCPError
+from mcp.client.subscriptions import SubscriptionLost
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from contracts import subjects
 from services.executor.hosts.breakers import Publish
@@ -15,6 +21,26 @@ PAUSE_S = 5.0
 """Between two tellings."""
 
 log = telemetry.get_logger()
+
+
+async def listen(
+    client: Client, changed: Callable[[], None], missed: Callable[[], Awaitable[bool]]
+) -> None:
+    """Have the server say when its tools are others, for as long as it may.
+
+    In the newer era it says so only to those who ask; see `subscriptions/listen` there. `missed`
+    is asked once it listens: whether they have become others before.
+    """
+    tools = client.server_capabilities.tools
+    modern = client.session.protocol_version in MODERN_PROTOCOL_VERSIONS
+    if not modern or tools is None or not tools.list_changed:
+        return
+    with contextlib.suppress(MCPError, SubscriptionLost):
+        async with client.listen(tools_list_changed=True) as told:
+            if await missed():
+                changed()
+            async for _ in told:
+                changed()
 
 
 class ToolChanges:

@@ -22,6 +22,7 @@ from contracts.message import bounded
 from services.executor.attempt.call import Answer, Call, HostError
 from services.executor.attempt.course import Death
 from services.executor.hosts.bulk import Bulk
+from services.executor.hosts.changes import listen
 from services.outside.mcp_body import DOUBTED, GONE
 from services.outside.mcp_errors import data_of, said_by, theirs
 from services.outside.mcp_http import DEADLINE
@@ -97,6 +98,7 @@ class ToolSession(McpSession):
         self._names: frozenset[str] | None = None
         """The tools of the latest list, if it was complete."""
         self._changed = changed
+        self._listening: asyncio.Task[None] | None = None
         self.used = False
         """A call was made in it."""
         self.doubt: asyncio.Task[None] | None = None
@@ -291,6 +293,9 @@ class ToolSession(McpSession):
     async def _greet(self, client: Client) -> None:
         # Proves that it answers, and says what the tools' answers are to be.
         await self._list_tools(client)
+        if self._kind.process:
+            listening = listen(client, self._changed, lambda: self._others(client))
+            self._listening = asyncio.create_task(listening)
         log.info("host_session_started", host=self._host.id)
 
     async def _list_tools(self, client: Client | None = None) -> None:
@@ -322,12 +327,20 @@ class ToolSession(McpSession):
             log.info("host_lists_no_tools", host=self._host.id, error=str(error))
         self._outputs = outputs
 
+    async def _others(self, client: Client) -> bool:
+        """Whether the tools are others than they were."""
+        before = self._names
+        await self._list_tools(client)
+        return self._names != before
+
     async def _heard(self, message: Any) -> None:
         """Take what the server says unasked."""
         if isinstance(message, mcp_types.ToolListChangedNotification):
             self._changed()
 
     def _told(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
         log.info(
             "host_session_ended",
             host=self._host.id,

@@ -26,11 +26,11 @@ KNOWN = tuple(Tool(name, read_only=name != "grow") for name in growing_mcp.OWN)
 class Grown:
     """A pool, and one user's calls of the server that grows."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: str = "growing_mcp") -> None:
         self.folder = folder
         self.bench = Bench(folder, STDIO)
         endpoint = Stdio(
-            sys.executable, ("-m", "tests.support.growing_mcp", str(folder)), cwd=str(ROOT)
+            sys.executable, ("-m", f"tests.support.{program}", str(folder)), cwd=str(ROOT)
         )
         self.host = Host(id="h1", name="h1", endpoint=endpoint, tools=KNOWN)
         self.pool = Pool(Opening(self.host, folder / "hosts"), 10, NO_SECRETS)
@@ -50,13 +50,18 @@ class Grown:
         return len(list(self.folder.glob("started-*")))
 
 
-@pytest.fixture
-async def grown(tmp_path: Path) -> AsyncIterator[Grown]:
-    one = Grown(tmp_path)
+@contextlib.asynccontextmanager
+async def growing(one: Grown) -> AsyncIterator[Grown]:
     telling = asyncio.create_task(one.pool.changes.run(one.hear))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(one.pool.close)
         stack.callback(telling.cancel)
+        yield one
+
+
+@pytest.fixture
+async def grown(tmp_path: Path) -> AsyncIterator[Grown]:
+    async with growing(Grown(tmp_path)) as one:
         yield one
 
 
@@ -80,6 +85,15 @@ async def test_a_session_that_says_its_tools_are_others_is_told_of(grown: Grown)
     await grown.say("grow", name="late")
     async with asyncio.timeout(5):
         assert await grown.told.get() == "tools.changed.-.h1"
+
+
+async def test_a_server_that_tells_only_those_who_listen_is_listened_to(tmp_path: Path) -> None:
+    async with growing(Grown(tmp_path, "listened_mcp")) as grown:
+        first = await grown.say("grow", name="late")
+        async with asyncio.timeout(5):
+            assert await grown.told.get() == "tools.changed.-.h1"
+        assert await grown.say("late") == first
+        assert grown.started == 1, "and it is the session of the calls that listens"
 
 
 async def test_what_a_host_says_of_itself_ends_no_session(grown: Grown) -> None:
