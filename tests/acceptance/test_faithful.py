@@ -10,9 +10,9 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import httpx2
 import pytest
@@ -37,24 +37,27 @@ endpoint.kind = "stdio"
 endpoint.command = {command}
 endpoint.args = {args}
 endpoint.cwd = {cwd}
+endpoint.env = {env}
 """
 ERAS = ("legacy", "auto")
-RICH: dict[str, dict[str, Any]] = {name: {} for name in rich_mcp.ANSWERS}
-EVERYTHING: dict[str, dict[str, Any]] = {
-    "echo": {"message": "hé\n\u2028"},
-    "get-annotated-message": {"messageType": "error", "includeImage": True},
-    "get-resource-links": {"count": 3},
-    "get-resource-reference": {"resourceType": "Blob", "resourceId": 1},
-    "get-structured-content": {"location": "Chicago"},
-    "get-sum": {"a": 2, "b": 3},
-    "get-tiny-image": {},
-    "trigger-long-running-operation": {"duration": 0.1, "steps": 2},
-}
-WRONG: dict[str, dict[str, Any]] = {
-    "get-sum": {"a": "no number"},
-    "get-structured-content": {},
-    "get-resource-reference": {"resourceType": "Blob", "resourceId": -1},
-}
+Calls: TypeAlias = Sequence[tuple[str, dict[str, Any]]]
+"""Tools and their arguments, in the order of the calls."""
+RICH: Calls = [(name, {}) for name in rich_mcp.ANSWERS]
+EVERYTHING: Calls = [
+    ("echo", {"message": "hé\n\u2028"}),
+    ("get-annotated-message", {"messageType": "error", "includeImage": True}),
+    ("get-resource-links", {"count": 3}),
+    ("get-resource-reference", {"resourceType": "Blob", "resourceId": 1}),
+    ("get-structured-content", {"location": "Chicago"}),
+    ("get-sum", {"a": 2, "b": 3}),
+    ("get-tiny-image", {}),
+    ("trigger-long-running-operation", {"duration": 0.1, "steps": 2}),
+]
+WRONG: Calls = [
+    ("get-sum", {"a": "no number"}),
+    ("get-structured-content", {}),
+    ("get-resource-reference", {"resourceType": "Blob", "resourceId": -1}),
+]
 """Arguments that its tools answer with an error."""
 
 
@@ -78,7 +81,9 @@ def everything() -> StdioServerParameters:
 async def serving(folder: Path, name: str, server: StdioServerParameters) -> AsyncIterator[System]:
     """An orchestrator with this host."""
     cwd = json.dumps(str(server.cwd or folder))
+    pairs = (f"{key} = {json.dumps(value)}" for key, value in (server.env or {}).items())
     parts = {"command": json.dumps(server.command), "args": json.dumps(server.args), "cwd": cwd}
+    parts["env"] = f"{{ {', '.join(pairs)} }}"
     extra = folder / "extra.toml"
     extra.write_text(HOST.format(name=name, **parts))
     async with system(folder, {"one": 4}, extra=extra) as running:
@@ -171,12 +176,12 @@ async def check_calls(
     server: StdioServerParameters,
     host: str,
     mode: Any,
-    calls: Mapping[str, dict[str, Any]],
+    calls: Calls,
 ) -> set[bool]:
     """Compare answers; which of them were errors."""
     errors = set()
     async with directly(server) as direct, through(one, mode) as client:
-        for tool, given in calls.items():
+        for tool, given in calls:
             theirs = plain(await direct.session.call_tool(tool, given))
             ours = plain(await client.session.call_tool(f"{host}__{tool}", given))
             assert ours == theirs, tool
