@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.foreign import install
 from tests.support.foreign.conformance_proxy import Proxy
+from tests.support.foreign.program import run
 from tests.support.system import system, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.long, pytest.mark.timeout(400)]
@@ -56,26 +57,9 @@ async def test_the_conformance_suite_finds_what_is_known(tmp_path: Path) -> None
         told: dict[str, str] = {}
         async with Proxy(f"{one.url}/mcp", one.running.token, "suite__").running() as url:
             for scenario in SCENARIOS:
-                code, said = await run(node, tmp_path, url, scenario)
-                if code:
-                    told[scenario] = said
+                command = (*node.program("conformance"), "server", "--url", url)
+                which = ("--scenario", scenario, "--expected-failures", str(BASELINE))
+                ended = await run(*command, *which, "-o", str(tmp_path), PATH=node.path)
+                if ended.status:
+                    told[scenario] = ended.out + ended.err
     assert not told, "\n".join(told.values())
-
-
-async def run(node: install.Node, folder: Path, url: str, scenario: str) -> tuple[int, str]:
-    """Run a scenario; how it ends, and what it says."""
-    suite = await asyncio.create_subprocess_exec(
-        *(*node.program("conformance"), "server", "--url", url, "--scenario", scenario),
-        *("--expected-failures", str(BASELINE), "-o", str(folder)),
-        env={"PATH": node.path},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(90):
-            out, _ = await suite.communicate()
-    finally:
-        if suite.returncode is None:
-            suite.kill()
-    assert suite.returncode is not None
-    return suite.returncode, out.decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from services.gateway.settings import Settings
 from tests.support.foreign import install
+from tests.support.foreign.program import run
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, world
 
@@ -26,20 +26,7 @@ async def one(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
 
 async def goes_on(one: World, *command: str, **environment: str) -> None:
     """That a program is told, and goes on."""
-    program = await asyncio.create_subprocess_exec(
-        *(*command, f"{one.url}/mcp", "alice-token"),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(90):
-            out, err = await program.communicate()
-    finally:
-        if program.returncode is None:
-            program.kill()
-    assert program.returncode == 0, err.decode()
-    seen = json.loads(out)
+    seen = (await run(*command, f"{one.url}/mcp", "alice-token", **environment)).json()
     assert seen["told"].startswith("too many requests: wait ")
     assert "too many requests: wait " in seen["refused"]
     assert seen["again"] == {"result": []}

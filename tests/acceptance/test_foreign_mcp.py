@@ -5,7 +5,6 @@ More of them with FOREIGN_CLIENTS=all, as `make clients` has it.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 import pytest_asyncio
 
 from contracts.facts import JobDone, Outcome, TaskCreated
 from services.gateway.mcp import tools
 from tests.support.foreign import install, many_mcp
+from tests.support.foreign.program import Ended, run
 from tests.support.system import System, system, until
 
 pytestmark = [
@@ -49,18 +48,6 @@ endpoint.cwd = "{root}"
 OWN = {tool.name for tool in tools.OWN}
 ZOO = {f"zoo__{name}" for name in many_mcp.NAMES}
 marks = itertools.count(100_000)
-
-
-class Ended(msgspec.Struct):
-    """How a program ended."""
-
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        assert self.status == 0, self.err or self.out
-        return json.loads(self.out)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -106,31 +93,17 @@ def config(one: System, token: str | None = None) -> dict[str, Any]:
     return found
 
 
-async def run(folder: Path, *command: str | Path, **variables: str) -> Ended:
+async def alone(folder: Path, *command: str | Path, **variables: str) -> Ended:
     """Run a program with nothing of this environment but its path."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
-    running = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await running.communicate()
-    finally:
-        if running.returncode is None:
-            running.kill()
-    assert running.returncode is not None
-    return Ended(running.returncode, out.decode(), err.decode())
+    return await run(*command, cwd=folder, **environment)
 
 
 async def agent(one: System, folder: Path, *command: str | Path) -> tuple[int, Any]:
     """Run an agent; the answer is its mark, which its tasks bear, and what it tells."""
     mark = next(marks)
     given = {"AGENT_CONFIG": json.dumps(config(one)), "AGENT_MARK": str(mark)}
-    return mark, (await run(folder, *command, **given)).json()
+    return mark, (await alone(folder, *command, **given)).json()
 
 
 def check(mark: int, told: dict[str, Any]) -> None:
@@ -248,7 +221,7 @@ class Inspector:
         """Ask the orchestrator for one method."""
         bearer = f"Authorization: Bearer {token or self._one.running.token}"
         where = [f"{self._one.url}/mcp", "--transport", "http", "--header", bearer]
-        return await run(
+        return await alone(
             self._folder,
             *(*self._program, "--cli", *where, "--protocol-era", self._era, "--quiet"),
             *("--stored-auth-only", "--method", *arguments),
@@ -296,7 +269,7 @@ async def test_the_inspector_reads_the_configuration_that_is_shown(
     call = ("--method", "tools/call", "--tool-name", "list_hosts")
     # The desktop's store of secrets is not for tests.
     memory = {"MCP_INSPECTOR_SECRET_STORE": "memory"}
-    hosts = (await run(tmp_path, *node.program("mcp-inspector"), *where, *call, **memory)).json()
+    hosts = (await alone(tmp_path, *node.program("mcp-inspector"), *where, *call, **memory)).json()
     assert {host["id"] for host in hosts["structuredContent"]["result"]} == {"one", "zoo"}
 
 

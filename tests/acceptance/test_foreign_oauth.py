@@ -19,6 +19,7 @@ from services.gateway.people.records import OAuthClient
 from services.process.files import free_port
 from tests.support.facts import name
 from tests.support.foreign import install
+from tests.support.foreign.program import run
 from tests.support.nats import NatsServer
 from tests.support.oauth_browser import Browser, query
 from tests.unit.gateway.oauth.acting import followed, person
@@ -139,8 +140,8 @@ async def test_fastmcp_opens_a_browser_and_comes_in(one: World, tmp_path: Path) 
             # In the background (`&`): FastMCP listens for the answer in the same thread.
             "BROWSER": f"{opens(tmp_path, browser)} %s &",
         }
-        names = await printed(str(python), "-c", FASTMCP, f"{one.url}/mcp", **environment)
-    assert "submit_task" in names
+        ended = await run(python, "-c", FASTMCP, f"{one.url}/mcp", **environment)
+    assert "submit_task" in ended.text()
 
 
 async def test_mcp_remote_brings_in_a_client_that_speaks_stdio_alone(
@@ -177,31 +178,12 @@ async def test_the_inspector_comes_in_and_refreshes(
         # It opens a browser without a terminal, and keeps tokens where no desktop is.
         told = {"MCP_AUTO_OPEN_ENABLED": "true", "MCP_INSPECTOR_SECRET_STORE": "file"}
         environment = comes_with(node, tmp_path, browser) | told
-        first = await printed(*called, **environment)
-        assert json.loads(first)["structuredContent"] == {"result": []}
+        first = (await run(*called, **environment)).json()
+        assert first["structuredContent"] == {"result": []}
         before = spoiled(tmp_path, ".mcp-inspector/secrets.json")
-        again = await printed(*called, "--stored-auth-only", **environment)
-        assert json.loads(again)["structuredContent"] == {"result": []}
+        again = (await run(*called, "--stored-auth-only", **environment)).json()
+        assert again["structuredContent"] == {"result": []}
     assert refreshed_alone(tmp_path, ".mcp-inspector/secrets.json", before)
-
-
-async def printed(*command: str, **environment: str) -> str:
-    """What a program prints."""
-    program = await asyncio.create_subprocess_exec(
-        *command,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(90):
-            out, err = await program.communicate()
-    finally:
-        if program.returncode is None:
-            program.kill()
-    assert program.returncode == 0, out.decode() + err.decode()
-    return out.decode()
 
 
 async def test_the_conformance_suite_finds_a_right_authorization_server(

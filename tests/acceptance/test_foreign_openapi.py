@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.foreign import install
+from tests.support.foreign.program import run
 from tests.support.system import System, system, until
 
 pytestmark = [
@@ -42,24 +43,9 @@ async def described(one: System, folder: Path) -> None:
     (folder / "openapi.json").write_bytes(answer.content)
 
 
-async def run(folder: Path, *command: str, **environment: str) -> str:
-    """What a program prints; it has to end well."""
-    program = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env={"HOME": str(folder), **environment},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(200):
-            out, err = await program.communicate()
-    finally:
-        if program.returncode is None:
-            program.kill()
-    assert program.returncode == 0, out.decode() + err.decode()
-    return out.decode()
+async def alone(folder: Path, *command: str | Path, **environment: str) -> str:
+    """What a program prints, which knows of this folder alone; it has to end well."""
+    return (await run(*command, cwd=folder, HOME=str(folder), **environment)).text()
 
 
 async def check(one: System, told: str, task: str) -> None:
@@ -81,14 +67,14 @@ async def test_clients_in_typescript(one: System, tmp_path: Path) -> None:
         shutil.copy(file, tmp_path)
     (tmp_path / "node_modules").symlink_to(node.folder / "node_modules")
     path = {"PATH": node.path}
-    await run(
+    await alone(
         tmp_path, *node.program("openapi-typescript"), "openapi.json", "-o", "schema.ts", **path
     )
-    await run(tmp_path, *node.program("openapi-ts"), **path)
-    await run(tmp_path, *node.program("tsc"), "-p", ".", **path)
+    await alone(tmp_path, *node.program("openapi-ts"), **path)
+    await alone(tmp_path, *node.program("tsc"), "-p", ".", **path)
     for program in ("with_openapi_typescript", "with_hey_api"):
         command = (*node.program("tsc")[:1], f"out/{program}.js", one.url, one.running.token)
-        told = await run(tmp_path, *command, program, **path)
+        told = await alone(tmp_path, *command, program, **path)
         await check(one, told, program)
 
 
@@ -99,9 +85,9 @@ async def test_a_client_in_python(one: System, tmp_path: Path) -> None:
         pytest.skip(str(error))
     await described(one, tmp_path)
     written = ("generate", "--path", "openapi.json", "--output-path", "generated", "--meta", "none")
-    await run(
+    await alone(
         tmp_path, str(python.parent / "openapi-python-client"), *written, PATH="/usr/bin:/bin"
     )
     shutil.copy(PROGRAMS / "with_python_client.py", tmp_path)
     program = ("with_python_client.py", one.url, one.running.token, "with_python")
-    await check(one, await run(tmp_path, str(python), *program), "with_python")
+    await check(one, await alone(tmp_path, str(python), *program), "with_python")
