@@ -1,7 +1,7 @@
 # Every target is safe to repeat. `make` alone lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit unit-newest acceptance test-long soak clients attacks bench \
-	schema docs lock clean
+	search schema docs lock clean
 # Hundreds of processes start from these files: without bytecode each compiles them all again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -104,6 +104,9 @@ clients: $(READY) ## try the MCP door with more clients of others, older and new
 
 attacks: $(READY) ## hostile hosts, users and publishers, each at its worst: a quarter of an hour
 	@ATTACKS=all $(PYTEST) tests/acceptance/test_attacks.py tests/acceptance/test_hostile_hosts.py
+
+search: $(READY) ## look for examples that break a property, other ones each time: `make test` has the same ones
+	$(call timed,$(PYTEST) -n 2 -m "hypothesis and not long" --timeout=600 --hypothesis-profile=search --hypothesis-seed=random)
 
 bench: $(READY) ## measure throughput, latency, hosts, streams, replay, users apart and many users
 	@$(BIN)/python -m tests.bench
