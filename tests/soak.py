@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import random
 import subprocess
 import tempfile
 from collections import Counter
@@ -58,8 +60,9 @@ async def main() -> None:
     count = max(1, round(options.minutes * 60 / ROUND_S))
     seconds = options.minutes * 60 / count
     rounds = [(seconds, round(seconds * TASKS_PER_S))] * count
+    seed = chaos.seed() if chaos.SEED in os.environ else random.randrange(10**6)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        async for line in soak(Path(folder), chaos.seed(), rounds):
+        async for line in soak(Path(folder), seed, rounds):
             print(line, flush=True)
 
 

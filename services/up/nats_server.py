@@ -36,6 +36,8 @@ MIN_FREE = 200 * 1024 * 1024
 """Bytes that must be free on the disk before a server is started, half of them kept free after."""
 MIN_VERSION = (2, 12)
 """The first nats-server with atomic batches."""
+START_S = 60.0
+"""A server that recovers a big store on a slow disk is not to be killed while it does."""
 _HOST = "127.0.0.1"
 _POLL = 0.02
 
@@ -108,10 +110,10 @@ class Embedded:
         """Read a user's credentials; the folder must have been started once."""
         return msgspec.json.decode(self.credentials_file(user).read_bytes(), type=Credentials)
 
-    async def start(self, timeout: float = 15.0) -> None:
+    async def start(self, timeout: float = START_S) -> None:
         """Start the server and return once it accepts connections.
 
-        Raises EmbeddedError if it can't within `timeout` seconds.
+        Raises EmbeddedError if it ends, or can't within `timeout` seconds.
         """
         if self.running:
             return

@@ -14,7 +14,7 @@ from tests.support.apart import ABUSER, OTHER, Guest, served, still, world
 from tests.support.processes import restarted
 from tests.support.way_out import by_command, way_out
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 SCALES = {"streams": 0.2, "publishes": 0.2, "churning": 0.3, "waiting": 0.1}
 """Smaller doses of some, big enough that they work where nothing stands against them."""

@@ -22,7 +22,7 @@ from services.process.child import bound
 
 ROOT = Path(__file__).resolve().parents[2]
 NICE = 19
-START_S = 60.0
+START_S = 150.0
 END_S = 5.0
 
 Say = Callable[..., None]

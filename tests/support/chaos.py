@@ -71,8 +71,8 @@ class Plan(NamedTuple):
 
 
 def seed() -> int:
-    """The seed that was asked for, or a new one."""
-    return int(os.environ.get(SEED) or random.randrange(10**6))
+    """The seed that was asked for, or always the same: `make soak` takes new ones."""
+    return int(os.environ.get(SEED) or 18_511)
 
 
 def plan(
