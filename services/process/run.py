@@ -19,6 +19,7 @@ import uuid_utils
 import uvloop
 
 from services.process import telemetry, tracing
+from services.process.hangup import on_hangup
 from services.process.settings import Common, SettingsError, load
 from services.process.watchdog import Watchdog, stacks_file
 
@@ -218,6 +219,7 @@ async def _with_signals(main: Main, process: Process, watchdog: Watchdog) -> Non
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
     loop.add_signal_handler(signal.SIGTERM, process.stopping.set)
+    on_hangup(process.stopping.set)
     await serve(main, process)
 
 

@@ -19,6 +19,7 @@ from rich.text import Text
 from services.cli.client import Api, Target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.process import telemetry, tracing
+from services.process.hangup import on_hangup
 from services.process.settings import describe as describe_type
 from services.process.settings import fields, load
 from services.up import up
@@ -141,7 +142,8 @@ async def _tell_of_accounts(running: up.Running, out: Out) -> None:
 
 
 class _Stop:
-    """Ctrl-C and TERM: before everything is ready give up, then drain, then don't wait for it."""
+    """Ctrl-C, TERM and a closed terminal: before everything is ready give up, then drain, then
+    don't wait for it."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -150,6 +152,7 @@ class _Stop:
         self._task = asyncio.current_task()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        on_hangup(self._on_signal)
 
     def _on_signal(self) -> None:
         self.count += 1
