@@ -107,8 +107,19 @@ class Embedded:
         return publishers.credentials_file(self.data, user)
 
     def credentials(self, user: str) -> Credentials:
-        """Read a user's credentials; the folder must have been started once."""
-        return msgspec.json.decode(self.credentials_file(user).read_bytes(), type=Credentials)
+        """Read a user's credentials; the folder must have been started once.
+
+        Raises EmbeddedError if they can't be read.
+        """
+        path = self.credentials_file(user)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Credentials)
+        except msgspec.DecodeError as error:
+            raise EmbeddedError(
+                f"{path} holds no credentials: {error}.",
+                "Put it back from a copy, or delete it: a start makes new ones. A publisher needs"
+                " them then.",
+            ) from None
 
     async def start(self, timeout: float = START_S) -> None:
         """Start the server and return once it accepts connections.

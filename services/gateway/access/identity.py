@@ -20,6 +20,7 @@ from contracts.ids import is_user
 from services.gateway.domain import ADMIN, AUDITOR
 from services.process import telemetry
 from services.process.files import write_private
+from services.process.run import Fatal
 
 UNKNOWN = "unknown or expired token"
 LOCAL_USER = "local"
@@ -205,7 +206,7 @@ def token_file(data: Path) -> Path:
 def ensure_local_token(data: Path) -> str:
     """Return this installation's own token (user `local`); made at the first call, mode 0600.
 
-    Raises OSError if the folder can't be written.
+    Raises OSError if the folder can't be written, Fatal if what lies there can't be read.
     """
     folder = data / "credentials"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -214,7 +215,13 @@ def ensure_local_token(data: Path) -> str:
         write_private(path, secrets.token_urlsafe(32).encode() + b"\n")
     token = path.read_text().strip()
     known = tokens_file(data)
-    entries = _entries.decode(known.read_bytes()) if known.exists() else {}
+    try:
+        entries = _entries.decode(known.read_bytes()) if known.exists() else {}
+    except msgspec.DecodeError as error:
+        raise Fatal(
+            f"{known} holds no tokens: {error}.",
+            "Put it back from a copy, or delete it: then only the token of this folder is left.",
+        ) from None
     if digest(token) not in entries:
         entries[digest(token)] = TokenEntry(LOCAL_USER, LOCAL_ROLES)
         write_private(known, msgspec.json.format(msgspec.json.encode(entries)) + b"\n")

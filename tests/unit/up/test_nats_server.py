@@ -156,3 +156,19 @@ def test_a_missing_server_is_said_with_the_ways_to_get_it(
         find_server([tmp_path])
     own = script(tmp_path, "exit 0")
     assert find_server([]) == own
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"user":"router"}'])
+@pytest.mark.parametrize("user", ["router", "sys", "publisher"])
+async def test_credentials_that_cannot_be_read_are_named(
+    tmp_path: Path, user: str, text: bytes
+) -> None:
+    path = tmp_path / "credentials" / f"{user}.json"
+    path.parent.mkdir()
+    path.write_bytes(text)
+    with pytest.raises(EmbeddedError, match=f"{path} holds no credentials: ") as failure:
+        await Embedded(tmp_path).start()
+    assert "delete it" in failure.value.hint
+    path.unlink()
+    async with Embedded(tmp_path) as server:
+        assert server.running

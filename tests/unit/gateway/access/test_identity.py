@@ -16,8 +16,10 @@ from services.gateway.access.identity import (
     Principal,
     bearer,
     ensure_local_token,
+    tokens_file,
 )
 from services.gateway.access.limits import RateLimit
+from services.process.run import Fatal
 from tests.unit.gateway.world import write_tokens
 
 ALICE = Principal("alice", frozenset())
@@ -34,6 +36,18 @@ def test_the_local_token_is_made_once_and_private(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
     assert token not in identity.tokens_file(tmp_path).read_text()
     assert (tmp_path / "credentials").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_file_of_tokens_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
+    ensure_local_token(tmp_path)
+    path = tokens_file(tmp_path)
+    path.write_text(text)
+    with pytest.raises(Fatal, match=f"{path} holds no tokens: .* delete it"):
+        ensure_local_token(tmp_path)
+    assert path.read_text() == text
+    path.unlink()
+    assert ensure_local_token(tmp_path)
 
 
 def test_the_local_token_joins_those_that_are_there(tmp_path: Path) -> None:
