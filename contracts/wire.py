@@ -214,6 +214,13 @@ class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
 
 ISSUER = "metamcp"
 """Claim `iss` of every permit."""
+PERMIT_ECHO = "metamcp-jti"
+"""Header of an answer to `/execute`: the `jti` of the permit that it is the answer to."""
+
+
+def permit_id(task: str, attempt: int) -> str:
+    """The claim `jti` of the permit of an attempt."""
+    return f"{task}.{attempt}"
 
 
 class PermitClaims(msgspec.Struct, frozen=True):

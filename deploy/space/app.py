@@ -33,6 +33,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from wire import Answer, Refused
 
+ECHO = "metamcp-jti"
+"""Header of an answer: the permit that it is the answer to."""
 LEEWAY_S = 10.0
 """Clocks of orchestrator and Space may differ by this."""
 DRAIN = 64 * 1024 * 1024
@@ -70,11 +72,13 @@ class Space:
 
     async def execute(self, request: Request) -> Response:
         """Run a task, or answer again what was answered before."""
+        echo: dict[str, str] = {}
         try:
             self._check_bearer(request)
             parts = wire.split(await self._read(request))
             # Before anything else is done with it: strangers cost no more than this.
             claims = await self._verified(parts)
+            echo[ECHO] = claims.jti
             body = wire.parse(parts)
             _check_same(claims, body)
             place = self._runs.enter(
@@ -82,12 +86,12 @@ class Space:
             )
             if isinstance(place, runs.Seat):
                 place = await _outcome(request, place)
-            return _response(place)
+            return _response(place, echo)
         except Refused as refusal:
             headers = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s else {}
             if refusal.status == 401:
                 headers["WWW-Authenticate"] = "Bearer"
-            return _response(refusal.answer(), headers)
+            return _response(refusal.answer(), headers | echo)
         except ClientDisconnect:
             return Response(status_code=400)
 
@@ -262,8 +266,8 @@ def _response(answer: Answer, headers: dict[str, str] | None = None) -> Response
         file = answer.body.open("rb")
     except FileNotFoundError:
         # Dropped in this very moment, to make room.
-        return _response(wire.OUTCOME_UNKNOWN)
-    size = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+        return _response(wire.OUTCOME_UNKNOWN, headers)
+    size = (headers or {}) | {"Content-Length": str(os.fstat(file.fileno()).st_size)}
 
     def chunks() -> Iterator[bytes]:
         with file:

@@ -23,7 +23,7 @@ from contracts.message import bounded
 from contracts.permitted import allows, asker_of, guarded, may_run
 from contracts.result import Result
 from contracts.task import input_sha256
-from contracts.wire import ISSUER, PermitClaims
+from contracts.wire import ISSUER, PermitClaims, permit_id
 
 NONE_HIDDEN: frozenset[str] = frozenset()
 
@@ -139,7 +139,7 @@ def claims(routed: TaskRouted, audience: str, now: float, lifetime_s: float) -> 
         iss=ISSUER,
         sub=routed.user,
         aud=audience,
-        jti=f"{routed.task}.{routed.attempt}",
+        jti=permit_id(routed.task, routed.attempt),
         iat=start,
         nbf=start,
         exp=math.ceil(now + lifetime_s),

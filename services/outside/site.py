@@ -90,16 +90,18 @@ class HttpSite:
             self._headers["Authorization"] = f"Bearer {bearer}"
         self._lookup = lookup
         self._proxy = None if public_only else addresses.proxy_for(url)
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        """By whether each connection is used for one request alone."""
         self._closed = False
         self._discreet = discreet
 
-    async def post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
+    async def post(self, path: str, body: bytes, *, alone: bool = False) -> aiohttp.ClientResponse:
         """Send JSON and return the answer as it begins; `close` it, whatever becomes of it.
 
+        `alone`: over a connection that has carried nothing yet, and carries nothing afterwards.
         Nothing is followed, nothing sent twice. Raises aiohttp.ClientError and OSError.
         """
-        return await self._open().post(
+        return await self._open(alone=alone).post(
             URL(self._url + path, encoded=True),
             data=body,
             headers=tracing.carried({"Content-Type": "application/json"}),
@@ -131,8 +133,8 @@ class HttpSite:
     async def close(self) -> None:
         """Close all connections; calls under way fail, and so do later ones."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
             await session.close()
 
     def _target(self, url: URL, response: aiohttp.ClientResponse) -> URL:
@@ -151,16 +153,17 @@ class HttpSite:
         """Name where a redirect leads, as far as users may know."""
         return "another place" if self._discreet else location(response)
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, *, alone: bool = False) -> aiohttp.ClientSession:
         if self._closed:
             raise AddressRefused("the connection was closed")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
+        if alone not in self._sessions:
+            self._sessions[alone] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=self._connections,
                     resolver=_Resolver(self._lookup, self._may),
                     ssl=addresses.tls(),
-                    keepalive_timeout=IDLE_S,
+                    force_close=alone,
+                    keepalive_timeout=None if alone else IDLE_S,
                     socket_factory=self._socket,
                 ),
                 headers=self._headers,
@@ -172,7 +175,7 @@ class HttpSite:
                 max_line_size=LONGEST_HEADER,
                 max_field_size=LONGEST_HEADER,
             )
-        return self._session
+        return self._sessions[alone]
 
     def _socket(self, info: tuple[int, int, int, str, Sequence[object]]) -> socket.socket:
         """Make the socket of one connection. Addresses that stand in a URL pass no resolver."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contracts.wire import PERMIT_ECHO
 from tests.support import space
 from tests.support.space import TYPES, Caller, Issuer, Space, body_of, error
 
@@ -44,6 +45,7 @@ async def test_a_tool_s_result_comes_as_it_is(shared: Space, caller: Caller) -> 
     answer = await caller.execute("ok", "echo", {"text": "ä\n$x"})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
+    assert answer.headers[PERMIT_ECHO] == "ok.1"
     assert answer.json() == {
         "content": [{"type": "text", "text": "ä\n$x"}],
         "structured": {"result": "ä\n$x"},

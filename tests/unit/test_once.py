@@ -32,6 +32,7 @@ ONCE = {
     r"from mcp import .*\bClient\b": {
         "services/outside/mcp_session.py": "the owner of every client",
         "services/executor/hosts/tool_session.py": "only as a type",
+        "services/executor/hosts/changes.py": "only as a type",
     },
     r"SO_REUSEADDR": {
         FILES: "whether a port is free",

@@ -1,7 +1,7 @@
 """Hosts that answer `POST /execute`: a user's own Space, or an Oracle host of the specification.
 
 The permit's `jti` is the key of a call: a host with `replay = "always"` answers a repeated one with
-its first answer, so a call whose connection was lost is sent again, as it was.
+its first answer. An answer that names it is no other call's; without that no connection is kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import aiohttp
 
 from contracts.facts import FailureKind
 from contracts.host import Execute, operated
+from contracts.wire import PERMIT_ECHO, permit_id
 from services.executor.attempt.call import Call, HostError, Opening, Spooled
 from services.executor.attempt.spool import Sink
 from services.executor.hosts import execute_wire
@@ -72,6 +73,8 @@ class ExecuteSession:
         self._spool = opening.spool
         self._bearer = opening.bearer
         self._closed = asyncio.Event()
+        self._echoes = False
+        """Its last answer has named its permit."""
 
     async def open(self) -> None:
         """Nothing to start: a connection is made when a call needs one."""
@@ -131,9 +134,11 @@ class ExecuteSession:
             raise self._error(kind, "the session was closed", called=None if cut else False)
 
     async def _once(self, call: Call, body: bytes) -> dict[str, Any] | Spooled:
+        alone = not self._echoes
         try:
-            response = await self._site.post(PATH, body)
+            response = await self._site.post(PATH, body, alone=alone)
             try:
+                self._check_whose(call, response, alone=alone)
                 call.called = True
                 if 200 <= response.status < 300:
                     return await self._result(response)
@@ -148,6 +153,18 @@ class ExecuteSession:
             raise self._error(FailureKind.PROTOCOL, message, called=True) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise _Lost(f"the connection was lost: {site.why(error)}") from error
+
+    def _check_whose(self, call: Call, response: aiohttp.ClientResponse, *, alone: bool) -> None:
+        """Raises _Lost for an answer that is not known to be this call's: what a host sends after
+        its answer would be the next one on the same connection."""
+        named = response.headers.get(PERMIT_ECHO)
+        wanted = permit_id(call.plan.task, call.plan.attempt)
+        self._echoes = named == wanted
+        if named is not None and named != wanted:
+            raise _Lost("it has answered another call")
+        # Refusals may be of a proxy on the way, which knows no permits.
+        if named is None and not alone and response.status < 300:
+            raise _Lost("its answer does not say which call it is of, as its last one did")
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
         status = response.status

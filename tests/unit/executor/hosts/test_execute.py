@@ -77,9 +77,10 @@ async def test_the_secret_goes_along_as_bearer_token(tmp_path: Path) -> None:
 
 async def test_connections_are_kept_and_bounded(tmp_path: Path) -> None:
     limits = Limits(max_concurrency=2)
-    async with bench(tmp_path, answer({}), limits=limits) as (one, server):
+    async with bench(tmp_path, answer({}, metamcp_jti="t1.1"), limits=limits) as (one, server):
+        await one.session.call(one.call())
         await asyncio.gather(*(one.session.call(one.call()) for _ in range(20)))
-        assert len({seen.connection for seen in server.seen}) <= 2
+        assert len({seen.connection for seen in server.seen[1:]}) <= 2
 
 
 async def test_an_attempt_that_was_taken_away_is_not_sent(tmp_path: Path) -> None:
