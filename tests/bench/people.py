@@ -229,7 +229,8 @@ class Rush:
         body = {"user": name(number), "password": PASSWORD}
         url = f"{self._gateways[number % 2].url}/api/auth/login"
         began = time.perf_counter()
-        own = aiohttp.TCPConnector(local_addr=address(number))
+        # Whoever waits for minutes between two tries has a new connection for each.
+        own = aiohttp.TCPConnector(local_addr=address(number), force_close=True)
         async with aiohttp.ClientSession(connector=own) as http:
             tries, status = 0, 0
             while status != 200:

@@ -64,7 +64,7 @@ class HashTurns:
     def __init__(self, each_s: float = 0.1) -> None:
         """`each_s`: how long one password keeps a thread, to begin with."""
         self._each_s = each_s
-        self._last = 0.0
+        self._last = self._over = 0.0
 
     def took(self, seconds: float) -> None:
         """One password has kept a thread so long."""
@@ -72,9 +72,14 @@ class HashTurns:
 
     def next(self, now: float) -> float:
         """Seconds until the turn of one more, at most MOST_WAIT_S."""
-        turn = max(self._last, now) + self._each_s / THREADS
-        self._last = min(turn, now + MOST_WAIT_S)
-        return self._last - now
+        step = min(self._each_s / THREADS, MOST_WAIT_S)
+        turn = max(self._last, now) + step
+        if turn <= now + MOST_WAIT_S:
+            self._last = turn
+            return turn - now
+        # There is no turn for them yet: they ask again, and not all at once either.
+        self._over = (self._over + step) % (MOST_WAIT_S / 2)
+        return MOST_WAIT_S - self._over
 
 
 class Passwords:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 import threading
@@ -160,16 +161,26 @@ async def test_more_than_can_wait_are_sent_away_and_the_loop_goes_on() -> None:
 def test_each_of_a_crowd_is_told_a_turn_of_their_own(
     each_s: float, now: float, pauses: list[float]
 ) -> None:
-    turns, told = HashTurns(each_s), list[float]()
+    turns, told, last = HashTurns(each_s), list[float](), now
     for pause in pauses:
         now += pause
         wait = turns.next(now)
         assert 0 < wait <= MOST_WAIT_S
-        told.append(now + wait)
-        if wait < MOST_WAIT_S:
-            assert len(told) < 2 or told[-1] - told[-2] >= each_s / THREADS * 0.999
+        if wait < MOST_WAIT_S / 2:
+            assert not told or now + wait - told[-1] >= each_s / THREADS * 0.999
+            told.append(now + wait)
+        last = max(last, now + wait)
     # Once the last turn is over, nobody waits for longer than one password takes.
-    assert turns.next(max(told)) == pytest.approx(min(each_s / THREADS, MOST_WAIT_S), rel=1e-3)
+    assert turns.next(last) == pytest.approx(min(each_s / THREADS, MOST_WAIT_S), rel=1e-3)
+
+
+def test_a_crowd_for_whom_there_is_no_turn_yet_is_spread() -> None:
+    turns = HashTurns(THREADS * 0.1)
+    crowd = [turns.next(0.0) for _ in range(850)]
+    assert crowd[:599] == pytest.approx([n / 10 for n in range(1, 600)])
+    late = sorted(crowd[601:])
+    assert MOST_WAIT_S / 2 <= late[0] < late[-1] <= MOST_WAIT_S
+    assert min(after - before for before, after in itertools.pairwise(late)) >= 0.099
 
 
 @given(st.lists(st.floats(0.01, 5.0), min_size=100, max_size=100))
