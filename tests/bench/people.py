@@ -26,6 +26,8 @@ TOKENS = 60
 """Users whose requests are timed: none of them comes near a limit of its own."""
 PER_S = 40
 ALONE_S = 10.0
+RUSH_S = 5.0
+"""The first tries of a crowd, all in one moment, keep whoever measures busy too."""
 REFRESHES = 200
 REQUESTS = 400
 CHANGES = 20
@@ -95,7 +97,8 @@ class Scene:
         found: dict[str, Any] = {
             "request": figures(await self._in_turn(self._own_request, REQUESTS))
         }
-        alone, beside, rushes = list[float](), list[float](), list[Rush]()
+        alone, beside = list[tuple[float, float]](), list[tuple[float, float]]()
+        rushes = list[Rush]()
         for turn in range(load.turns):
             alone += await self._paced(pause(ALONE_S))
             rush = Rush(self._gateways, range(turn * load.sign_ins, (turn + 1) * load.sign_ins))
@@ -107,10 +110,14 @@ class Scene:
             "first_ms": machine.median([machine.percentile(r.waits_ms, 0) for r in rushes]),
             "p50_ms": machine.median([machine.percentile(r.waits_ms, 0.5) for r in rushes]),
             "p99_ms": machine.median([machine.percentile(r.waits_ms, 0.99) for r in rushes]),
-            "refused": dict(sum((rush.refused for rush in rushes), Counter[str]())),
+            "refused": [
+                (*how, count) for how, count in sum((r.refused for r in rushes), Counter()).items()
+            ],
             "tries": max(rush.most_tries for rush in rushes),
         }
-        found["alone"], found["beside"] = figures(alone), figures(beside)
+        found["alone"] = figures([ms for _, ms in alone])
+        found["beside"] = figures([ms for _, ms in beside])
+        found["later"] = figures([ms for due, ms in beside if due >= RUSH_S])
         found["failed"] = dict(self._failed)
         tokens = [pair for rush in rushes for pair in rush.refresh_tokens.items()][:REFRESHES]
 
@@ -150,9 +157,10 @@ class Scene:
             taken.append((time.perf_counter() - began) * 1000)
         return taken
 
-    async def _paced(self, beside: Awaitable[Any]) -> list[float]:
-        """Requests at a steady pace while something else goes on, timed from when they were due."""
-        taken: list[float] = []
+    async def _paced(self, beside: Awaitable[Any]) -> list[tuple[float, float]]:
+        """Requests at a steady pace while something else goes on: the second in which each was due,
+        and how long it took from then, in ms."""
+        taken: list[tuple[float, float]] = []
         work = asyncio.ensure_future(beside)
         began = time.perf_counter()
 
@@ -161,7 +169,7 @@ class Scene:
                 await self._own_request(number)
             except (aiohttp.ClientError, TimeoutError, AssertionError) as error:
                 self._failed[f"{type(error).__name__} {error}"[:100]] += 1
-            taken.append((time.perf_counter() - due) * 1000)
+            taken.append((due - began, (time.perf_counter() - due) * 1000))
 
         async with asyncio.TaskGroup() as group:
             for number in itertools.count():
@@ -213,7 +221,8 @@ class Rush:
         self.seconds = 0.0
         self.waits_ms: list[float] = []
         """From the first try until somebody was in."""
-        self.refused: Counter[str] = Counter()
+        self.refused: Counter[tuple[int, int]] = Counter()
+        """How often people were sent away, by status and the seconds until they were to come."""
         self.most_tries = 0
         self.refresh_tokens: dict[int, str] = {}
 
@@ -241,7 +250,7 @@ class Rush:
                     break
                 assert "Retry-After" in answer.headers, found
                 wait = answer.headers["Retry-After"]
-                self.refused[f"{status} after {wait} s"] += 1
+                self.refused[status, int(wait)] += 1
                 await pause(float(wait))
         self.waits_ms.append((time.perf_counter() - began) * 1000)
         self.most_tries = max(self.most_tries, tries)
@@ -276,11 +285,13 @@ def report(line: dict[str, Any]) -> None:
         f"; in after p50 {rush['p50_ms'] / 1000:.1f} s, p99 {rush['p99_ms'] / 1000:.1f} s", end=""
     )
     print(f", the first {rush['first_ms']:.0f} ms; up to {rush['tries']} tries")
-    sent = ", ".join(f"{count} times {how}" for how, count in rush["refused"].items())
-    print(f"  sent away: {sent or 'nobody'}")
+    sent = sum(count for _, _, count in rush["refused"])
+    waits = [wait for _, wait, _ in rush["refused"]] or [0]
+    print(f"  sent away {sent} times, for {min(waits)} to {max(waits)} s")
     ratio = line["beside"]["p99_ms"] / line["alone"]["p99_ms"]
     print(f"requests beside    {_pair(line['beside'])}; {_pair(line['alone'])} alone: p99", end="")
     print(f" {ratio:.1f} times; {PER_S} a second")
+    print(f"  from second {RUSH_S:.0f} on {_pair(line['later'])}")
     for how, count in line["failed"].items():
         print(f"  {count} were not answered: {how}")
     print(f"request by token   {_pair(line['request'])}, one at a time")
