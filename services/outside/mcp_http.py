@@ -41,6 +41,10 @@ from services.process.timeouts import timeout
 
 CONNECT_S = 10.0
 WRITE_S = 30.0
+NOTICE_S = 10.0
+"""How long a server may take to take a notification."""
+TAKEN_S = 0.5
+"""For so long nothing else is sent to it meanwhile."""
 _EVENT = 8 * 1024 * 1024
 _REFUSAL = 64 * 1024
 _OURS = frozenset({"content-length", "content-encoding", "content-type", "transfer-encoding"})
@@ -139,6 +143,7 @@ class HttpWire(httpx2.AsyncBaseTransport):
         self._reader = reader or McpReader()
         self._streams = TokenBucket(STREAMS, time.monotonic())
         self._old: OldServer | None = None
+        self._notices: set[asyncio.Task[None]] = set()
         self.discreet = False
         self.status = 0
 
@@ -146,13 +151,42 @@ class HttpWire(httpx2.AsyncBaseTransport):
         """Answer one HTTP request."""
         if request.method == "DELETE":
             return await self._goodbye(request)
-        if request.method == "GET" and not self._streams.take(1, time.monotonic()):
-            # The SDK opens a stream again whenever it ends, as soon as the server says.
-            return httpx2.Response(405, request=request)
-        asked = asked_in(request)
+        if request.method == "GET":
+            if not self._streams.take(1, time.monotonic()):
+                # The SDK opens a stream again whenever it ends, as soon as the server says.
+                return httpx2.Response(405, request=request)
+            return await self._exchange(request, None)
+        if (asked := asked_in(request)) is None:
+            return await self._notify(request)
+        self._reader.sent(*asked)
+        return await self._exchange(request, asked)
+
+    async def _notify(self, request: httpx2.Request) -> httpx2.Response:
+        """Send what nobody answers. The SDK sends nothing else meanwhile, so a server that does not
+        take it is waited for shortly only."""
+        sending = asyncio.create_task(self._notified(request))
+        self._notices.add(sending)
+        sending.add_done_callback(self._noticed)
+        # Before it has heard that the session has begun, a server may refuse whatever comes.
+        first = b"notifications/initialized" in request.content
+        await asyncio.wait((sending,), timeout=NOTICE_S if first else TAKEN_S)
+        return httpx2.Response(202, request=request)
+
+    def _noticed(self, sending: asyncio.Task[None]) -> None:
+        self._notices.discard(sending)
+        if not sending.cancelled() and (error := sending.exception()) is not None:
+            log.info("host_notification_failed", error=repr(error))
+
+    async def _notified(self, request: httpx2.Request) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with timeout(NOTICE_S):
+                response = await self._exchange(request, None)
+                await response.aclose()
+
+    async def _exchange(
+        self, request: httpx2.Request, asked: tuple[int | str, str] | None
+    ) -> httpx2.Response:
         id_ = None if asked is None else asked[0]
-        if asked is not None:
-            self._reader.sent(*asked)
         try:
             response = await self._response(request, asked)
         except StreamOver as over:
@@ -197,6 +231,8 @@ class HttpWire(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
+        for sending in self._notices:
+            sending.cancel()
         if self._old is not None:
             await self._old.close()
         await self._inner.aclose()
