@@ -213,7 +213,9 @@ class Executor:
         routed = attempt.routed
         lifetime_s = attempt.budget_s + self._settings.permit_margin_s
         assert attempt.known is not None
-        claims = domain.claims(routed, attempt.known.audience, time.time(), lifetime_s)
+        # By the log's clock, by which the router judges when a permit is over.
+        now = self._hosts.clock.moment(time.monotonic()).now
+        claims = domain.claims(routed, attempt.known.audience, now, lifetime_s)
         attempt.permit = self._ports.key.sign(claims)
         attempt.claimed_at = time.monotonic()
         fact = domain.signed(routed, claims, attempt.permit, self._me, new_id())

@@ -133,7 +133,7 @@ def hidden_tools(host: Host, task: TaskCreated) -> frozenset[str]:
 
 
 def claims(routed: TaskRouted, audience: str, now: float, lifetime_s: float) -> PermitClaims:
-    """Build a permit's claims; `now` is the wall clock, because hosts check it against theirs."""
+    """Build a permit's claims; `now` is log time."""
     start = int(now)
     return PermitClaims(
         iss=ISSUER,

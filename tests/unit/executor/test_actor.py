@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -61,6 +62,23 @@ async def test_a_route_becomes_a_claim_a_call_and_an_end(tmp_path: Path, key: Si
         assert claims.input_sha256 == route.route.input_sha256 == done.input_sha256
         assert (signed.executor, signed.incarnation) == ("executor-1", "run-1")
         assert signed.expires == claims.exp
+
+
+@pytest.mark.parametrize("ahead_s", [-86_400, -3600, 3600, 86_400])
+async def test_a_permit_is_valid_by_the_clock_of_the_log(
+    tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch, ahead_s: float
+) -> None:
+    logs = SimpleNamespace(time=lambda: time.time() + ahead_s, monotonic=time.monotonic)
+    for module in ("services.log.memory", "tests.unit.executor.world"):
+        monkeypatch.setattr(f"{module}.time", logs)
+    async with world(tmp_path, key) as one:
+        await one.task()
+        await one.fact(JobDone)
+        signed = (await one.fact(JobSigned)).fact
+    assert isinstance(signed, JobSigned)
+    claims = permits.verify(signed.permit, key.jwk, audience="h1", at=logs.time())
+    assert claims.iat == pytest.approx(logs.time(), abs=10)
+    assert signed.expires == claims.exp > logs.time()
 
 
 async def test_the_claim_stands_in_the_log_before_the_call(tmp_path: Path, key: SigningKey) -> None:
