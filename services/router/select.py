@@ -97,7 +97,7 @@ class Screen(msgspec.Struct, frozen=True):
     fits: tuple[Fit, ...]
     removed: dict[str, tuple[str, ...]]
     possible: bool
-    """Some host could serve this once it is healthy and has a slot."""
+    """Some host could serve this once it is enabled, healthy and has a slot."""
     lifted: bool
     """Only excluded hosts are left, so they count again."""
     foreign: bool = False
@@ -146,6 +146,7 @@ def screen(demand: Demand, hosts: Iterable[HostEntry]) -> Screen:
     for entry in sorted(visible, key=lambda entry: entry.spec.id):
         if (name := _unable(demand, entry.spec, only)) is not None:
             removed.setdefault(name, []).append(entry.spec.id)
+            possible = possible or (name == "disabled" and _able_again(demand, entry.spec, only))
             continue
         possible = True
         if entry.status in USABLE:
@@ -266,6 +267,11 @@ def _unable(demand: Demand, host: Host, only: str | None) -> str | None:
     need, fallback = demand.need, demand.fallback
     why = unfit(host, need.type, need.required, only, heavy=need.heavy, fallback=fallback)
     return "not_permitted" if why is None and host.id in demand.denied else why
+
+
+def _able_again(demand: Demand, host: Host, only: str | None) -> bool:
+    """Whether a disabled host could serve this: it may be enabled again at any moment."""
+    return _unable(demand, msgspec.structs.replace(host, enabled=True), only) is None
 
 
 def _named(removed: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:

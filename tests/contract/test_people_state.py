@@ -89,7 +89,7 @@ async def test_what_was_taken_away_does_not_come_back_from_what_was_being_read(b
     deleting = asyncio.create_task(theirs.delete(eve.name))
     back: list[bool] = []
     theirs.on_change.append(lambda told: back.append(deleting.done() and told.after is not None))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await two.bucket.get(f"user.{eve.name}"):
             pass
         go_on.set()
@@ -120,7 +120,7 @@ async def test_what_has_an_end_is_gone_then(bus: Bus) -> None:
     assert await table.put(key, brief, 0)
     assert table.get(key)
     never = asyncio.Event()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while table.get(key):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(never.wait(), 0.02)

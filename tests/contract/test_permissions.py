@@ -161,7 +161,7 @@ async def test_the_auditor_reads_in_batches(server: NatsServer, gateway: Bus) ->
         await auditor.publish(
             f"{auditor.api}.DIRECT.GET.{STREAM}", json.dumps(query).encode(), reply=inbox
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             statuses = [await got.get() for _ in range(301)]
     assert statuses == ["fact"] * 300 + ["204"]
 

@@ -38,7 +38,7 @@ class HttpHost:
 
     async def until(self, count: int) -> None:
         """Wait until this many requests have come."""
-        async with asyncio.timeout(10), self.arrived:
+        async with asyncio.timeout(30), self.arrived:
             await self.arrived.wait_for(lambda: len(self.seen) >= count)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

@@ -69,7 +69,7 @@ class NatsServer:
             bus.on_reconnected.append(event.set)
         await self.kill()
         await self.embedded.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             for bus, event in zip(buses, again, strict=True):
                 await event.wait()
                 bus.on_reconnected.remove(event.set)

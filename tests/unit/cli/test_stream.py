@@ -56,7 +56,7 @@ async def gateway(
 async def take(stream: FactStream, count: int, after: int | None = None) -> list[int]:
     """The next sequences of a stream."""
     found: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for item in stream.follow("tasks", after=after):
             if isinstance(item, Record):
                 found.append(item.seq)

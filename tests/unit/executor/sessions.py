@@ -147,7 +147,7 @@ class Bench:
 
     async def until_written(self, count: int, event: str = "start") -> list[dict[str, Any]]:
         """Wait until the server has written this down; it is another process, so look again."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while len(found := self.written(event)) < count:
                 await moment()
         return found

@@ -193,7 +193,7 @@ async def test_a_drain_gives_back_at_once_what_is_taken_and_not_claimed(
         poison.refusing = asyncio.Event()
         queue.put(poison)
         running = asyncio.create_task(one.executor.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await poison.refusing.wait()
             assert one.executor.busy == 1
             await one.executor.drain()
@@ -226,7 +226,7 @@ async def test_what_is_here_and_not_claimed_yet_is_held_with_every_beat(
             asyncio.create_task(one.executor.run()),
             asyncio.create_task(one.executor.beat()),
         ]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             for _ in range(2):
                 await early.holding.wait()
                 early.holding.clear()

@@ -30,7 +30,7 @@ async def test_a_drain_while_the_host_still_starts_calls_nobody(
 
     async with world(tmp_path, key, script=starting) as one:
         await one.task()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await one.pool.called.wait()
         await one.executor.drain()
         cut = (await one.fact(JobFailed)).fact
@@ -49,7 +49,7 @@ async def test_a_drain_between_two_steps_does_not_forget_the_first(
 
     async with world(tmp_path, key, script=second) as one:
         await one.task()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await one.pool.called.wait()
         await one.executor.drain()
         cut = (await one.fact(JobFailed)).fact
@@ -68,7 +68,7 @@ async def test_a_drain_while_an_input_is_read_calls_nobody(tmp_path: Path, key: 
 
     async with world(tmp_path, key, blobs=Slow()) as one:
         await one.task(spec_=pointing())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await reading.wait()
         await one.executor.drain()
         cut = (await one.fact(JobFailed)).fact

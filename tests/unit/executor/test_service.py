@@ -108,7 +108,7 @@ async def running(
 
 async def started(server: NatsServer, data: Path) -> None:
     """Run an executor until it stops by itself."""
-    async with running(server, data) as one, asyncio.timeout(10):
+    async with running(server, data) as one, asyncio.timeout(30):
         await one.stopping.wait()
 
 
@@ -119,7 +119,7 @@ async def test_a_task_runs_and_its_facts_name_one_host(
     await others.bus["router"].subscribe("beat.executor.*", lambda m: beats.put_nowait(m.data))
     await others.register(others.bench.host())
     async with running(fresh_nats, tmp_path / "d", slots=4) as one:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             beat = msgspec.json.decode(await beats.get(), type=wire.Beat)
         told = beat.instance, beat.incarnation, beat.busy, beat.slots
         assert told == ("executor-1", one.incarnation, 0, 4)
@@ -150,7 +150,7 @@ async def test_servers_run_before_the_first_task(
         again = msgspec.structs.replace(local, name="changed")
         await others.register(again, k=2)
         first, second = await others.bench.until_written(2, "server")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (gone(first["pid"]) and gone(second["pid"])):
             await moment()
 

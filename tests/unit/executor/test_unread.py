@@ -69,7 +69,7 @@ async def test_a_given_back_route_comes_to_an_executor_that_can_read_it(
     monkeypatch.setattr(MemoryDelivery, "nak", noticed)
     async with world(tmp_path, key) as one:
         one.log.foreign("task.routed.alice.t0.1", newer_route("t0"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await back.wait()
             await one.executor.drain()
             inbox = one.log.inbox(subjects.STREAM, subjects.EXECUTOR_DURABLE)

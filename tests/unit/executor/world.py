@@ -143,7 +143,7 @@ class World:
 
     async def fact(self, type_: type[AnyFact], task: str = "t1") -> Record:
         """Wait for a fact of this kind about the task."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             seen = 0
             while True:
                 grown = self.log._grown
@@ -164,7 +164,7 @@ class World:
 
     async def idle(self) -> None:
         """Wait until no attempt is left."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.executor.busy:
                 await moment(0.001)
 

@@ -141,7 +141,7 @@ async def test_websocket_and_nats_need_no_reading(blind: World) -> None:
     intake = Intake(blind.log, blind.site.desk, publish, "e")
     for duplicate in (False, True):
         intake.answer(Asked())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             answer = msgspec.json.decode(await told.get(), type=Accepted)
         assert (answer.task, answer.duplicate) == ("b", duplicate)
     assert await tasks(blind) == ["a", "b"]

@@ -66,7 +66,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
 
 async def the_rest(reader: asyncio.StreamReader) -> bytes:
     """All that comes until the gateway closes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with contextlib.suppress(ConnectionResetError):
             return await reader.read()
     return b""

@@ -55,7 +55,7 @@ class Outside:
     async def facts(self, count: int) -> list[TaskCreated]:
         """Wait for so many facts."""
         found: list[TaskCreated] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for batch in self.log.follow((">",), START):
                 found += [r.fact for r in batch.records if isinstance(r.fact, TaskCreated)]
                 if len(found) >= count:
@@ -64,7 +64,7 @@ class Outside:
 
     async def told(self, count: int) -> list[tuple[str, Refused | Accepted]]:
         """Wait for so many live messages."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.published) < count:
                 self._news.clear()
                 await self._news.wait()

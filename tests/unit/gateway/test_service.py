@@ -80,14 +80,14 @@ async def one(fresh_nats: NatsServer) -> AsyncIterator[Outside]:
 
 async def until(condition: Any) -> None:
     never = asyncio.Event()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not condition():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(never.wait(), 0.02)
 
 
 async def until_ready(outside: Outside) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await outside.http.get("/api/health")).status_code != 200:
             await outside.publisher.wait_connected()
 
@@ -122,7 +122,7 @@ async def test_publishing_asking_and_being_told(one: Outside) -> None:
     assert told[3][1]["invalid"]
     assert (await one.task("publisher", "b"))["created_seq"] == accepted.seq
     health: dict[str, Any] = {}
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         # It may be a second old.
         while health.get("head") != 3:
             health = (await one.http.get("/api/health")).json()["data"]

@@ -76,7 +76,7 @@ class World:
     async def settled(self) -> None:
         """Wait until the gateway has handed out the whole log."""
         head = await self.log.head()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not self.site.feed.live or self.site.feed.position < head:
                 await self.site.feed.moved()
 
@@ -117,7 +117,7 @@ class Stream:
 
     async def receive(self) -> dict[str, Any]:
         """The next frame."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
         self.frames.append(frame)
         return frame

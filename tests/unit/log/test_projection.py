@@ -117,7 +117,7 @@ async def test_another_log_means_another_view(tmp_path: Path) -> None:
     new = MemoryLog("2026-02-02T00:00:00Z")
     await fill(new, 3)
     async with running(new, path) as projection:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while projection.checkpoint.epoch != new.epoch or projection.position < 3:
                 await projection._moved.wait()
         assert len(await projection.query(ROWS)) == 3
@@ -190,7 +190,7 @@ async def test_what_is_much_waits_for_no_others(
     last = await fill(log, 200)
     projection = await Projection.open(tmp_path / "view.db", SCHEMA, 1)
     following = asyncio.create_task(project(log, projection, (">",), apply, gather_s=60.0))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while projection.position < last:
             await projection._moved.wait()
     following.cancel()
@@ -270,7 +270,7 @@ async def test_a_view_damaged_under_way_is_built_anew(tmp_path: Path, log_lines:
     work = project(log, projection, (">",), spoiled, on_reset=lambda: resets.append(1))
     following = asyncio.create_task(work)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not resets or projection.position < last:
                 await projection._moved.wait()
         assert len(await projection.query(ROWS)) == last

@@ -128,7 +128,7 @@ async def test_who_ends_it_while_it_does_not_end_waits_no_longer_than_it_may(
     stop = session.line.stop
     monkeypatch.setattr(session.line, "stop", lambda *, kindly: held.wait())
     session.end()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await session.over.wait()
     await stop(kindly=False)
 
@@ -145,7 +145,7 @@ async def test_who_stops_it_before_it_begins_leaves_nobody_waiting(
 ) -> None:
     session = begin(program(DEAF), delay_s=delay_s)
     waiting = asyncio.create_task(session.settled.wait())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await session.stop()
         await waiting
     assert (session.client, session.line, session.failure) == (None, None, None)
@@ -159,7 +159,7 @@ async def test_a_start_that_is_stopped_ends_at_once_and_leaves_no_process(begin:
         return session.last_words() != ""
 
     await until(talks)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await session.stop()
     assert (session.client, session.failure, session.over.is_set()) == (None, None, True)
     assert gone(pid(session))

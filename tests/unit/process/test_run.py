@@ -74,7 +74,7 @@ async def test_main_is_cancelled_when_it_does_not_see_the_stop() -> None:
         process.stopping.set()
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await serve(main, process)
 
 
@@ -126,7 +126,7 @@ async def test_the_first_error_is_the_one_reported() -> None:
 async def test_several_share_a_loop_and_stop_one_by_one() -> None:
     router, gateway = Process("router"), Process("gateway", "gateway-7")
     assert (router.instance, gateway.instance) == ("router-1", "gateway-7")
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         first = group.create_task(serve(until_stopping, router))
         second = group.create_task(serve(until_stopping, gateway))
         router.stopping.set()

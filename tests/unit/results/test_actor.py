@@ -107,7 +107,7 @@ async def refused(work: object) -> Reason:
 
 
 async def checked(keeper: Keeper, blob: Blob) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not keeper.found[blob]:
             await asyncio.wait((asyncio.ensure_future(asyncio.to_thread(int)),))
 
@@ -297,7 +297,7 @@ async def test_a_rebuilt_table_does_not_look_up_history_again(
     async with keeping(log, blobs, file) as keeper:
         before = keeper.found[Blob.FOREIGN]
         await log.append(done("ann", "fresh", result=new))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while keeper.found[Blob.FOREIGN] == before:
                 await asyncio.wait((asyncio.ensure_future(asyncio.to_thread(int)),))
         assert keeper.found[Blob.FOREIGN] < 600

@@ -109,7 +109,7 @@ class Bench:
 
     async def fact(self, kind: type[F], **wanted: Any) -> F:
         """Wait until such a fact is in the log."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             async for batch in self.log.follow((">",), START):
                 for record in batch.records:
                     fact = record.fact

@@ -34,11 +34,11 @@ def test_an_invalid_task_is_rejected_with_its_reason() -> None:
 
 
 def test_a_task_no_host_can_serve_is_rejected_at_once() -> None:
-    world = ready(host("a", 1, "other"), host("b", enabled=False))
+    world = ready(host("a", 1, "other"), host("b", 1, "else", enabled=False))
     world.submit("t1")
     end = one_end(world)
     assert (end.outcome, end.error.code) == (Outcome.REJECTED, "no_host")
-    assert end.error.message == "no host can serve task type 'work' (a: task_type, b: disabled)"
+    assert end.error.message == "no host can serve task type 'work' (a: task_type, b: task_type)"
 
 
 def test_a_task_older_than_the_first_host_waits_a_little_for_its_own() -> None:

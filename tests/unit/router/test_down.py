@@ -8,7 +8,7 @@ from contracts.facts import FailureKind, JobDone, Outcome
 from contracts.host import HealthStatus
 from contracts.task import MCP_CALL
 from services.router.settings import Settings
-from tests.unit.router.world import World, host, one_end, one_route, ready
+from tests.unit.router.world import World, host, one_end, one_route, ready, routes
 
 GRACE = Settings().host_down_grace_s
 REASON = "not started: Error: BRAVE_API_KEY is required"
@@ -116,3 +116,42 @@ def test_a_host_that_was_never_seen_is_said_to_be_that() -> None:
     world.submit("t1", **CALL)
     world.later(GRACE)
     assert "host a is not known to answer yet" in one_end(world).error.message
+
+
+def test_a_host_that_is_disabled_for_a_while_ends_nothing_that_waits_for_it() -> None:
+    off, on = host("a", 40, enabled=False), host("a", 40)
+    world = ready(on)
+    world.register(off, healthy=False)
+    for n in range(30):
+        world.submit(f"t{n}")
+    assert world.run() == []
+    world.later(600)
+    assert world.run() == []
+    world.register(on)
+    assert len(routes(world.run())) == 30
+
+
+def test_what_waits_for_a_disabled_host_is_over_at_its_deadline() -> None:
+    world = ready(host("a", enabled=False))
+    world.submit("t1", deadline_s=100.0)
+    assert world.run() == []
+    world.later(100)
+    assert one_end(world).outcome is Outcome.TIMED_OUT
+
+
+def test_a_disabled_host_that_can_not_serve_it_anyway_is_not_waited_for() -> None:
+    world = ready(host("a", 1, "other", enabled=False), host("b", enabled=False))
+    world.submit("t1", host="a")
+    assert one_end(world).error.code == "no_host"
+
+
+def test_a_call_of_a_disabled_host_fails_soon_and_says_so() -> None:
+    world = ready(host("a"), host("b"))
+    world.register(host("a", enabled=False), healthy=False)
+    world.health("a", HealthStatus.UNKNOWN, "disabled: a command says so")
+    world.submit("t1", **CALL)
+    assert world.run() == []
+    world.later(GRACE)
+    end = one_end(world)
+    assert end.error.code == "host_down"
+    assert "disabled: a command says so" in end.error.message

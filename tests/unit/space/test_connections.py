@@ -228,7 +228,7 @@ async def answered(site: Site) -> bytes:
     reader, writer = await site.open()
     writer.write(GET)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await reader.readuntil(b"\r\n\r\n")
     finally:
         writer.close()

@@ -76,7 +76,7 @@ def alive(pid: int) -> bool:
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
     never = asyncio.Event()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(never.wait(), 0.01)
@@ -180,7 +180,7 @@ async def test_a_service_in_this_process_drains_when_it_is_stopped() -> None:
     child = InProcess("router", "router-1", main)
     supervisor = Supervisor("test")
     supervisor.start(child.name, child.run)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await running.wait()
         await supervisor.close()
     assert said == ["stopping", "drained"]

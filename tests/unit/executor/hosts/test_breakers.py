@@ -242,7 +242,7 @@ class Told:
         self._queue.put_nowait((subject, msgspec.json.decode(data, type=Breaker)))
 
     async def next(self) -> Breaker:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             subject, message = await self._queue.get()
         assert subject == f"breaker.-.{message.host}"
         return message

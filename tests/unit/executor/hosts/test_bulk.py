@@ -219,7 +219,7 @@ async def test_a_cancelled_call_leaves_no_file_behind(stdio: Bench) -> None:
     session = stdio.open()
     await session.call(stdio.call())
     running = asyncio.create_task(session.call(stdio.call("big", bytes=BIG)))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not stdio.left() and not running.done():
             await moment()
     running.cancel()

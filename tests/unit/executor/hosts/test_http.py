@@ -120,7 +120,7 @@ async def test_a_server_that_wakes_up_is_waited_for(http: Bench) -> None:
 
 async def test_a_server_that_stays_busy_is_unreachable_in_the_end(http: Bench) -> None:
     await http.begin(BUSY="100000")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         error = await failure(http.open(limits=Limits(start_s=1.0)), http.call())
     assert (error.kind, error.called) == (FailureKind.UNREACHABLE, False)
 

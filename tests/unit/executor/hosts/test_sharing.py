@@ -196,6 +196,6 @@ async def test_a_users_own_host_has_one_user_only(desk: Desk) -> None:
 
 
 async def _until(true: Any) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not true():
             await moment()

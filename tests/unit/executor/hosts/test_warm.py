@@ -107,7 +107,7 @@ async def test_history_is_told_once_and_only_as_it_is_now(tmp_path: Path) -> Non
 
         hosts.on_known = tell
         following = asyncio.create_task(hosts.run(log))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await told.get() == [("h1", f"name {4 - changes}")]
             if changes:
                 fact = McpRegistered(id=new_id(), by="r", host="h1", k=4, spec=host(name="name 4"))

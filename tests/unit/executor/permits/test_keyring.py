@@ -57,7 +57,7 @@ async def running(one: Keyring) -> AsyncIterator[Signer]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await moment(0.005)
 
@@ -185,7 +185,7 @@ async def test_executors_that_share_a_folder_end_with_the_same_key(tmp_path: Pat
         def turned(old: str = old) -> bool:
             return all(signer.key.kid != old for signer in signers)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not turned():
                 await asyncio.gather(*(ring.turn() for ring in rings))
         assert len({signer.key.kid for signer in signers}) == 1

@@ -70,7 +70,7 @@ async def test_a_quota_of_one_user_holds_at_both_gateways_and_for_nobody_else(
         two.http("bob-token") as bob,
     ):
         await give(one, open_tasks=2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while two.site.parts.quotas("alice").open_tasks != 2:
                 await two.site.parts.state.refresh()
         first = await made(here)
@@ -100,7 +100,7 @@ async def test_others_hear_of_it_by_themselves_within_a_second(tmp_path: Path, b
         heard = asyncio.Event()
         two.site.parts.quotas._table.on_change.append(lambda gone: heard.set())
         await give(one, hosts=1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await heard.wait()
         assert two.site.parts.quotas("alice").hosts == 1
 

@@ -171,7 +171,7 @@ async def test_the_greatest_cursor_is_taken(gateway: World) -> None:
 
 async def test_waiting_answers_with_the_finished_task(gateway: World) -> None:
     async def finish() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await gateway.log.read(("task.created.alice.slow",)):
                 await gateway.site.feed.moved()
         await gateway.append(facts.done("alice", "slow", result=inline(b"[1]")))
@@ -340,7 +340,7 @@ async def test_while_the_log_is_away_the_client_learns_which_id_to_send_again(
 async def test_a_stopping_gateway_answers_those_who_wait(tmp_path: Path, bus: Bus) -> None:
     async with world(tmp_path, bus) as gateway, gateway.http() as client:
         asked = asyncio.create_task(client.post("/api/tasks?wait=60", json=TASK))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not gateway.site.feed._waiters or not await gateway.log.head():
                 await gateway.site.feed.moved()
         gateway.site.feed.release_waiters()

@@ -139,7 +139,7 @@ async def test_tools_of_a_host_that_is_down_stay_listed_for_a_while(catalogue: C
     assert [one.id for one in catalogue.of(ALICE, listed=True)] == ["h1"]
     # More of its bad news does not make it younger.
     folded(catalogue, health(HealthStatus.UNKNOWN))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await heard.some.wait()
     assert (catalogue.of(ALICE, listed=True), len(catalogue.of(ALICE))) == ([], 1)
     folded(catalogue, UP)

@@ -219,7 +219,7 @@ async def test_only_so_many_are_fetched_at_once_and_only_for_so_long(
     slow = [
         asyncio.create_task(kept.of(f"{described.url}?{n}")) for n in range(documents.MOST_FETCHING)
     ]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while described.asked < 1:
             await asyncio.wait(slow, timeout=0.02)
     with pytest.raises(OAuthError) as error:

@@ -98,7 +98,7 @@ class Client:
         await self.cut(0)
         await self.connect()
         assert self._reader
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self._reader.caught_up.wait()
         await self.cut(0)
         return self.got

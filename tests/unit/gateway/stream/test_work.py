@@ -39,7 +39,7 @@ class Held(MemoryLog):
 
     async def has(self, count: int) -> None:
         """Wait until so many facts have been handed in."""
-        async with asyncio.timeout(10), self.arrived:
+        async with asyncio.timeout(30), self.arrived:
             await self.arrived.wait_for(lambda: sum(self.together) >= count)
 
 
@@ -128,7 +128,7 @@ async def test_what_came_before_the_end_is_stored_and_nothing_after_it(gateway: 
         await one.receive()
         arrive(gateway, submit(1), *["{"] * 10, submit(2))
         assert await one.closed() == 4400
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not gateway.site.feed.position:
             await gateway.site.feed.moved()
     created = await gateway.log.read(["task.created.>"])
@@ -143,6 +143,6 @@ async def test_submissions_of_a_client_that_has_gone_are_stored(held: World) -> 
         await log.has(2)
         one.socket.transport.abort()
     log.open.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while held.site.feed.position < 2:
             await held.site.feed.moved()

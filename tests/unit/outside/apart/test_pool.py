@@ -56,7 +56,7 @@ async def who(pool: WorkerPool, owner: str = "alice") -> dict[str, Any]:
 
 
 async def until_gone(pid: int) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not gone(pid):
             await moment()
 
@@ -209,7 +209,7 @@ async def test_the_zygote_may_die_and_comes_again(workers: WorkerPool) -> None:
     found = await who(workers)
     os.kill(found["parent"], signal.SIGKILL)
     await until_gone(found["pid"])
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             try:
                 assert (await do(workers, "echo", b"again")).body == b"again"

@@ -204,7 +204,7 @@ async def test_a_prober_can_be_closed_while_the_host_is_starting() -> None:
     before = children()
     prober = child.prober(program("import sys; sys.stdin.read()"), asyncio.Semaphore(1), 10.0)
     task = asyncio.create_task(prober.probe())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while children() == before:
             await asyncio.wait((task,), timeout=0.01)
     task.cancel()
@@ -218,7 +218,7 @@ async def test_starts_are_staggered(mood: Mood) -> None:
     mute = child.prober(program("import sys; sys.stdin.read()", start_s=1.0), starts, 10.0)
     other = child.prober(little(mood), starts, 10.0)
     first = asyncio.create_task(mute.probe())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not starts.locked():
             await asyncio.wait((first,), timeout=0.01)
     second = await other.probe()

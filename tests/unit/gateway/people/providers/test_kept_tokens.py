@@ -201,7 +201,7 @@ async def test_a_renewal_does_not_undo_what_was_linked_meanwhile(
     github.tokens["ghp_by_hand"] = (1, "repo")
     github.pauses.clear()
     renewing = asyncio.create_task(gateway.door.kept.once())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not github.refreshed:
             await gateway.site.parts.state.refresh()
     await gateway.site.linking.link(WHO, GITHUB, "ghp_by_hand")
