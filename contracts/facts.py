@@ -225,7 +225,7 @@ class McpHealth(Fact, frozen=True, kw_only=True, tag="mcp.health", gc=False):
     latency_ms: float = 0.0
     """Of the probe that found it."""
     said: str = ""
-    """Why its program did not start, in the program's own words: for admins alone."""
+    """Why its program did not start, in the program's own words: for admins and auditors."""
 
 
 class McpPreferred(Fact, frozen=True, kw_only=True, tag="mcp.preferred", gc=False):

@@ -46,7 +46,7 @@ class HostHealth(msgspec.Struct, frozen=True):
     checked_at: float | None = None
     """Log time of the last change; none: never probed."""
     said: str = ""
-    """Why its program did not start, in the program's own words; for admins alone."""
+    """Why its program did not start, in the program's own words; for admins and auditors."""
 
 
 class HostView(Host, frozen=True, kw_only=True, omit_defaults=False):
