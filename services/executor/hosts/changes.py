@@ -6,7 +6,6 @@ A host that says so all the time is told of no more often than any other.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from mcp import Client, MCPError
@@ -35,12 +34,17 @@ async def listen(
     modern = client.session.protocol_version in MODERN_PROTOCOL_VERSIONS
     if not modern or tools is None or not tools.list_changed:
         return
-    with contextlib.suppress(MCPError, SubscriptionLost):
+    try:
         async with client.listen(tools_list_changed=True) as told:
             if await missed():
                 changed()
             async for _ in told:
                 changed()
+    except (MCPError, SubscriptionLost):
+        pass
+    except Exception as error:
+        # What it would have said, the next probe finds.
+        log.info("host_not_listened_to", error=repr(error))
 
 
 class ToolChanges:
