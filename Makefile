@@ -1,6 +1,6 @@
 # Every target is safe to repeat. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit unit-newest acceptance test-long soak clients attacks bench \
+.PHONY: help setup demo test lint types unit unit-newest acceptance test-long soak clients attacks failures bench \
 	search schema docs lock clean
 # Hundreds of processes start from these files: without bytecode each compiles them all again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -90,8 +90,8 @@ unit-newest: $(READY) ## the same with the newest Python of this machine, in .ve
 		$(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$found" unit; \
 	fi
 
-acceptance: $(READY) ## the tests that start the real services, two files at a time
-	$(call timed,$(PYTEST) -n 2 --dist loadfile -m "acceptance and not long")
+acceptance: $(READY) ## the tests that start the real services, three files at a time: they wait too
+	$(call timed,$(PYTEST) -n 3 --dist loadfile -m "acceptance and not long")
 
 test-long: $(READY) ## what is long by its nature, two files at a time: chaos, crashes, big data, clients of others
 	$(call timed,$(PYTEST) -n 2 --dist loadfile -m long)
@@ -99,11 +99,15 @@ test-long: $(READY) ## what is long by its nature, two files at a time: chaos, c
 soak: $(READY) ## chaos for MINUTES=120 on one orchestrator, checked every five minutes
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-clients: $(READY) ## try the MCP door with more clients of others, older and newer
-	@FOREIGN_CLIENTS=all $(PYTEST) tests/acceptance/test_foreign_mcp.py
+clients: $(READY) ## try more clients of others, older and newer, and write the table of docs/mcp.md
+	@WRITE_DOCS=1 FOREIGN_CLIENTS=all $(PYTEST) tests/acceptance/test_foreign_mcp.py \
+		tests/acceptance/test_foreign_clients.py tests/acceptance/test_foreign_oauth.py
 
 attacks: $(READY) ## hostile hosts, users and publishers, each at its worst: a quarter of an hour
 	@ATTACKS=all $(PYTEST) tests/acceptance/test_attacks.py tests/acceptance/test_hostile_hosts.py
+
+failures: $(READY) ## try disks, views, clocks and hosts that fail; writes the table of docs/reliability.md
+	@$(BIN)/python -m tests.failures
 
 search: $(READY) ## look for examples that break a property, other ones each time: `make test` has the same ones
 	$(call timed,$(PYTEST) -n 2 -m "hypothesis and not long" --timeout=600 --hypothesis-profile=search --hypothesis-seed=random)

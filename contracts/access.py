@@ -17,9 +17,9 @@ class AccessEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """`sign_in`, `sign_out`, `refresh`, `denied`, `throttled`, `user.created`, `user.changed`,
     `user.disabled`, `user.deleted`, `password.changed`, `identity.linked`, `identity.unlinked`,
     `token.issued`, `token.revoked`, `session.ended`, `client.registered`, `client.removed`,
-    `consent.given`, `consent.withdrawn`, `quota.changed`, `project.changed`, `publisher.added`,
-    `publisher.removed`, `publisher.rotated`, `invitation.added`,
-    `invitation.removed`, `key.rotated`."""
+    `consent.given`, `consent.withdrawn`, `quota.changed`, `project.changed`, `profile.changed`,
+    `publisher.added`, `publisher.removed`, `publisher.rotated`, `invitation.added`,
+    `invitation.removed`, `key.rotated`, `restored.decided`, `host.linked`, `host.unlinked`."""
     outcome: str = "ok"
     """`ok`, `refused` or `failed`."""
     user: str = ""

@@ -53,6 +53,7 @@ _CONFIRMED: Object = {
 _PARAMETERS = {
     "task": {"description": "The task's id."},
     "attempt": {"description": "Counts the task's attempts up from 1."},
+    "q": {"description": "Counts the task's questions up from 1."},
 }
 
 
@@ -182,7 +183,8 @@ def _seen_as(type_: str) -> str:
     """The subject of a fact in its publisher's account: as in the log, without the user."""
     pattern = next(one for one in subjects.WRITTEN if one.startswith(f"{type_}."))
     _, _, *last = pattern.removeprefix(f"{type_}.").split(".")
-    return ".".join((type_, "{task}", *("{attempt}" if one == "*" else one for one in last)))
+    number = "{q}" if type_ in ("task.asked", "task.answered") else "{attempt}"
+    return ".".join((type_, "{task}", *(number if one == "*" else one for one in last)))
 
 
 def _operations() -> Iterator[tuple[str, Object]]:

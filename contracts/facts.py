@@ -13,9 +13,12 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from contracts.asks import TaskAnswered as TaskAnswered
+from contracts.asks import TaskAsked as TaskAsked
+from contracts.fact import Fact as Fact
 from contracts.host import HealthStatus, Host
 from contracts.result import Pointer, Result
-from contracts.route import Route
+from contracts.route import Earlier, Route
 from contracts.task import TaskSpec
 
 
@@ -42,6 +45,8 @@ class FailureKind(StrEnum):
     TOO_LARGE = "too_large"
     FORBIDDEN_PATH = "forbidden_path"
     BAD_INPUT = "bad_input"
+    INPUT_REQUIRED = "input_required"
+    """The host has asked something: no fault of anybody, and no attempt that counts."""
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -52,17 +57,6 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `invalid`, ..."""
     message: str = ""
     """For people; at most 4 KiB."""
-
-
-class Fact(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True, gc=False
-):
-    """What all facts carry."""
-
-    id: str
-    """UUIDv7 of this fact; two appends with one id are one fact."""
-    by: str
-    """The instance that wrote it."""
 
 
 class TaskCreated(Fact, frozen=True, kw_only=True, tag="task.created", gc=False):
@@ -170,6 +164,11 @@ class JobDone(Fact, frozen=True, kw_only=True, tag="job.done", gc=False):
     """Of the host call."""
     remarks: tuple[str, ...] = ()
     """For people: what they should know of a success, such as what was left out of an archive."""
+    from_: str = msgspec.field(name="from", default="")
+    """Not empty: nothing ran; the result is that of this earlier task, given again. `-` stands for
+    a task of another user."""
+    earlier: Earlier | None = None
+    """Of such an end: where to find the work."""
 
 
 class ResultStored(Fact, frozen=True, kw_only=True, tag="result.stored", gc=False):
@@ -279,6 +278,8 @@ TaskFact: TypeAlias = (
     TaskCreated
     | TaskCancelled
     | TaskRouted
+    | TaskAsked
+    | TaskAnswered
     | JobSigned
     | JobFailed
     | JobDone

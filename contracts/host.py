@@ -81,13 +81,41 @@ class Execute(msgspec.Struct, frozen=True, tag_field="kind", tag="execute", omit
     """Of a Space: the name under which the Hub serves it; empty: made of owner and name."""
 
 
+class OpenApi(msgspec.Struct, frozen=True, tag_field="kind", tag="openapi", omit_defaults=True):
+    """An HTTP API that an OpenAPI 3 document describes: each operation is a tool."""
+
+    url: str
+    """`https://...`: what the operations' paths are added to, whatever the document's `servers`
+    say."""
+    document_url: str = ""
+    """Where the document is read; empty: it is `document`."""
+    document: dict[str, Any] = {}
+    """The document itself. All of it stands in the log."""
+    operations: tuple[str, ...] = ()
+    """Names of tools to take, `*` for any characters; none: all of them."""
+    secrets: dict[str, str] = {}
+    """By security scheme of the document, the name of the secret that satisfies it."""
+    headers: dict[str, str] = {}
+    """All of it stands in the log: secrets as `{secret:NAME}` only, here and in `url`."""
+    bearer_from: str | None = None
+    """Name of the secret that is sent as bearer token with every call."""
+    subdomain: str = ""
+    """Of a Space: the name under which the Hub serves it; empty: made of owner and name."""
+
+
 class Noop(msgspec.Struct, frozen=True, tag_field="kind", tag="noop", omit_defaults=True):
     """Benchmark only: answers in the executor's process, does no work."""
 
     delay_ms: float = 0.0
 
 
-Endpoint: TypeAlias = Stdio | StreamableHttp | Execute | Noop
+Remote: TypeAlias = StreamableHttp | Execute | OpenApi
+"""Endpoints with a URL."""
+Endpoint: TypeAlias = Stdio | Remote | Noop
+
+
+OnLeave: TypeAlias = Literal["keep", "cancel"]
+"""What becomes of a task when whoever waits for its end goes away."""
 
 
 class Tool(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -138,6 +166,15 @@ class Access(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     """Ids of projects: tasks that belong to one of them."""
 
 
+class Cache(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """For how long, and to whom, an answer may be given again to the same question."""
+
+    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=30 * 86400)]
+    """Seconds after the answer; log time."""
+    scope: Literal["user", "all"] = "user"
+    """Only to the user who has asked, or to everybody who may ask."""
+
+
 class TaskBinding(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How a host serves a task type: the tool calls, in order, or the host's own way."""
 
@@ -152,6 +189,8 @@ class TaskBinding(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     """True: running it twice is harmless. None: as the tools' own hints say."""
     access: Access | None = None
     """Who may have such tasks run here; None: everybody who may use the host."""
+    cache: Cache | None = None
+    """Results may be given again in place of work; None: never."""
 
 
 class Flags(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -194,6 +233,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who sees the host and may use it; None: everybody, or its owner."""
     tool_access: dict[str, Access] = {}
     """By tool, who sees it and may call it; a tool that is not named: whoever may use the host."""
+    approve: tuple[str, ...] = ()
+    """Tools that a person has to allow before each task that calls them: patterns of their names
+    (`*`, `?`), or `destructive`. See `contracts.approval`."""
+    approvers: Access | None = None
+    """Who may allow them; None: the task's user, and admins."""
     enabled: bool = True
     switched: bool | None = None
     """What a command has said about `enabled`; it goes before what a manifest or a Space says."""
@@ -212,6 +256,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tools that `mcp.call` may name; None: all of them. Steps of task types may use any."""
     replay: Literal["hints", "always", "never"] = "hints"
     """May an attempt with unknown outcome run again? As the tools say, always, or never."""
+    on_leave: OnLeave = "keep"
+    """What becomes of a call's task when the client that waits for it at `/mcp` goes away."""
+    cache: dict[str, Cache] = {}
+    """By tool (or `*`), whether answers to `mcp.call` may be given again in place of a call."""
     sessions: Literal["shared", "user", "task"] = "user"
     """Who shares an MCP session with whom: everybody, the tasks of one user, or nobody. Whoever
     shares one may see what others have left in the server's memory."""
@@ -224,6 +272,9 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """MCP protocol version negotiated at discovery."""
     instructions: str = ""
     """What the server says to those who use it."""
+    features: tuple[str, ...] = ()
+    """What else it said at discovery that it has: `prompts`, `resources`, `completions`, and
+    `subscriptions` to resources."""
 
 
 def operated(host: Host) -> bool:
@@ -294,7 +345,13 @@ def for_users(host: H) -> H:
         types = {k: replace(binding, access=None) for k, binding in host.task_types.items()}
         host = replace(host, task_types=types)
     return replace(
-        host, endpoint=_kind(host.endpoint), roots=(), probe=probe, access=None, tool_access={}
+        host,
+        endpoint=_kind(host.endpoint),
+        roots=(),
+        probe=probe,
+        access=None,
+        tool_access={},
+        approvers=None,
     )
 
 
@@ -306,5 +363,7 @@ def _kind(endpoint: Endpoint) -> Endpoint:
             return StreamableHttp("", bearer_from=bearer)
         case Execute(bearer_from=bearer):
             return Execute("", bearer_from=bearer)
+        case OpenApi(bearer_from=bearer):
+            return OpenApi("", bearer_from=bearer)
         case Noop():
             return endpoint

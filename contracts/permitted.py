@@ -98,6 +98,7 @@ def without_hidden(host: H, who: Asker) -> H:
         tools=tuple(tool for tool in host.tools if tool.name not in hidden),
         task_types={k: b for k, b in host.task_types.items() if allows(b.access, who)},
         callable_tools=None if named is None else tuple(t for t in named if t not in hidden),
+        cache={k: v for k, v in host.cache.items() if k not in hidden},
         path_arguments={k: v for k, v in host.path_arguments.items() if k not in hidden},
         probe=msgspec.structs.replace(probe, tool=None) if probe.tool in hidden else probe,
     )

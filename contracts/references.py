@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from contracts.host import Endpoint, Execute, Stdio, StreamableHttp
+from contracts.host import Endpoint, Execute, OpenApi, Stdio, StreamableHttp
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 NAME_RULE = "use 1 to 64 of the characters A-Z a-z 0-9 _, and no digit first"
@@ -46,6 +46,12 @@ def texts(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
             yield "url", endpoint.url
             for name, text in endpoint.headers.items():
                 yield f"headers.{name}", text
+        case OpenApi():
+            yield "url", endpoint.url
+            for name, text in endpoint.headers.items():
+                yield f"headers.{name}", text
+            for name, secret in endpoint.secrets.items():
+                yield f"secrets.{name}", reference(secret)
 
 
 def named(text: str) -> list[str]:
@@ -73,6 +79,14 @@ def filled(endpoint: Endpoint, values: Mapping[str, str]) -> Endpoint:
             url = _put(endpoint.url, values, _quoted)
             headers = {name: _put(text, values) for name, text in endpoint.headers.items()}
             return replace(endpoint, url=url, headers=headers)
+        case OpenApi():
+            url = _put(endpoint.url, values, _quoted)
+            headers = {name: _put(text, values) for name, text in endpoint.headers.items()}
+            # Where they are values by now, as in a worker, they stay.
+            secrets = {
+                name: values.get(secret, secret) for name, secret in endpoint.secrets.items()
+            }
+            return replace(endpoint, url=url, headers=headers, secrets=secrets)
         case _:
             return endpoint
 

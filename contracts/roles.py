@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 WRITES: Mapping[str, tuple[str, ...]] = {
-    "router": ("task.routed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.router.*"),
+    "router": (
+        *("task.routed.*.*.*", "task.asked.*.*.*"),
+        *("job.failed.*.*.*", "job.done.*.*.end", "log.router.*"),
+    ),
     "registry": ("mcp.registered.*.*.*", "mcp.removed.*.*.*", "mcp.health.*.*.*"),
-    "executor": ("job.signed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end", "log.key.*"),
+    "executor": (
+        *("job.signed.*.*.*", "job.failed.*.*.*", "job.done.*.*.end"),
+        *("task.asked.*.*.*", "log.key.*"),
+    ),
     "results": ("result.stored.*.*", "result.deleted.*.*", "log.sealed.*"),
-    "gateway": ("task.created.*.*", "task.cancelled.*.*", "mcp.preferred.*.*.*.*"),
+    "gateway": (
+        *("task.created.*.*", "task.cancelled.*.*", "task.answered.*.*.*"),
+        "mcp.preferred.*.*.*.*",
+    ),
 }
 """The five services, and the facts each may append."""
 SERVICES: tuple[str, ...] = tuple(WRITES)

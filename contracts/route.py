@@ -62,3 +62,26 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     isolated: bool = False
     """The call gets a session of its own, shared with no other: an earlier attempt was in one that
     died or fell silent."""
+    approved: int = 0
+    """The question whose answer allows the call; 0: none was needed."""
+    reply: int = 0
+    """The latest question of a host that was answered: the call takes the answer along; 0: none."""
+    question_s: float = 86_400.0
+    """How long what the host asks may wait for its answer."""
+
+
+class Earlier(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where a result that is given again comes from, and by what the router has decided that."""
+
+    seq: int
+    """Sequence of the `job.done` of the work."""
+    host: str
+    """Which host did it."""
+    host_seq: int
+    """Sequence of the `mcp.registered` that says that it may be given again."""
+    now: float
+    """Log time of the decision."""
+
+
+OF_ANOTHER = "-"
+"""`JobDone.from_` where the earlier task is another user's: its id is not shown."""

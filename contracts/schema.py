@@ -17,12 +17,13 @@ from typing import Any
 
 import msgspec
 
-from contracts import facts, host, result, route, status, task, wire
+from contracts import facts, host, result, route, said, status, task, wire
 from contracts.host import Host
+from contracts.said import LogMessage
 from contracts.status import TaskView
 from contracts.task import TaskRequest
 
-MODULES: tuple[ModuleType, ...] = (facts, host, result, route, status, task, wire)
+MODULES: tuple[ModuleType, ...] = (facts, host, result, route, said, status, task, wire)
 PATH = Path(__file__).with_name("schema.json")
 
 
@@ -38,6 +39,7 @@ def document() -> dict[str, Any]:
             Host,
             wire.Beat,
             wire.Progress,
+            LogMessage,
             wire.Accepted,
             wire.Refused,
             wire.PermitClaims,
@@ -56,11 +58,13 @@ def document() -> dict[str, Any]:
 def field_texts(class_: type) -> dict[str, str]:
     """The texts below the fields of a class and of those it inherits from, each in one line."""
     texts: dict[str, str] = {}
+    fields = msgspec.structs.fields(class_) if issubclass(class_, msgspec.Struct) else ()
+    names = {field.name: field.encode_name for field in fields}
     for one in reversed(class_.__mro__):
         module = inspect.getmodule(one)
         if module is not None and module.__name__.split(".")[0] in {"contracts", "services"}:
             texts |= _texts_of(module).get(one.__name__, {})
-    return texts
+    return {names.get(field, field): text for field, text in texts.items()}
 
 
 def _describe(defs: dict[str, Any]) -> None:

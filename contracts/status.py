@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+from contracts import subjects
+from contracts.asks import TaskAnswered, TaskAsked, TaskQuestion, question
 from contracts.facts import (
     Failure,
     JobDone,
@@ -21,17 +23,20 @@ from contracts.facts import (
     TaskCancelled,
     TaskCreated,
     TaskRouted,
+    Unknown,
 )
 from contracts.result import Result
 from contracts.task import TaskSpec
 
 
 class Status(StrEnum):
-    """Status of a task at the API: three while it lives, then its outcome."""
+    """Status of a task at the API: four while it lives, then its outcome."""
 
     PENDING = "pending"
     QUEUED = "queued"
     RUNNING = "running"
+    INPUT_REQUIRED = "input_required"
+    """It has asked something and waits for the answer."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -42,6 +47,10 @@ class Status(StrEnum):
 OVER = frozenset(
     {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT, Status.REJECTED}
 )
+
+
+_TOLD = (TaskRouted, TaskAsked, TaskAnswered, JobSigned, JobFailed, JobDone)
+"""What tells where the task is."""
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -72,9 +81,14 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """On whose authority, as in `task.created`."""
     project: str = ""
     """The project it belongs to; empty: none."""
+    from_: str = msgspec.field(name="from", default="")
+    """Not empty: the result is that of this earlier task, given again; `-`: of another user's."""
     waiting: str = ""
-    """What it waits for while it has no host, such as `host X is unhealthy: REASON`; empty: for
-    its turn only, or for nothing."""
+    """What it waits for while it has no host, such as `host X is unhealthy: REASON`, while it asks
+    something, or while its latest fact can't be read by this release; empty: for its turn only, or
+    for nothing."""
+    question: TaskQuestion | None = None
+    """What it asks, while it waits for the answer."""
 
     @property
     def over(self) -> bool:
@@ -102,7 +116,12 @@ def begin(record: Record, fact: TaskCreated) -> TaskView:
 def evolve(view: TaskView, record: Record) -> TaskView:
     """Apply a later fact of the same task. Total: what does not change the view leaves it."""
     replace = msgspec.structs.replace
-    view = replace(view, seq=record.seq, updated_at=record.at)
+    told = isinstance(record.fact, _TOLD)
+    waiting = "" if told else view.waiting
+    asked = None if told else view.question
+    running = view.status is Status.RUNNING
+    held = view.question is not None and view.question.held
+    view = replace(view, seq=record.seq, updated_at=record.at, waiting=waiting, question=asked)
     match record.fact:
         case TaskCancelled():
             return replace(view, cancel_requested=True)
@@ -114,29 +133,44 @@ def evolve(view: TaskView, record: Record) -> TaskView:
                 host=fact.route.host,
                 result=None,
             )
+        case TaskAsked() as fact:
+            # The attempt that has asked goes on, or has ended in front of the question.
+            asked, why = question(fact, record.at, held=running or held), answer_to(fact)
+            return replace(view, status=Status.INPUT_REQUIRED, question=asked, waiting=why)
+        case TaskAnswered():
+            return replace(view, status=Status.RUNNING if held else Status.QUEUED)
         case JobSigned() as fact:
             return replace(view, status=Status.RUNNING, attempt=fact.attempt, host=fact.host)
         case JobFailed() as fact:
             failure = Failure(fact.kind, fact.message)
             return replace(view, status=Status.QUEUED, last_failure=failure, result=fact.result)
         case JobDone() as fact:
-            return replace(
-                view,
-                status=of_outcome(fact.outcome),
-                attempt=fact.attempt or view.attempt,
-                host=fact.host or view.host,
-                result=fact.result or view.result,
-                error=fact.error,
-                done_at=record.at,
-                remarks=fact.remarks,
-            )
+            return _ended(view, fact, record.at)
         case ResultStored() as fact:
             # What was deleted while it moved stays deleted.
             return replace(view, result=fact.pointer) if view.result is not None else view
         case ResultDeleted():
             return replace(view, result=None)
+        case Unknown() as fact if not view.over:
+            why = f"a release that can read what sequence {record.seq} says of it: {fact.why}"
+            over = subjects.ended(record) is not None
+            return replace(view, waiting=why, done_at=record.at if over else view.done_at)
         case _:
             return view
+
+
+def _ended(view: TaskView, fact: JobDone, at: float) -> TaskView:
+    return msgspec.structs.replace(
+        view,
+        status=of_outcome(fact.outcome),
+        attempt=fact.attempt or view.attempt,
+        host=fact.host or (fact.earlier.host if fact.earlier else view.host),
+        from_=fact.from_,
+        result=fact.result or view.result,
+        error=fact.error,
+        done_at=at,
+        remarks=fact.remarks,
+    )
 
 
 def fold(records: list[Record]) -> TaskView | None:
@@ -160,11 +194,28 @@ def unrouted(records: list[Record]) -> TaskCreated | None:
                 created = fact
             case TaskRouted():
                 routed = True
-            case JobFailed():
+            case TaskAsked():
+                # It waits for a person.
+                routed = True
+            case JobFailed() | TaskAnswered():
                 routed = False
+            case Unknown():
+                # Where it is now is not known.
+                routed = True
             case JobDone():
                 return None
     return None if routed else created
+
+
+def asking(records: list[Record]) -> TaskAsked | None:
+    """The question that a task waits with, from all its facts."""
+    latest = next((r.fact for r in reversed(records) if isinstance(r.fact, _TOLD)), None)
+    return latest if isinstance(latest, TaskAsked) else None
+
+
+def answer_to(fact: TaskAsked) -> str:
+    """What the task waits for then, in words."""
+    return f"an answer to: {fact.message}"
 
 
 def of_outcome(outcome: Outcome) -> Status:

@@ -24,6 +24,9 @@ BLOBS_BUCKET = "METAMCP_BLOBS"
 """The name of the object store in addresses of blobs; releases before 0.5 kept them in a bucket of
 this name."""
 LEASES_BUCKET = "METAMCP_LEASES"
+WRITE_PROBE = f"$KV.{LEASES_BUCKET}.gateway"
+"""What a gateway writes to see whether anything is stored; no lease has this name."""
+VIEWS_BUCKET = "METAMCP_VIEWS"
 TOKENS_BUCKET = "METAMCP_TOKENS"
 LIMITS_BUCKET = "METAMCP_LIMITS"
 TICKETS_BUCKET = "METAMCP_TICKETS"
@@ -57,6 +60,7 @@ INTAKE_SUBJECTS: tuple[str, ...] = ("intake.>",)
 
 ROUTES = "task.routed.>"
 CANCELLED = "task.cancelled.>"
+ANSWERED = "task.answered.>"
 DONE = "job.done.>"
 FAILED = "job.failed.>"
 RESULTS = ("result.stored.>", "result.deleted.>")
@@ -86,7 +90,7 @@ class Parsed(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The attempt, term or count at its end; 0 if there is none."""
+        """The attempt, question, term or count at its end; 0 if there is none."""
         # `log.router.<term>-<id>`: said again in this term.
         text = self.last.partition("-")[0]
         return int(text) if text.isascii() and text.isdecimal() else 0
@@ -109,6 +113,8 @@ def of(fact: Logged) -> str:
             return f"{_tag(fact)}.{fact.user}.{fact.task}"
         case facts.TaskRouted() | facts.JobSigned() | facts.JobFailed():
             return f"{_tag(fact)}.{fact.user}.{fact.task}.{fact.attempt}"
+        case facts.TaskAsked() | facts.TaskAnswered():
+            return f"{_tag(fact)}.{fact.user}.{fact.task}.{fact.q}"
         case facts.JobDone():
             return done(fact.user, fact.task)
         case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth():
@@ -167,6 +173,21 @@ def job_head(user: str, task: str, seq: int) -> Guard:
     return Guard(f"job.*.{user}.{task}.*", seq)
 
 
+def asked(user: str, task: str, q: int | str = "*") -> str:
+    """The subject of a question; also the filter of all of them."""
+    return f"task.asked.{user}.{task}.{q}"
+
+
+def answered(user: str, task: str, q: int) -> str:
+    """The subject of its answer."""
+    return f"task.answered.{user}.{task}.{q}"
+
+
+def unanswered(user: str, task: str, q: int) -> Guard:
+    """Guard of how a question ends without an answer: there is none to it so far."""
+    return Guard(answered(user, task, q), 0)
+
+
 def router_term(seq: int) -> Guard:
     """Guard of who becomes the active router: `seq` is that of the newest `log.router` fact."""
     return Guard(ROUTERS, seq)
@@ -200,6 +221,14 @@ def cancelled(user: str, task: str) -> str:
 def done(user: str, task: str) -> str:
     """The subject of the task's outcome."""
     return f"job.done.{user}.{task}.end"
+
+
+def ended(record: facts.Record) -> tuple[str, str] | None:
+    """The user and the task that are over by an end that can't be read: the subject says so."""
+    if not isinstance(record.fact, facts.Unknown):
+        return None
+    what = parse(record.subject)
+    return (what.user, what.task) if what.type == "job.done" and what.task else None
 
 
 def preferences(user: str, host: str) -> tuple[str, ...]:
@@ -241,9 +270,19 @@ def tools_changed(host: str) -> str:
     return f"tools.changed.{_host(host)}"
 
 
+def reads_changed(host: str) -> str:
+    """A host has said that its prompts or resources are others now (core NATS, outside the log)."""
+    return f"reads.changed.{_host(host)}"
+
+
 def progress(user: str, task: str) -> str:
     """Live progress of a task (core NATS, outside the log)."""
     return f"progress.{user}.{task}"
+
+
+def said(user: str, task: str) -> str:
+    """Log messages of a task's host (core NATS, outside the log)."""
+    return f"said.{user}.{task}"
 
 
 def access(kind: str, user: str) -> str:
@@ -259,6 +298,10 @@ def quota(user: str) -> str:
 def command(service: str, verb: str) -> str:
     """Request/reply command of a service (nats.micro)."""
     return f"cmd.{service}.{verb}"
+
+
+HOST_TOKEN = command("gateway", "host_token")
+"""Request/reply: a user's token for a host that asks for OAuth."""
 
 
 def look(instance: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from contracts.host import Capability, Execute, Host
+from contracts.host import Capability, Execute, Host, OnLeave
 from contracts.result import Pointer, sha256_hex
 
 MCP_CALL = "mcp.call"
@@ -63,6 +63,12 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """When an attempt's outcome is unknown and the tool is not idempotent: fail, or run again."""
     retry_tool_errors: bool = False
     """Also retry when the tool itself answers with an error."""
+    on_leave: OnLeave | None = None
+    """At `/mcp`, when whoever waits for its end goes away; default: the host's."""
+    fresh: bool = False
+    """Ask for work, also where an earlier result could be given again."""
+    approve: bool = False
+    """A person has to allow it before a host gets it, also where the host asks for no approval."""
 
 
 class TaskRequest(TaskSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):

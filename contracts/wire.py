@@ -87,18 +87,6 @@ class MetricsPage(msgspec.Struct, frozen=True):
     """Prometheus exposition format."""
 
 
-class ServiceHealth(msgspec.Struct, frozen=True):
-    """Answer to `cmd.<service>.health`: one process of a service."""
-
-    instance: str
-    position: int | None = None
-    """Last sequence of the log that it has applied; none: it is still starting."""
-    whole: bool = False
-    """Whether it applies every fact; else only those that concern it."""
-    active: bool | None = None
-    """Whether it decides, where only one of a kind does."""
-
-
 class HostWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`cmd.registry.add`, `cmd.registry.update` and `cmd.registry.check`: a host by command."""
 
@@ -263,7 +251,8 @@ class ClientAuth(
 class Subscribe(
     msgspec.Struct, frozen=True, tag_field="op", tag="subscribe", forbid_unknown_fields=True
 ):
-    """Follow facts under the name `sub`; `after` is the last sequence already seen."""
+    """Follow facts under the name `sub`; `after` is the last sequence already seen, `mark` what the
+    server has sent with it."""
 
     ref: int
     sub: str
@@ -272,6 +261,7 @@ class Subscribe(
     types: tuple[str, ...] = ()
     after: int | Literal["start"] | None = None
     epoch: str | None = None
+    mark: str | None = None
 
 
 class Unsubscribe(
@@ -310,6 +300,8 @@ class Hello(msgspec.Struct, frozen=True, tag_field="op", tag="hello"):
     """Last sequence this gateway has seen."""
     ping_s: int
     limits: dict[str, int]
+    mark: str = ""
+    """Proves `head`, see `Subscribe`; a server that sends none takes none."""
 
 
 class Ack(msgspec.Struct, frozen=True, tag_field="op", tag="ack", omit_defaults=True):
@@ -337,6 +329,8 @@ class Events(msgspec.Struct, frozen=True, tag_field="op", tag="events"):
 
     sub: str
     events: list[Event]
+    mark: str = ""
+    """Proves the sequence of the last of them, see `Subscribe`."""
 
 
 class CaughtUp(msgspec.Struct, frozen=True, tag_field="op", tag="caught_up"):
@@ -344,6 +338,8 @@ class CaughtUp(msgspec.Struct, frozen=True, tag_field="op", tag="caught_up"):
 
     sub: str
     seq: int
+    mark: str = ""
+    """Proves `seq`, see `Subscribe`."""
 
 
 class ProgressFrame(

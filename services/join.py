@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import NamedTuple
 
 from services.bus import health, metrics
 from services.bus.bus import Bus, read_credentials
 from services.bus.names import inbox_prefix
+from services.log.clock import apart
 from services.log.jetstream import NatsLog
+from services.log.port import LogUnavailable
 from services.process.run import Process
 from services.process.settings import Common
+
+CLOCK_S = 2.0
+"""How often the log is asked for its time."""
+SET_CLOCK = "Set the clocks of its machine and of nats-server's by NTP."
+LOOK_S = 0.5
+UNWRITABLE = "log_unwritable"
+ROOM = (
+    "See `df` on the machine of NATS and give its disk room. `metamcp up` goes on by itself then; a"
+    " NATS server of your own has to be started again: it refuses what it has refused once."
+)
 
 
 class Joined(NamedTuple):
@@ -22,8 +36,9 @@ class Joined(NamedTuple):
 async def join(process: Process, common: Common) -> Joined:
     """Connect as this service and open the log.
 
-    From then on it answers how it is and what it measures. Credentials are those of the settings,
-    else `<data>/credentials/<service>.json` if it exists.
+    From then on it answers how it is, which a wrong clock of its machine belongs to, and what it
+    measures. Credentials are those of the settings, else `<data>/credentials/<service>.json` if it
+    exists.
     The process fails when the connection is gone for good or the log's writer has broken, so that
     it is started again. Raises ConnectFailed, LogMismatch, LogUnavailable.
     """
@@ -31,9 +46,21 @@ async def join(process: Process, common: Common) -> Joined:
     log = await NatsLog.open(bus)
     process.on_drain(log.close)
     process.spawn("log", log.broken())
+    process.background("clock", _compare_clocks(process, log))
+    process.background("log-writes", _tell_of_writes(process, log))
     await metrics.answer(bus, process)
     await health.answer(bus, process)
     return Joined(bus, log)
+
+
+async def _tell_of_writes(process: Process, log: NatsLog) -> None:
+    """Name it among the troubles of the process while its facts are not stored."""
+    while True:
+        if why := log.refusing:
+            process.troubles.tell(UNWRITABLE, f"the log takes no facts: {why}", ROOM)
+        else:
+            process.troubles.over(UNWRITABLE)
+        await asyncio.sleep(LOOK_S)
 
 
 async def connected(process: Process, common: Common, suffix: str = "") -> Bus:
@@ -53,3 +80,16 @@ async def connected(process: Process, common: Common, suffix: str = "") -> Bus:
     process.on_drain(bus.close)
     process.spawn("bus", bus.lost())
     return bus
+
+
+async def _compare_clocks(process: Process, log: NatsLog) -> None:
+    """Keep the log's time known, and tell when this machine's clock differs from it."""
+    while True:
+        if seconds := log.apart_s:
+            process.troubles.tell("clock", apart(seconds), SET_CLOCK)
+        else:
+            process.troubles.over("clock")
+        await asyncio.sleep(CLOCK_S)
+        # In a silence the last reading stays.
+        with contextlib.suppress(LogUnavailable):
+            await log.look()

@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bus", "outside", "huggingface", "github", "packed"),
     ("log", "store"),
     ("keys", "join"),
+    ("audit",),
     SERVICES,
     ("up",),
     ("cli",),

@@ -12,21 +12,25 @@ from websockets.asyncio.client import connect
 
 async def follow(url, token, task):
     address = url.replace("http", "ws", 1) + "/api/stream"
-    options = {"subprotocols": ["metamcp.v1"], "max_size": None}
-    options["additional_headers"] = {"Authorization": "Bearer " + token}
-    after, epoch, cut = "start", None, False
+    who = {"Authorization": "Bearer " + token}
+    options = {"subprotocols": ["metamcp.v1"], "max_size": None, "additional_headers": who}
+    after, epoch, mark, cut = "start", None, None, False
     async for socket in connect(address, **options):
         hello = json.loads(await socket.recv())
         if epoch not in (None, hello["epoch"]):
-            after = "start"  # another log: begin again
+            after, mark = "start", None  # another log: begin again
         epoch = hello["epoch"]
         ask = {"op": "subscribe", "ref": 1, "sub": "t", "to": "task", "task": task}
-        await socket.send(json.dumps(ask | {"after": after, "epoch": epoch}))
+        await socket.send(json.dumps(ask | {"after": after, "epoch": epoch, "mark": mark}))
         async for text in socket:
             frame = json.loads(text)
+            if frame.get("recovered") is False:  # this log has another past: begin again
+                after, mark = "start", None
+                await socket.close()
             for event in frame.get("events", ()):
                 print(json.dumps(event), flush=True)
                 after = event["seq"]
+                mark = frame["mark"] if event is frame["events"][-1] else None
                 if event["event"]["type"] == "job.done":
                     return
                 if not cut:  # a cut in the middle: what follows comes over another connection

@@ -68,14 +68,14 @@ class Bus:
     publish_errors = (BusError, nats.errors.Error, OSError)
     """What sending on `nc` itself can raise when the connection is in trouble."""
 
-    def __init__(
-        self, url: str, credentials: Credentials | None, tls: ClientFiles = NOTHING
-    ) -> None:
+    def __init__(self, url: str, who: Credentials | None, name: str, tls: ClientFiles) -> None:
         """Use `Bus.connect`."""
         self.nc = DirectClient(tls)
         """For `services/log` only."""
-        self.api = credentials.api if credentials is not None else JS_API
+        self.api = who.api if who is not None else JS_API
         """Prefix of the JetStream API's subjects for this user."""
+        self.user = who.user if who is not None else name
+        """Who this connection is to the server; without credentials, its name."""
         self.on_reconnected: list[Hook] = []
         self.on_disconnected: list[Hook] = []
         self.on_denied: list[Callable[[str, PermissionDenied], object]] = []
@@ -108,7 +108,7 @@ class Bus:
         Raises ConnectFailed at once if the server refuses the credentials or TLS can't be had, and
         after `wait` if nobody answers. `url` may name several servers, joined by commas.
         """
-        bus = cls(url, credentials, tls)
+        bus = cls(url, credentials, name, tls)
         options = connect.options(url, name, inbox_prefix, credentials, tls)
         options |= {
             "error_cb": bus._on_error,

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from contracts import subjects
-from contracts.wire import ServiceHealth
+from contracts.health import ServiceHealth
 from services.bus import metrics
 from services.bus.all import answer_all
 from services.bus.bus import Bus
@@ -54,7 +54,8 @@ async def answer(bus: Bus, process: Process) -> None:
 
 
 def _of(process: Process) -> ServiceHealth:
+    troubles = process.troubles.all()
     if (shown := _shown.get(process)) is None:
-        return ServiceHealth(process.instance)
+        return ServiceHealth(process.instance, troubles=troubles)
     active = None if shown.active is None else shown.active()
-    return ServiceHealth(process.instance, shown.position(), shown.whole, active)
+    return ServiceHealth(process.instance, shown.position(), shown.whole, active, troubles)

@@ -1,4 +1,4 @@
-"""Errors of the JetStream API, told apart by their numbers and never by their words."""
+"""Answers of the JetStream API; errors are told apart by their numbers, never by their words."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ class ApiReason(StrEnum):
 
     NOT_FOUND = "not_found"
     """There is no such stream or consumer."""
+    NO_MESSAGE = "no_message"
+    """There is none that was asked for."""
     CONFLICT = "conflict"
     """Another message stands where one was expected, or none where it was not."""
     NEVER = "never"
@@ -28,6 +30,7 @@ LASTING = frozenset({ApiReason.NOT_FOUND, ApiReason.NEVER})
 _REASONS = {
     10014: ApiReason.NOT_FOUND,  # consumer not found
     10023: ApiReason.NO_ROOM,  # insufficient resources
+    10037: ApiReason.NO_MESSAGE,  # no message found
     10047: ApiReason.NO_ROOM,  # insufficient storage resources available
     10054: ApiReason.NEVER,  # message size exceeds maximum allowed
     10059: ApiReason.NOT_FOUND,  # stream not found
@@ -35,6 +38,17 @@ _REASONS = {
     10109: ApiReason.NEVER,  # invalid operation on sealed stream
     10164: ApiReason.CONFLICT,  # wrong last sequence, without which one it is
 }
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message of a stream as its leader gives it (`STREAM.MSG.GET`)."""
+
+    subject: str
+    seq: int
+    time: str
+    data: bytes = b""
+    hdrs: bytes = b""
+    """The header block, from `NATS/1.0` to the empty line."""
 
 
 class ApiError(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 JS_API = "$JS.API"
+REPLAYS = 4
+"""Instances of one service that may be reading the whole log at the same time."""
 
 
 class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -24,6 +26,12 @@ class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
 def inbox_prefix(user: str) -> str:
     """The only subjects under which this user of ours may receive answers."""
     return f"_INBOX_{user}"
+
+
+def replay_consumers(user: str) -> tuple[str, ...]:
+    """Names of the consumers by which this user of ours may read the whole log, one by each of its
+    instances that begins far behind at the same time."""
+    return tuple(f"replay_{user}_{n}" for n in range(REPLAYS))
 
 
 def submit_subject(user: str, publisher: str) -> str:

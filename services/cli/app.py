@@ -29,6 +29,10 @@ EPILOGUE = (
 )
 _NOWHERE = logging.NullHandler()
 _UNWRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+ROOM = (
+    "Free space on its disk, or raise what it may use: METAMCP_UP_NATS_BYTES, or `max_file_store`"
+    " and the account's `max_file` of a server of your own."
+)
 COMPLETION = "--install-completion"
 COMPLETE = "__complete"
 """What an installed completion script calls this program with."""
@@ -160,15 +164,19 @@ def _known(error: Exception) -> tuple[Exit, str, str] | None:
 def _known_below(error: Exception) -> tuple[Exit, str, str] | None:
     """The same for what the rooms below raise; whoever raised it has imported them."""
     from services.bus.bus import BusError, PermissionDenied
-    from services.log.port import LogMismatch, LogUnavailable
+    from services.bus.jetstream import ApiReason
+    from services.log.port import ApiRefused, LogMismatch, LogUnavailable
     from services.process.run import Fatal
+    from services.store.stream import StoreError
     from services.up.nats_server import EmbeddedError
 
     if isinstance(error, Fatal | EmbeddedError):
         return Exit.FAILED, error.message, error.hint
     if isinstance(error, PermissionDenied):
         return Exit.REFUSED, str(error), "The credentials of another role are needed."
-    if isinstance(error, BusError | LogUnavailable):
+    if isinstance(error, ApiRefused | StoreError) and error.reason is ApiReason.NO_ROOM:
+        return Exit.FAILED, f"The NATS server has too little room for streams: {error}.", ROOM
+    if isinstance(error, BusError | LogUnavailable | StoreError):
         return Exit.UNREACHABLE, str(error), ""
     if isinstance(error, LogMismatch):
         return Exit.FAILED, str(error), ""

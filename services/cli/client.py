@@ -60,6 +60,15 @@ class Api:
         """Return `data` of the answer; parameters that are None are left out."""
         return _data(await self._send("GET", path, params=_present(params)))
 
+    async def report(self, path: str) -> tuple[Any, str]:
+        """Return `data` of an answer that says as much when it is a 503, and then why it is one."""
+        answer = await self._send("GET", path)
+        with contextlib.suppress(msgspec.DecodeError):
+            envelope = msgspec.json.decode(answer.content)
+            if answer.status_code == 503 and isinstance(envelope, dict) and envelope.get("data"):
+                return envelope["data"], str(envelope.get("message", ""))
+        return _data(answer), ""
+
     async def page(self, path: str, /, **params: Any) -> tuple[list[Any], int | None]:
         """Return one page of a list and the cursor of the next, None after the last."""
         envelope = await self.envelope(path, **params)

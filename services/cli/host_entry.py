@@ -33,22 +33,33 @@ def described(
     cwd: str | None = None,
     task_types: Iterable[str] = (),
     title: str | None = None,
+    openapi: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The description of a host behind a URL, or of a program. Raises BadEntry."""
+    """The description of a host behind a URL, or of a program. Raises BadEntry.
+
+    `openapi`: more of the endpoint of an API, see `services.cli.openapi_entry`.
+    """
+    if openapi is not None and not target:
+        if not openapi["url"]:
+            raise BadEntry("the document names no server with a host: give the base URL as TARGET")
+        target = [openapi["url"]]
     if not target:
         raise BadEntry("expected a URL, or `--` and a command")
     if is_url(target):
         if any(env) or any(env_from) or cwd:
             raise BadEntry("--env, --env-from and --cwd are for programs, not for a URL")
-        endpoint: dict[str, Any] = {"kind": "execute" if execute else "http", "url": target[0]}
-        endpoint |= _present(
-            headers=dict(_pairs(headers, ":", "--header")), bearer_from=bearer_from
-        )
+        if execute and openapi is not None:
+            raise BadEntry("--execute and --openapi are two kinds of hosts")
+        endpoint: dict[str, Any] = {"kind": "execute" if execute else "http"}
+        endpoint |= {**(openapi or {}), "url": target[0]}
+        endpoint |= _present(headers=dict(pairs(headers, ":", "--header")), bearer_from=bearer_from)
     else:
-        if execute or any(headers) or bearer_from:
-            raise BadEntry("--execute, --header and --bearer-from are for a URL, not for a program")
+        if execute or openapi is not None or any(headers) or bearer_from:
+            raise BadEntry(
+                "--execute, --openapi, --header and --bearer-from are for a URL, not for a program"
+            )
         endpoint = {"kind": "stdio", "command": target[0], "args": list(target[1:])}
-        endpoint |= _present(env=dict(_pairs(env, "=", "--env")), env_from=list(env_from), cwd=cwd)
+        endpoint |= _present(env=dict(pairs(env, "=", "--env")), env_from=list(env_from), cwd=cwd)
     types: dict[str, Any] = {name: {} for name in task_types}
     if types and not execute:
         raise BadEntry("--task-type is for --execute; a host with tools needs steps: see --file")
@@ -65,7 +76,8 @@ def shown(entry: Mapping[str, Any]) -> str:
     return shlex.join([str(endpoint.get("command", "")), *map(str, endpoint.get("args", ()))])
 
 
-def _pairs(texts: Iterable[str], separator: str, option: str) -> Iterable[tuple[str, str]]:
+def pairs(texts: Iterable[str], separator: str, option: str) -> Iterable[tuple[str, str]]:
+    """What options such as NAME=VALUE say. Raises BadEntry."""
     for text in texts:
         name, found, value = text.partition(separator)
         if not found or not name.strip():

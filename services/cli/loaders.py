@@ -62,6 +62,12 @@ def _tasks() -> Functions:
     }
 
 
+def _asks() -> Functions:
+    from services.cli.commands import asks
+
+    return {"asks": asks.asks, "answer": asks.answer}
+
+
 def _scan() -> Functions:
     from services.cli.commands import scan
 
@@ -180,6 +186,18 @@ def _project() -> Functions:
     }
 
 
+def _profiles() -> Functions:
+    from services.cli.commands import profiles
+
+    return {
+        "profiles": profiles.profiles,
+        "profiles list": profiles.profiles,
+        "profiles show": profiles.show,
+        "profiles set": profiles.set_,
+        "profiles remove": profiles.remove,
+    }
+
+
 def _publisher() -> Functions:
     from services.cli.commands import publisher
 
@@ -264,6 +282,16 @@ def _clients() -> Functions:
     }
 
 
+def _restored() -> Functions:
+    from services.cli.commands import restored
+
+    return {
+        "restored": restored.restored,
+        "restored go-on": restored.go_on,
+        "restored end": restored.end,
+    }
+
+
 def _version() -> Functions:
     from services.cli.commands import version
 
@@ -276,6 +304,7 @@ LOADERS: Mapping[str, Callable[[], Functions]] = {
     "doctor": _doctor,
     "hosts": _hosts,
     "tasks": _tasks,
+    "asks": _asks,
     "scan": _scan,
     "results": _results,
     "blobs": _blobs,
@@ -288,12 +317,14 @@ LOADERS: Mapping[str, Callable[[], Functions]] = {
     "token": _token,
     "clients": _clients,
     "project": _project,
+    "profiles": _profiles,
     "publisher": _publisher,
     "access": _access,
     "quota": _quota,
     "user": _user,
     "identities": _identities,
     "login": _login,
+    "restored": _restored,
     "version": _version,
 }
 """By the names of modules, more or less."""

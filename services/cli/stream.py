@@ -27,6 +27,7 @@ from contracts.wire import (
     ProgressFrame,
     ServerFrame,
     Subscribe,
+    Unsubscribe,
 )
 from services.cli.client import hint, record, unreachable
 from services.cli.common import CliError, Exit
@@ -55,6 +56,8 @@ class FactStream:
         self._note = note
         self._epoch: str | None = None
         self._after: int | Literal["start"] | None = None
+        self._mark = ""
+        """Proves that the log still has the fact at `_after`; empty: nothing does."""
 
     async def follow(
         self,
@@ -68,7 +71,7 @@ class FactStream:
 
         Raises CliError when the gateway refuses, or was not there in the first place.
         """
-        self._after = after
+        self._after, self._mark = after, ""
         wanted = Subscribe(ref=1, sub="cli", to=to, task=task, types=tuple(types))
         failures, seen = 0, False
         while True:
@@ -110,39 +113,59 @@ class FactStream:
         if not isinstance(hello, Hello):
             raise CliError(Exit.FAILED, f"{self._target.url} does not speak {PROTOCOL}.")
         if self._epoch not in (None, hello.epoch):
-            self._note("The log is a new one; facts are shown from its start.")
-            self._after = "start"
+            self._start_over()
         self._epoch = hello.epoch
         return hello
 
     async def _subscribe(self, socket: ClientConnection, wanted: Subscribe, hello: Hello) -> None:
         epoch = self._epoch if isinstance(self._after, int) else None
-        asked = msgspec.structs.replace(wanted, after=self._after, epoch=epoch)
-        await socket.send(msgspec.json.encode(asked).decode())
+        # A gateway that sends no marks is of a release that takes none.
+        mark = self._mark if epoch and hello.mark and self._mark else None
+        asked = msgspec.structs.replace(wanted, after=self._after, epoch=epoch, mark=mark)
+        await self._ask(socket, asked)
+        ack = await self._answer(socket, wanted.ref)
+        if mark and ack.recovered is False:
+            # What was shown is not in this log, so neither is it known what has not been.
+            self._start_over()
+            await self._ask(socket, Unsubscribe(wanted.ref, wanted.sub))
+            await self._answer(socket, wanted.ref)
+            await self._ask(socket, msgspec.structs.replace(wanted, after="start"))
+            await self._answer(socket, wanted.ref)
+        elif self._after is not None and ack.recovered is False:
+            self._note("Some facts since the last one seen can't be delivered.")
+        if self._after is None:
+            # From here on a cut must not lose anything, so the place to resume is fixed now.
+            self._after, self._mark = hello.head, hello.mark
+
+    def _start_over(self) -> None:
+        self._note("The log is a new one; facts are shown from its start.")
+        self._after, self._mark = "start", ""
+
+    async def _ask(self, socket: ClientConnection, frame: Subscribe | Unsubscribe) -> None:
+        await socket.send(msgspec.json.encode(frame).decode())
+
+    async def _answer(self, socket: ClientConnection, ref: int) -> Ack:
+        """The answer to a frame. Raises CliError where it is refused."""
         while True:
             frame = _frames.decode(await socket.recv())
             if isinstance(frame, ErrorFrame):
                 understood = frame.code not in _NOT_UNDERSTOOD
                 why = hint(0, frame.code) if frame.code == Reason.INSUFFICIENT_SCOPE else ""
                 raise CliError(Exit.REFUSED if understood else Exit.USAGE, frame.message, why)
-            if isinstance(frame, Ack) and frame.ref == wanted.ref:
-                break
-        if self._after is not None and frame.recovered is False:
-            self._note("Some facts since the last one seen can't be delivered.")
-        if self._after is None:
-            # From here on a cut must not lose anything, so the place to resume is fixed now.
-            self._after = hello.head
+            if isinstance(frame, Ack) and frame.ref == ref:
+                return frame
 
     async def _items(self, socket: ClientConnection) -> AsyncIterator[Item]:
         async for text in socket:
             frame = _frames.decode(text)
             if isinstance(frame, Events):
                 for event in frame.events:
-                    self._after = event.seq
+                    last = event is frame.events[-1]
+                    self._after, self._mark = event.seq, frame.mark if last else ""
                     yield record(event.seq, event.at, bytes(event.event))
             elif isinstance(frame, CaughtUp):
-                if not isinstance(self._after, int) or frame.seq > self._after:
-                    self._after = frame.seq
+                if not isinstance(self._after, int) or frame.seq >= self._after:
+                    self._after, self._mark = frame.seq, frame.mark
                 yield frame
             elif isinstance(frame, ProgressFrame):
                 yield frame

@@ -78,6 +78,17 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "Ask to cancel a task; it is over when its job.done says so.",
             LOADERS["tasks"],
         ),
+        Command(
+            "asks",
+            "List the questions that wait for you: of your own tasks, and what you may allow"
+            " others.",
+            LOADERS["asks"],
+        ),
+        Command(
+            "answer",
+            "Answer what a task asks: yes, no, or what is wanted; at a terminal you are asked.",
+            LOADERS["asks"],
+        ),
     ),
     "Results": (
         Command(
@@ -113,6 +124,12 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "Say how much you want tasks to go to a host; without HOST, list what you have said.",
             LOADERS["prefer"],
         ),
+        Command(
+            "profiles",
+            "List the profiles that agents can be shown at /mcp/PROFILE: which hosts and tools of"
+            " all.",
+            LOADERS["profiles"],
+        ),
     ),
     "People": (
         Command(
@@ -140,12 +157,18 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "Accounts": (
         Command(
             "link",
-            "Link your account at Hugging Face or GitHub; without --token-file you"
-            " are asked for a token.",
+            "Link your account at Hugging Face or GitHub, by a token, or sign in at a host that"
+            " asks.",
             LOADERS["link"],
         ),
-        Command("unlink", "Forget the token of an account.", LOADERS["link"]),
-        Command("accounts", "List the accounts you have linked.", LOADERS["link"]),
+        Command(
+            "unlink", "Forget the token of an account, or your sign-in at a host.", LOADERS["link"]
+        ),
+        Command(
+            "accounts",
+            "List the accounts you have linked, and the hosts at which you are signed in.",
+            LOADERS["link"],
+        ),
         Command(
             "spaces",
             "Show your Spaces at Hugging Face and which host each is, or one Space.",
@@ -194,6 +217,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "clients",
             "List the programs that may ask people for tokens, oldest first.",
             LOADERS["clients"],
+        ),
+        Command(
+            "restored",
+            "List tasks that had ended, or got further, and that a log put back has open again.",
+            LOADERS["restored"],
         ),
         Command(
             "provision",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import islice
 from typing import Any
 
@@ -45,12 +45,20 @@ log = telemetry.get_logger()
 class Executor:
     """Runs attempts, at most `settings.slots` at a time."""
 
-    def __init__(self, ports: Ports, hosts: Hosts, settings: Settings, me: domain.Me) -> None:
-        """Needs a running loop."""
+    def __init__(
+        self,
+        ports: Ports,
+        hosts: Hosts,
+        settings: Settings,
+        me: domain.Me,
+        opened: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Needs a running loop. `opened` returns once routes may be taken."""
         self._ports = ports
         self._hosts = hosts
         self._settings = settings
         self._me = me
+        self._opened = opened
         self._runner = Runner(ports, settings, me.instance)
         self._inbox = ports.log.inbox(subjects.STREAM, subjects.EXECUTOR_DURABLE)
         self._attempts: dict[Key, Attempt] = {}
@@ -61,6 +69,10 @@ class Executor:
         self._empty = asyncio.Event()
         hosts.on_cancelled = self._cancel
         hosts.on_changed = self._changed
+        hosts.on_answered = self._runner.held.answered
+        self._runner.held.on_held, self._runner.held.on_resumed = self._lent, self._resumed
+        self._owed = 0
+        """Slots that calls have again which were lent to others meanwhile."""
 
     @property
     def busy(self) -> int:
@@ -70,6 +82,9 @@ class Executor:
     async def run(self) -> None:
         """Take routes until drained."""
         self._intake = asyncio.current_task()
+        if self._opened is not None:
+            await self._hosts.followed.wait()
+            await self._opened()
         self._inbox.want(self._settings.slots)
         while not self._draining:
             taken = [
@@ -88,7 +103,8 @@ class Executor:
         while True:
             # While it drains the router is not to count on it: none at all would be no answer.
             slots = 1 if self._draining else own.slots
-            beat = Beat(self._me.instance, self._me.incarnation, self.busy, slots, *limits)
+            busy = self.busy - self._runner.held.count
+            beat = Beat(self._me.instance, self._me.incarnation, busy, slots, *limits)
             try:
                 await self._ports.publish(subject, msgspec.json.encode(beat))
                 await self._hold()
@@ -115,6 +131,20 @@ class Executor:
             for attempt in list(self._attempts.values()):
                 attempt.cut()
             await self._emptied(CUT_S)
+        await self._ports.pool.close()
+
+    async def abandon(self) -> None:
+        """Stop everything at once and record nothing: in the log as it is now none of it is."""
+        self._draining = True
+        running = (attempt.task for attempt in self._attempts.values())
+        doing = {*self._tasks, *(task for task in (self._intake, *running) if task is not None)}
+        # Whatever is just writing down that its user had it cancelled takes the first one for that.
+        for _ in range(2):
+            for task in doing:
+                task.cancel()
+            if doing:
+                await asyncio.wait(doing, timeout=CUT_S)
+        await self._inbox.close()
         await self._ports.pool.close()
 
     async def _emptied(self, seconds: float) -> bool:
@@ -328,8 +358,19 @@ class Executor:
         attempt.span.end()
         if not self._attempts:
             self._empty.set()
+        if self._owed:
+            self._owed -= 1
+        elif not self._draining:
+            self._inbox.want(1)
+
+    def _lent(self) -> None:
+        """A call waits for a person: another may run meanwhile."""
         if not self._draining:
             self._inbox.want(1)
+
+    def _resumed(self) -> None:
+        """It goes on, without a wait: the next slot that gets free is its own."""
+        self._owed += 1
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

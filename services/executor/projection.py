@@ -13,9 +13,16 @@ from pathlib import Path
 import msgspec
 
 from contracts import subjects
-from contracts.facts import McpRegistered, McpRemoved, Record, TaskCancelled, Unknown
+from contracts.facts import (
+    McpRegistered,
+    McpRemoved,
+    Record,
+    TaskAnswered,
+    TaskCancelled,
+    Unknown,
+)
 from contracts.host import Host, clamped
-from contracts.subjects import CANCELLED, REGISTERED, REMOVED
+from contracts.subjects import ANSWERED, CANCELLED, REGISTERED, REMOVED
 from services.executor.attempt.plan import KnownHost
 from services.executor.domain import LogView
 from services.log.clock import LogClock
@@ -23,7 +30,7 @@ from services.log.port import Batch, Log
 from services.log.projection import Change, Projection, project
 from services.outside.addresses import SPACES
 
-FILTERS = (REGISTERED, REMOVED, CANCELLED)
+FILTERS = (REGISTERED, REMOVED, CANCELLED, ANSWERED)
 VERSION = 2
 SCHEMA = ("CREATE TABLE IF NOT EXISTS hosts (host TEXT PRIMARY KEY, seq INTEGER, spec BLOB)",)
 """Without a spec: the host's last registration can't be read."""
@@ -32,6 +39,7 @@ _DROP = "DELETE FROM hosts WHERE host = ?"
 
 OnCancelled = Callable[[str, str, str], None]
 """Called with user, task and reason."""
+OnAnswered = Callable[[Record, TaskAnswered], None]
 
 
 def apply(records: list[Record]) -> Sequence[Change]:
@@ -59,6 +67,7 @@ class Hosts:
     """The hosts, as far as this executor has followed the log."""
 
     def __init__(self, projection: Projection, spaces: str = SPACES) -> None:
+        """`spaces` is the template of Spaces' addresses."""
         self._projection = projection
         self._spaces = spaces
         self._hosts: dict[str, KnownHost] = {}
@@ -66,24 +75,26 @@ class Hosts:
         """Hosts whose last registration can't be read, and its sequence."""
         self._position = projection.position
         self._moved = asyncio.Event()
+        self.loaded = asyncio.Event()
+        """Set once it is known which hosts there were at the last stop, or that nothing is."""
         self.clock = LogClock()
         self.on_cancelled: OnCancelled = lambda user, task, reason: None
+        self.on_answered: OnAnswered = lambda record, fact: None
         self.on_changed: Callable[[str], None] = lambda host: None
         """Called with a host that was registered, changed or removed."""
         self.on_known: Callable[[Iterable[str]], None] = lambda hosts: None
         """Called with hosts that are new or changed, once nothing newer is known of them."""
         self._news: dict[str, None] = {}
+        self.on_mismatch: Callable[[], None] = lambda: None
+        """Called when the log is not the one this view is of."""
+        self.followed = asyncio.Event()
+        """Set once it is known which log that is."""
 
     @classmethod
     async def open(cls, path: Path, spaces: str = SPACES) -> Hosts:
-        """Load what was known at the last stop; `spaces` is the template of Spaces' addresses."""
+        """Load at once what was known at the last stop. Raises ViewError, ViewUnfit."""
         self = cls(await Projection.open(path, SCHEMA, VERSION), spaces)
-        for host, seq, spec in await self._projection.query("SELECT host, seq, spec FROM hosts"):
-            if spec is None:
-                self._unread[host] = seq
-            else:
-                self._hosts[host] = self._known(seq, msgspec.json.decode(spec, type=Host))
-        self._news = dict.fromkeys(self._hosts)
+        await self._load()
         return self
 
     @property
@@ -94,7 +105,14 @@ class Hosts:
     async def run(self, log: Log) -> None:
         """Follow the log for ever."""
         await project(
-            log, self._projection, FILTERS, apply, on_batch=self._take, on_reset=self._reset
+            log,
+            self._projection,
+            FILTERS,
+            apply,
+            load=self._load,
+            on_batch=self._take,
+            on_mismatch=lambda: self.on_mismatch(),
+            on_reset=self._start_over,
         )
 
     async def close(self) -> None:
@@ -125,6 +143,17 @@ class Hosts:
             return False
         return True
 
+    async def _load(self) -> None:
+        self._reset()
+        for host, seq, spec in await self._projection.query("SELECT host, seq, spec FROM hosts"):
+            if spec is None:
+                self._unread[host] = seq
+            else:
+                self._hosts[host] = self._known(seq, msgspec.json.decode(spec, type=Host))
+        self._news = dict.fromkeys(self._hosts)
+        self._position = self._projection.position
+        self.loaded.set()
+
     def _take(self, batch: Batch) -> None:
         if batch.live:
             facts = [(record.seq, record.at) for record in batch.records]
@@ -140,6 +169,8 @@ class Hosts:
                     self._drop(fact.host)
                 case TaskCancelled() as fact:
                     self.on_cancelled(fact.user, fact.task, fact.reason)
+                case TaskAnswered() as fact:
+                    self.on_answered(record, fact)
                 case Unknown():
                     self._pass_over(record)
                 case _:
@@ -147,6 +178,7 @@ class Hosts:
         self._position = max(self._position, batch.through)
         self._moved.set()
         self._moved = asyncio.Event()
+        self.followed.set()
         if batch.live and self._news:
             news, self._news = self._news, {}
             self.on_known(news)
@@ -168,6 +200,10 @@ class Hosts:
             self._news.pop(what.host, None)
         if what.type == "mcp.registered":
             self._unread[what.host] = record.seq
+
+    def _start_over(self) -> None:
+        self._reset()
+        self.loaded.set()
 
     def _reset(self) -> None:
         self._hosts.clear()

@@ -17,6 +17,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         msgspec.Meta(ge=1, le=4096, description="Attempts this executor runs at once."),
     ] = 128
+    held_calls: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=4096,
+            description="Calls that hosts of the older protocol era may hold open at once while a"
+            " person is asked; they take no slot. Beyond that the host is told that nobody is"
+            " asked.",
+        ),
+    ] = 128
     processes: Annotated[
         int,
         msgspec.Meta(

@@ -1,9 +1,11 @@
 """The gateway faces the world: HTTP, websocket streams, and tasks published on NATS from outside.
 
-Writes `task.created`, `task.cancelled`. Reads the whole log, once per process (`projection`,
-`stream.feed`), and answers single tasks from the log itself, so that what was accepted is found.
+Writes `task.created`, `task.cancelled`, `task.answered`. Reads the whole log, once per process
+(`projection`, `stream.feed`), and answers single tasks from the log itself, so that what was
+accepted is found.
 
 domain      what is accepted, and who may see which fact (pure)
+asks        what tasks ask of people, and who may answer (pure)
 actor       the desk: accepted tasks go into the log, and only what is on disk is called accepted
 intake      tasks from outside publishers: the INTAKE queue, and requests on `submit.<user>`
 site        one gateway, put together; service connects it, listener and server let clients in

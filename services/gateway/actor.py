@@ -17,7 +17,7 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import Record, TaskCreated
 from contracts.ids import is_token
 from contracts.result import INLINE_LIMIT, Pointer
-from contracts.status import TaskView, begin, fold
+from contracts.status import TaskView, begin
 from contracts.task import TaskRequest
 from contracts.wire import Accepted
 from services.gateway import domain
@@ -95,8 +95,7 @@ class Desk:
         self._blobs = blobs
         self._by = instance
         self.admission = admission or Admission()
-        self.gate = gate
-        self.files = files
+        self.gate, self.files = gate, files
         self._seats = Seats(IN_FLIGHT)
         self._newest: OrderedDict[str, int] = OrderedDict()
 
@@ -125,7 +124,7 @@ class Desk:
             if isinstance(error, LogUnavailable):
                 self.admission.reserve.appended(error)
             raise Unanswered(task) from error
-        self._remember(user, seq)
+        self.remember(user, seq)
         self.admission.reserve.appended(None)
         return Submitted(Accepted(task, seq), fact, now)
 
@@ -147,7 +146,7 @@ class Desk:
         stored = iter(await self._stored([d for d in drafts if isinstance(d, _Draft)]))
         outcomes = [_outcome(d, next(stored), now) if isinstance(d, _Draft) else d for d in drafts]
         if told := [one.accepted.seq for one in outcomes if isinstance(one, Submitted)]:
-            self._remember(who.user, max(told))
+            self.remember(who.user, max(told))
         return outcomes
 
     def _draft(self, who: Principal, request: TaskRequest, source: str) -> _Draft | Exception:
@@ -244,7 +243,7 @@ class Desk:
             return known.record.seq if known.record else 0
         except (TimeoutError, LogUnavailable) as error:
             raise Unanswered(task) from error
-        self._remember(user, seq)
+        self.remember(user, seq)
         return seq
 
     async def prefer(
@@ -272,7 +271,7 @@ class Desk:
                 f"the log does not answer; what you said about host {host} may have been stored all"
                 " the same. Send it again: that is safe",
             ) from error
-        self._remember(user, seq)
+        self.remember(user, seq)
         return seq
 
     async def _prefer(
@@ -285,9 +284,8 @@ class Desk:
                 return last.seq if last else 0
             with contextlib.suppress(AlreadyRecorded):
                 return await self._log.append(fact, trace=trace)
-        raise Rejected(
-            Reason.CONFLICT, f"other requests change what you say about host {host}: try again"
-        )
+        text = f"other requests change what you say about host {host}: try again"
+        raise Rejected(Reason.CONFLICT, text)
 
     async def _last_said(self, user: str, host: str) -> Record | None:
         for filter_ in subjects.preferences(user, host):
@@ -309,14 +307,15 @@ class Desk:
             return sent.view
 
     async def view(self, user: str, task: str) -> TaskView | None:
-        """Return a task as the log has it now; None if this user has no such task."""
-        return fold(await self.facts(user, task))
+        """Return a task as the log has it now; see `domain.view`."""
+        return domain.view(task, await self.facts(user, task))
 
     async def facts(self, user: str, task: str) -> list[Record]:
         """Return all facts of a task in order. Raises LogUnavailable."""
         if not is_token(task):
             return []
-        return await self._log.read(subjects.of_task(user, task), TASK_FACTS)
+        wanted = subjects.of_task(user, task)
+        return await self._log.read(wanted, TASK_FACTS, reach=self.newest(user))
 
     def origin(self, who: Principal, source: str) -> Origin:
         """Return what a new task of theirs carries."""
@@ -361,7 +360,8 @@ class Desk:
                 Reason.BAD_REQUEST, "`input_pointer` names nothing: send it with PUT /api/blobs"
             ) from None
 
-    def _remember(self, user: str, seq: int) -> None:
+    def remember(self, user: str, seq: int) -> None:
+        """This user was told of that sequence."""
         self._newest[user] = max(seq, self._newest.pop(user, 0))
         if len(self._newest) > MOST_USERS:
             self._newest.popitem(last=False)

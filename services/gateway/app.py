@@ -41,13 +41,14 @@ from services.gateway.refusals import (
     ENCODED,
     FOREIGN,
     MCP,
-    MCP_PATHS,
+    MCP_SLASH,
     NO_HANDSHAKE,
     UNKNOWN,
     Refusal,
     client_of,
     denial,
     fail,
+    is_mcp,
     nowhere,
     retry_after,
 )
@@ -200,21 +201,21 @@ class Gateway:
             again = retry_after(waited)
             text = f"too many requests: wait {again[1].decode()} s"
             state[LIMITED] = Refusal(429, Reason.RATE_LIMITED, text, (again,))
-        if LIMITED in state and (principal is None or path not in MCP_PATHS):
+        if LIMITED in state and (principal is None or not is_mcp(path)):
             await fail(scope, answer, state[LIMITED])
         elif path == STREAM:
             await fail(scope, answer, NO_HANDSHAKE)
         elif headers.get("content-encoding", "identity").lower() not in ("", "identity"):
             await fail(scope, answer, ENCODED)
-        elif path in MCP_PATHS and self._is_foreign(headers):
+        elif is_mcp(path) and self._is_foreign(headers):
             await fail(scope, answer, FOREIGN)
-        elif path in MCP_PATHS and principal is None:
+        elif is_mcp(path) and principal is None:
             asked = (b"www-authenticate", self._challenge(state).encode())
             refusal = Refusal(401, Reason.UNAUTHORIZED, unauthorized(state), (asked,))
             await fail(scope, answer, refusal)
-        elif path in MCP_PATHS and principal is not None and not principal.may(MCP_CALL):
+        elif is_mcp(path) and principal is not None and not principal.may(MCP_CALL):
             await fail(scope, answer, self._too_little(MCP_CALL))
-        elif path in MCP_PATHS:
+        elif is_mcp(path):
             try:
                 await self._mcp(scope, receive, answer)
             except OverBudget as error:
@@ -273,7 +274,7 @@ class Gateway:
         no other site had it sent: here, or as a form to a route that looks itself."""
         state, path = scope["state"], scope["path"]
         # Programs alone come there, and a page's websocket has a ticket.
-        if path in MCP_PATHS or path == STREAM:
+        if is_mcp(path) or path == STREAM:
             return None
         if self._browsers.cookie not in headers.get("cookie", ""):
             return None
@@ -332,7 +333,7 @@ class Gateway:
 
 
 def _is_one_of_ours(scope: Scope) -> bool:
-    return is_canonical(scope["raw_path"]) or scope["raw_path"].decode() in MCP_PATHS
+    return is_canonical(scope["raw_path"]) or scope["raw_path"].decode() == MCP_SLASH
 
 
 def _ticket(scope: Scope) -> str | None:
@@ -343,7 +344,7 @@ def _ticket(scope: Scope) -> str | None:
 
 def _operation(method: str, scope: Scope) -> str:
     """The method and the route's template, as far as a request has come."""
-    route = MCP if scope["path"] in MCP_PATHS else scope.get("path_template", "")
+    route = MCP if is_mcp(scope["path"]) else scope.get("path_template", "")
     return f"{method} {route}".strip()
 
 

@@ -18,7 +18,7 @@ from contracts.facts import McpPreferred, Record, TaskCancelled, TaskCreated
 from contracts.ids import check_host, check_token, is_token
 from contracts.nesting import MAX_DEPTH, too_deep
 from contracts.result import INLINE_LIMIT, Pointer
-from contracts.status import TaskView
+from contracts.status import TaskView, fold
 from contracts.task import Priority, TaskRequest, TaskSpec, canonical, content_digest
 from contracts.wire import Accepted
 
@@ -84,6 +84,15 @@ def shortened(message: str) -> str:
         return message
     half = LONGEST_MESSAGE // 2
     return f"{message[:half]} … {message[3 - half :]}"
+
+
+def view(task: str, records: list[Record]) -> TaskView | None:
+    """Fold all facts of a task; None: there is no such task. Raises Rejected(UNAVAILABLE) for one
+    that this release can't read: it is there."""
+    found = fold(records)
+    if found is None and records and isinstance(fact := records[0].fact, facts.Unknown):
+        raise Rejected(Reason.UNAVAILABLE, f"this release can't read task {task}: {fact.why}")
+    return found
 
 
 def no_task(task: str) -> Rejected:

@@ -28,8 +28,9 @@ class Waits(msgspec.Struct, frozen=True):
 
     head_s: float = 10.0
     """From the connection, or the end of `idle_s`, to the whole head."""
-    idle_s: float = 5.0
-    """From an answer to the first byte of the next request."""
+    idle_s: float = 75.0
+    """From an answer to the first byte of the next request. Longer than clients keep a connection:
+    one that is closed as a request comes has that fail."""
     stall_s: float = 30.0
     """Without a byte of a body, or without the client's taking anything."""
     rate: int = 4096

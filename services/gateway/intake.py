@@ -26,6 +26,7 @@ from services.gateway.access.identity import NO_ROLES, Principal
 from services.gateway.actor import Desk
 from services.gateway.domain import Origin
 from services.gateway.turns import Turns
+from services.log.damage import ViewError
 from services.log.port import AlreadyRecorded, Append, Delivery, Log, LogUnavailable
 from services.process import telemetry, tracing
 from services.store.blobs import StoreError
@@ -241,7 +242,7 @@ class Intake:
     ) -> TaskCreated | None:
         """What is not taken is answered in the log, as long as its publisher may store facts."""
         user, task = origin.user, domain.id_in(delivery.data) or derived
-        if refusal.reason is Reason.DISK_FULL:
+        if refusal.reason is Reason.DISK_FULL or isinstance(refusal, ViewError):
             # There is room for it in the queue, which has its own limit.
             await delivery.nak(RETRY_S)
             return None

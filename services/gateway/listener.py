@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import resource
 import socket
 from pathlib import Path
@@ -22,10 +24,14 @@ from services.gateway.site import Site
 from services.gateway.stream.connection import FRAME_LIMIT, PING_S
 from services.gateway.stream.socket import StreamSocket, TlsSocket
 from services.process import telemetry, tls
+from services.process.backoff import delay
 from services.process.files import write_shared
 from services.process.run import Fatal
+from services.process.troubles import ProcessTroubles
 
 DRAIN_S = 3.0
+ANNOUNCE_S = (0.1, 5.0)
+"""First and longest wait before the address is written again, when it could not be."""
 SPARE_FILES = 256
 """Open files besides the websockets: NATS, tables, requests on their way."""
 OWN_FILES = 128
@@ -102,6 +108,7 @@ class Listener:
         self._door.cancel()
         await asyncio.wait((self._door,))
         await self._site.linking.close()
+        await self._site.host_links.close()
 
 
 def shown_certificate(settings: Settings) -> str:
@@ -170,9 +177,27 @@ def announce(data: Path, url: str, certificate: str = "") -> None:
     write_shared(announce_file(data), msgspec.json.encode(content))
 
 
+async def announced(data: Path, url: str, certificate: str, troubles: ProcessTroubles) -> None:
+    """`announce`, for as long as it takes: the disk may be full."""
+    failures = 0
+    while True:
+        try:
+            announce(data, url, certificate)
+        except OSError as error:
+            failures += 1
+            text = f"its address can't be written into the data folder ({error.strerror})"
+            hint = "Make room there; until then, name the gateway with METAMCP_URL."
+            troubles.tell("gateway_not_announced", text, hint)
+            await asyncio.sleep(delay(failures, *ANNOUNCE_S, random.random()))
+        else:
+            troubles.over("gateway_not_announced")
+            return
+
+
 async def withdraw(data: Path) -> None:
-    """Take it back."""
-    announce_file(data).unlink(missing_ok=True)
+    """Take it back, if that can be."""
+    with contextlib.suppress(OSError):
+        announce_file(data).unlink()
 
 
 def _bound(settings: Settings) -> socket.socket:

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from contracts import facts, subjects
+from contracts.asks import question
 from contracts.budget import HOUR_S
 from contracts.facts import Failure, Record, TaskCreated
 from contracts.host import HealthStatus, Host
@@ -23,26 +22,35 @@ from contracts.permitted import Asker, allows
 from contracts.status import of_outcome
 from services.gateway.access.use import FactsRow, OpenRow
 from services.gateway.domain import weight
+from services.gateway.permit_keys import KeyRows
 from services.gateway.rows import HostHealth, HostView, Preference
-from services.log.projection import Change, Projection
+from services.log.projection import Change, Projection, reads
 
-VERSION = 7
+VERSION = 9
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS tasks (
         user TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, priority TEXT NOT NULL,
         status TEXT NOT NULL, created_seq INTEGER NOT NULL, created_at REAL NOT NULL,
         seq INTEGER NOT NULL, updated_at REAL NOT NULL, done_at REAL, attempt INTEGER NOT NULL,
         host TEXT NOT NULL, cancel_requested INTEGER NOT NULL, error TEXT, size INTEGER NOT NULL,
-        asked_by TEXT NOT NULL, project TEXT NOT NULL,
+        asked_by TEXT NOT NULL, project TEXT NOT NULL, question TEXT NOT NULL,
         PRIMARY KEY (user, id)) WITHOUT ROWID""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS tasks_newest ON tasks (user, created_seq)",
-    "CREATE INDEX IF NOT EXISTS tasks_status ON tasks (user, status, created_seq)",
-    "CREATE INDEX IF NOT EXISTS tasks_type ON tasks (user, type, created_seq)",
-    "CREATE INDEX IF NOT EXISTS tasks_open ON tasks (user, id, size) WHERE done_at IS NULL",
-    """CREATE INDEX IF NOT EXISTS tasks_project ON tasks (project, created_seq)
+    # What `lists` asks for: an owner, perhaps a type, and one status after the other.
+    "CREATE INDEX IF NOT EXISTS tasks_user ON tasks (user, status, created_seq)",
+    "CREATE INDEX IF NOT EXISTS tasks_user_type ON tasks (user, type, status, created_seq)",
+    """CREATE INDEX IF NOT EXISTS tasks_project ON tasks (project, status, created_seq)
         WHERE project != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_project_type ON tasks (project, type, status, created_seq)
+        WHERE project != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_project_user ON tasks (project, user, status, created_seq)
+        WHERE project != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_project_user_type
+        ON tasks (project, user, type, status, created_seq) WHERE project != ''""",
+    "CREATE INDEX IF NOT EXISTS tasks_open ON tasks (user, id, size) WHERE done_at IS NULL",
     """CREATE INDEX IF NOT EXISTS tasks_project_time ON tasks (created_at, project)
         WHERE project != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_asked ON tasks (created_seq)
+        WHERE status = 'input_required'""",
     """CREATE TABLE IF NOT EXISTS hosts (
         id TEXT PRIMARY KEY, owner TEXT, seq INTEGER NOT NULL, spec TEXT NOT NULL,
         status TEXT NOT NULL, reason TEXT NOT NULL, latency_ms REAL NOT NULL, checked_at REAL,
@@ -59,11 +67,11 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL)",
 )
 
-_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 17)})"
+_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 18)})"
 _CHANGE_TASK = """UPDATE tasks SET seq = ?, updated_at = ?,
     status = coalesce(?, status), attempt = coalesce(?, attempt), host = coalesce(?, host),
     cancel_requested = coalesce(?, cancel_requested), done_at = coalesce(?, done_at),
-    error = coalesce(?, error) WHERE user = ? AND id = ?"""
+    error = coalesce(?, error), question = coalesce(?, question) WHERE user = ? AND id = ?"""
 _INSERT_HOST = """INSERT INTO hosts VALUES (?, ?, ?, ?, 'unknown', '', 0, NULL, '')
     ON CONFLICT (id) DO UPDATE
     SET owner = excluded.owner, seq = excluded.seq, spec = excluded.spec"""
@@ -73,51 +81,10 @@ _DELETE_HOST = "DELETE FROM hosts WHERE id = ?"
 _PUT_PREFERENCE = "INSERT OR REPLACE INTO preferences VALUES (?, ?, ?, ?)"
 _MOVE_PREFERENCE = "UPDATE OR REPLACE preferences SET host = ? WHERE user = ? AND host = ?"
 _DELETE_PREFERENCE = "DELETE FROM preferences WHERE user = ? AND host = ?"
-_INSERT_KEY = "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, NULL, 0)"
-_REPLACE_KEY = "UPDATE keys SET replaced_at = ? WHERE kid = ?"
-_USE_KEY = "UPDATE keys SET expires = max(expires, ?) WHERE kid = ?"
 _SPEND = """INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (hour, user)
     DO UPDATE SET count = count + excluded.count, tasks = tasks + excluded.tasks"""
 _FORGET_SPENT = "DELETE FROM spent WHERE hour < (SELECT max(hour) FROM spent) - 24"
 _SET_CLOCK = "INSERT OR REPLACE INTO clock VALUES (1, ?)"
-KEPT_S = 8 * 86_400.0
-"""How long a replaced key is served at least: an attempt may take 7 days."""
-LATE_S = 3600.0
-"""How long a replaced key is served after the last permit signed with it has expired."""
-_HEAD = 1024
-"""Characters that a permit's first part may have."""
-
-
-class _Keys:
-    """What one batch says about keys; changes keep their order, because permits follow keys."""
-
-    def __init__(self) -> None:
-        self._changes: list[Change] = []
-        self._used: dict[str, float] = {}
-
-    def signed(self, fact: facts.JobSigned) -> None:
-        """A permit was signed: its key is needed until it expires."""
-        head = fact.permit[:_HEAD].partition(".")[0]
-        self._used[head] = max(self._used.get(head, 0.0), fact.expires)
-
-    def announced(self, record: Record, fact: facts.LogKey) -> None:
-        """A key is known from now on."""
-        self._flush()
-        jwk = msgspec.json.encode(fact.jwk).decode()
-        self._changes.append(Change(_INSERT_KEY, [(fact.kid, record.seq, jwk)]))
-        if fact.replaces:
-            self._changes.append(Change(_REPLACE_KEY, [(record.at, fact.replaces)]))
-
-    def changes(self) -> list[Change]:
-        """All of them."""
-        self._flush()
-        return self._changes
-
-    def _flush(self) -> None:
-        rows = [(expires, kid) for head, expires in self._used.items() if (kid := _kid(head))]
-        if rows:
-            self._changes.append(Change(_USE_KEY, rows))
-        self._used = {}
 
 
 class _Task(msgspec.Struct, gc=False):
@@ -142,13 +109,15 @@ class _Task(msgspec.Struct, gc=False):
     """What it counts among the bytes of open tasks."""
     asked_by: str = ""
     project: str = ""
+    question: str | None = None
+    """What it asks, as JSON; empty once that is answered."""
 
 
 def apply(records: list[Record]) -> list[Change]:
     """Turn facts into rows; facts of one task in one batch become one row."""
     tasks: dict[tuple[str, str], _Task] = {}
     rest: list[Change] = []
-    keys = _Keys()
+    keys = KeyRows()
     spent, opened = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
     last: Record | None = None
     """The last of the facts that change a row."""
@@ -179,7 +148,8 @@ def apply(records: list[Record]) -> list[Change]:
             case facts.Unknown():
                 what = subjects.parse(record.subject)
                 if what.task:
-                    _touched(tasks, what.user, what.task, record)
+                    task = _touched(tasks, what.user, what.task, record)
+                    task.done_at = record.at if what.type == "job.done" else task.done_at
                 elif what.type in ("mcp.registered", "mcp.removed"):
                     rest.append(Change(_DELETE_HOST, [(what.host,)]))
         last = record
@@ -190,16 +160,6 @@ def apply(records: list[Record]) -> list[Change]:
         rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
         rest.append(Change(_FORGET_SPENT, [()]))
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
-
-
-@lru_cache(maxsize=64)
-def _kid(head: str) -> str:
-    """The key id in the first part of a permit; empty if there is none."""
-    try:
-        found = msgspec.json.decode(base64.urlsafe_b64decode(head + "=="), type=dict[str, Any])
-    except (ValueError, RecursionError, msgspec.MsgspecError):
-        return ""
-    return str(found.get("kid", ""))
 
 
 def _touched(tasks: dict[tuple[str, str], _Task], user: str, id_: str, record: Record) -> _Task:
@@ -239,8 +199,17 @@ def _done(task: _Task, record: Record, fact: facts.JobDone) -> None:
     task.error = _error(fact.error)
     if fact.attempt:
         task.attempt = fact.attempt
-    if fact.host:
-        task.host = fact.host
+    if host := fact.host or (fact.earlier.host if fact.earlier else ""):
+        task.host = host
+
+
+def _asked(task: _Task, record: Record, fact: facts.TaskAsked) -> None:
+    task.status = "input_required"
+    task.question = msgspec.json.encode(question(fact, record.at)).decode()
+
+
+def _answered(task: _Task, _: Record, __: facts.TaskAnswered) -> None:
+    task.status, task.question = "queued", ""
 
 
 def _no_more(_: _Task, __: Record, ___: facts.ResultStored | facts.ResultDeleted) -> None:
@@ -251,6 +220,8 @@ _TELL: dict[type, Callable[[_Task, Record, Any], None]] = {
     TaskCreated: _created,
     facts.TaskCancelled: _cancelled,
     facts.TaskRouted: _routed,
+    facts.TaskAsked: _asked,
+    facts.TaskAnswered: _answered,
     facts.JobSigned: _signed,
     facts.JobFailed: _failed,
     facts.JobDone: _done,
@@ -268,7 +239,7 @@ def _error(failure: Failure | None) -> str:
 
 _CHANGED = attrgetter(
     *("seq", "updated_at", "status", "attempt", "host", "cancel_requested", "done_at", "error"),
-    *("user", "id"),
+    *("question", "user", "id"),
 )
 """The row for `_CHANGE_TASK`."""
 
@@ -279,7 +250,7 @@ def _row(task: _Task) -> tuple[Any, ...]:
         *(task.user, task.id, task.type, task.priority, task.status),
         *(task.created_seq, task.created_at, task.seq, task.updated_at, task.done_at),
         *(task.attempt or 0, task.host or "", task.cancel_requested or 0, task.error or ""),
-        *(task.size, task.asked_by, task.project),
+        *(task.size, task.asked_by, task.project, task.question or ""),
     )
 
 
@@ -301,6 +272,7 @@ def _preference(record: Record, fact: facts.McpPreferred) -> Change:
     return Change(_PUT_PREFERENCE, [(fact.user, fact.host, fact.weight, record.at)])
 
 
+@reads
 async def list_hosts(projection: Projection, user: str, *, every: bool) -> list[HostView]:
     """Return the hosts this user may use, the operator's first; with `every`, other users' too."""
     rows = await projection.query(
@@ -317,6 +289,7 @@ def _host_view(row: tuple[Any, ...]) -> HostView:
     return HostView(**msgspec.structs.asdict(host), seq=row[1], health=health)
 
 
+@reads
 async def list_preferences(projection: Projection, user: str) -> list[Preference]:
     """Return what this user has said about hosts, the operator's first."""
     rows = await projection.query(
@@ -327,6 +300,7 @@ async def list_preferences(projection: Projection, user: str) -> list[Preference
     return [Preference(*row) for row in rows]
 
 
+@reads
 async def meant(projection: Projection, who: Asker, host: str) -> tuple[str, bool]:
     """The host that somebody means, and whether it exists and is for them.
 
@@ -346,33 +320,22 @@ async def meant(projection: Projection, who: Asker, host: str) -> tuple[str, boo
     return host, False
 
 
+@reads
 async def owners(projection: Projection) -> dict[str, str | None]:
     """Return whose each host is; of one that is for some users alone, nobody's: `OPERATOR`."""
     sql = "SELECT id, iif(json_extract(spec, '$.access') IS NULL, owner, ?) FROM hosts"
     return dict(await projection.query(sql, (OPERATOR,)))
 
 
+@reads
 async def open_tasks(projection: Projection) -> list[OpenRow]:
     """Return the tasks that are not over."""
     rows = await projection.query("SELECT user, id, size FROM tasks WHERE done_at IS NULL")
     return [OpenRow(*row) for row in rows]
 
 
+@reads
 async def spent(projection: Projection) -> list[FactsRow]:
     """Return how many facts each user has stored in the newest 25 hours of log time."""
     rows = await projection.query("SELECT user, hour, count, tasks FROM spent")
     return [FactsRow(*row) for row in rows]
-
-
-async def jwks(projection: Projection) -> list[dict[str, Any]]:
-    """Return the public keys that a living permit may be signed with, newest first.
-
-    Keys that sign, keys that will, and replaced keys until no permit of theirs can be alive; of
-    executors with data folders of their own, the keys of each.
-    """
-    rows: Sequence[tuple[str]] = await projection.query(
-        "SELECT jwk FROM keys WHERE replaced_at IS NULL"
-        " OR max(replaced_at + ?, expires + ?) > (SELECT at FROM clock) ORDER BY seq DESC",
-        (KEPT_S, LATE_S),
-    )
-    return [msgspec.json.decode(row[0]) for row in rows]

@@ -17,8 +17,8 @@ from services.gateway.errors import RETRY_AFTER_S, failure_body, mcp_failure_bod
 from services.gateway.people.denials import Denial
 
 MCP = "/mcp"
-MCP_PATHS = frozenset({MCP, f"{MCP}/"})
-"""Many people's clients have the slash."""
+MCP_SLASH = f"{MCP}/"
+"""Many people's clients have the slash; before the name of a profile everybody's."""
 
 
 class Refusal(NamedTuple):
@@ -62,6 +62,11 @@ FOREIGN = Refusal(
 )
 
 
+def is_mcp(path: str) -> bool:
+    """Whether this is the MCP server's, for everything or for a profile."""
+    return path == MCP or path.startswith(MCP_SLASH)
+
+
 def nowhere(scope: Any) -> Refusal:
     """What there is at a path that is none of ours."""
     text = f"there is nothing at {shortened(scope['path'])}: each path has one spelling"
@@ -81,7 +86,7 @@ async def fail(scope: Any, send: Any, refusal: Refusal) -> None:
     scope["state"] |= {"reason": str(refusal.reason), "missing": refusal.missing}
     head = [(b"content-type", b"application/json"), *refusal.headers]
     await send({"type": "http.response.start", "status": error.code, "headers": head})
-    wrap = mcp_failure_body if path in MCP_PATHS else failure_body
+    wrap = mcp_failure_body if is_mcp(path) else failure_body
     await send({"type": "http.response.body", "body": msgspec.json.encode(wrap(error))})
 
 

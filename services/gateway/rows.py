@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from contracts.asks import TaskQuestion
 from contracts.facts import Failure
 from contracts.host import HealthStatus, Host
 from contracts.status import Status
@@ -35,6 +36,20 @@ class TaskRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """On whose authority, as in `task.created`."""
     project: str = ""
     """The project it belongs to; empty: none."""
+    asks: str = ""
+    """What it asks, while it waits for the answer; the task itself has the whole question."""
+
+
+class AskRow(msgspec.Struct, frozen=True):
+    """A task that waits for an answer."""
+
+    user: str
+    task: str
+    type: str
+    created_seq: int
+    asked_by: str
+    project: str
+    question: TaskQuestion
 
 
 class HostHealth(msgspec.Struct, frozen=True):

@@ -17,9 +17,9 @@ from services.gateway.access import identity
 from services.gateway.access.identity import FileIdentity
 from services.gateway.access.reserve import Reserve
 from services.gateway.intake import SUBMIT_SUBJECTS, Intake
-from services.gateway.listener import Listener, announce, fitting, withdraw
+from services.gateway.listener import Listener, announced, fitting, withdraw
 from services.gateway.peers.metrics import Collection, MetricsListener
-from services.gateway.people import publishers
+from services.gateway.people import profile_files, publishers
 from services.gateway.settings import Settings
 from services.gateway.site import Site
 from services.huggingface.hub import Hub
@@ -30,6 +30,7 @@ from services.process import telemetry
 from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.store.blobs import StoreError
+from services.store.stream import Stream
 
 OUTSIDE = "-outside"
 KEY = (
@@ -37,6 +38,9 @@ KEY = (
     " delete the values `key.root` and `signing.oauth` in the bucket of accounts; everybody signs "
     "in and links again."
 )
+PROBE_BYTES = 4096
+"""A write that tells of a full disk does not fit into what is left of the last block."""
+LEASES = f"KV_{subjects.LEASES_BUCKET}"
 INTAKE_INFO = f"$JS.API.STREAM.INFO.{subjects.INTAKE_STREAM}"
 
 log = telemetry.get_logger()
@@ -48,16 +52,22 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     settings = fitting(settings)
     bus, log_ = await join(process, common)
     path = view_path(common.data, process.instance)
-    projection = await Projection.open(path, tables.SCHEMA, tables.VERSION)
+    projection = Projection(path, tables.SCHEMA, tables.VERSION, process.troubles)
     process.on_drain(projection.close)
     key, known = _master_key(common), FileIdentity(common.data)
-    reserve = Reserve(partial(room, bus), common.data, settings.disk_reserve)
+    reserve = Reserve(
+        *(partial(room, bus), common.data, settings.disk_reserve),
+        probe=partial(Stream(bus, LEASES).publish, subjects.WRITE_PROBE, bytes(PROBE_BYTES)),
+        refusing=lambda: log_.refusing,
+    )
     site = Site(
         *(bus, log_, projection, known, key, Hub(), settings, process.instance),
         spaces=common.space_url,
         budget=common.budget,
         reserve=reserve,
+        allow_private=common.allow_private_hosts,
     )
+    site.parts.profiles.write_down(profile_files.load(settings.manifests))
     process.background("gateway-follow", site.follow())
     process.background("gateway-waits", site.parts.waits.run())
     process.background("gateway-reserve", reserve.run())
@@ -67,8 +77,9 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     await _join(process, bus, await connected(process, common, OUTSIDE), site)
     listener = await Listener.start(site)
     process.on_drain(listener.stop)
-    announce(common.data, listener.url, listener.certificate)
     process.on_drain(lambda: withdraw(common.data))
+    known_at = announced(common.data, listener.url, listener.certificate, process.troubles)
+    process.background("gateway-announce", known_at)
     if common.enable_metrics:
         await _show_metrics(process, bus, common.metrics_host, common.metrics_port)
     log.info("gateway_listening", url=listener.url)
@@ -147,5 +158,13 @@ async def _join(process: Process, bus: Bus, outside: Bus, site: Site) -> None:
         _, user, task = message.subject.split(".")
         site.feed.progress(user, task, message.data)
 
+    def on_said(message: Any) -> None:
+        _, user, task = message.subject.split(".")
+        site.feed.said.tell(user, task, message.data)
+
+    await bus.serve("gateway", "1.0.0", {"host_token": site.host_links.token})
     await bus.subscribe(subjects.progress("*", "*"), on_progress)
+    await bus.subscribe(subjects.said("*", "*"), on_said)
     await bus.subscribe(subjects.beat("*"), site.parts.executors.hear)
+    heard = site.door.on_reads_changed
+    await bus.subscribe(subjects.reads_changed("*/*"), lambda message: heard(message.data))

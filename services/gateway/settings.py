@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from contracts.budget import DEFAULT
+from services.gateway.hostauth.settings import HostClient
 from services.gateway.people.providers.settings import SignInSettings, check_sign_in
 from services.process.tls import set_together
 
@@ -27,6 +28,13 @@ class Settings(SignInSettings, frozen=True, kw_only=True, forbid_unknown_fields=
             le=65535,
         ),
     ] = 8080
+    manifests: Annotated[
+        tuple[Path, ...],
+        msgspec.Meta(
+            description="Manifest files whose profiles this gateway offers. `metamcp up` sets what"
+            " it is given; see docs/manifest.md."
+        ),
+    ] = ()
     tls_cert: Annotated[
         Path | None,
         msgspec.Meta(
@@ -85,6 +93,25 @@ class Settings(SignInSettings, frozen=True, kw_only=True, forbid_unknown_fields=
             ge=1,
         ),
     ] = 512
+    mcp_patience_s: Annotated[
+        float,
+        msgspec.Meta(
+            description="Seconds after which a call at `/mcp` that is not over is answered with its"
+            " task, which goes on; clients give up after a minute or so. A call may say another"
+            " number.",
+            gt=0,
+            le=3600,
+        ),
+    ] = 45.0
+    mcp_at_once_s: Annotated[
+        float,
+        msgspec.Meta(
+            description="Seconds that a call at `/mcp` waits for its answer before a client that"
+            " takes handles of tasks gets one.",
+            ge=0,
+            le=60,
+        ),
+    ] = 0.3
     recent_facts: Annotated[
         int, msgspec.Meta(description="Facts kept in memory for clients that resume.", ge=1)
     ] = 16_384
@@ -180,6 +207,14 @@ class Settings(SignInSettings, frozen=True, kw_only=True, forbid_unknown_fields=
             ge=0,
         ),
     ] = 256 * MIB
+
+    host_clients: Annotated[
+        tuple[HostClient, ...],
+        msgspec.Meta(
+            description="Clients that you have registered at authorization servers of MCP hosts:"
+            " each with `issuer`, `client_id`, `client_secret_file`. In the environment it is JSON."
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         """Refuse half a pair, and a sign-in that can't work."""

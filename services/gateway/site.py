@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
 from contracts import subjects
@@ -19,6 +17,7 @@ from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Tokens
 from services.gateway.actor import Desk
 from services.gateway.app import Gateway
+from services.gateway.hostauth.build import host_links
 from services.gateway.http import routes
 from services.gateway.http.events import EventStreams
 from services.gateway.http.github import FileWrites
@@ -37,6 +36,7 @@ from services.gateway.people.entrance import Entrance
 from services.gateway.people.keys import SignInKeys
 from services.gateway.people.load import ProjectGate
 from services.gateway.people.passwords import Passwords
+from services.gateway.people.profiles import Profiles
 from services.gateway.people.projects import Projects
 from services.gateway.people.providers.build import own_origin, sign_in_door
 from services.gateway.people.providers.door import SignInDoor
@@ -48,7 +48,7 @@ from services.gateway.people.users import Users
 from services.gateway.settings import Settings
 from services.gateway.sources.repack import ArchiveLimits
 from services.gateway.sources.repository import RepositoryFiles
-from services.gateway.stream.connection import RESET, Streams
+from services.gateway.stream.connection import RESET, RESTART, Streams
 from services.gateway.stream.feed import Feed
 from services.gateway.stream.history import History
 from services.gateway.stream.waits import WaitTeller
@@ -85,6 +85,7 @@ class Site:
         spaces: str = SPACES,
         budget: Budget = DEFAULT,
         reserve: Reserve | None = None,
+        allow_private: bool = False,
     ) -> None:
         """`known`: whose tokens are that were not issued; `key`: seals linked accounts; `spaces`:
         address of a Space.
@@ -95,29 +96,27 @@ class Site:
         budget_of = Quotas(state, _whole(budget, settings))
         self.log, self.projection, self.settings = log_, projection, settings
         self.feed = Feed(facts=settings.recent_facts, size=settings.recent_bytes)
-        window_s = settings.rate_limit_window_s
+        window_s, now = settings.rate_limit_window_s, log_.now
         frames = RateLimit(budget.frames, window_s)
-        self.admission = Admission(budget_of, frames, reserve)
-        blobs = Blobs(bus, limit=settings.blob_limit, budget_of=budget_of)
-        self.desk = Desk(log_, blobs, instance, self.admission, gate=ProjectGate(Projects(state)))
+        self.admission = Admission(budget_of, frames, reserve, now, counted=False)
+        blobs, gate = _blobs(bus, settings, budget_of), ProjectGate(Projects(state), now)
+        self.desk = Desk(log_, blobs, instance, self.admission, gate=gate)
         known_parts = (bus, log_, self.desk, self.feed, projection, settings, instance, key)
         self.parts = _parts(*known_parts, state, budget_of)
         self.writer = TrailWriter(self.parts.trail, Stream(bus, subjects.ACCESS_STREAM))
-        _count(self.parts)
         self.known = _known(self.parts, known)
         self.limit = RateLimit(settings.rate_limit_requests, window_s)
-        readers, queue = settings.history_readers, settings.queue_bytes
-        history = History(log_, self.feed, readers, queue, budget_of)
-        doors = _doors(self.parts, Accounts(bus, key), known, hub, spaces)
-        self.sign_in_door, self.linking = doors
+        history = _history(log_, self.feed, settings, budget_of)
+        self.sign_in_door, self.linking = _doors(self.parts, bus, key, known, hub, spaces)
         self.oauth = _oauth(self.parts, key, self.sign_in_door)
+        self.host_links = host_links(self.parts, key, self.address, allow_private=allow_private)
         others = {"frames": frames, "registrations": self.oauth.clients.limit}
         self.exchange = Exchange(self.limit, Bucket(bus, subjects.LIMITS_BUCKET), **others)
         whose, holds, epoch = self.authenticate, self.holds, log_.epoch
         self.parts.access.holds = holds
         self.streams = Streams(self.feed, history, self.desk, whose, holds, settings, epoch)
         self.event_streams = EventStreams(history, budget_of, holds)
-        self.door = McpDoor(self.parts, budget_of, holds)
+        self.door = McpDoor(self.parts, budget_of, holds, key)
         for gone in (self.parts.tokens.on_gone, self.parts.signed_in.on_gone, self.oauth.on_gone):
             gone += [self.streams.revoke, self.event_streams.revoke, self.door.revoke]
         self.app = self._application()
@@ -131,7 +130,7 @@ class Site:
         self.desk.files = RepositoryFiles(self.linking.github, self._files_limits)
         behind = routes.Behind(
             *(self.parts, self.event_streams, self.linking, self.sign_in_door, self.oauth),
-            *(FileWrites(), lambda: len(self.streams.connections)),
+            *(FileWrites(), lambda: len(self.streams.connections), self.host_links),
         )
         settings, trail = self.settings, self.parts.trail
         signed_in = self.parts.signed_in
@@ -143,6 +142,10 @@ class Site:
         )
         signed_in.origins = app.origins
         return app
+
+    def address(self) -> str:
+        """By which others know this installation; empty while nobody has said."""
+        return "" if self.oauth.at is None else self.oauth.at.issuer
 
     async def authenticate(self, token: str) -> Principal | None:
         """Return whose a token or a one-time ticket is. Raises StoreError: not known now."""
@@ -163,41 +166,61 @@ class Site:
 
     async def follow(self) -> None:
         """Fill the feed and the tables from the log, for ever."""
-        self.feed.owners.update(await tables.owners(self.projection))
-        self.door.catalogue.restore(await tables.list_hosts(self.projection, "", every=True))
-        self.feed.begin(self.projection.position)
-        open_, spent = await tables.open_tasks(self.projection), await tables.spent(self.projection)
-        self.admission.use.restore(open_, spent)
-        self.desk.gate.counts.restore(
-            await lists.open_in_projects(self.projection),
-            await lists.today_in_projects(self.projection),
-        )
         await project(
             self.log,
             self.projection,
             EVERYTHING,
             tables.apply,
+            load=self._load,
             on_batch=self._on_batch,
             on_reset=self._reset,
             gather_s=ROWS_S,
         )
 
+    async def _load(self) -> None:
+        """Begin with what the tables hold; nothing is taken over before all of it is read."""
+        view = self.projection
+        owners, hosts = await tables.owners(view), await tables.list_hosts(view, "", every=True)
+        open_, spent = await tables.open_tasks(view), await tables.spent(view)
+        in_projects = await lists.open_in_projects(view), await lists.today_in_projects(view)
+        self.feed.owners.update(owners)
+        self.door.catalogue.restore(hosts)
+        self.feed.begin(view.position, view.checkpoint.fact_id)
+        self.admission.use.restore(open_, spent)
+        self.desk.gate.counts.restore(*in_projects)
+        self.admission.counted = True
+
     def _on_batch(self, batch: Batch) -> None:
         # Before whoever waits for a task's end hears of it: there is room again.
         self.admission.use.fold(batch.records)
-        self.parts.trail.fold(batch.records, time.time())
+        self.parts.trail.fold(batch.records, self.log.now())
         self.desk.gate.counts.fold(batch.records)
         self.door.catalogue.fold(batch.records)
         self.feed.publish(batch)
+        if batch.live and not self.admission.counted:
+            self.admission.counted = True
+            self.door.catalogue.ready.set()
 
     def _reset(self) -> None:
         self.feed.reset()
+        self.admission.counted = False
         self.admission.use.reset()
         self.desk.gate.counts.reset()
         self.door.catalogue.reset()
-        self.streams.epoch = self.log.epoch
-        self.streams.shut_all(RESET, "the log is another one: start over")
+        if self.streams.epoch == self.log.epoch:
+            self.streams.shut_all(RESTART, "the gateway reads the log anew: reconnect and resume")
+        else:
+            self.streams.epoch = self.log.epoch
+            self.streams.shut_all(RESET, "the log is another one: start over")
         self.event_streams.end_all()
+
+
+def _history(log_: Log, feed: Feed, settings: Settings, quotas: Quotas) -> History:
+    return History(log_, feed, settings.history_readers, settings.queue_bytes, quotas)
+
+
+def _blobs(bus: Bus, settings: Settings, quotas: Quotas) -> Blobs:
+    return Blobs(bus, limit=settings.blob_limit, budget_of=quotas)
 
 
 def _count(parts: Parts) -> None:
@@ -219,6 +242,7 @@ def _whole(budget: Budget, settings: Settings) -> Budget:
 
 def _known(parts: Parts, known: Identity) -> Identities:
     """Everybody who can be known; what an account may not, its tokens may not either."""
+    _count(parts)
     parts.tokens.account = parts.users.account
     parts.users.on_less.append(parts.tokens.less)
     return Identities(parts.tokens, parts.signed_in, known, barred=parts.users.barred)
@@ -233,10 +257,11 @@ def _oauth(parts: Parts, key: KeyFile, door: SignInDoor) -> OAuth:
 
 
 def _doors(
-    parts: Parts, accounts: Accounts, known: Identity, hub: Hub, spaces: str
+    parts: Parts, bus: Bus, key: KeyFile, known: Identity, hub: Hub, spaces: str
 ) -> tuple[SignInDoor, Linking]:
     """What people have elsewhere: to come in with, and to work with."""
-    settings, door = parts.settings, sign_in_door(parts, accounts, known)
+    settings, accounts = parts.settings, Accounts(bus, key)
+    door = sign_in_door(parts, accounts, known)
     github, kit = GitHubSite(settings.github_url), settings.space_kit
     linking = Linking(accounts, hub, parts.others, github=github, kit=kit, spaces=spaces)
     linking.kept = door.kept
@@ -282,5 +307,6 @@ def _parts(
         signed_in=signed_in,
         entrance=Entrance(state, users, signed_in, Passwords(), trail),
         projects=desk.gate.projects,
+        profiles=Profiles(state, desk.gate.projects, log_.now),
         devices=Devices(state, users, signed_in, trail),
     )

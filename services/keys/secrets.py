@@ -17,7 +17,7 @@ import msgspec
 
 from contracts import references
 from contracts.account import SECRET_NAMES, Provider
-from contracts.host import Execute, Host, Stdio, StreamableHttp, operated
+from contracts.host import Host, Remote, Stdio, operated
 from contracts.ids import check_user
 from contracts.references import NAME_RULE, is_name
 from services.process.files import is_private
@@ -194,7 +194,7 @@ class Secrets:
 def bearer_name(host: Host) -> str | None:
     """Name of the secret that is sent as bearer token."""
     endpoint = host.endpoint
-    return endpoint.bearer_from if isinstance(endpoint, StreamableHttp | Execute) else None
+    return endpoint.bearer_from if isinstance(endpoint, Remote) else None
 
 
 def wanted(host: Host) -> list[str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from contracts import references
-from contracts.host import Endpoint, Execute, Stdio, StreamableHttp
+from contracts.host import Endpoint, Execute, OpenApi, Stdio, StreamableHttp
 
 _FORMS: tuple[tuple[str, str], ...] = (
     ("a private key", r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----"),
@@ -89,6 +89,14 @@ def spotted(endpoint: Endpoint) -> list[Spotted]:
         case StreamableHttp() | Execute():
             why = in_url(endpoint.url)
             return [*([Spotted("url", why)] if why else []), *in_headers(endpoint.headers)]
+        case OpenApi():
+            places = (
+                ("url", in_url(endpoint.url)),
+                ("document_url", in_url(endpoint.document_url)),
+            )
+            secrets = ((f"secrets.{name}", in_text(one)) for name, one in endpoint.secrets.items())
+            found = [Spotted(where, why) for where, why in (*places, *secrets) if why]
+            return [*found, *in_headers(endpoint.headers)]
         case _:
             return []
 

@@ -83,6 +83,9 @@ class KeyFile:
 
     def ensure(self) -> None:
         """Make the file, mode 0600, unless it is there. Raises VaultError."""
+        if self._path.exists():
+            # Nothing is written: the disk may be full.
+            return
         try:
             create_private(self._path, secrets.token_bytes(KEY_BYTES).hex().encode() + b"\n")
         except OSError as error:

@@ -1,6 +1,7 @@
 """Log time between facts: the log's clock where it was last read, plus monotonic time since.
 
 Pure: both clocks are given. A clock that jumps moves the deadlines it was promised under with it.
+`LogClock` reads it off facts, for the router and its likes; `ServerClock` asks the server for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ JUMP_S = 2.0
 WINDOW_S = 300.0
 """For so long, at most twice as long, a reading counts: at 50 millionths of drift that is 30 ms."""
 _KEPT = 16
+APART_S = 5.0
+"""A machine's clock that differs by more than this from the log's is worth a warning …"""
+AGREED_S = 4.0
+"""… which is over at this difference."""
+SLOW_S = 2.0
+"""An answer that took longer says too little of the server's clock."""
 
 
 class Moment(NamedTuple):
@@ -113,3 +120,38 @@ class LogClock:
             self._offset, self._began = -math.inf, mono
         self._read = mono
         self._offset = max(self._offset, at - mono)
+
+
+class ServerClock:
+    """Log time by what the server says of its clock now and then, beside this machine's clock."""
+
+    def __init__(self) -> None:
+        self._offset = -math.inf
+        """Server time less monotonic time."""
+        self.apart_s = 0.0
+        """How far this machine's clock is ahead of the log's; 0 unless that is worth a warning."""
+
+    def now(self, mono: float) -> float:
+        """Return log time at monotonic time `mono`; -inf before anything was read."""
+        return mono + self._offset
+
+    def read(self, at: float, sent: float, got: float, wall: float) -> None:
+        """Take the server's time `at`, of some moment between the monotonic times of question and
+        answer; `wall`: this machine's clock at the answer."""
+        slow = (got - sent) / 2
+        if slow > SLOW_S / 2 and math.isfinite(self._offset):
+            return
+        self._offset = at - (sent + slow)
+        ahead = wall - self.now(got)
+        if abs(ahead) - slow > APART_S:
+            # What jitters by less than a second is told once.
+            if abs(ahead - self.apart_s) > 1.0:
+                self.apart_s = ahead
+        elif abs(ahead) <= AGREED_S:
+            self.apart_s = 0.0
+
+
+def apart(seconds: float) -> str:
+    """Say how wrong a machine's clock is that is so many seconds ahead of the log's."""
+    way = "ahead of" if seconds > 0 else "behind"
+    return f"its clock is {abs(seconds):,.0f} s {way} the log's"

@@ -15,7 +15,7 @@ from contracts.errors import Rejected
 from services.bus import metrics
 from services.bus.bus import Bus
 from services.bus.client import Message, Outgoing
-from services.bus.jetstream import ApiError
+from services.bus.jetstream import ApiError, ApiReason
 from services.log.pending import Pending, Receipt
 from services.log.port import AlreadyRecorded, Append, LogUnavailable
 from services.log.read import Reader
@@ -31,6 +31,14 @@ QUEUE_FACTS = 20_000
 QUEUE_BYTES = 64 * 1024 * 1024
 RETRY_S = 0.1
 ATTEMPTS = 5
+SILENT_S = 2.0
+"""What is sent and not answered for so long is not stored now: a full disk is answered by nothing.
+"""
+FAILED_S = 10.0
+"""How long a failed write says that others fail, while nobody tries another."""
+
+
+SILENT = "NATS does not answer to what is written"
 
 
 def _ack_in(message: Message) -> PubAck | None:
@@ -54,10 +62,33 @@ class Committer:
         self._room.set()
         self._singles: set[asyncio.Task[None]] = set()
         self._sent: dict[str, Pending] = {}
+        self._waiting: dict[str, float] = {}
+        """When what has no answer yet was sent, the oldest first."""
+        self._failed: tuple[float, str] | None = None
         self._batches = itertools.count(1)
+        self.same = asyncio.Event()
+        """Set while the log is known to be the one it was: only then anything is sent."""
+        self.same.set()
         self._ended: LogUnavailable | None = None
         """Set once nothing is sent any more: what is handed in then gets this answer."""
         bus.on_denied.append(self._denied)
+        bus.on_reconnected.append(self._forget)
+
+    def refusing(self) -> str:
+        """Why the server stores nothing now, as far as the last writes tell; empty: it does, or is
+        not connected."""
+        if not self._bus.connected:
+            return ""
+        now = time.perf_counter()
+        if now - next(iter(self._waiting.values()), now) > SILENT_S:
+            return SILENT
+        if self._failed and now - self._failed[0] < FAILED_S:
+            return self._failed[1]
+        return ""
+
+    def _forget(self) -> None:
+        """What another run of the server has refused says nothing of this one."""
+        self._failed = None
 
     async def append(self, item: Append) -> int:
         """Queue one fact and wait for its sequence. Raises what `Log.append` raises."""
@@ -101,12 +132,12 @@ class Committer:
         batch = [Pending(item, receipt) for item in items]
         ack: PubAck | None = None
         for _ in range(ATTEMPTS):
-            if self._ended:
-                raise self._ended
             try:
-                await self._bus.wait_connected()
+                await self._may_send()
             except self._bus.publish_errors as error:
                 raise LogUnavailable(f"{batch[0].subject}: {error}") from error
+            if self._ended:
+                raise self._ended
             ack = await self._publish(batch)
             if ack and not ack.error:
                 return list(range(ack.seq - len(batch) + 1, ack.seq + 1))
@@ -134,12 +165,19 @@ class Committer:
             for pending in self._queue:
                 pending.settle(self._ended)
             self._room.set()
+            self.same.set()
+
+    async def _may_send(self) -> None:
+        """Wait for the connection, and until the log behind it is known to be the same."""
+        await self._bus.wait_connected()
+        while not self._ended and not self.same.is_set():
+            await self.same.wait()
 
     async def _send_all(self) -> None:
         while True:
             await self._wake.wait()
-            if not self._bus.connected:
-                await self._bus.wait_connected()
+            if not self._bus.connected or not self.same.is_set():
+                await self._may_send()
             if len(self._queue) + len(self._singles) <= SINGLES:
                 while self._queue:
                     self._start_single(self._pop())
@@ -248,21 +286,27 @@ class Committer:
 
         reply = self._wire.open(handle)
         self._sent.update((pending.subject, pending) for pending in batch)
-        began = time.perf_counter()
+        began = self._waiting[reply] = time.perf_counter()
         try:
             with self._wire.waiting() as answered:
                 async with asyncio.timeout(REQUEST_TIMEOUT_S):
                     await self._send(batch, reply)
                     ack: PubAck = await answered
-        except (TimeoutError, LogUnavailable, *self._bus.publish_errors):
+        except (TimeoutError, LogUnavailable, *self._bus.publish_errors) as error:
+            if isinstance(error, TimeoutError):
+                self._failed = time.perf_counter(), SILENT
             return None
         else:
             if not ack.error:
+                self._failed = None
                 names = [pending.subject for pending in batch]
                 metrics.appended(names, time.perf_counter() - began)
+            elif ack.error.reason is ApiReason.NO_ROOM:
+                self._failed = time.perf_counter(), ack.error.description
             return ack
         finally:
             self._wire.close(reply)
+            self._waiting.pop(reply, None)
             for pending in batch:
                 self._sent.pop(pending.subject, None)
 

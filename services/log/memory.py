@@ -21,6 +21,8 @@ from services.log.port import (
     Checkpoint,
     Delivery,
     LogMismatch,
+    check_place,
+    name_of,
     traceparent,
 )
 
@@ -41,6 +43,10 @@ class MemoryLog:
     def epoch(self) -> str:
         """Creation time given to the constructor."""
         return self._epoch
+
+    def now(self) -> float:
+        """See `Log.now`."""
+        return time.time()
 
     async def append(self, fact: AnyFact, guard: Guard | None = None, trace: str = "") -> int:
         """See `Log.append`."""
@@ -86,7 +92,12 @@ class MemoryLog:
         return self._last(filter_)
 
     async def read(
-        self, filters: Sequence[str], limit: int = 1000, until: int | None = None
+        self,
+        filters: Sequence[str],
+        limit: int = 1000,
+        until: int | None = None,
+        *,
+        reach: int = 0,
     ) -> list[Record]:
         """See `Log.read`."""
         found = self._select(filters, 0, len(self._records) if until is None else until)
@@ -94,7 +105,7 @@ class MemoryLog:
             raise ValueError(f"more than {limit} facts match {', '.join(filters)}: use scan")
         return found
 
-    async def read_last(self, subjects: Sequence[str]) -> list[Record]:
+    async def read_last(self, subjects: Sequence[str], *, reach: int = 0) -> list[Record]:
         """See `Log.read_last`."""
         found = (self._by_subject.get(subject) for subject in subjects)
         return sorted((record for record in found if record), key=lambda record: record.seq)
@@ -111,7 +122,7 @@ class MemoryLog:
         self._verify(after)
         at, head = after.seq, len(self._records)
         if at >= head:
-            yield Batch([], at, live=True)
+            yield Batch([], at, True, self._name(at))
         while True:
             grown = self._grown
             while at < len(self._records):
@@ -119,7 +130,7 @@ class MemoryLog:
                 records = self._select(filters, at, through)
                 at = through
                 if records or through >= head:
-                    yield Batch(records, through, live=through >= head)
+                    yield Batch(records, through, through >= head, self._name(through))
             await grown.wait()
 
     def inbox(self, stream: str, durable: str, most_bytes: int | None = None) -> MemoryInbox:
@@ -195,8 +206,11 @@ class MemoryLog:
             raise LogMismatch(f"the log was created at {self._epoch}, not {mark.epoch}")
         if mark.seq > len(self._records):
             raise LogMismatch(f"this view is at {mark.seq}, the log ends at {len(self._records)}")
-        if mark.fact_id and self._records[mark.seq - 1].fact.id != mark.fact_id:
-            raise LogMismatch(f"the fact at sequence {mark.seq} is not the one this view has seen")
+        if mark.seq:
+            check_place(mark, self._records[mark.seq - 1])
+
+    def _name(self, seq: int) -> str:
+        return name_of(self._records[seq - 1]) if seq else ""
 
 
 class MemoryQueue:

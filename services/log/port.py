@@ -6,6 +6,7 @@ Time and order of a fact come from the log, never from a writer.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
@@ -75,6 +76,14 @@ class Batch(NamedTuple):
     """Everything that matches the filters up to this sequence has now been delivered."""
     live: bool
     """The follower has caught up with the head it found when it (re)started."""
+    end: str = ""
+    """Name of the fact at `through`, where that is none of the records."""
+
+    @property
+    def named(self) -> str:
+        """Name of the fact at `through`, so that a checkpoint there can be proven."""
+        last = self.records[-1] if self.records else None
+        return name_of(last) if last and last.seq == self.through else self.end
 
 
 Batches: TypeAlias = AsyncGenerator[Batch, None]
@@ -87,10 +96,31 @@ class Checkpoint(NamedTuple):
     """The log's creation time; another value is another log."""
     seq: int
     fact_id: str
-    """Id of the fact at `seq`; empty when nothing has been applied."""
+    """Name of the fact at `seq`; empty when nothing has been applied."""
 
 
 START = Checkpoint("", 0, "")
+
+
+def named(fact_id: str, data: bytes) -> str:
+    """What a fact is called where a place in the log has to be proven: its id, which no other has;
+    of what is damaged and has none, a digest."""
+    return fact_id or hashlib.sha256(data).hexdigest()[:32]
+
+
+def name_of(record: Record) -> str:
+    """See `named`."""
+    return named(record.fact.id, record.data)
+
+
+def check_place(mark: Checkpoint, found: Record | None) -> None:
+    """Hold a checkpoint against what stands at its sequence. Raises LogMismatch."""
+    if not mark.fact_id:
+        text = "does not say which fact it has seen there: an earlier release wrote it"
+        raise LogMismatch(f"this view is at sequence {mark.seq}, and {text}")
+    if found is None or name_of(found) != mark.fact_id:
+        text = f"the fact at sequence {mark.seq} is not the one this view has seen"
+        raise LogMismatch(text)
 
 
 class Delivery(Protocol):
@@ -143,6 +173,9 @@ class Log(Protocol):
     def epoch(self) -> str:
         """Creation time of the log, RFC 3339."""
 
+    def now(self) -> float:
+        """Return log time. What depends on the age of facts asks this clock, not the machine's."""
+
     async def append(self, fact: AnyFact, guard: Guard | None = None, trace: str = "") -> int:
         """Store one fact and return its sequence once it is on disk.
 
@@ -176,15 +209,25 @@ class Log(Protocol):
         """Return the newest fact whose subject matches."""
 
     async def read(
-        self, filters: Sequence[str], limit: int = 1000, until: int | None = None
+        self,
+        filters: Sequence[str],
+        limit: int = 1000,
+        until: int | None = None,
+        *,
+        reach: int = 0,
     ) -> list[Record]:
         """Return all facts that match, in order, as of the sequence `until`.
 
+        `reach`: a sequence that the log is known to have. What was there by then is found, or
+        LogUnavailable raised: "not there" about something that a fact names is no answer.
         Raises ValueError above `limit`, which is 1000 at most.
         """
 
-    async def read_last(self, subjects: Sequence[str]) -> list[Record]:
-        """Return the fact on each of these literal subjects that has one, in log order."""
+    async def read_last(self, subjects: Sequence[str], *, reach: int = 0) -> list[Record]:
+        """Return the fact on each of these literal subjects that has one, in log order.
+
+        `reach` as in `read`.
+        """
 
     def scan(self, filters: Sequence[str], after: int, until: int) -> Batches:
         """Read history: facts after `after` up to and including `until`, in bounded batches."""

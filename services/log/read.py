@@ -1,38 +1,33 @@
-"""Reading the log: direct gets, batched history, and following.
-
-A follower is a core subscription on the republished facts plus direct gets for what it missed. The
-server keeps nothing for it; one that is too slow goes back to reading history (bounded memory).
-"""
+"""Reading the log: direct gets and batched history, for which the server keeps nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Callable, Coroutine, Sequence
+from operator import attrgetter
+from typing import NamedTuple, cast
 
 import msgspec
 import structlog
 
 from contracts.facts import Record
-from contracts.subjects import STREAM, live
+from contracts.subjects import STREAM
 from services.bus.client import Message
-from services.log.port import START, Batch, Batches, Checkpoint, LogMismatch, LogUnavailable
+from services.log.leader import Leader
+from services.log.port import (
+    Batch,
+    Batches,
+    LogUnavailable,
+)
+from services.log.replay import HISTORY_BATCH, HISTORY_BYTES, Replay
 from services.log.wire import Wire, record_of
 
-EVERYTHING = ">"
-HISTORY_BATCH = 1000
-HISTORY_BYTES = 8 * 1024 * 1024
-LIVE_BATCH = 512
-BUSY = 8
-"""Facts in one live batch from which on the next is given `GATHER_S` to grow."""
-GATHER_S = 0.003
-LIVE_BYTES = 32 * 1024 * 1024
-PROBE_S = 2.0
-"""After so long a silence the log is asked whether it was one."""
-RECONCILE_S = 30.0
-RETRY_S = 0.25
+LONG = 4000
+"""Facts from which on history is replayed by a consumer, which costs the server half as much."""
 EXPECTED_ENDS = ("204", "404")
+_seq = attrgetter("seq")
 
 log = structlog.get_logger()
 
@@ -45,6 +40,56 @@ class Part(NamedTuple):
     """Nothing that matches lies behind the last of them."""
     too_many: bool = False
     """More subjects match than the server answers for."""
+    through: int = 0
+    """How far the log reached of which the last of them were read; 0: not told."""
+
+
+class _Lane:
+    """The way of one filter through history, and what was read of it and not taken yet."""
+
+    def __init__(
+        self,
+        read: Callable[[dict[str, object]], Coroutine[None, None, Part]],
+        filter_: str,
+        after: int,
+        until: int,
+    ) -> None:
+        self._read = read
+        self._filter = filter_
+        self._until = until
+        self._records: list[Record] = []
+        self._reading: asyncio.Task[Part] | None = None
+        self.reach = after
+        """All that matches up to here has been read."""
+
+    def begin(self) -> asyncio.Task[Part]:
+        """Have what follows read, unless that is under way."""
+        if self._reading is None:
+            request = {"next_by_subj": self._filter, "batch": HISTORY_BATCH, "seq": self.reach + 1}
+            self._reading = asyncio.create_task(self._read(request))
+        return self._reading
+
+    async def fill(self) -> None:
+        """Read on; all that was read before has been taken. Raises LogUnavailable."""
+        part = await self.begin()
+        self._reading = None
+        self._records = part.records
+        # One that was cut short says nothing about what lies behind its last fact.
+        self.reach = self._until if part.whole else min(self._until, part.records[-1].seq)
+
+    def take(self, through: int) -> list[Record]:
+        """Take what lies up to there."""
+        count = bisect_right(self._records, through, key=_seq)
+        taken, self._records = self._records[:count], self._records[count:]
+        return taken
+
+    async def end(self) -> None:
+        """Give up what is being read."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait((self._reading,))
+            if not self._reading.cancelled():
+                self._reading.exception()
 
 
 class Reader:
@@ -53,25 +98,34 @@ class Reader:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._direct = f"{wire.bus.api}.DIRECT.GET.{STREAM}"
-        self._info = f"{wire.bus.api}.STREAM.INFO.{STREAM}"
+        self.leader = Leader(wire)
+        self._replays = True
+        """Replays work here, as far as is known."""
 
     async def info(self) -> tuple[str, int]:
         """Return the stream's creation time and last sequence, from its leader."""
-        answer = await self._wire.api(self._info)
-        return str(answer["created"]), int(answer["state"]["last_seq"])
+        return await self.leader.info()
 
     async def at(self, seq: int) -> Record | None:
         """Return the fact at a sequence."""
-        return await self._one({"seq": seq})
+        found = await self._one({"seq": seq})
+        if found is None and self.leader.replicated:
+            return await self.leader.at(seq)
+        return found
 
     async def last(self, filter_: str) -> Record | None:
         """Return the newest fact that matches."""
+        if self.leader.replicated:
+            return await self.leader.last(filter_)
         return await self._one({"last_by_subj": filter_})
 
     async def multi(
-        self, filters: Sequence[str], limit: int, until: int | None = None
+        self, filters: Sequence[str], limit: int, until: int | None = None, reach: int = 0
     ) -> list[Record]:
-        """Return every fact that matches, in order: one subject is one fact, so the last is all."""
+        """Return every fact that matches, in order: one subject is one fact, so the last is all.
+
+        `reach` as in `Log.read`.
+        """
         records: list[Record] = []
         request: dict[str, object] = {"multi_last": list(filters), "batch": limit + 1}
         if until is not None:
@@ -79,23 +133,62 @@ class Reader:
         while True:
             part = await self._batch(request | {"seq": records[-1].seq + 1 if records else 1})
             records += part.records
+            # Of an `until` the server says that it reached it, whether it has.
+            proven = records and until is None and part.through >= reach
+            if part.whole and self.leader.replicated and not proven:
+                after = records[-1].seq if records else 0
+                records += await self.leader.lacking(filters, after, until)
+                await self.leader.check(min(reach, until or reach))
             if part.too_many or len(records) > limit:
                 raise ValueError(f"more than {limit} facts match {', '.join(filters)}: use scan")
             if part.whole:
                 return records
 
-    async def scan(self, filters: Sequence[str], after: int, until: int) -> Batches:
-        """Yield history in batches; see `Log.scan`."""
-        while after < until:
-            start = {"batch": HISTORY_BATCH, "seq": after + 1}
-            reads = (self._batch(start | {"next_by_subj": filter_}) for filter_ in filters)
-            parts = await asyncio.gather(*reads)
-            # A part that was cut short says nothing about what lies behind its last fact.
-            reach = (part.records[-1].seq for part in parts if not part.whole and part.records)
-            through = min([until, *reach])
-            chosen = {r.seq: r for part in parts for r in part.records if r.seq <= through}
-            after = through
-            yield Batch([chosen[seq] for seq in sorted(chosen)], through, live=through >= until)
+    async def scan(
+        self, filters: Sequence[str], after: int, until: int, *, ahead: bool = False
+    ) -> Batches:
+        """Yield history in batches; see `Log.scan`. `ahead`: read on while one is being used."""
+        lanes = [_Lane(self._batch, filter_, after, until) for filter_ in filters]
+        try:
+            while after < until:
+                await asyncio.gather(*[lane.fill() for lane in lanes if lane.reach <= after])
+                after = min((lane.reach for lane in lanes), default=until)
+                parts = [lane.take(after) for lane in lanes]
+                if ahead:
+                    for lane in lanes:
+                        if lane.reach <= after < until:
+                            lane.begin()
+                yield Batch(_joined(parts), after, live=after >= until)
+        finally:
+            await asyncio.gather(*[lane.end() for lane in lanes])
+
+    async def replay(self, filters: Sequence[str], after: int, until: int) -> Batches:
+        """Yield history as `scan` does, for one reader who wants all of it."""
+        replayed = await self._replayed(filters, after, until)
+        if replayed is not None:
+            batches = replayed.batches(until)
+        else:
+            batches = self.scan(filters, after, until, ahead=True)
+        came = False
+        try:
+            async with contextlib.aclosing(batches):
+                async for batch in batches:
+                    came = True
+                    yield batch
+        except LogUnavailable:
+            self._replays &= came
+            raise
+
+    async def _replayed(self, filters: Sequence[str], after: int, until: int) -> Replay | None:
+        # A replica that lags behind would say that there is no more.
+        if until - after < LONG or not self._replays or self.leader.replicated:
+            return None
+        try:
+            return await Replay.begin(self._wire, filters, after)
+        except LogUnavailable as error:
+            log.warning("log_not_replayed", error=str(error))
+            self._replays = False
+            return None
 
     async def _batch(self, request: dict[str, object]) -> Part:
         """Read facts up to the server's or our own limit."""
@@ -107,7 +200,14 @@ class Reader:
         left = int(end.header(b"Nats-Num-Pending") or 0) if end.status == "204" else 0
         if left and not messages:
             raise LogUnavailable("reading the log failed: the server sent none of the facts it has")
-        return Part([record_of(message) for message in messages], whole=not left)
+        records = [record_of(message) for message in messages]
+        filter_ = request.get("next_by_subj")
+        if self.leader.replicated and not left and isinstance(filter_, str):
+            after = records[-1].seq if records else cast(int, request["seq"]) - 1
+            if (more := await self.leader.next(filter_, after)) is not None:
+                return Part([*records, more], whole=False)
+        through = int(end.header(b"Nats-UpTo-Sequence") or 0)
+        return Part(records, whole=not left, through=through)
 
     async def _one(self, request: dict[str, object]) -> Record | None:
         message = await self._wire.request(self._direct, msgspec.json.encode(request))
@@ -115,6 +215,14 @@ class Reader:
             _check_end(message)
             return None
         return record_of(message)
+
+
+def _joined(parts: Sequence[list[Record]]) -> list[Record]:
+    """Facts of several filters in order; what more than one selects is there once."""
+    if len(parts) == 1:
+        return parts[0]
+    chosen = {record.seq: record for part in parts for record in part}
+    return [chosen[seq] for seq in sorted(chosen)]
 
 
 def _ends(message: Message) -> bool:
@@ -125,172 +233,3 @@ def _check_end(message: Message) -> None:
     status = message.status
     if status not in EXPECTED_ENDS:
         raise LogUnavailable(f"reading the log failed: {status} {message.description}")
-
-
-class Follower:
-    """One reader's position in the log, and the live facts it has not taken yet."""
-
-    def __init__(
-        self, reader: Reader, wire: Wire, filters: Sequence[str], after: Checkpoint
-    ) -> None:
-        self._reader = reader
-        self._wire = wire
-        self._filters = tuple(filters)
-        self._mark = after
-        self._buffer: list[Message] = []
-        self._bytes = 0
-        self._taken = 0
-        self._behind = True
-        self._wake = asyncio.Event()
-        self._silent_s = 0.0
-        self._head = 0
-        """Head of the log through which no live fact is missing."""
-
-    async def batches(self) -> Batches:
-        """Yield batches for ever; see `Log.follow`."""
-        nc = self._wire.bus.nc
-        subscriptions = [await nc.subscribe_direct(live(f), self._on_live) for f in self._filters]
-        self._wire.bus.on_reconnected.append(self._lost_sight)
-        try:
-            while True:
-                if self._behind:
-                    async for batch in self._catch_up():
-                        yield batch
-                else:
-                    batch = self._take()
-                    if batch.records:
-                        yield batch
-                await self._pause()
-        finally:
-            self._wire.bus.on_reconnected.remove(self._lost_sight)
-            for subscription in subscriptions:
-                with contextlib.suppress(*self._wire.bus.publish_errors):
-                    await subscription.unsubscribe()
-
-    def _on_live(self, message: Message) -> None:
-        if b"\r\nNats-Sequence: " not in message.head:
-            return  # no fact: others use `live.` too, the intake's errors for one
-        if self._bytes > LIVE_BYTES:
-            self._lost_sight()
-            return
-        self._buffer.append(message)
-        self._bytes += len(message.data)
-        if not self._wake.is_set():
-            self._wake.set()
-
-    def _lost_sight(self) -> None:
-        """Live facts may be missing: read history again from the last delivered one."""
-        self._behind = True
-        self._buffer.clear()
-        self._bytes = 0
-        self._wake.set()
-
-    async def _pause(self) -> None:
-        """Wait for news; in a silence ask the log whether it has any, from time to time all of it.
-
-        In busy times facts are left to come together: each batch costs its readers the same.
-        """
-        if self._taken >= BUSY and not self._behind:
-            self._taken = 0
-            await asyncio.sleep(GATHER_S)
-        if self._buffer or self._behind:
-            return
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(PROBE_S):
-                await self._wake.wait()
-            self._silent_s = 0.0
-        except TimeoutError:
-            self._silent_s += PROBE_S
-            await self._probe()
-
-    async def _probe(self) -> None:
-        """Go back to history if a live fact was lost; what comes meanwhile is not kept waiting."""
-        asking = asyncio.create_task(self._missed())
-        waking = asyncio.create_task(self._wake.wait())
-        try:
-            await asyncio.wait((asking, waking), return_when=asyncio.FIRST_COMPLETED)
-            if asking.done() and asking.result():
-                self._silent_s, self._behind = 0.0, True
-        finally:
-            asking.cancel()
-            waking.cancel()
-
-    async def _missed(self) -> bool:
-        """Whether the log has facts that did not come; one small question while it stands still."""
-        if self._silent_s >= RECONCILE_S:
-            return True
-        try:
-            _, head = await self._reader.info()
-            if head == self._head:
-                return False
-            newest = await asyncio.gather(*(self._reader.last(f) for f in self._filters))
-        except LogUnavailable:
-            return False  # The next silence asks again.
-        if any(record is not None and record.seq > self._mark.seq for record in newest):
-            return True
-        self._head = head
-        return False
-
-    async def _catch_up(self) -> Batches:
-        self._behind = False
-        try:
-            head = await self._verify()
-            if head <= self._mark.seq:
-                yield Batch([], self._mark.seq, live=True)
-            async for batch in self._reader.scan(self._filters, self._mark.seq, head):
-                self._advance(batch)
-                yield batch
-        except LogUnavailable as error:
-            log.warning("log_read_retried", error=str(error))
-            self._behind = True
-            await asyncio.sleep(RETRY_S)
-
-    async def _verify(self) -> int:
-        """Check that the log is the one the mark was made in; return its head."""
-        epoch, head = await self._reader.info()
-        mark = self._mark
-        if mark == START:
-            self._mark = Checkpoint(epoch, 0, "")
-            return head
-        if mark.epoch != epoch:
-            raise LogMismatch(
-                f"the log was created at {epoch}; this view is of one from {mark.epoch}"
-            )
-        if mark.seq > head:
-            raise LogMismatch(f"this view is at sequence {mark.seq}, the log ends at {head}")
-        if mark.fact_id:
-            found = await self._reader.at(mark.seq)
-            if found is None or found.fact.id != mark.fact_id:
-                raise LogMismatch(
-                    f"the fact at sequence {mark.seq} is not the one this view has seen"
-                )
-        return head
-
-    def _take(self) -> Batch:
-        """Take what has arrived live. A hole in a full subscription means history must be read."""
-        messages, self._buffer = self._buffer[:LIVE_BATCH], self._buffer[LIVE_BATCH:]
-        self._taken = len(messages)
-        records: list[Record] = []
-        through = self._mark.seq
-        whole = self._filters == (EVERYTHING,)
-        for message in messages:
-            self._bytes -= len(message.data)
-            record = record_of(message)
-            if record.seq <= through:
-                continue
-            if whole and record.seq != through + 1:
-                self._lost_sight()
-                break
-            records.append(record)
-            through = record.seq
-        batch = Batch(records, through, live=True)
-        self._advance(batch)
-        return batch
-
-    def _advance(self, batch: Batch) -> None:
-        if batch.records and batch.records[-1].seq == batch.through:
-            last = batch.records[-1]
-            self._mark = Checkpoint(self._mark.epoch, last.seq, last.fact.id)
-        elif batch.through > self._mark.seq:
-            self._mark = Checkpoint(self._mark.epoch, batch.through, "")

@@ -10,17 +10,20 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from contracts.facts import Record, Unknown, decode
 from services.bus.bus import Bus
 from services.bus.client import Handler, Message
-from services.bus.jetstream import ApiError
+from services.bus.jetstream import ApiError, StoredMessage
 from services.log.port import ApiRefused, LogUnavailable
 
 REQUEST_TIMEOUT_S = 5.0
+GIVES_TIME = 100
+"""Answers to one request after which those that follow have the whole time again: on a busy machine
+history comes slowly, and to begin anew would make it slower."""
 
 
 class PubAck(msgspec.Struct, frozen=True):
@@ -97,18 +100,22 @@ class Wire:
     ) -> list[Message]:
         """Send one request and gather answers up to the one for which `last` holds.
 
-        Raises LogUnavailable when the server is away, nobody answers, or 5 s pass.
+        Raises LogUnavailable when the server is away, nobody answers, or it takes too long.
         """
         got: list[Message] = []
+        loop = asyncio.get_running_loop()
 
         def handle(msg: Message) -> None:
             got.append(msg)
-            if (last(msg) or msg.status == "503") and not done.done():
+            if len(got) % GIVES_TIME == 0 and not limit.expired():
+                limit.reschedule(loop.time() + REQUEST_TIMEOUT_S)
+            # Only an empty one has a status.
+            if (last(msg) or (not msg.data and msg.status == "503")) and not done.done():
                 done.set_result(None)
 
         reply = self.open(handle)
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async with asyncio.timeout(REQUEST_TIMEOUT_S) as limit:
                 if not self.bus.connected:
                     await self.bus.wait_connected()
                 with self.waiting() as done:
@@ -167,6 +174,53 @@ def record_of(msg: Message) -> Record:
         fact.json if isinstance(fact, Unknown) else msg.data,
         last[_TRACE:].decode(errors="replace") if last.startswith(b"traceparent: ") else "",
     )
+
+
+class Numbered(NamedTuple):
+    """What a consumer says of a message, in its reply subject."""
+
+    seq: int
+    """In the stream."""
+    number: int
+    """Among all that this consumer has delivered."""
+    at: float
+    """Seconds since the epoch."""
+    left: int
+    """How many more match."""
+
+
+def numbered_of(msg: Message) -> Numbered:
+    """Read `$JS.ACK.….<stream seq>.<number>.<nanoseconds>.<left>`, or the same with a domain before
+    and a token behind it. Raises ValueError for a message that no consumer has delivered."""
+    tokens = msg.reply.split(".")
+    if len(tokens) < 9:
+        raise ValueError(f"the message on {msg.subject} comes from no consumer")
+    seq, number, stamp, left = map(int, tokens[5:9] if len(tokens) == 9 else tokens[7:11])
+    seconds, fraction = divmod(stamp, 1_000_000_000)
+    return Numbered(seq, number, seconds + fraction / 1e9, left)
+
+
+def record_numbered(msg: Message, how: Numbered) -> Record:
+    """Turn a message that a consumer has delivered into the record it is."""
+    fact = decode(msg.data, msg.subject)
+    shown = fact.json if isinstance(fact, Unknown) else msg.data
+    return Record(how.seq, how.at, msg.subject, fact, shown, _traced(msg.head))
+
+
+def _traced(head: bytes) -> str:
+    """The `traceparent`, which is the last of our own headers."""
+    if not head:
+        return ""
+    last = head.rstrip(b"\r\n").rpartition(b"\r\n")[2]
+    return last[_TRACE:].decode(errors="replace") if last.startswith(b"traceparent: ") else ""
+
+
+def record_by_leader(found: StoredMessage) -> Record:
+    """Turn a message that the stream's leader has given into the record it is."""
+    fact = decode(found.data, found.subject)
+    shown = fact.json if isinstance(fact, Unknown) else found.data
+    at = epoch_seconds(found.time)
+    return Record(found.seq, at, found.subject, fact, shown, _traced(found.hdrs))
 
 
 _seconds: dict[bytes, float] = {}

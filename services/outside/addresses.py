@@ -23,7 +23,7 @@ import httpx2
 from yarl import URL
 
 from contracts import references
-from contracts.host import Endpoint, Execute, Host, StreamableHttp, operated
+from contracts.host import Endpoint, Host, Remote, StreamableHttp, operated
 
 SPACES = "https://{subdomain}.hf.space"
 """Address of a Space; `{subdomain}` is `owner-space`."""
@@ -100,7 +100,7 @@ def resolve(url: str, *, spaces: str = SPACES, mcp: bool = False, subdomain: str
 
 def guessed(endpoint: Endpoint) -> bool:
     """Whether a Space's address is made of its name alone: two Spaces may have such a one."""
-    if not isinstance(endpoint, StreamableHttp | Execute):
+    if not isinstance(endpoint, Remote):
         return False
     return is_space(endpoint.url) and not endpoint.subdomain
 
@@ -120,7 +120,7 @@ def audience(host: Host, spaces: str = SPACES) -> str:
     """Whom a permit for this host is for: the origin that is called, which nobody can register in
     another's place; the id of a host that has no address. Raises AddressRefused."""
     endpoint = host.endpoint
-    if not isinstance(endpoint, StreamableHttp | Execute):
+    if not isinstance(endpoint, Remote):
         return host.id
     mcp = isinstance(endpoint, StreamableHttp)
     url = resolve(endpoint.url, spaces=spaces, mcp=mcp, subdomain=endpoint.subdomain)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
 import httpx2
 
 from services.outside import site
+from services.outside.mcp_errors import BadMessage
 from services.outside.mcp_message import TOO_LARGE, Incoming, error
-from services.outside.mcp_reading import McpReader, opened
+from services.outside.mcp_reading import McpReader, opened, unreadable
 from services.outside.mcp_session import root
 from services.outside.noise import TOO_MUCH, Noise
 
@@ -32,6 +34,7 @@ DOUBTED = -32074
 _AT_ONCE = 4
 """Parts of an answer that are gone through before others get their turn."""
 _FIELD = 64 * 1024
+_REFUSAL = 64 * 1024
 
 
 class JsonBody(httpx2.AsyncByteStream):
@@ -60,6 +63,8 @@ class JsonBody(httpx2.AsyncByteStream):
                     yield error(self._id, TOO_LARGE, self._incoming.why)
                     return
             yield (await self._reader.read(self._incoming, self._id, sole=True))[0]
+        except BadMessage as why:
+            yield unreadable(self._id, str(why))
         except httpx2.TransportError as failure:
             yield error(self._id, LOST, f"the connection was lost: {said(failure)}")
 
@@ -210,6 +215,18 @@ async def parts(response: httpx2.Response) -> AsyncIterator[bytes]:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     async for part in response.stream:
         yield part
+
+
+async def beginning(response: httpx2.Response) -> bytes:
+    """The first of what is said with a refusal; then it is closed."""
+    data = b""
+    with contextlib.suppress(httpx2.TransportError):
+        async for part in parts(response):
+            data += part
+            if len(data) > _REFUSAL:
+                break
+    await response.aclose()
+    return data[:_REFUSAL]
 
 
 def said(failure: Exception) -> str:

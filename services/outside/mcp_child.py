@@ -164,6 +164,11 @@ class McpChild:
         tail.mark(f"started {endpoint.command}, process {process.pid}")
         return cls(process, protocol.exited, tail, lines)
 
+    @property
+    def fault(self) -> str:
+        """How it has broken the protocol."""
+        return self._lines.fault
+
     @contextlib.asynccontextmanager
     async def streams(self) -> AsyncIterator[tuple[Any, Any]]:
         """The SDK's transport: streams of messages from and to the server."""
@@ -234,8 +239,8 @@ class McpChild:
             while data := await self._process.stdout.read(_READ):
                 async for message in self._lines.feed(data):
                     await to_sdk.send(message)
-                if self._lines.too_much():
-                    self._tail.add(f"(ended: {TOO_MUCH})\n".encode())
+                if why := self._lines.fault or (TOO_MUCH if self._lines.too_much() else ""):
+                    self._tail.add(f"(ended: {why})\n".encode())
                     break
                 # What waits already would be gone through without a turn for anybody else.
                 await asyncio.sleep(0)
@@ -293,6 +298,11 @@ class Lines:
             ):
                 self._reader.given_up(id_)
 
+    @property
+    def fault(self) -> str:
+        """How the server has broken the protocol: nothing that it says is taken any more."""
+        return self._reader.fault
+
     async def feed(self, data: bytes) -> AsyncIterator[SessionMessage | Exception]:
         """Take what was read, give the messages that are complete now."""
         *whole, rest = data.split(b"\n")
@@ -300,6 +310,8 @@ class Lines:
             self._incoming.add(part)
             for message in await self._complete():
                 yield message
+            if self.fault:
+                return
         self._incoming.add(rest)
 
     def too_much(self) -> bool:

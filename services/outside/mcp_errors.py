@@ -30,6 +30,14 @@ class BadMessage(ValueError):
     """A message can't be understood; the text says why."""
 
 
+class GivenUp(BadMessage):
+    """An answer that nobody waits for any more."""
+
+
+class StrayAnswer(BadMessage):
+    """An answer to nothing that was asked, or a second one: whose the next one is nobody knows."""
+
+
 class _ErrorForm(msgspec.Struct):
     code: msgspec.Raw = _NULL
     message: msgspec.Raw = _NULL

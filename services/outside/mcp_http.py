@@ -27,11 +27,20 @@ from services.outside.mcp_body import (
     STATUS,
     EventBody,
     JsonBody,
-    parts,
+    beginning,
     said,
 )
 from services.outside.mcp_errors import message_of, said_error
-from services.outside.mcp_exchange import asked_in, error_in, moved, rest_of, status_of
+from services.outside.mcp_exchange import (
+    FirstRefusal,
+    asked_in,
+    cancelled_in,
+    error_in,
+    lacking,
+    moved,
+    rest_of,
+    status_of,
+)
 from services.outside.mcp_message import Incoming, error
 from services.outside.mcp_old import Awaited, OldServer, StreamOver
 from services.outside.mcp_reading import McpReader
@@ -46,7 +55,6 @@ NOTICE_S = 10.0
 TAKEN_S = 0.5
 """For so long nothing else is sent to it meanwhile."""
 _EVENT = 8 * 1024 * 1024
-_REFUSAL = 64 * 1024
 _OURS = frozenset({"content-length", "content-encoding", "content-type", "transfer-encoding"})
 """Headers that are not those of what is passed on."""
 _PLAIN = frozenset({"", "text/plain", "application/octet-stream"})
@@ -91,12 +99,19 @@ class Web:
         self._headers = {"accept-encoding": "identity", **endpoint.headers}
         if bearer is not None:
             self._headers["authorization"] = f"Bearer {bearer}"
+        self._reader = reader or McpReader()
         self._wire = HttpWire(
-            addresses.transport(public_only=public_only), limit, patience_s, reader
+            addresses.transport(public_only=public_only), limit, patience_s, self._reader
         )
         self._wire.discreet = discreet
-        self.gone = asyncio.Event()
-        """Never set: whether a URL still answers shows only when it is asked."""
+        self.gone = self._reader.broken
+        """Set when it has broken the protocol: whether a URL still answers shows only when it is
+        asked."""
+
+    @property
+    def fault(self) -> str:
+        """How it has broken the protocol."""
+        return self._reader.fault
 
     @property
     def status(self) -> int:
@@ -144,6 +159,7 @@ class HttpWire(httpx2.AsyncBaseTransport):
         self._streams = TokenBucket(STREAMS, time.monotonic())
         self._old: OldServer | None = None
         self._notices: set[asyncio.Task[None]] = set()
+        self._first = FirstRefusal()
         self.discreet = False
         self.status = 0
 
@@ -157,6 +173,8 @@ class HttpWire(httpx2.AsyncBaseTransport):
                 return httpx2.Response(405, request=request)
             return await self._exchange(request, None)
         if (asked := asked_in(request)) is None:
+            if (id_ := cancelled_in(request)) is not None:
+                self._reader.given_up(id_)
             return await self._notify(request)
         self._reader.sent(*asked)
         return await self._exchange(request, asked)
@@ -276,12 +294,14 @@ class HttpWire(httpx2.AsyncBaseTransport):
     ) -> httpx2.Response:
         """Pass a JSON-RPC error on; put any other refusal into one."""
         self._reader.given_up(id_)
-        body = await _beginning(response)
+        body = await beginning(response)
         status = response.status_code
         told = error_in(body)
         message = self._told(request, response, body if told is None else b"")
         if told is not None and status in _BEFORE:
             message = self._worded(request, message, site.plain(message_of(told)))
+        if first := self._first.before(request, status, message):
+            return self._own(request, id_, STATUS, first)
         in_session = "mcp-session-id" in request.headers
         if status == 404 and in_session:
             message = "the server does not know the session any more"
@@ -299,7 +319,7 @@ class HttpWire(httpx2.AsyncBaseTransport):
     def _told(self, request: httpx2.Request, response: httpx2.Response, body: bytes) -> str:
         """A refusal in words."""
         text = site.plain(body.decode("utf-8", "replace"))
-        message = status_of(response)
+        message = status_of(response) + lacking(response)
         if self._old is not None:
             message += " (where a server of HTTP+SSE, the transport of 2024, hears)"
         if response.status_code in site.BUSY and (rest_s := rest_of(response)):
@@ -343,7 +363,7 @@ class HttpWire(httpx2.AsyncBaseTransport):
             await response.aclose()
             return httpx2.Response(202 if request.method == "POST" else 405, request=request)
         if not events and kind not in _PLAIN and "json" not in kind:
-            body = await _beginning(response)
+            body = await beginning(response)
             told = self._told(request, response, body)
             return self._own(request, id_, LOST, f"it answered with {kind}, which is none: {told}")
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -364,17 +384,6 @@ class HttpWire(httpx2.AsyncBaseTransport):
             stream=body_of(response, incoming, self._reader, id_),
             extensions=response.extensions,
         )
-
-
-async def _beginning(response: httpx2.Response) -> bytes:
-    data = b""
-    with contextlib.suppress(httpx2.TransportError):
-        async for part in parts(response):
-            data += part
-            if len(data) > _REFUSAL:
-                break
-    await response.aclose()
-    return data[:_REFUSAL]
 
 
 def _answer(request: httpx2.Request, content: bytes) -> httpx2.Response:

@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp import ClientSession
-from mcp_types import ListToolsResult, methods
+from mcp_types import ListToolsResult, ServerCapabilities, methods
 from pydantic import ValidationError
 
 MOST_NAMED = 20
 """Tools that are left out which are named."""
 _LONGEST = 80
 _LIST = "tools/list"
+
+
+def features(has: ServerCapabilities | None) -> tuple[str, ...]:
+    """What a server has besides tools, by its own word."""
+    named = ("prompts", "resources", "completions")
+    found = tuple(name for name in named if getattr(has, name, None) is not None)
+    tells = has is not None and has.resources is not None and has.resources.subscribe
+    return (*found, "subscriptions") if tells else found
 
 
 def lenient(session: ClientSession) -> dict[str, str]:

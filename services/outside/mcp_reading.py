@@ -7,6 +7,7 @@ place, with the reason, so that nobody waits for it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import mmap
 import re
@@ -17,7 +18,9 @@ import msgspec
 from services.outside.mcp_errors import (
     BROKEN,
     BadMessage,
+    GivenUp,
     Id,
+    StrayAnswer,
     decoded,
     mended,
     reason_of,
@@ -37,7 +40,8 @@ UNREADABLE = -32018
 STAND_IN = "metamcp/answer"
 """Key in the `_meta` of a result that stands for a tool's answer; its value is the token."""
 MOST_ASKED = 4096
-"""Requests whose answers are waited for at a time; the oldest are forgotten first."""
+"""Requests whose answers are waited for at a time, and as many of which none is waited for any
+more; the oldest are forgotten first."""
 PLAIN = 8 * 1024 * 1024
 """Bytes of the longest message that is no tool's answer."""
 _CALL = "tools/call"
@@ -112,16 +116,31 @@ class McpReader:
         self.big = big
         self._results = results
         self._asked: dict[Id, str] = {}
+        self._late: dict[Id, None] = {}
+        """Nobody waits for their answers any more, and they may come all the same."""
+        self.fault = ""
+        """How the server has broken the protocol: the session is of no use any more."""
+        self.broken = asyncio.Event()
+        """Set when it has."""
 
     def sent(self, id_: Id, method: str) -> None:
         """A request goes out."""
         if len(self._asked) >= MOST_ASKED:
-            del self._asked[next(iter(self._asked))]
+            self.given_up(next(iter(self._asked)))
         self._asked[key(id_)] = method
 
     def given_up(self, id_: Id) -> None:
-        """Nobody waits for its answer any more."""
+        """Nobody waits for its answer any more, which may be on its way."""
+        if self._asked.pop(key(id_), None) is None:
+            return
+        if len(self._late) >= MOST_ASKED:
+            del self._late[next(iter(self._late))]
+        self._late[key(id_)] = None
+
+    def answered(self, id_: Id) -> None:
+        """Its answer has come: there is no other."""
         self._asked.pop(key(id_), None)
+        self._late.pop(key(id_), None)
 
     async def read(
         self, incoming: Incoming, wanted: Id | None = None, *, sole: bool = False
@@ -130,8 +149,16 @@ class McpReader:
 
         `wanted`: an answer in it is this request's, and no other's; `sole`: there must be one, and
         nothing else is given.
-        Raises BadMessage for what nobody is known to wait for.
+        Raises BadMessage for what nobody is known to wait for; StrayAnswer: nothing counts now.
         """
+        try:
+            return await self._found(incoming, wanted, sole)
+        except StrayAnswer as why:
+            self.fault = self.fault or str(why)
+            self.broken.set()
+            raise
+
+    async def _found(self, incoming: Incoming, wanted: Id | None, sole: bool) -> list[bytes]:
         head = b""
         try:
             whole = incoming.take()
@@ -149,8 +176,12 @@ class McpReader:
             id_ = wanted if wanted is not None else self._by_ends(why.head, why.end)
             if id_ is None:
                 raise BadMessage(str(why)) from None
-            self.given_up(id_)
+            if _like_an_answer(why.head) and (strange := self._strange(id_)):
+                raise strange from None
+            self.answered(id_)
             return [error(id_, TOO_LARGE, str(why))]
+        except (GivenUp, StrayAnswer):
+            raise
         except BadMessage as why:
             if wanted is None:
                 id_ = self._by_ends(head, head, known=True)
@@ -158,7 +189,7 @@ class McpReader:
                 id_ = wanted if sole or _like_an_answer(head) else None
             if id_ is None:
                 raise
-            self.given_up(id_)
+            self.answered(id_)
             return [unreadable(id_, str(why))]
 
     def answers_call(self, envelope: RpcMessage, wanted: Id | None) -> Id | None:
@@ -172,7 +203,7 @@ class McpReader:
 
     def stand_in(self, id_: Id, token: str) -> bytes:
         """What the SDK sees of a tool's answer."""
-        self.given_up(id_)
+        self.answered(id_)
         result = {"content": [], "isError": True, "resultType": "complete"}
         meta = {"_meta": {STAND_IN: token}}
         return msgspec.json.encode({"jsonrpc": "2.0", "id": id_, "result": result | meta})
@@ -197,7 +228,7 @@ class McpReader:
         if envelope.failed:
             if id_ is None:
                 raise BadMessage("it is an error for nobody")
-            self.given_up(id_)
+            self.answered(id_)
             return said_error(id_, envelope.error)
         if self._results is not None and self.answers_call(envelope, wanted) is not None:
             assert id_ is not None
@@ -211,7 +242,7 @@ class McpReader:
         value = value or {}
         if self._asked.get(key(id_)) == "initialize":
             value = _greeting(value)
-        self.given_up(id_)
+        self.answered(id_)
         return msgspec.json.encode({"jsonrpc": "2.0", "id": id_, "result": value})
 
     def _message(self, whole: bytes, wanted: Id | None) -> bytes:
@@ -226,17 +257,31 @@ class McpReader:
         return msgspec.json.encode(fields | {"jsonrpc": "2.0"})
 
     def _whose(self, envelope: RpcMessage, wanted: Id | None) -> Id | None:
-        """The id that an answer is for. Raises BadMessage if it is not the one wanted."""
+        """The id that an answer is for. Raises BadMessage if it is not the one wanted, and
+        StrayAnswer if it is none that is waited for or was given up."""
         given = id_of(envelope)
         if given is None and wanted is None:
             # JSON-RPC has errors for nobody; a line of a log has them too.
             known = envelope.failed and len(memoryview(envelope.jsonrpc)) > 0
             return self._alone() if known else None
+        id_ = wanted if given is None else given
+        # What is no JSON-RPC is a line of a log, whatever else stands in it.
+        meant = len(memoryview(envelope.jsonrpc)) > 0
+        if meant and id_ is not None and (strange := self._strange(id_)):
+            raise strange
         if given is None:
             return wanted
         if wanted is not None and key(given) != key(wanted):
-            raise BadMessage("it answers another request")
+            late = key(given) in self._late
+            raise (GivenUp if late else BadMessage)("it answers another request")
         return given if wanted is None else wanted
+
+    def _strange(self, id_: Id) -> StrayAnswer | None:
+        """What is wrong with an answer to this; None: it may come."""
+        if key(id_) in self._asked or key(id_) in self._late:
+            return None
+        shown = id_ if isinstance(id_, int) else repr(id_[:40])
+        return StrayAnswer(f"it has answered request {shown}, which was never made or is answered")
 
     def _alone(self) -> Id | None:
         """The only one that waits."""

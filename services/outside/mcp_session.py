@@ -35,6 +35,10 @@ class Line(Protocol):
     gone: asyncio.Event
     """Set when the server is known to be gone."""
 
+    @property
+    def fault(self) -> str:
+        """How the server has broken the protocol, for which it was left; empty: it has not."""
+
     def streams(self) -> AbstractAsyncContextManager[tuple[Any, Any]]:
         """The SDK's transport: streams of messages from and to the server."""
 
@@ -112,6 +116,11 @@ class McpSession:
         for task in late:
             task.cancel()
             await asyncio.wait([task])
+
+    @property
+    def fault(self) -> str:
+        """How the server has broken the protocol; empty: it has not."""
+        return self.line.fault if self.line is not None else ""
 
     def lived_s(self) -> float:
         """Seconds from start to end."""

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
 from yarl import URL
 
 from services.outside import addresses
@@ -61,6 +62,14 @@ class SitePage(NamedTuple):
     """Lower case, without parameters."""
     retry_after_s: float | None
     body: bytes
+
+
+class _Carried(aiohttp.ClientResponse):
+    """An answer that knows the connection it came over, which others may be using by now."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        self.carrier = connection.protocol
+        return await super().start(connection)
 
 
 class HttpSite:
@@ -109,8 +118,38 @@ class HttpSite:
             proxy=self._proxy,
         )
 
-    async def get(self, path: str, limit: int) -> SitePage:
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
+        """Make any request and return the answer as it begins; `close` it, whatever becomes of it.
+
+        Over a connection of its own: nothing that came before can be taken for its answer. What
+        changes nothing is followed within the origin; any other redirect is the answer. Raises
+        aiohttp.ClientError and OSError.
+        """
+        url = URL(self._url + path, encoded=True)
+        for left in reversed(range(MOST_REDIRECTS + 1)):
+            response = await self._open(alone=True).request(
+                method,
+                url,
+                data=body,
+                headers=tracing.carried(dict(headers)),
+                allow_redirects=False,
+                proxy=self._proxy,
+            )
+            if response.status not in _MOVED or method not in ("GET", "HEAD") or not left:
+                break
+            try:
+                url = self._target(url, response)
+            except AddressRefused:
+                break
+            response.close()
+        return response
+
+    async def get(self, path: str, limit: int, *, cut: bool = False) -> SitePage:
         """Fetch a page of at most `limit` bytes, at most three redirects within its origin away.
+
+        `cut`: of a longer one the beginning.
 
         Raises AddressRefused for anything else; aiohttp.ClientError and OSError.
         """
@@ -120,7 +159,7 @@ class HttpSite:
             try:
                 if response.status not in _MOVED:
                     body = await beginning(response, limit + 1)
-                    if len(body) > limit:
+                    if len(body) > limit and not cut:
                         raise AddressRefused(f"{path} has more than {limit} bytes")
                     return SitePage(
                         response.status, media_type(response), retry_after_s(response), body
@@ -167,6 +206,7 @@ class HttpSite:
                     socket_factory=self._socket,
                 ),
                 headers=self._headers,
+                response_class=_Carried,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Each call has a limit of its own; a connection has this one.
                 timeout=aiohttp.ClientTimeout(total=None, connect=addresses.CONNECT_S),
@@ -183,6 +223,18 @@ class HttpSite:
         if not self._may(str(address[0])):
             raise AddressRefused(f"{address[0]} is not a public address. {addresses.ADVICE}")
         return socket.socket(family, kind, protocol)
+
+
+def part_with(response: aiohttp.ClientResponse) -> None:
+    """Have nothing else come over its connection. To be said at once when it has begun: a short
+    answer has been read whole by then, and its connection is among those that are kept."""
+    assert isinstance(response, _Carried)
+    if response.carrier is None:
+        return
+    if response.connection is None:
+        response.carrier.close()
+    else:
+        response.carrier.force_close()
 
 
 class _Resolver(AbstractResolver):

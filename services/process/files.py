@@ -6,6 +6,7 @@ What stands here is on disk when it is there, and no half of it is ever seen und
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -15,6 +16,10 @@ from pathlib import Path
 
 _PRIVATE, _SHARED = 0o600, 0o666
 LOCK_FILE = "lock"
+
+
+NO_WRITING = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""What a disk says that can't be written now: it may pass, and no setting is wrong."""
 
 
 class FolderInUse(Exception):

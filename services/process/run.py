@@ -6,25 +6,33 @@ One implementation serves both a process of its own (`run`) and several in one l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 import uuid_utils
 import uvloop
 
 from services.process import telemetry, tracing
+from services.process.files import NO_WRITING
 from services.process.hangup import on_hangup
 from services.process.settings import Common, SettingsError, load
+from services.process.troubles import ProcessTroubles
 from services.process.watchdog import Watchdog, stacks_file
 
 DRAIN_S = 10.0
 GRACE_S = 1.0
+EXIT_S = 5.0
+"""How long the end may take after the drain; what hangs then is left behind."""
 INTERRUPTED = 130
 
 log = telemetry.get_logger()
@@ -57,6 +65,7 @@ class Process:
         self.incarnation = str(uuid_utils.uuid7())
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
+        self.troubles = ProcessTroubles()
         self._hooks: list[Hook] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -164,7 +173,8 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> set[asyncio.Task[Any]]:
 def start(
     main: Callable[[Process, Common, S], Coroutine[Any, Any, None]], service: str, cls: type[S]
 ) -> int:
-    """Read the service's settings from the environment and working folder, then `run` it."""
+    """Read the service's settings from the environment and working folder, then `run` it; `leave`
+    with the answer."""
     try:
         common = load(Common, "common", os.environ, cwd=Path.cwd())
         own = load(cls, service, os.environ, cwd=Path.cwd())
@@ -174,18 +184,13 @@ def start(
 
 
 def run(main: Main, *, service: str, settings: Common) -> int:
-    """Run a service as this process and return its exit code.
+    """Run a service as this process and return its exit code, to `leave` with.
 
     0 after a clean drain, 1 after an error, 130 when a second Ctrl-C cut the drain short.
     """
     process = Process(service, settings.instance)
     try:
-        telemetry.setup(
-            level=settings.log_level,
-            form=settings.log_format,
-            log_dir=settings.log_dir,
-            file_name=process.instance,
-        )
+        _log(process.instance, settings)
         tracing.setup(service, process.instance, settings.otlp_endpoint)
     except OSError as error:
         return _say(f"the log can't be written: {error}. Check METAMCP_LOG_DIR.")
@@ -193,18 +198,33 @@ def run(main: Main, *, service: str, settings: Common) -> int:
         return _say(f"{error}.")
     _relax_gc()
     watchdog = Watchdog(settings.watchdog_s, stacks_file(settings.log_dir, process.instance))
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, watchdog:
+        with watchdog:
             runner.run(_with_signals(main, process, watchdog))
+        code = 0
     except Fatal as error:
-        return _say(str(error))
+        code = _say(str(error))
     except Exception as error:
-        return _say(f"{process.instance} failed: {type(error).__name__}: {error}")
+        code = _say(f"{process.instance} failed: {type(error).__name__}: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return INTERRUPTED
-    finally:
-        tracing.close()
-    return 0
+        code = INTERRUPTED
+    # From here on nothing is said or stored that counts, and a thread may hang for ever.
+    ending = threading.Timer(EXIT_S, leave, (code,))
+    ending.daemon = True
+    ending.start()
+    tracing.close()
+    runner.close()
+    return code
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, whatever threads are left; what was logged is written first."""
+    with contextlib.suppress(Exception):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 async def _with_signals(main: Main, process: Process, watchdog: Watchdog) -> None:
@@ -221,6 +241,19 @@ async def _with_signals(main: Main, process: Process, watchdog: Watchdog) -> Non
     loop.add_signal_handler(signal.SIGTERM, process.stopping.set)
     on_hangup(process.stopping.set)
     await serve(main, process)
+
+
+def _log(instance: str, settings: Common) -> None:
+    """Log to stderr and to files; to stderr alone while the disk can't be written. Raises
+    OSError."""
+    setup = partial(telemetry.setup, level=settings.log_level, form=settings.log_format)
+    try:
+        setup(log_dir=settings.log_dir, file_name=instance)
+    except OSError as error:
+        if error.errno not in NO_WRITING:
+            raise
+        setup()
+        log.warning("log_files_not_written", error=str(error))
 
 
 def _relax_gc() -> None:

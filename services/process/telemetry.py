@@ -37,7 +37,7 @@ _SECRET_WORDS = frozenset({"token", "password", "secret", "authorization", "perm
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _installed: list[logging.Handler] = []
 # These report every request at info, which buries our own actions.
-_CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "uvicorn.access", "mcp")
+CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "uvicorn.access", "mcp")
 
 
 class TraceParent(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ def setup(
     root.handlers = handlers
     _installed[:] = handlers
     root.setLevel(level.upper())
-    for name in _CHATTY:
+    for name in CHATTY:
         logging.getLogger(name).setLevel("DEBUG" if level == "debug" else "WARNING")
 
 

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from prometheus_client import Counter
 
 from services.process import telemetry
-from services.process.files import private
+from services.process.files import NO_WRITING, private
 
 STANDS_S = 30.0
 """How long a loop may stand still."""
@@ -58,12 +58,18 @@ class Watchdog:
         self._watched = 0
 
     def __enter__(self) -> Watchdog:
-        """Say what the last run has left behind. Raises OSError when the file can't be written."""
+        """Say what the last run has left behind. Raises OSError when there can be no such file;
+        where the disk can't be written now, stacks go to stderr."""
         if self._limit_s and self._path is not None:
             if left := left_behind(self._path):
                 log.error("loop_stood_still", last_run=left)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._path, "wb", buffering=0, opener=private)
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self._path, "wb", buffering=0, opener=private)
+            except OSError as error:
+                if error.errno not in NO_WRITING:
+                    raise
+                log.warning("stacks_not_kept", error=str(error))
         return self
 
     def watch(self) -> None:

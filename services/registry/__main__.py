@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
-from services.process.run import start
+from services.process.run import leave, start
 from services.registry.service import NAME, serve
 from services.registry.settings import Settings
 
 if __name__ == "__main__":
-    sys.exit(start(serve, NAME, Settings))
+    leave(start(serve, NAME, Settings))

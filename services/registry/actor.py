@@ -42,6 +42,8 @@ from services.registry.takeover import Adoption
 from services.registry.watcher import Watcher
 
 ATTEMPTS = 5
+KNOWN_S = 5.0
+"""How long a command waits for what the log holds."""
 CALLS = "/calls"
 """Name of the child that judges calls; no host's id begins with a slash."""
 
@@ -94,16 +96,19 @@ class Registry:
 
     async def follow(self) -> None:
         """Keep the view in step with the log, for ever."""
-        await self._view.restore(self._projection)
-        self._through = self._projection.position
         await project(
             self._log,
             self._projection,
             subjects.HOSTS,
             self._view.apply,
+            load=self._load,
             on_batch=self._on_batch,
             on_reset=self._on_reset,
         )
+
+    async def _load(self) -> None:
+        await self._view.restore(self._projection)
+        self._through = self._projection.position
 
     async def run(self, hosts: tuple[Host, ...]) -> None:
         """Bring the log in line with the hosts of the manifests and watch them; `close` ends it."""
@@ -120,6 +125,15 @@ class Registry:
             await self._tend(name, spread=True)
         await self._supervisor.run()
 
+    async def known(self) -> None:
+        """Wait, not for long, until it is known which hosts there are. Raises Rejected."""
+        try:
+            async with asyncio.timeout(KNOWN_S):
+                await self._live.wait()
+        except TimeoutError:
+            text = "the registry is still reading which hosts there are: try again"
+            raise Rejected(Reason.UNAVAILABLE, text) from None
+
     async def close(self) -> None:
         """Stop watching and end every process that was started for it."""
         await self._supervisor.close()
@@ -132,6 +146,7 @@ class Registry:
         log turned out to know more. Raises Rejected for a change that may not be, LogUnavailable.
         """
         async with self._writing:
+            await self._live.wait()
             last = 0
             for _ in range(ATTEMPTS):
                 try:
@@ -171,9 +186,9 @@ class Registry:
             raise Rejected(Reason.CONFLICT, why)
 
     def _now(self) -> float:
-        """Log time; until any is known, this machine's."""
+        """Log time; until any fact has told it, the server's word for it."""
         now = self._clock.moment(time.monotonic()).now
-        return now if math.isfinite(now) else time.time()
+        return now if math.isfinite(now) else self._log.now()
 
     def hold(self, held: Mapping[str, Held]) -> None:
         """Have these hosts, and no others, left alone by probes, for the reasons given."""
@@ -300,4 +315,5 @@ class Registry:
     def _on_reset(self) -> None:
         self._view.reset()
         self._through = 0
+        self._live.clear()
         self._clock = LogClock()

@@ -12,12 +12,13 @@ import msgspec
 
 from contracts.errors import Reason, Rejected
 from contracts.facts import HostFact
-from contracts.host import COMMAND, MANIFEST, SPACE, Execute, Host, StreamableHttp
+from contracts.host import COMMAND, MANIFEST, SPACE, Host, OpenApi, Remote
 from contracts.ids import OPERATOR, check_host, host_id, split_host
 from services.keys import spotting
 from services.outside import addresses
 from services.registry.domain import NOTHING, Known, State, removed, renewed, undiscovered
-from services.registry.manifests.entries import Entry, Problem, check_bounds
+from services.registry.manifests.checks import check_bounds
+from services.registry.manifests.entries import Entry, Problem
 
 RESERVED = frozenset(
     "add update enable disable remove probe check import discover log logs".split()
@@ -77,7 +78,7 @@ def check_entry(entry: Entry, acting: Acting, *, allow_private: bool) -> None:
     endpoint = entry.endpoint
     if not acting.operator or entry.owner is not None:
         check_bounds(entry)
-    if not acting.operator and isinstance(endpoint, StreamableHttp | Execute):
+    if not acting.operator and isinstance(endpoint, Remote):
         size = sum(len(name) + len(value) for name, value in endpoint.headers.items())
         if size > MOST_HEADERS:
             raise Problem("endpoint.headers", f"expected at most {MOST_HEADERS} bytes in all")
@@ -89,7 +90,7 @@ def check_entry(entry: Entry, acting: Acting, *, allow_private: bool) -> None:
         )
     if acting.operator:
         return
-    if not isinstance(endpoint, StreamableHttp | Execute):
+    if not isinstance(endpoint, Remote):
         raise Rejected(
             Reason.FORBIDDEN,
             "users register hosts with a URL; programs on this machine are for the operator",
@@ -98,11 +99,15 @@ def check_entry(entry: Entry, acting: Acting, *, allow_private: bool) -> None:
         raise Problem("roots", "a user's host opens no files of this machine. Leave it out.")
     if entry.owner not in (None, acting.user):
         raise Rejected(Reason.FORBIDDEN, "a host that you register is yours: leave `owner` out")
-    if not allow_private and not endpoint.url.lower().startswith("hf://"):
-        try:
-            addresses.check_foreign(endpoint.url)
-        except addresses.AddressRefused as refused:
-            raise Problem("endpoint.url", str(refused)) from None
+    urls = {"url": endpoint.url}
+    if isinstance(endpoint, OpenApi) and endpoint.document_url:
+        urls["document_url"] = endpoint.document_url
+    for field, url in urls.items():
+        if not allow_private and not url.lower().startswith("hf://"):
+            try:
+                addresses.check_foreign(url)
+            except addresses.AddressRefused as refused:
+                raise Problem(f"endpoint.{field}", str(refused)) from None
 
 
 def named(given: str, entry: Entry, acting: Acting) -> tuple[str, str | None]:

@@ -28,7 +28,7 @@ from services.registry import changes
 from services.registry.actor import Registry
 from services.registry.changes import Acting, Change, Written
 from services.registry.domain import Known
-from services.registry.manifests import entries
+from services.registry.manifests import checks, entries
 from services.registry.manifests.entries import Problem
 from services.registry.settings import Settings
 
@@ -178,10 +178,10 @@ def described(
         raise Rejected(Reason.BAD_REQUEST, "the host's description is nested too deep")
     try:
         entry = entries.entry_of(msgspec.json.decode(data))
-        entries.check(entry, allow_noop=allow_noop, judged=not acting.operator)
+        checks.check(entry, allow_noop=allow_noop, judged=not acting.operator)
         id_, owner = changes.named(name, entry, acting)
         if owner is not None:
-            entries.check_unguarded(entry)
+            checks.check_unguarded(entry)
         changes.check_entry(entry, acting, allow_private=allow_private)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected(Reason.BAD_REQUEST, f"the host's description is no JSON: {error}") from None

@@ -61,6 +61,7 @@ class Discovery(msgspec.Struct, frozen=True):
     server: str = ""
     protocol: str = ""
     instructions: str = ""
+    features: tuple[str, ...] = ()
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -341,7 +342,8 @@ def _as_registered(host: Host, before: Host | None) -> Host:
         host = msgspec.structs.replace(host, switched=before.switched, enabled=before.switched)
     if not before.tools or not started_alike(host, before):
         return host
-    return discovered(host, Discovery(before.tools, before.server, before.protocol))
+    found = Discovery(before.tools, before.server, before.protocol, "", before.features)
+    return discovered(host, found)
 
 
 def _observe(state: State, probed: ProbeEnded) -> list[HostFact]:

@@ -12,7 +12,7 @@ import msgspec
 
 from contracts.account import SECRET_NAMES, Provider
 from contracts.errors import Reason, Rejected
-from contracts.host import Execute, Host, StreamableHttp, operated
+from contracts.host import Host, Remote, operated
 from services.huggingface.hub import HubError
 from services.huggingface.spaces import Space
 from services.keys.secrets import MissingSecret, Secrets, wanted
@@ -43,7 +43,7 @@ class Located:
         is to be sent there.
         """
         endpoint = host.endpoint
-        if not isinstance(endpoint, StreamableHttp | Execute):
+        if not isinstance(endpoint, Remote):
             return host
         subdomain = ""
         if addresses.is_space(endpoint.url):

@@ -15,7 +15,7 @@ from services.registry import domain
 from services.registry.domain import Known
 from services.registry.pace import Paces
 
-VERSION = 3
+VERSION = 4
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS hosts (
         host TEXT PRIMARY KEY, spec BLOB, seq INTEGER, registered_k INTEGER, removed_k INTEGER,
@@ -30,15 +30,22 @@ _WRITE = f"REPLACE INTO hosts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 _READ = f"SELECT {_COLUMNS} FROM hosts ORDER BY host"
 
 
+class _Hosts(dict[str, Known]):
+    """Of a host that is not there, nothing is known: so it is while all is read anew."""
+
+    def __missing__(self, host: str) -> Known:
+        return domain.NOTHING
+
+
 class View:
     """The hosts as of the sequence applied last."""
 
     def __init__(self) -> None:
-        self.hosts: dict[str, Known] = domain.initial()
+        self.hosts: dict[str, Known] = _Hosts(domain.initial())
 
     async def restore(self, projection: Projection) -> None:
         """Take over what the file holds."""
-        self.hosts = {row[0]: _known(row) for row in await projection.query(_READ)}
+        self.hosts = _Hosts({row[0]: _known(row) for row in await projection.query(_READ)})
 
     def fold(self, records: list[Record]) -> None:
         """Take the facts up."""
@@ -60,7 +67,7 @@ class View:
 
     def reset(self) -> None:
         """Forget everything: the log is another one."""
-        self.hosts = domain.initial()
+        self.hosts = _Hosts(domain.initial())
 
 
 def host_of(record: Record) -> str:
@@ -72,16 +79,21 @@ def host_of(record: Record) -> str:
 
 def _pass_over(known: Known, record: Record) -> Known:
     """Take a record that can't be read for what its subject says: the next number is taken, and a
-    host registered so is none of this registry's."""
-    replace = msgspec.structs.replace
+    host registered so is none of this registry's.
+
+    What was known of its health is not known any more: who follows the log has forgotten the host
+    with it, so the next probe's finding has to be said again.
+    """
     what = subjects.parse(record.subject)
+    replace = msgspec.structs.replace
+    new = replace(known, status=HealthStatus.UNKNOWN, reason="")
     match what.type:
         case "mcp.registered":
-            return replace(known, spec=None, seq=record.seq, registered_k=what.number, unread=True)
+            return replace(new, spec=None, seq=record.seq, registered_k=what.number, unread=True)
         case "mcp.removed":
-            return replace(known, spec=None, removed_k=what.number, unread=False)
+            return replace(new, spec=None, removed_k=what.number, unread=False)
         case "mcp.health":
-            return replace(known, health_k=what.number)
+            return replace(new, health_k=what.number)
         case _:
             return known
 
@@ -103,5 +115,6 @@ def _known(row: tuple[object, ...]) -> Known:
 
 
 def _bytes(value: object) -> bytes:
-    assert isinstance(value, bytes)
+    if not isinstance(value, bytes):
+        raise TypeError(f"bytes, not {type(value).__name__}")
     return value

@@ -17,6 +17,7 @@ from services.huggingface.spaces import Spaces
 from services.join import join
 from services.keys import spotting
 from services.keys.accounts import Accounts
+from services.keys.gateway import host_tokens
 from services.keys.secrets import Secrets
 from services.keys.vault import KeyFile, key_path
 from services.log.projection import Projection, view_path
@@ -48,14 +49,16 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     warn_of_secrets(hosts)
     bus, log = await join(process, common)
     path = view_path(common.data, process.instance)
-    projection = await Projection.open(path, SCHEMA, VERSION)
+    projection = Projection(path, SCHEMA, VERSION, process.troubles)
     process.on_drain(projection.close)
     data = common.data.expanduser().absolute()
-    accounts = Accounts(bus, KeyFile(key_path(data, common.master_key)))
+    key = KeyFile(key_path(data, common.master_key))
+    accounts, tokens = Accounts(bus, key), host_tokens(bus, key)
     secrets = Secrets(data / "secrets", linked=accounts.token)
     workers = WorkerPool(WORKERS)
     process.on_drain(workers.close)
-    reach = Reach(secrets, common.space_url, common.allow_private_hosts, workers, data / "hosts")
+    allow_private, logs = common.allow_private_hosts, data / "hosts"
+    reach = Reach(secrets, common.space_url, allow_private, workers, logs, tokens)
     executors = ExecutorPeers(bus)
     registry = Registry(log, projection, process.instance, settings, reach, executors)
     process.background("registry/follow", registry.follow())
@@ -78,9 +81,10 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
         settings,
         discovery.discover,
         located=Located(spaces, secrets),
-        allow_private=common.allow_private_hosts,
+        allow_private=allow_private,
     )
-    await bus.serve(NAME, "1.0.0", served(commands))
+    handlers = served(commands).items()
+    await bus.serve(NAME, "1.0.0", {verb: _after(registry, one) for verb, one in handlers})
     await process.stopping.wait()
 
 
@@ -96,6 +100,16 @@ def served(commands: Commands) -> dict[str, Handler]:
         "remove": commands.remove,
         "discover": commands.discover,
     }
+
+
+def _after(registry: Registry, handler: Handler) -> Handler:
+    """The same handler, for when the registry knows what there is."""
+
+    async def handled(payload: bytes) -> bytes:
+        await registry.known()
+        return await handler(payload)
+
+    return handled
 
 
 def listed(common: Common, settings: Settings) -> tuple[Host, ...]:

@@ -35,7 +35,7 @@ from services.bus.bus import Handler
 from services.log.port import Batch, Log, LogUnavailable
 from services.log.projection import Projection, project
 from services.process.supervisor import Mailbox
-from services.results import domain
+from services.results import domain, pages
 from services.results import projection as view
 from services.results.copies import Copies
 from services.results.domain import OURS, Blob
@@ -83,15 +83,19 @@ class Keeper:
 
     async def follow(self) -> None:
         """Keep the tables in step with the log, for ever."""
-        await self._rows.restore(self._projection)
         await project(
             self._log,
             self._projection,
             FILTERS,
             self._rows.apply,
+            load=self._load,
             on_batch=self._on_batch,
             on_reset=self._on_reset,
         )
+
+    async def _load(self) -> None:
+        await self._rows.restore(self._projection)
+        self._known_through = self._projection.position
 
     async def check(self) -> None:
         """Look up the big results that arrive, for ever, a few at a time."""
@@ -121,7 +125,7 @@ class Keeper:
         """Handle `cmd.results.list`."""
         request = domain.decoded(payload, ResultListRequest)
         check_user(request.user)
-        page = await view.page(self._projection, request)
+        page = await pages.page(self._projection, request)
         shown = tuple(self._shown(kept) for kept in page.results)
         return msgspec.json.encode(ResultPage(shown, page.cursor, page.total, page.size))
 
@@ -176,7 +180,7 @@ class Keeper:
         seen = self._projection.position
         kept = await view.get(self._projection, request.user, request.task)
         if kept is None and request.after > seen:
-            await self._projection.reached(request.after, VIEW_S)
+            await self._projection.shows(request.after, VIEW_S)
             kept = await view.get(self._projection, request.user, request.task)
         if kept is None:
             raise Rejected(Reason.NOT_FOUND, f"task {request.task} has no result (yet)")

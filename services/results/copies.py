@@ -48,7 +48,7 @@ class Copies:
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._fetches = asyncio.Semaphore(FETCHES)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     async def read(self, kept: Kept, offset: int, length: int) -> bytes:
         """A part of the result. Raises Rejected: NOT_FOUND, DIGEST_MISMATCH, UNAVAILABLE."""

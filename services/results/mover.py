@@ -96,7 +96,7 @@ class Mover:
         self._made: set[str] = set()
         self._lost: set[tuple[str, str]] = set()
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def wake(self) -> None:
         """Look soon."""
@@ -110,7 +110,11 @@ class Mover:
                     await self._some.wait()
             await asyncio.sleep(LINGER_S)
             self._some.clear()
-            users = await view.waiting_users(self._projection, MOST_USERS)
+            try:
+                users = await view.waiting_users(self._projection, MOST_USERS)
+            except Rejected as error:
+                log.warning("moves_not_read", error=error.message)
+                continue
             await asyncio.gather(*(self._user(user) for user in users))
 
     def _rest_s(self) -> float:

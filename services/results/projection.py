@@ -16,41 +16,70 @@ from contracts.facts import (
     ResultDeleted,
     ResultStored,
 )
-from contracts.result import Kept, Pointer, ResultListRequest, ResultPage
-from services.log.projection import Change, Projection
+from contracts.result import Kept, Pointer
+from services.log.projection import Change, Projection, reads
 from services.results import domain
-from services.results.domain import Move
+from services.results.domain import DAY_S, Move
 
-VERSION = 3
+_COUNT = """INSERT INTO sums VALUES ({0}.user, CAST({0}.created / {2} AS INTEGER), {0}.place,
+    {0}.host, {0}.gone, {1}1, {1}{0}.size) ON CONFLICT (user, day, place, host, gone)
+    DO UPDATE SET count = count + excluded.count, size = size + excluded.size;"""
+_ONE_MORE, _ONE_LESS = _COUNT.format("NEW", "+", DAY_S), _COUNT.format("OLD", "-", DAY_S)
+_TRIGGERS = tuple(
+    f"CREATE TRIGGER IF NOT EXISTS results_{name} AFTER {name} ON results BEGIN {work} END"
+    for name, work in (
+        ("insert", _ONE_MORE),
+        ("delete", _ONE_LESS),
+        ("update", _ONE_LESS + _ONE_MORE),
+    )
+)
+"""Keep the sums of a day, so that nobody has to count."""
+VERSION = 5
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS results (
         task TEXT, user TEXT, kind TEXT, media_type TEXT, size INTEGER, sha256 TEXT, uri TEXT,
         created REAL, seq INTEGER, host TEXT, attempt INTEGER, deleted TEXT, place TEXT,
-        deleted_at REAL, PRIMARY KEY (user, task))""",
-    "CREATE INDEX IF NOT EXISTS results_newest ON results (user, seq)",
-    "CREATE INDEX IF NOT EXISTS results_uri ON results (uri)",
-    "CREATE INDEX IF NOT EXISTS results_old ON results (place, deleted, created)",
+        deleted_at REAL, gone INTEGER, PRIMARY KEY (user, task))""",
+    "CREATE INDEX IF NOT EXISTS results_seq ON results (user, seq)",
+    # What `pages` asks for: a user, perhaps a host, and each place and state for itself.
+    "CREATE INDEX IF NOT EXISTS results_user ON results (user, place, gone, created, seq)",
+    "CREATE INDEX IF NOT EXISTS results_host ON results (user, host, place, gone, created, seq)",
+    "CREATE INDEX IF NOT EXISTS results_uri ON results (uri) WHERE uri != ''",
+    """CREATE INDEX IF NOT EXISTS results_old ON results (place, deleted, created)
+        WHERE place != 'inline'""",
     "CREATE TABLE IF NOT EXISTS prefers (host TEXT PRIMARY KEY)",
     """CREATE TABLE IF NOT EXISTS moves (
         user TEXT, task TEXT, seq INTEGER, created REAL, uri TEXT, sha256 TEXT, size INTEGER,
         media_type TEXT, host TEXT, attempt INTEGER, PRIMARY KEY (user, task))""",
+    """CREATE TABLE IF NOT EXISTS sums (
+        user TEXT, day INTEGER, place TEXT, host TEXT, gone INTEGER, count INTEGER, size INTEGER,
+        PRIMARY KEY (user, day, place, host, gone)) WITHOUT ROWID""",
+    *_TRIGGERS,
 )
-_COLUMNS = "task, user, kind, media_type, size, sha256, uri, created, seq, host, attempt, deleted"
-_ADD = (
-    f"REPLACE INTO results ({_COLUMNS}, place, deleted_at)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
-)
+COLUMNS = "task, user, kind, media_type, size, sha256, uri, created, seq, host, attempt, deleted"
+# No REPLACE: what it takes away, the triggers would not see.
+_ADD = f"""INSERT INTO results ({COLUMNS}, place, deleted_at, gone)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT (user, task) DO UPDATE SET
+    kind = excluded.kind, media_type = excluded.media_type, size = excluded.size,
+    sha256 = excluded.sha256, uri = excluded.uri, created = excluded.created, seq = excluded.seq,
+    host = excluded.host, attempt = excluded.attempt, deleted = '', place = excluded.place,
+    deleted_at = 0, gone = 0"""
 _MOVE = (
     "UPDATE results SET kind = ?, media_type = ?, size = ?, sha256 = ?, uri = ?, place = ?"
     " WHERE user = ? AND task = ?"
 )
-_DELETE = "UPDATE results SET deleted = ?, deleted_at = ? WHERE user = ? AND task = ?"
+_DELETE = "UPDATE results SET deleted = ?, deleted_at = ?, gone = 1 WHERE user = ? AND task = ?"
+_DELETE_WITH = (
+    "UPDATE results SET deleted = 'deleted with the result of ' || ?, deleted_at = ?, gone = 1"
+    " WHERE user = ? AND task = ? AND EXISTS"
+    " (SELECT 1 FROM results WHERE user = ? AND task = ? AND deleted != '')"
+)
+"""A result that is given again had gone in the moment in which that was decided."""
 _OUTDATE = "DELETE FROM results WHERE user = ? AND task = ? AND attempt < ?"
 """An answer that was an error is gone with the next attempt that ends."""
-_GET = f"SELECT {_COLUMNS} FROM results WHERE user = ? AND task = ?"
+_GET = f"SELECT {COLUMNS} FROM results WHERE user = ? AND task = ?"
 _WAIT = "REPLACE INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SETTLE = "DELETE FROM moves WHERE user = ? AND task = ?"
-_END = 2**63 - 1
 
 
 class Rows:
@@ -97,6 +126,9 @@ class Rows:
             return [Change(_OUTDATE, [(fact.user, fact.task, fact.attempt)])] if late else []
         row = (*msgspec.structs.astuple(kept)[:12], domain.place_of(kept.uri))
         changes = [Change(_ADD, [row])]
+        if isinstance(fact, JobDone) and fact.from_:
+            own, earlier = (kept.user, kept.task), (kept.user, fact.from_)
+            changes.append(Change(_DELETE_WITH, [(fact.from_, record.at, *own, *earlier)]))
         if isinstance(fact, JobDone) and domain.moves(fact, self._prefers):
             what = (kept.uri, kept.sha256, kept.size, kept.media_type, kept.host, kept.attempt)
             changes.append(Change(_WAIT, [(kept.user, kept.task, kept.seq, kept.created, *what)]))
@@ -112,34 +144,21 @@ class Rows:
         return [Change("DELETE FROM prefers WHERE host = ?", [(host,)])]
 
 
+@reads
 async def get(projection: Projection, user: str, task: str) -> Kept | None:
     """The description of one result, None if the task left none."""
     rows = await projection.query(_GET, (user, task))
-    return _kept(rows[0]) if rows else None
+    return kept_of(rows[0]) if rows else None
 
 
-async def page(projection: Projection, request: ResultListRequest) -> ResultPage:
-    """Some of a user's results that match, newest first, and how many there are of them."""
-    where, values = _filters(request)
-    below = _END if request.cursor is None else request.cursor
-    rows = await projection.query(
-        f"SELECT {_COLUMNS} FROM results WHERE {where} AND seq < ? ORDER BY seq DESC LIMIT ?",
-        (*values, below, request.limit + 1),
-    )
-    ((total, size),) = await projection.query(
-        f"SELECT count(*), coalesce(sum(size), 0) FROM results WHERE {where}", values
-    )
-    kept = tuple(_kept(row) for row in rows[: request.limit])
-    more = kept[-1].seq if len(rows) > request.limit else None
-    return ResultPage(kept, more, total, size)
-
-
+@reads
 async def waiting_users(projection: Projection, most: int) -> list[str]:
     """Users with results that are to move."""
     found = await projection.query("SELECT DISTINCT user FROM moves LIMIT ?", (most,))
     return [user for (user,) in found]
 
 
+@reads
 async def waiting(projection: Projection, user: str, since: float, most: int) -> list[Move]:
     """What is to move of one user, oldest first, if it was made at this time or later."""
     rows = await projection.query(
@@ -153,30 +172,35 @@ async def waiting(projection: Projection, user: str, since: float, most: int) ->
     ]
 
 
+@reads
 async def count_waiting(projection: Projection) -> int:
     """How many results are to move."""
     ((count,),) = await projection.query("SELECT count(*) FROM moves")
     return int(count)
 
 
+@reads
 async def outlived(projection: Projection, before: float, most: int) -> list[Kept]:
     """Results behind pointers that were made before this time and are there still."""
     rows = await projection.query(
-        f"SELECT {_COLUMNS} FROM results WHERE place IN ('object_store', 'dataset')"
-        " AND deleted = '' AND created < ? ORDER BY created LIMIT ?",
+        f"SELECT {COLUMNS} FROM results WHERE place != 'inline'"
+        " AND place IN ('object_store', 'dataset') AND deleted = '' AND created < ?"
+        " ORDER BY created LIMIT ?",
         (before, most),
     )
-    return [_kept(row) for row in rows]
+    return [kept_of(row) for row in rows]
 
 
+@reads
 async def referred(projection: Projection, uri: str) -> bool:
     """Whether a living result lies at this uri."""
     found = await projection.query(
-        "SELECT 1 FROM results WHERE uri = ? AND deleted = '' LIMIT 1", (uri,)
+        "SELECT 1 FROM results WHERE uri != '' AND uri = ? AND deleted = '' LIMIT 1", (uri,)
     )
     return bool(found)
 
 
+@reads
 async def shared(projection: Projection, kept: Kept) -> bool:
     """Whether a living result of the user in a Dataset has the same bytes."""
     found = await projection.query(
@@ -187,37 +211,23 @@ async def shared(projection: Projection, kept: Kept) -> bool:
     return bool(found)
 
 
+@reads
 async def erased(projection: Projection, since: float, after: int, most: int) -> list[Kept]:
     """Results in Datasets that were deleted since then, and whose bytes no living one shares.
 
     A page of them, in the order of their sequences, from behind `after` on.
     """
     rows = await projection.query(
-        f"SELECT {_COLUMNS} FROM results AS gone WHERE place = 'dataset' AND deleted != ''"
-        " AND deleted_at >= ? AND NOT EXISTS (SELECT 1 FROM results WHERE user = gone.user"
+        f"SELECT {COLUMNS} FROM results AS gone WHERE place != 'inline' AND place = 'dataset'"
+        " AND deleted != '' AND deleted_at >= ?"
+        " AND NOT EXISTS (SELECT 1 FROM results WHERE user = gone.user"
         " AND place = 'dataset' AND deleted = '' AND sha256 = gone.sha256)"
         " AND seq > ? ORDER BY seq LIMIT ?",
         (since, after, most),
     )
-    return [_kept(row) for row in rows]
+    return [kept_of(row) for row in rows]
 
 
-def _filters(request: ResultListRequest) -> tuple[str, tuple[object, ...]]:
-    parts: list[tuple[str, *tuple[object, ...]]] = [("user = ?", request.user)]
-    if request.kind is not None:
-        parts.append(("place = ?", request.kind))
-    if request.host is not None:
-        # A bare name is one's own host's as well, now and in the log of an earlier release.
-        parts.append(("host IN (?, ?)", request.host, f"{request.user}/{request.host}"))
-    if request.since is not None:
-        parts.append(("created >= ?", request.since))
-    if request.until is not None:
-        parts.append(("created < ?", request.until))
-    if request.deleted is not None:
-        parts.append(("(deleted != '') = ?", request.deleted))
-    where = " AND ".join(text for text, *_ in parts)
-    return where, tuple(value for _, *values in parts for value in values)
-
-
-def _kept(row: tuple[object, ...]) -> Kept:
-    return msgspec.convert(dict(zip(_COLUMNS.split(", "), row, strict=True)), Kept)
+def kept_of(row: tuple[object, ...]) -> Kept:
+    """Read the `COLUMNS` of a row."""
+    return msgspec.convert(dict(zip(COLUMNS.split(", "), row, strict=True)), Kept)

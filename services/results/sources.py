@@ -19,7 +19,7 @@ from services.huggingface.datasets import Datasets
 from services.huggingface.hub import HubDenied, HubError, HubMissing
 from services.keys.accounts import Accounts
 from services.keys.vault import VaultError
-from services.log.port import Log
+from services.log.port import Log, LogUnavailable
 from services.process import telemetry
 from services.results import domain
 from services.results.domain import Place
@@ -46,7 +46,10 @@ class InLog:
 
     async def value(self, kept: Kept) -> bytes:
         """The bytes, verified. Raises Rejected."""
-        record = await self._log.at(kept.seq)
+        try:
+            record = await self._log.at(kept.seq)
+        except LogUnavailable as error:
+            raise Rejected(Reason.UNAVAILABLE, f"the log does not answer: {error}") from None
         if record is None or not isinstance(record.fact, JobDone | JobFailed):
             raise Rejected(Reason.NOT_FOUND, f"the log has lost the result of task {kept.task}")
         if not isinstance(record.fact.result, Inline):

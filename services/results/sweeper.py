@@ -82,7 +82,7 @@ class Sweeper:
             wait = self._settings.sweep_s
             try:
                 await self.sweep()
-            except (StoreError, LogUnavailable, HubError) as error:
+            except (StoreError, LogUnavailable, HubError, Rejected) as error:
                 log.warning("sweep_broken_off", error=str(error))
 
     async def sweep(self) -> None:

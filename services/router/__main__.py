@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from services.process import run
 from services.router.service import serve
 from services.router.settings import Settings
 
 if __name__ == "__main__":
-    sys.exit(run.start(serve, "router", Settings))
+    run.leave(run.start(serve, "router", Settings))

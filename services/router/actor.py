@@ -15,6 +15,7 @@ import msgspec
 
 from contracts import subjects
 from contracts.facts import LogRouter, Record
+from contracts.restored import Restored, RestoredRequest
 from contracts.wire import Beat
 from services.log.clock import LogClock, Moment
 from services.log.port import AlreadyRecorded, Batch, Log, LogUnavailable
@@ -28,6 +29,7 @@ from services.router.beats import LOOK_S, Beats
 from services.router.domain import State, evolve, initial
 from services.router.plan import TermPlan
 from services.router.projection import load, rows
+from services.router.restored import OpenAgain
 from services.router.settings import Settings
 from services.router.state import Changes
 from services.store.lease import Lease, LeaseLost
@@ -40,6 +42,8 @@ STOP_S = 3.0
 """How long a clean end waits, first for facts on their way, then for the lease to be given up."""
 ROWS_S = 1.0
 """How long its rows wait for others: nobody reads them, and most tasks are over by then."""
+DECISION_S = 1.0
+"""How often a router that waits for the operator looks whether there is anything to wait for."""
 MOST_PENDING = 4096
 """Facts decided and not folded yet; beyond that the router waits for the log."""
 
@@ -77,6 +81,7 @@ class Router:
         leases: LeaseHolder,
         settings: Settings,
         who: Writer,
+        standing: OpenAgain,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log_
@@ -84,6 +89,7 @@ class Router:
         self._leases = leases
         self._settings = settings
         self._who = who
+        self._standing = standing
         self._mono = mono
         self._state = initial()
         self._unwritten = Changes()
@@ -167,19 +173,32 @@ class Router:
         self._beats.deafen()
         self._steady = False
 
+    def restored(self, request: RestoredRequest) -> Restored:
+        """Say what a log that was put back would have run again; take the decision, if one is
+        given. Raises OSError."""
+        if request.decision is not None:
+            self._standing.decide(request.decision)
+        # Before the log is read there is nothing to be said of its tasks.
+        return self._standing.answer(self._state) if self._live.is_set() else Restored()
+
     async def _follow(self) -> None:
-        self._state = await load(self._projection)
-        self._unwritten = Changes()
-        self._depose()
         await project(
             self._log,
             self._projection,
             (">",),
             self._apply,
+            load=self._load,
             on_batch=self._noticed,
+            on_mismatch=self._remember,
             on_reset=self._reset,
             gather_s=ROWS_S,
         )
+
+    async def _load(self) -> None:
+        self._state = await load(self._projection)
+        self._unwritten = Changes()
+        self._depose()
+        log.info("router_ready", position=self._projection.position)
 
     def _apply(self, records: list[Record]) -> list[Change]:
         """The rows of everything touched since the last time, as the state has it now."""
@@ -219,6 +238,9 @@ class Router:
             self._clock = LogClock(facts[-1][1], self._mono())
         return False
 
+    def _remember(self) -> None:
+        self._standing.remember(self._state)
+
     def _reset(self) -> None:
         self._state, self._unwritten = initial(), Changes()
         self._live.clear()
@@ -236,6 +258,9 @@ class Router:
             self._deposed.clear()
             if self._stopping:
                 return
+            if not await self._decided():
+                await self._deposed_within(DECISION_S)
+                continue
             self._unleased.clear()
             try:
                 lease = await self._acquire()
@@ -295,6 +320,21 @@ class Router:
             self._lease_until = began + self._settings.lease_ttl_s
         return lease
 
+    async def _decided(self) -> bool:
+        """Whether the operator has decided about a log that was put back, if there is anything to
+        decide; what is to be ended has ended then.
+
+        That comes before the lease, by which executors know that they may take up what was routed.
+        """
+        if self._standing.waits(self._state):
+            return False
+        return await self._standing.end(self._log, self._state, self._who.instance, self._fold)
+
+    async def _fold(self, seq: int) -> None:
+        while self._state.seq < seq:
+            self._folded.clear()
+            await self._folded.wait()
+
     async def _begin_term(self) -> None:
         """Append the next `log.router` and fold through it: then nothing older can be missing."""
         last = await self._log.last(subjects.ROUTERS)
@@ -303,9 +343,7 @@ class Router:
         seq = await self._log.append(fact)
         mono = self._mono()
         record = await self._log.at(seq)
-        while self._state.seq < seq:
-            self._folded.clear()
-            await self._folded.wait()
+        await self._fold(seq)
         if record is None or self._state.term_seq != seq or self._deposed.is_set():
             raise LeaseLost(f"term {term} was over before it began")
         self._clock = self._clock or LogClock(record.at, mono)

@@ -105,8 +105,8 @@ class Appends:
             self._put_off(plan, one.decision, error)
 
     async def _close(self, plan: TermPlan, sent: list[_Sent]) -> None:
-        """Ends carry the guard of the job head; the server takes one guard a message, so that of
-        the term goes on a fact of its own, in one batch with them.
+        """Ends and questions carry the guard of the job head; the server takes one guard a message,
+        so that of the term goes on a fact of its own, in one batch with them.
 
         A batch with one refused fact stores none: halves find out which.
         """

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from hashlib import sha256
 from math import inf
-from typing import TypeAlias
 
 import msgspec
 
-from contracts.facts import Failure, JobFailed, Outcome
+from contracts.facts import Failure, FailureKind, JobFailed, Outcome
 from contracts.message import bounded
 from contracts.permitted import allows, asker_of, may_run
 from contracts.replay import UNKNOWN_OUTCOME, outcome_unknown, repeatable
 from contracts.task import MCP_CALL
 from services.log.clock import LogClock
 from services.outside.fits import down
+from services.router import asks
 from services.router.fold import evolve
 from services.router.select import Demand, HostEntry
 from services.router.settings import Settings
-from services.router.state import SICK, OpenTask, Phase, State, initial, key_of
+from services.router.state import CLAIMED, SICK, OpenTask, Phase, State, initial, key_of
+from services.router.steps import End, Lose, NeedsHost, Step, Wait
 
 __all__ = [
     "End",
@@ -47,51 +48,30 @@ _EARLY_S = 0.5
 """An executor that ends an attempt at the task's deadline may read its clock a little early."""
 
 
-class End(msgspec.Struct, frozen=True, gc=False):
-    """The task is over; the router writes its `job.done`."""
-
-    outcome: Outcome
-    error: Failure | None = None
-
-
-class Lose(msgspec.Struct, frozen=True, gc=False):
-    """The attempt is lost; the router writes its `job.failed`."""
-
-    message: str
-
-
-class Wait(msgspec.Struct, frozen=True, gc=False):
-    """Nothing to do before `until`, unless a fact comes."""
-
-    until: float
-
-
-class NeedsHost(msgspec.Struct, frozen=True, gc=False):
-    """It wants a host now, and looks again at `until`."""
-
-    until: float
-    spare_until: float
-    """Before this, no host that looked sick gets it again."""
-
-
-Step: TypeAlias = End | Lose | Wait | NeedsHost
-
-
 def decide(task: OpenTask, now: float, rules: Settings, clock: LogClock) -> Step:
     """Say what the router owes this task at log time `now`; which host is up to `select`.
 
     Given again with nothing new, the answer is the same.
     """
     expires = expires_at(task, rules, clock)
-    if task.phase is Phase.RUNNING:
+    if task.phase in CLAIMED:
         return _watch(task, now, expires + rules.grace_s, rules, clock)
     if task.invalid:
         return End(Outcome.REJECTED, Failure("invalid", task.invalid))
     if task.cancelled:
         return End(Outcome.CANCELLED)
+    if task.phase is Phase.ASKED:
+        return asks.waits(task, now, clock)
+    if (refused := asks.refused(task)) is not None:
+        return refused
     again = 0.0
     if task.failure is not None:
         failed_at = clock.moved(task.head_at, task.head)
+        if task.failure.kind is FailureKind.INPUT_REQUIRED and now < failed_at + rules.grace_s:
+            # Its question stands behind it in the log.
+            return Wait(failed_at + rules.grace_s)
+        if (end := asks.unheard(task, failed_at, clock)) is not None:
+            return end
         if (end := _after(task, failed_at >= expires - _EARLY_S, rules)) is not None:
             return end
         again = failed_at + backoff_s(task.task, task.attempt)
@@ -106,8 +86,10 @@ def decide(task: OpenTask, now: float, rules: Settings, clock: LogClock) -> Step
 
 
 def expires_at(task: OpenTask, rules: Settings, clock: LogClock) -> float:
-    """Return the log time at which the whole task must be over."""
-    return clock.moved(task.at, task.seq) + (task.deadline_s or rules.default_deadline_s)
+    """Return the log time at which the whole task must be over; the time in which it waited for
+    answers does not count."""
+    given = task.deadline_s or rules.default_deadline_s
+    return clock.moved(task.at, task.seq) + given + task.paused_s
 
 
 def gives_up_at(task: OpenTask, host: HostEntry, rules: Settings, clock: LogClock) -> float:
@@ -117,7 +99,7 @@ def gives_up_at(task: OpenTask, host: HostEntry, rules: Settings, clock: LogCloc
     """
     if task.need.type != MCP_CALL or task.deadline_s is not None:
         return inf
-    asked = clock.moved(task.at, task.seq) + (task.delay_s or 0.0)
+    asked = clock.moved(task.at, task.seq) + (task.delay_s or 0.0) + task.paused_s
     tried = clock.moved(task.head_at, task.head) if task.head else 0.0
     since = clock.moved(host.since_at, host.since)
     return max(asked, tried, since) + rules.host_down_grace_s
@@ -141,9 +123,11 @@ def demand(state: State, task: OpenTask) -> Demand:
     Users without hosts of their own see the same hosts, but for those that are for some alone, so
     their tasks share a demand.
     """
-    user = task.user if task.user in state.owners else ""
+    user, need = task.user if task.user in state.owners else "", task.need
+    if task.only in state.hosts and task.only not in task.excluded:
+        need = msgspec.structs.replace(need, host=task.only)
     if not state.guarded:
-        return Demand(task.need, user, task.excluded, task.fallback)
+        return Demand(need, user, task.excluded, task.fallback)
     who = asker_of(task)
     hosts = [state.hosts[id_].spec for id_ in sorted(state.guarded)]
     hidden = tuple(host.id for host in hosts if not allows(host.access, who))
@@ -153,7 +137,7 @@ def demand(state: State, task: OpenTask) -> Demand:
         for host in hosts
         if host.id not in hidden and not may_run(host, task.need.type, tool, who)
     )
-    return Demand(task.need, user, task.excluded, task.fallback, hidden, denied)
+    return Demand(need, user, task.excluded, task.fallback, hidden, denied)
 
 
 def backoff_s(task: str, attempt: int) -> float:
@@ -166,7 +150,11 @@ def backoff_s(task: str, attempt: int) -> float:
 
 def _watch(task: OpenTask, now: float, late: float, rules: Settings, clock: LogClock) -> Step:
     """A claimed attempt is its executor's, until that has overrun its time."""
-    permit = clock.moved(task.permit_until, task.head) + rules.grace_s
+    permit = clock.moved(task.permit_until, task.head) + rules.grace_s + task.paused_s
+    if (until := asks.holds(task, clock)) > -inf:
+        # Permit and deadline stand still.
+        held = until + rules.grace_s
+        return asks.waits(task, now, clock) if now >= held else Wait(held)
     if now >= late:
         return End(Outcome.TIMED_OUT, _too_late(task))
     if now >= permit:
@@ -204,11 +192,12 @@ def _final(task: OpenTask, failure: JobFailed, rules: Settings) -> Failure | Non
 
 
 def counted(task: OpenTask) -> int:
-    """Return how many attempts are held against the task: all but one that others may have ended.
+    """Return how many attempts are held against the task: all but those that ended with a question,
+    and one that others may have ended.
 
-    There is no second one: after that it is alone in its sessions.
+    There is no second one of those: after that it is alone in its sessions.
     """
-    return task.attempt - task.isolated
+    return task.attempt - task.isolated - task.spared
 
 
 def _too_late(task: OpenTask) -> Failure:

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from contracts import subjects
+from contracts.asks import AnswerAction, QuestionKind, TaskAnswered, TaskAsked
+from contracts.cached import owned
 from contracts.facts import (
     FailureKind,
     JobDone,
@@ -23,6 +25,8 @@ from contracts.facts import (
     McpRemoved,
     Outcome,
     Record,
+    ResultDeleted,
+    ResultStored,
     TaskCancelled,
     TaskCreated,
     TaskRouted,
@@ -32,8 +36,20 @@ from contracts.host import Placement, clamped, operated
 from contracts.message import bounded
 from contracts.task import input_sha256, tool_of
 from services.outside.fits import USABLE
+from services.router.again import remember
 from services.router.select import HostEntry, Need
-from services.router.state import NO_PERMIT, SICK, OpenTask, Phase, State, Track, key_of
+from services.router.state import (
+    FLYING,
+    NO_PERMIT,
+    SICK,
+    Inquiry,
+    OpenTask,
+    Phase,
+    State,
+    Track,
+    key_of,
+    slim,
+)
 
 HOSTS_FAULT = frozenset(
     {
@@ -45,11 +61,13 @@ HOSTS_FAULT = frozenset(
     }
 )
 _MESSAGE = 1000
+_WHERE = ("task.routed", "task.asked", "task.answered")
+"""What tells where a task is, besides the facts of its attempts."""
 
 
 def evolve(state: State, record: Record) -> None:
     """Apply one fact. Total: what does not fit, or does not concern the router, changes nothing."""
-    state.seq = record.seq
+    state.seq, state.at, state.changes.meta = record.seq, record.at, True
     fact: Any = record.fact
     if (move := _MOVES.get(type(fact))) is not None:
         key = f"{fact.user}.{fact.task}"
@@ -69,11 +87,19 @@ def _unread(state: State, record: Record, _: Unknown) -> None:
         state.term, state.term_seq, state.changes.meta = what.number, record.seq, True
     elif what.type in ("mcp.registered", "mcp.removed"):
         state.forget_host(what.host)
-    elif task is not None and (what.type == "task.routed" or what.type.startswith("job.")):
+    elif what.type.startswith("result."):
+        state.changes.answers |= state.answers.forget(what.user, what.task)
+    elif task is not None and (what.type in _WHERE or what.type.startswith("job.")):
         state.changes.tasks.add(key)
         task.unread = True
-        if what.type != "task.routed":
+        if what.type == "task.asked":
+            task.questions = max(task.questions, what.number)
+        if what.type not in _WHERE:
             task.head, task.head_at = record.seq, record.at
+        if what.type == "job.failed" and what.number == task.attempt:
+            # It is over, however it ended: its host has a free slot.
+            state.leave_flight(task)
+            task.phase = Phase.WAITING
         if what.type == "job.done":
             state.leave_flight(task)
             del state.tasks[key]
@@ -83,31 +109,36 @@ def _created(state: State, record: Record, fact: TaskCreated) -> None:
     key, spec = f"{fact.user}.{fact.task}", fact.spec
     if key in state.tasks:
         return
-    state.tasks[key] = OpenTask(
-        user=fact.user,
-        task=fact.task,
-        seq=record.seq,
-        at=record.at,
-        digest=input_sha256(spec),
-        need=Need(
-            spec.type,
-            spec.required_capabilities,
-            spec.preferred_capabilities,
-            spec.is_heavy,
-            spec.host,
-        ),
-        priority=spec.priority,
-        timeout_s=spec.timeout_s,
-        deadline_s=spec.deadline_s,
-        delay_s=spec.delay_s,
-        max_attempts=spec.max_attempts,
-        on_unknown=spec.on_unknown,
-        retry_tool_errors=spec.retry_tool_errors,
-        invalid=fact.invalid[:_MESSAGE],
-        trace=record.trace,
-        roles=fact.roles,
-        project=fact.project,
-        tool=tool_of(spec) if state.tools_guarded else "",
+    state.tasks[key] = slim(
+        OpenTask(
+            user=fact.user,
+            task=fact.task,
+            seq=record.seq,
+            at=record.at,
+            digest=input_sha256(spec),
+            need=Need(
+                spec.type,
+                spec.required_capabilities,
+                spec.preferred_capabilities,
+                spec.is_heavy,
+                spec.host,
+            ),
+            priority=spec.priority,
+            timeout_s=spec.timeout_s,
+            deadline_s=spec.deadline_s,
+            delay_s=spec.delay_s,
+            max_attempts=spec.max_attempts,
+            on_unknown=spec.on_unknown,
+            retry_tool_errors=spec.retry_tool_errors,
+            invalid=fact.invalid[:_MESSAGE],
+            trace=record.trace,
+            roles=fact.roles,
+            project=fact.project,
+            tool=tool_of(spec) if state.tools_guarded or state.caching or spec.approve else "",
+            fresh=spec.fresh,
+            approve=spec.approve,
+            anyone=bool(state.caching) and not owned(spec),
+        )
     )
     if key not in state.changes.tasks:
         state.changes.tasks.add(key)
@@ -115,14 +146,16 @@ def _created(state: State, record: Record, fact: TaskCreated) -> None:
 
 
 def _signed(_: State, task: OpenTask, record: Record, fact: JobSigned) -> None:
-    if task.phase is not Phase.WAITING:
+    if task.phase in FLYING:
         task.phase = Phase.RUNNING
     task.head, task.head_at = record.seq, record.at
     task.executor, task.incarnation = fact.executor, fact.incarnation
     task.permit_until = fact.expires
 
 
-def _done(state: State, task: OpenTask, _: Record, fact: JobDone) -> None:
+def _done(state: State, task: OpenTask, record: Record, fact: JobDone) -> None:
+    if task.version:
+        remember(state, task, record, fact)
     if fact.outcome is Outcome.SUCCEEDED:
         _count(state, task.user, fact.host, success=True)
     state.leave_flight(task)
@@ -138,7 +171,12 @@ def _routed(state: State, task: OpenTask, _: Record, fact: TaskRouted) -> None:
     task.phase = Phase.ROUTED
     task.attempt, task.host = fact.attempt, fact.route.host
     task.failure, task.unread = None, False
+    if task.asked is not None and task.asked.action is None:
+        # Whoever asked has not waited.
+        task.asked = None
     entry = state.hosts.get(task.host)
+    same = entry is not None and entry.seq == fact.route.host_seq
+    task.version = state.caching.get(task.host, "") if same else ""
     task.foreign = entry is not None and not operated(entry.spec)
     task.falls_back = (
         entry is not None
@@ -165,6 +203,48 @@ def _failed(state: State, task: OpenTask, record: Record, fact: JobFailed) -> No
         _count(state, task.user, fact.host, success=False)
 
 
+def _asked(state: State, task: OpenTask, record: Record, fact: TaskAsked) -> None:
+    task.asked = Inquiry(
+        *(fact.q, fact.kind, record.seq, record.at),
+        *(max(0.0, fact.timeout_s), fact.host, fact.tool),
+    )
+    slim(task)
+    task.questions = max(task.questions, fact.q)
+    if task.phase in FLYING:
+        state.leave_flight(task)
+        task.phase = Phase.HELD
+    if task.phase is Phase.HELD:
+        return
+    task.phase = Phase.ASKED
+    # What it asks of a person itself has cost no attempt.
+    task.spared += fact.kind is QuestionKind.INPUT
+
+
+def _answered(state: State, task: OpenTask, record: Record, fact: TaskAnswered) -> None:
+    asked = task.asked
+    if asked is None or asked.q != fact.q or asked.action is not None:
+        return
+    if task.phase not in (Phase.ASKED, Phase.HELD):
+        # The attempt that has asked is lost, and that decides.
+        return
+    reason = fact.reason[:_MESSAGE]
+    task.asked = msgspec.structs.replace(
+        asked, action=fact.action, who=fact.answered_by, reason=reason
+    )
+    # The log's clock may have jumped meanwhile.
+    task.paused_s += min(max(0.0, record.at - asked.at), asked.timeout_s)
+    if task.phase is Phase.HELD:
+        task.phase = Phase.RUNNING
+        state.count_flight(task)
+    else:
+        task.phase = Phase.WAITING
+    task.only = asked.host
+    if asked.kind is QuestionKind.INPUT:
+        task.failure, task.told = None, asked.q
+    elif fact.action is AnswerAction.ACCEPT:
+        task.allowed = task.asked
+
+
 def _count(state: State, user: str, host: str, *, success: bool) -> None:
     if host in state.hosts:
         pair = (user, host)
@@ -181,6 +261,7 @@ def _registered(state: State, record: Record, fact: McpRegistered) -> None:
     entry, spec = state.hosts.get(fact.host), clamped(fact.spec)
     before = entry.spec.owner if entry else None
     state.guard(entry.spec if entry else None, spec)
+    state.note_cache(spec)
     if entry is None:
         since, at = record.seq, record.at
         state.hosts[fact.host] = HostEntry(spec, record.seq, since=since, since_at=at)
@@ -219,6 +300,14 @@ def _preferred(state: State, _: Record, fact: McpPreferred) -> None:
     state.changes.tastes.add(pair)
 
 
+def _stored(state: State, _: Record, fact: ResultStored) -> None:
+    state.changes.answers |= state.answers.moved(fact.user, fact.task, fact.pointer)
+
+
+def _deleted(state: State, _: Record, fact: ResultDeleted) -> None:
+    state.changes.answers |= state.answers.forget(fact.user, fact.task)
+
+
 def _term(state: State, record: Record, fact: LogRouter) -> None:
     if not fact.again:
         state.term, state.term_seq, state.changes.meta = fact.term, record.seq, True
@@ -230,6 +319,8 @@ _MOVES: dict[type, Callable[[State, OpenTask, Record, Any], None]] = {
     JobFailed: _failed,
     JobDone: _done,
     TaskCancelled: _cancelled,
+    TaskAsked: _asked,
+    TaskAnswered: _answered,
 }
 """What later facts do to an open task."""
 _CHANGES: dict[type, Callable[[State, Record, Any], None]] = {
@@ -239,6 +330,8 @@ _CHANGES: dict[type, Callable[[State, Record, Any], None]] = {
     McpHealth: _health,
     McpPreferred: _preferred,
     LogRouter: _term,
+    ResultStored: _stored,
+    ResultDeleted: _deleted,
     Unknown: _unread,
 }
 """What all others do."""

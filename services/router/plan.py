@@ -1,4 +1,5 @@
-"""What the active router does next: ends, losses, routes, in rounds that need not wait for the log.
+"""What the active router does next: ends, losses, questions, routes, in rounds that need not wait
+for the log.
 
 Pure: all of it follows from the state, the settings and the moments given. What has been decided
 but is not folded yet is kept aside and counts as done.
@@ -12,27 +13,32 @@ from itertools import islice
 import msgspec
 
 from contracts import subjects
-from contracts.facts import Failure, JobDone, JobFailed, Outcome, TaskRouted
-from contracts.host import FOREIGN_TIMEOUT_S
-from contracts.route import Route
+from contracts.facts import Failure, JobDone, JobFailed, Outcome, TaskAsked, TaskRouted
+from contracts.host import Host
 from contracts.subjects import Guard
 from contracts.task import Priority
 from services.log.clock import LogClock, Moment
 from services.router import domain
+from services.router.again import GiveAgain, again, given
+from services.router.asks import asking, needed
 from services.router.beats import Beats, Claimant
 from services.router.claims import Claims
 from services.router.domain import End, Lose, NeedsHost, Wait
-from services.router.endings import closing
+from services.router.endings import closing, guard_of
 from services.router.flights import Flights
+from services.router.pending import OnItsWay, sent_for
 from services.router.queue import Next, Queue, Waiting
-from services.router.select import Demand, Screen, Selection, choose, policy, screen, why_nobody
+from services.router.routing import routing
+from services.router.screens import Screens
+from services.router.select import Screen, Selection, choose, policy, why_nobody
 from services.router.settings import Settings
 from services.router.shares import Shares, after_foreign, shares, stopped
-from services.router.state import Changes, OpenTask, Phase, State
+from services.router.state import CLAIMED, Changes, OpenTask, State
 from services.router.timers import Timers
 
 PAUSE_S = 5.0
 """How long a task rests when the log would not take its fact."""
+_Found = tuple[str, OpenTask, Selection | GiveAgain]
 RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
@@ -40,23 +46,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """A fact to append, for the task `key`."""
 
     key: str
-    fact: TaskRouted | JobFailed | JobDone
+    fact: TaskRouted | TaskAsked | JobFailed | JobDone
     guard: Guard
     trace: str
     since: float
     """Log time since which the task has waited for this."""
-
-
-class _Pending(msgspec.Struct, frozen=True, gc=False):
-    """A decision on its way: resolved when the task's attempt or job head differ from these."""
-
-    attempt: int
-    head: int
-    user: str
-    host: str
-    """Empty unless it is a route."""
-    foreign: bool
-    """The host is one of the user's own."""
 
 
 class TermPlan:
@@ -79,13 +73,15 @@ class TermPlan:
         self._guard = subjects.latest_term(state.term)
         self._queue = Queue(rules.age_s)
         self._timers = Timers()
-        self._due: dict[str, End | Lose] = {}
-        self._pending: dict[str, _Pending] = {}
+        self._due: dict[str, End | Lose | GiveAgain] = {}
+        self._pending: dict[str, OnItsWay] = {}
         self._flights = Flights()
         """Routes that are not folded yet."""
         self._shares: Shares | None = None
-        self._screens: dict[Demand, Screen] = {}
+        self._screens = Screens(state)
         self._hopeless: set[str] = set()
+        self._bound: set[str] = set()
+        """Queued tasks that go to one host as long as it is there."""
         self._aside: dict[str, float] = {}
         """Tasks whose fact the log would not take, and the log time to try again."""
         self._claims = Claims()
@@ -117,6 +113,8 @@ class TermPlan:
         """Take up what the state has just folded."""
         if changes.hosts:
             self._hosts_changed(changes, moment)
+        for key in given(self._due) if changes.hosts or changes.answers else ():
+            self._review(key, moment)
         for key in changes.tasks:
             if key in self._pending:
                 self._settle(key, moment)
@@ -156,7 +154,7 @@ class TermPlan:
         share = self._shared(moment, beats)
         for most in (share.contended, share.alone):
             while len(out) < limit and (found := self._next(moment, share, most)) is not None:
-                out.append(self._route(*found, len(out), moment))
+                out.append(self._send(*found, len(out), moment))
             wanting = list(islice(self._queue.held(), 2))
             if len(wanting) != 1 or self._of(wanting[0]) >= share.alone:
                 break
@@ -175,7 +173,7 @@ class TermPlan:
     def _settle(self, key: str, moment: Moment) -> None:
         """Let go of the decision if what came of it is folded."""
         known, task = self._pending[key], self._state.tasks.get(key)
-        if task is None or task.attempt != known.attempt or task.head != known.head:
+        if task is None or not known.holds(task):
             self._drop(key, known, moment)
 
     def _review(self, key: str, moment: Moment) -> None:
@@ -186,6 +184,7 @@ class TermPlan:
         else:
             self._queue.leave(key)
             self._hopeless.discard(key)
+            self._bound.discard(key)
         task = self._state.tasks.get(key)
         if task is None or task.unread:
             self._timers.clear(key)
@@ -203,15 +202,20 @@ class TermPlan:
             self._ready(key, task, step, now)
         elif isinstance(step, Wait):
             self._timers.set(key, step.until)
-            if task.phase is Phase.RUNNING:
+            if task.phase in CLAIMED:
                 self._claims.add(key, Claimant(task.executor, task.incarnation), moment.mono)
         else:
             self._due[key] = step
 
     def _ready(self, key: str, task: OpenTask, step: NeedsHost, now: float) -> None:
+        if task.only:
+            self._bound.add(key)
         wanted = domain.demand(self._state, task)
         at = self._clock.moved(task.at, task.seq)
-        found, wait = self._screen(wanted), step.until
+        found, wait = self._screens.of(wanted), step.until
+        if found.caches and (known := again(self._state, task, found.caches, now)) is not None:
+            self._due[key] = known
+            return
         if found.down is not None:
             host = self._state.hosts[found.down]
             wait = min(wait, domain.gives_up_at(task, host, self._rules, self._clock))
@@ -237,23 +241,17 @@ class TermPlan:
     def _hosts_changed(self, changes: Changes, moment: Moment) -> None:
         self._screens.clear()
         self._queue.wake_all(moment.now)
-        again = list(self._hopeless)
+        tasks = self._state.tasks
+        again = [key for key in self._bound if key in tasks and tasks[key].only in changes.hosts]
+        again += self._hopeless
         for user in changes.owners:
             again += self._queue.keys_of(user)
         for wanted in self._queue.demands():
-            found = self._screen(wanted)
+            found = self._screens.of(wanted)
             if changes.guards or not found.possible or found.down in changes.hosts:
                 again += self._queue.keys(wanted)
         for key in again:
             self._review(key, moment)
-
-    def _screen(self, wanted: Demand) -> Screen:
-        found = self._screens.get(wanted)
-        if found is None:
-            if len(self._screens) > 10_000:
-                self._screens.clear()
-            found = self._screens[wanted] = screen(wanted, self._state.hosts.values())
-        return found
 
     def _shared(self, moment: Moment, beats: Beats) -> Shares:
         """The shares as they are now; when executors come or go, whoever was stopped may go on."""
@@ -271,10 +269,8 @@ class TermPlan:
     def _in_flight(self) -> int:
         return self._state.flights.total + self._flights.total
 
-    def _next(
-        self, moment: Moment, share: Shares, most: int
-    ) -> tuple[str, OpenTask, Selection] | None:
-        """Find the next task that gets a host, putting aside those that can't have one now.
+    def _next(self, moment: Moment, share: Shares, most: int) -> _Found | None:
+        """Find the next task that gets a host or an answer; those that can't now are put aside.
 
         `most`: attempts in flight with which a user is passed over.
         """
@@ -287,7 +283,10 @@ class TermPlan:
             if self._of(user) >= most:
                 queue.hold(user)
                 continue
-            task, found = state.tasks[first.key], self._screen(first.demand)
+            task, found = state.tasks[first.key], self._screens.of(first.demand)
+            if found.caches and (known := again(state, task, found.caches, moment.now)) is not None:
+                queue.leave(first.key)
+                return first.key, task, known
             if found.lifted and self._spares(first, task, moment.now):
                 continue
             stopped = self._stopped(user, share) if found.foreign else ()
@@ -321,33 +320,25 @@ class TermPlan:
         folded, ours = self._state.flights.hosts, self._flights.hosts
         return {fit.host: folded.get(fit.host, 0) + ours.get(fit.host, 0) for fit in found.fits}
 
+    def _send(
+        self, key: str, task: OpenTask, chosen: Selection | GiveAgain, index: int, moment: Moment
+    ) -> Decision:
+        """Route the task, unless a person has to allow it first, or there is an answer."""
+        if isinstance(chosen, GiveAgain):
+            return self._close(key, chosen)
+        host = self._state.hosts[chosen.host].spec
+        if (host.approve or task.approve) and needed(task, host) is not None:
+            return self._ask(key, task, host)
+        return self._route(key, task, chosen, index, moment)
+
     def _route(
         self, key: str, task: OpenTask, chosen: Selection, index: int, moment: Moment
     ) -> Decision:
-        state, rules = self._state, self._rules
         self._queue.served(task.user)
         self._queue.leave(key)
         self._hold(key, task, chosen.host, foreign=chosen.foreign)
-        timeout_s = task.timeout_s or rules.default_task_timeout_s
-        route = Route(
-            host=chosen.host,
-            host_seq=chosen.host_seq,
-            basis=state.seq,
-            index=index,
-            now=moment.now,
-            term=self.term,
-            policy=chosen.policy,
-            job_head=task.head,
-            input_sha256=task.digest,
-            task_type=task.need.type,
-            slots=chosen.slots,
-            candidates=chosen.candidates,
-            removed=chosen.removed,
-            no_foreign=chosen.no_foreign,
-            timeout_s=min(timeout_s, FOREIGN_TIMEOUT_S) if chosen.foreign else timeout_s,
-            expires=domain.expires_at(task, rules, self._clock),
-            isolated=task.isolated,
-        )
+        known = self._state, task, chosen, self._rules, self._clock
+        route = routing(*known, now=moment.now, index=index)
         fact = TaskRouted(
             id=self._mint(),
             by=self._by,
@@ -358,13 +349,21 @@ class TermPlan:
         )
         return Decision(key, fact, self._guard, task.trace, task.head_at or task.at)
 
-    def _close(self, key: str, step: End | Lose) -> Decision:
+    def _ask(self, key: str, task: OpenTask, host: Host) -> Decision:
+        """Have a person say whether the host may get the task."""
+        self._queue.leave(key)
+        asked = asking(task, host, self._rules.question_timeout_s, self._mint(), self._by)
+        self._forget(key)
+        self._hold(key, task, "")
+        guard = subjects.job_head(task.user, task.task, task.head)
+        return Decision(key, asked, guard, task.trace, task.head_at or task.at)
+
+    def _close(self, key: str, step: End | Lose | GiveAgain) -> Decision:
         task = self._state.tasks[key]
         self._forget(key)
         self._hold(key, task, "")
         fact = closing(task, step, self._state.hosts.get(task.host), self._mint(), self._by)
-        guard = subjects.job_head(task.user, task.task, task.head)
-        return Decision(key, fact, guard, task.trace, task.head_at or task.at)
+        return Decision(key, fact, guard_of(task), task.trace, task.head_at or task.at)
 
     def _forget(self, key: str) -> None:
         self._due.pop(key, None)
@@ -373,11 +372,11 @@ class TermPlan:
 
     def _hold(self, key: str, task: OpenTask, host: str, *, foreign: bool = False) -> None:
         """Count a decision that is on its way to the log."""
-        self._pending[key] = _Pending(task.attempt, task.head, task.user, host, foreign)
+        self._pending[key] = sent_for(task, host, foreign=foreign)
         if host:
             self._flights.add(task.user, host, foreign=foreign)
 
-    def _drop(self, key: str, known: _Pending, moment: Moment) -> None:
+    def _drop(self, key: str, known: OnItsWay, moment: Moment) -> None:
         del self._pending[key]
         if known.host:
             self._flights.remove(known.user, known.host, foreign=known.foreign)

@@ -11,10 +11,11 @@ import msgspec
 
 from contracts.host import HealthStatus, Host
 from services.log.projection import Change, Projection
+from services.router.answers import PastAnswer
 from services.router.select import HostEntry
-from services.router.state import Changes, OpenTask, State, Track, initial, key_of
+from services.router.state import Changes, OpenTask, State, Track, initial, key_of, slim
 
-VERSION = 4
+VERSION = 7
 """Goes up with every change of the tables or of what is folded into them."""
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS router_tasks (
@@ -27,9 +28,11 @@ SCHEMA = (
         PRIMARY KEY (user, host)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS router_preferences (
         user TEXT, host TEXT, weight REAL NOT NULL, PRIMARY KEY (user, host)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS router_answers (
+        key TEXT PRIMARY KEY, seq INTEGER NOT NULL, answer TEXT NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS router_meta (
         only INTEGER PRIMARY KEY CHECK (only = 1),
-        term INTEGER, term_seq INTEGER, first_host_seq INTEGER)""",
+        term INTEGER, term_seq INTEGER, first_host_seq INTEGER, at REAL)""",
 )
 _PUT_TASK = "REPLACE INTO router_tasks VALUES (?, ?)"
 _CUT_TASK = "DELETE FROM router_tasks WHERE key = ?"
@@ -39,10 +42,13 @@ _PUT_TRACK = "REPLACE INTO router_history VALUES (?, ?, ?, ?)"
 _CUT_TRACK = "DELETE FROM router_history WHERE user = ? AND host = ?"
 _PUT_TASTE = "REPLACE INTO router_preferences VALUES (?, ?, ?)"
 _CUT_TASTE = "DELETE FROM router_preferences WHERE user = ? AND host = ?"
-_PUT_META = "REPLACE INTO router_meta VALUES (1, ?, ?, ?)"
+_PUT_ANSWER = "REPLACE INTO router_answers VALUES (?, ?, ?)"
+_CUT_ANSWER = "DELETE FROM router_answers WHERE key = ?"
+_PUT_META = "REPLACE INTO router_meta VALUES (1, ?, ?, ?, ?)"
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _task: msgspec.json.Decoder[OpenTask] = msgspec.json.Decoder(OpenTask)
+_answer: msgspec.json.Decoder[PastAnswer] = msgspec.json.Decoder(PastAnswer)
 _host: msgspec.json.Decoder[Host] = msgspec.json.Decoder(Host)
 
 
@@ -63,8 +69,14 @@ def rows(state: State, changes: Changes) -> list[Change]:
         tastes = [(pair, state.tastes.get(pair)) for pair in changes.tastes]
         out.append(Change(_PUT_TASTE, [(*pair, said) for pair, said in tastes if said is not None]))
         out.append(Change(_CUT_TASTE, [pair for pair, said in tastes if said is None]))
+    if changes.answers:
+        answers = [(key, state.answers.get(key)) for key in changes.answers]
+        put = [(key, found.seq, _encode(found)) for key, found in answers if found is not None]
+        out.append(Change(_PUT_ANSWER, put))
+        out.append(Change(_CUT_ANSWER, [(key,) for key, found in answers if found is None]))
     if changes.meta:
-        out.append(Change(_PUT_META, [(state.term, state.term_seq, state.first_host_seq)]))
+        meta = (state.term, state.term_seq, state.first_host_seq, state.at)
+        out.append(Change(_PUT_META, [meta]))
     return [change for change in out if change.rows]
 
 
@@ -73,19 +85,23 @@ async def load(projection: Projection) -> State:
     state = initial()
     state.seq = projection.position
     for (text,) in await projection.query("SELECT task FROM router_tasks"):
-        task = _task.decode(text)
+        task = slim(_task.decode(text))
         state.tasks[key_of(task.user, task.task)] = task
         state.count_flight(task)
     for id_, seq, status, spec, *news in await projection.query("SELECT * FROM router_hosts"):
         state.hosts[id_] = HostEntry(_host.decode(spec), seq, HealthStatus(status), *news)
         state.count_owner(state.hosts[id_].spec.owner)
         state.guard(None, state.hosts[id_].spec)
+        state.note_cache(state.hosts[id_].spec)
     for user, host, good, tried in await projection.query("SELECT * FROM router_history"):
         state.tracks[user, host] = Track(good, tried)
     for user, host, weight in await projection.query("SELECT * FROM router_preferences"):
         state.tastes[user, host] = weight
-    for _, term, term_seq, first in await projection.query("SELECT * FROM router_meta"):
+    for (text,) in await projection.query("SELECT answer FROM router_answers ORDER BY seq"):
+        state.answers.put(_answer.decode(text))
+    for _, term, term_seq, first, at in await projection.query("SELECT * FROM router_meta"):
         state.term, state.term_seq, state.first_host_seq = term, term_seq, first
+        state.at = at
     state.take_changes()
     return state
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from contracts.facts import Record, TaskRouted
+from services.router.asks import approved, needed
 from services.router.domain import State, demand, evolve, initial, key_of
 from services.router.select import POLICY_VERSION, RECOMPUTED, Selection, policy, select
 from services.router.settings import Settings
@@ -49,4 +50,13 @@ def select_again(state: State, routed: TaskRouted, settings: Settings) -> Select
     )
     if chosen is None:
         raise CannotRecompute("no host could have taken the task")
+    host = state.hosts[chosen.host].spec
+    if (tools := needed(task, host)) is not None:
+        text = f"a person had to allow {tools or 'the call'} on host {host.id}, and nobody has"
+        raise CannotRecompute(text)
+    if approved(task, host) != route.approved:
+        text = f"it names question {route.approved} as the one that allows it"
+        raise CannotRecompute(f"{text}, not {approved(task, host)}")
+    if task.told != route.reply:
+        raise CannotRecompute(f"it takes along question {route.reply}, not {task.told}")
     return chosen

@@ -11,19 +11,20 @@ from typing import NamedTuple
 
 import msgspec
 
+from contracts.cached import declares
 from contracts.host import Capability, HealthStatus, Host, Placement, operated
 from contracts.route import Candidate, Policy
 from services.outside.fits import USABLE, pinned, provides, unfit
 from services.router.settings import Settings
 
-POLICY_VERSION = 4
+POLICY_VERSION = 5
 """Goes up whenever the same inputs may give another route."""
-RECOMPUTED = frozenset({1, 2, 3, POLICY_VERSION})
+RECOMPUTED = frozenset({1, 2, 3, 4, POLICY_VERSION})
 """Versions whose routes these rules give again. The first put some versions of capabilities in
 another order, those that are not plain numbers: only where these decide may a route differ. The
 second took a pinned name as it is, and knew no shares of users' own hosts; its logs have no hosts
 with owners in their ids. The third knew no hosts that are for some users alone, and its logs have
-none."""
+none; nor did the fourth know tasks that ask, which go to the host that was asked about."""
 LISTED = 10
 """At most so many candidates, the best, stand in a route."""
 NAMED = 20
@@ -104,6 +105,8 @@ class Screen(msgspec.Struct, frozen=True):
     """Some of them are the user's own."""
     down: str | None = None
     """The one host that may serve it, where that is not usable now."""
+    caches: tuple[str, ...] = ()
+    """Those that may serve it, usable or not, and may let an earlier answer be given again."""
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -140,7 +143,7 @@ def screen(demand: Demand, hosts: Iterable[HostEntry]) -> Screen:
     """
     removed: dict[str, list[str]] = {}
     left: list[HostEntry] = []
-    possible = False
+    possible, caches = False, []
     visible = _visible(demand, hosts)
     only = _pinned(demand, visible)
     for entry in sorted(visible, key=lambda entry: entry.spec.id):
@@ -149,6 +152,8 @@ def screen(demand: Demand, hosts: Iterable[HostEntry]) -> Screen:
             possible = possible or (name == "disabled" and _able_again(demand, entry.spec, only))
             continue
         possible = True
+        if declares(entry.spec, demand.need.type):
+            caches.append(entry.spec.id)
         if entry.status in USABLE:
             left.append(entry)
         else:
@@ -159,7 +164,8 @@ def screen(demand: Demand, hosts: Iterable[HostEntry]) -> Screen:
         removed["excluded"] = [e.spec.id for e in left if e.spec.id in demand.excluded]
     fits = tuple(_fit(demand.need, entry) for entry in (left if lifted else others))
     foreign, waits = any(fit.foreign for fit in fits), possible and not left
-    return Screen(fits, _named(removed), possible, lifted, foreign, only if waits else None)
+    down = only if waits else None
+    return Screen(fits, _named(removed), possible, lifted, foreign, down, tuple(caches))
 
 
 def choose(

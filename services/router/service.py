@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from contracts import subjects
+from contracts.errors import Reason, Rejected
+from contracts.restored import RestoredRequest
 from services.bus import health, metrics
+from services.bus.all import answer_all
 from services.bus.bus import Handler
 from services.join import join
 from services.log.projection import Projection, view_path
 from services.process import telemetry
-from services.process.run import Process
+from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.router.actor import Router, Writer
 from services.router.projection import SCHEMA, VERSION
+from services.router.restored import FOLDER, OpenAgain
+from services.router.saved import Copier, restore
 from services.router.settings import Settings
+from services.store.copies import ViewCopies
 from services.store.lease import Leases
 
 SERVICE = "router"
@@ -31,21 +38,48 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     """Connect, then route or stand by until told to stop; the hooks give the lease up first."""
     bus, log_ = await join(process, common)
     path = view_path(common.data.expanduser().absolute(), process.instance)
-    projection = await Projection.open(path, SCHEMA, VERSION)
+    copies = ViewCopies(bus, SERVICE)
+    projection = Projection(path, SCHEMA, VERSION, process.troubles, lambda: restore(copies, path))
     process.on_drain(projection.close)
     who = Writer(process.instance, process.incarnation)
-    router = Router(log_, projection, Leases(bus), settings, who)
+    standing = _standing(process, common.data.expanduser().absolute())
+    router = Router(log_, projection, Leases(bus), settings, who, standing)
     bus.on_disconnected.append(router.deafen)
     bus.on_reconnected.append(router.listen)
     await bus.subscribe(subjects.beat("*"), lambda message: router.hear(message.data))
     router.listen()
     await bus.serve(SERVICE, _version(), {"status": _answer(router)})
+    await answer_all(bus, subjects.command(SERVICE, "restored"), _restored(router))
     _measure(router, process)
     running = process.spawn("router", router.run())
     process.on_drain(lambda: _end(running))
     process.on_drain(router.stop)
-    log.info("router_ready", position=projection.position)
+    copier = Copier(copies, path, lambda: router.active, lambda: projection.position)
+    process.background("copier", copier.run())
     await process.stopping.wait()
+
+
+def _standing(process: Process, data: Path) -> OpenAgain:
+    """What stands to be decided since an earlier start. Raises Fatal."""
+    path = data / FOLDER / f"{process.instance}.json"
+    try:
+        return OpenAgain(path, process.troubles)
+    except (OSError, msgspec.DecodeError) as error:
+        raise Fatal(
+            f"{path}, which says what a restored log does not have, can't be read: {error}.",
+            "Take it away: what had ended since the backup then runs again.",
+        ) from None
+
+
+def _restored(router: Router) -> Handler:
+    async def restored(payload: bytes) -> bytes:
+        try:
+            request = msgspec.json.decode(payload or b"{}", type=RestoredRequest)
+        except msgspec.MsgspecError as error:
+            raise Rejected(Reason.BAD_REQUEST, str(error)) from None
+        return msgspec.json.encode(router.restored(request))
+
+    return restored
 
 
 def _answer(router: Router) -> Handler:

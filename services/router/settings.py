@@ -70,6 +70,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ge=0,
         ),
     ] = 30.0
+    question_timeout_s: Annotated[
+        float,
+        Meta(
+            description="Seconds a person has to allow a tool call that asks for it, or to answer a"
+            " host's question; then the task ends as `timed_out`, `unanswered`. Its deadline stands"
+            " still meanwhile.",
+            gt=0,
+        ),
+    ] = 86_400.0
     lease_ttl_s: Annotated[
         int,
         Meta(

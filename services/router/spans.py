@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.facts import JobDone, TaskRouted
+from contracts.facts import JobDone, TaskAsked, TaskRouted
 from services.log.port import Append
 from services.process import tracing
 from services.router.plan import Decision
@@ -15,6 +15,8 @@ def append_of(decision: Decision) -> Append:
         name, host, end = "route task", fact.route.host, None
     elif isinstance(fact, JobDone):
         name, host, end = "end task", fact.host, fact.outcome.value
+    elif isinstance(fact, TaskAsked):
+        name, host, end = "ask", fact.host, None
     else:
         name, host, end = "give up attempt", fact.host, fact.kind.value
     trace = tracing.passed(

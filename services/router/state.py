@@ -5,18 +5,26 @@ Pure. The state is changed in place (one actor owns it), yet depends only on the
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
+from contracts.asks import AnswerAction, QuestionKind
+from contracts.cached import caches, version
 from contracts.facts import FailureKind, JobFailed
 from contracts.host import Host
 from contracts.permitted import guarded
 from contracts.task import Priority
+from services.router.answers import Answers
 from services.router.flights import Flights
 from services.router.select import HostEntry, Need
 
+NEEDS = 4096
+"""Different needs of tasks that are kept once for all tasks that have them, …"""
+WORDS = 16_384
+"""… and names of users, hosts and tools."""
 HISTORY_LIMIT = 64
 """Attempts remembered per user and host; then both counts are halved, so that old news fades."""
 SICK = frozenset(
@@ -37,11 +45,37 @@ class Phase(StrEnum):
     """Who has to act on an open task: the router, any executor, or the one that claimed it."""
 
     WAITING = "waiting"
+    ASKED = "asked"
+    """A person has to answer; the deadline stands still."""
     ROUTED = "routed"
     RUNNING = "running"
+    HELD = "held"
+    """Its host holds the call open until a person has answered: the executor's, without a slot."""
 
 
-class OpenTask(msgspec.Struct, omit_defaults=True):
+CLAIMED = frozenset({Phase.RUNNING, Phase.HELD})
+"""In these an executor has it."""
+FLYING = frozenset({Phase.ROUTED, Phase.RUNNING})
+"""In these it has a slot."""
+
+
+class Inquiry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A task's latest question, and what was said to it."""
+
+    q: int
+    kind: QuestionKind
+    seq: int
+    at: float
+    timeout_s: float
+    host: str
+    tool: str
+    action: AnswerAction | None = None
+    """None: it waits for an answer."""
+    who: str = ""
+    reason: str = ""
+
+
+class OpenTask(msgspec.Struct, omit_defaults=True, gc=False):
     """A task that is not over; times are log time, seconds since the epoch."""
 
     user: str
@@ -63,7 +97,16 @@ class OpenTask(msgspec.Struct, omit_defaults=True):
     """In which whoever asked acted."""
     project: str = ""
     tool: str = ""
-    """The one that it calls, where that is known and some host's tools are for some users alone."""
+    """The one that it calls, where that is known and somebody needs to know it: some host says of
+    tools who may use them, or lets their answers be given again."""
+    fresh: bool = False
+    """No earlier result will do."""
+    approve: bool = False
+    """A person has to allow it, whatever its host says."""
+    anyone: bool = False
+    """Its input names no bytes of its user's, as far as that was looked at."""
+    version: str = ""
+    """That of the host of its attempt, if that lets answers be given again."""
     cancelled: bool = False
     phase: Phase = Phase.WAITING
     attempt: int = 0
@@ -85,8 +128,42 @@ class OpenTask(msgspec.Struct, omit_defaults=True):
     isolated: bool = False
     """An attempt ended with a session that others may have been in: the next ones are alone in
     theirs, and that one does not count."""
+    asked: Inquiry | None = None
+    allowed: Inquiry | None = None
+    """The approval that was given last."""
+    questions: int = 0
+    """The highest number of one."""
+    paused_s: float = 0.0
+    """How long it has waited for answers: by so much its deadline is later."""
+    told: int = 0
+    """Its latest question of a host that was answered."""
+    spared: int = 0
+    """Attempts that ended with a question: they don't count."""
+    only: str = ""
+    """The host that a person has allowed, or that has asked: it gets the task while it is there."""
     unread: bool = False
     """Its latest fact can't be read: nothing is decided about it until one tells where it is."""
+
+
+@functools.lru_cache(maxsize=NEEDS)
+def _one(need: Need) -> Need:
+    return need
+
+
+@functools.lru_cache(maxsize=WORDS)
+def _word(text: str) -> str:
+    return text
+
+
+def slim(task: OpenTask) -> OpenTask:
+    """The same task, which shares with others in memory what they have in common."""
+    task.need = _one(task.need)
+    task.user, task.tool = _word(task.user), _word(task.tool)
+    task.on_unknown = "retry" if task.on_unknown == "retry" else "fail"
+    if (asked := task.asked) is not None:
+        host, tool = _word(asked.host), _word(asked.tool)
+        task.asked = msgspec.structs.replace(asked, host=host, tool=tool)
+    return task
 
 
 class Track(msgspec.Struct):
@@ -113,6 +190,7 @@ class Changes(msgspec.Struct):
     hosts: set[str] = msgspec.field(default_factory=set)
     tracks: set[tuple[str, str]] = msgspec.field(default_factory=set)
     tastes: set[tuple[str, str]] = msgspec.field(default_factory=set)
+    answers: set[str] = msgspec.field(default_factory=set)
     meta: bool = False
     freed_hosts: set[str] = msgspec.field(default_factory=set)
     freed_users: set[str] = msgspec.field(default_factory=set)
@@ -130,6 +208,7 @@ class Changes(msgspec.Struct):
         self.hosts |= later.hosts
         self.tracks |= later.tracks
         self.tastes |= later.tastes
+        self.answers |= later.answers
         self.meta |= later.meta
 
 
@@ -138,6 +217,8 @@ class State:
 
     def __init__(self) -> None:
         self.seq = 0
+        self.at = 0.0
+        """Log time of the newest fact."""
         self.tasks: dict[str, OpenTask] = {}
         self.hosts: dict[str, HostEntry] = {}
         self.tracks: dict[tuple[str, str], Track] = {}
@@ -150,7 +231,10 @@ class State:
         self.guarded: set[str] = set()
         """Hosts that are, or of which something is, for some users alone."""
         self.tools_guarded = 0
-        """How many of them say so of tools."""
+        """How many hosts say of tools who may use them, or has to allow it."""
+        self.caching: dict[str, str] = {}
+        """Hosts that let answers be given again, and the version of each."""
+        self.answers = Answers()
         self.owners: dict[str, int] = {}
         """How many hosts each user owns."""
         self.changes = Changes()
@@ -171,7 +255,7 @@ class State:
 
     def count_flight(self, task: OpenTask) -> None:
         """Count the task's attempt, if one is in flight, against its host and user."""
-        if task.phase is Phase.WAITING:
+        if task.phase not in FLYING:
             return
         self.flights.add(task.user, task.host, foreign=task.foreign)
 
@@ -191,9 +275,17 @@ class State:
         """Note what has changed about who may use a host."""
         for spec, by in ((before, -1), (after, 1)):
             if spec is not None and guarded(spec):
-                self.tools_guarded += by * bool(spec.tool_access)
                 (self.guarded.add if by > 0 else self.guarded.discard)(spec.id)
                 self.changes.guards = True
+            if spec is not None:
+                self.tools_guarded += by * bool(spec.tool_access or spec.approve)
+
+    def note_cache(self, spec: Host) -> None:
+        """Note whether the host lets answers be given again."""
+        if caches(spec):
+            self.caching[spec.id] = version(spec)
+        else:
+            self.caching.pop(spec.id, None)
 
     def forget_host(self, host: str) -> None:
         """Take the host out, and with it how it has done."""
@@ -202,6 +294,7 @@ class State:
             return
         self.count_owner(entry.spec.owner, -1)
         self.guard(entry.spec, None)
+        self.caching.pop(host, None)
         self.changes.hosts.add(host)
         for pair in [pair for pair in self.tracks if pair[1] == host]:
             del self.tracks[pair]
@@ -219,7 +312,7 @@ class State:
 
     def leave_flight(self, task: OpenTask) -> None:
         """Give the attempt's slot back, if it has one."""
-        if task.phase is Phase.WAITING:
+        if task.phase not in FLYING:
             return
         self.flights.remove(task.user, task.host, foreign=task.foreign)
         self.changes.freed_hosts.add(task.host)

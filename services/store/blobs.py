@@ -24,7 +24,7 @@ from contracts.subjects import BLOBS_BUCKET, CREDENTIAL_BUCKETS
 from services.bus.bus import Bus
 from services.bus.errors import BusError
 from services.bus.room import room
-from services.store import access, kv, lease
+from services.store import access, copies, kv, lease
 from services.store.earlier import NAME, EarlierShelf, earlier_config
 from services.store.lease import Lease, LeaseLost, Leases
 from services.store.shelf import (
@@ -367,7 +367,7 @@ async def provision(bus: Bus, access_days: int = access.DAYS) -> None:
         raise StoreError(f"the room for streams is not known: {error}") from error
     credentials = (kv.bucket_config(name) for name in CREDENTIAL_BUCKETS.values())
     configs = (kv.tokens_config, kv.accounts_config, kv.limits_config, kv.tickets_config)
-    shared = (make(limit) for make in configs)
+    shared = (make(limit) for make in (*configs, copies.views_config))
     for config in (
         shelf_config(limit),
         lease.bucket_config(),

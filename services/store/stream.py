@@ -13,7 +13,8 @@ from nats.aio.msg import Msg
 
 from services.bus.bus import Bus, BusError, BusTimeout, NoResponders, PermissionDenied
 from services.bus.client import Message
-from services.bus.jetstream import LASTING, ApiError, ApiReason
+from services.bus.jetstream import LASTING, ApiError, ApiReason, StoredMessage
+from services.bus.streams import laid_over
 
 ALWAYS: Mapping[str, Any] = {
     "storage": "file",
@@ -70,6 +71,7 @@ class StreamConfig(msgspec.Struct):
     """What the operator has said of a stream, as far as it is looked at."""
 
     metadata: dict[str, str] = {}
+    num_replicas: int = 1
 
 
 class StreamInfo(msgspec.Struct):
@@ -80,11 +82,17 @@ class StreamInfo(msgspec.Struct):
 
 
 class Stream:
-    """One stream that exists already."""
+    """One stream that exists already.
+
+    Where it has replicas, any of them answers a direct get, also one that lags behind: there the
+    leader is asked what is newest, and whether there is no more.
+    """
 
     def __init__(self, bus: Bus, name: str) -> None:
         self._bus = bus
         self._name = name
+        self._copies = 0
+        """How many replicas it has; 0: not known yet."""
 
     async def publish(
         self,
@@ -167,17 +175,46 @@ class Stream:
         return list(found.state.subjects)
 
     async def _info(self, asked: Mapping[str, Any]) -> StreamInfo:
-        found = await _api(self._bus, f"STREAM.INFO.{self._name}", asked)
-        return msgspec.convert(found, StreamInfo, strict=False)
+        answer = await _api(self._bus, f"STREAM.INFO.{self._name}", asked)
+        found = msgspec.convert(answer, StreamInfo, strict=False)
+        self._copies = found.config.num_replicas
+        return found
 
     async def last(self, subject: str) -> Stored | None:
         """The newest message of a subject. Raises StoreError."""
+        if await self._replicated():
+            return await self._by_leader({"last_by_subj": subject})
         answer = await self._ask(self._get(), msgspec.json.encode({"last_by_subj": subject}))
         return self._one(answer)
 
     async def last_on(self, subject: str) -> Stored | None:
-        """The same, asked for by a name that says which subject: a right to one is not to all."""
+        """The same, asked for by a name that says which subject: a right to one is not to all.
+
+        Of a stream with replicas it may be what was the newest a moment ago.
+        """
         return self._one(await self._ask(f"{self._get()}.{subject}", b""))
+
+    async def _replicated(self) -> bool:
+        if not self._copies:
+            try:
+                await self.info()
+            except StoreError as error:
+                if error.reason is ApiReason.NOT_FOUND:
+                    raise self._absent() from error
+                raise
+        return self._copies > 1
+
+    def _absent(self) -> StoreRefused:
+        return StoreRefused(f"stream {self._name} does not exist: run `metamcp provision`")
+
+    async def _by_leader(self, asked: Mapping[str, Any]) -> Stored | None:
+        try:
+            answer = await _api(self._bus, f"STREAM.MSG.GET.{self._name}", asked)
+        except StoreError as error:
+            if error.reason is ApiReason.NO_MESSAGE:
+                return None
+            raise
+        return _stored_by_leader(msgspec.convert(answer["message"], StoredMessage))
 
     async def read(
         self,
@@ -203,10 +240,14 @@ class Stream:
             lambda inbox: self._bus.publish(get, request, reply=inbox),
             last=lambda message: bool(message.status),
         )
-        found = (
+        every = (
             self._stored(one.status, one.description, one.headers(), one.data) for one in arrived
         )
-        return [one for one in found if one is not None]
+        found = [one for one in every if one is not None]
+        if not found and since is None and await self._replicated():
+            there = await self._by_leader({"seq": seq, "next_by_subj": subject})
+            return [] if there is None else [there]
+        return found
 
     async def _collect(
         self,
@@ -258,8 +299,7 @@ class Stream:
             raise StoreRefused(f"{self._name}: {error}") from error
         except NoResponders as error:
             if await self._missing():
-                text = f"stream {self._name} does not exist: run `metamcp provision`"
-                raise StoreRefused(text) from error
+                raise self._absent() from error
             raise StoreError(f"{self._name}: {error}") from error
         except BusError as error:
             raise StoreError(f"{self._name}: {error}") from error
@@ -290,6 +330,18 @@ class Stream:
         return f"{self._bus.api}.DIRECT.GET.{self._name}"
 
 
+def _stored_by_leader(found: StoredMessage) -> Stored:
+    """A message as a direct get gives it, the server's own headers among the others."""
+    lines = (line.partition(b":") for line in found.hdrs.split(b"\r\n")[1:] if line)
+    own = {name.decode(): value.strip().decode() for name, _, value in lines}
+    told = {
+        "Nats-Subject": found.subject,
+        "Nats-Sequence": str(found.seq),
+        "Nats-Time-Stamp": found.time,
+    }
+    return Stored(found.seq, found.data, own | told)
+
+
 def _time(at: float) -> str:
     return datetime.fromtimestamp(max(at, 0.0), UTC).isoformat()
 
@@ -297,19 +349,19 @@ def _time(at: float) -> str:
 async def ensure_stream(bus: Bus, config: Mapping[str, Any]) -> None:
     """Create the stream, or update it to `config`; the operator's right. Raises StoreError.
 
-    Where the disk has become too small for what was set aside, the server takes no update at all:
-    the stream stays as it is.
+    What a newer release has added to it stays. Where the disk has become too small for what was set
+    aside, the server takes no update at all: the stream stays as it is.
     """
     name = config["name"]
     try:
-        await _api(bus, f"STREAM.INFO.{name}", {})
+        found = await _api(bus, f"STREAM.INFO.{name}", {})
     except StoreRefused as error:
         if error.reason is not ApiReason.NOT_FOUND:
             raise
         await _api(bus, f"STREAM.CREATE.{name}", config)
         return
     try:
-        await _api(bus, f"STREAM.UPDATE.{name}", config)
+        await _api(bus, f"STREAM.UPDATE.{name}", laid_over(config, found["config"]))
     except StoreError as error:
         if error.reason is not ApiReason.NO_ROOM:
             raise

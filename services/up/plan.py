@@ -58,6 +58,8 @@ def environment(plan: Plan) -> dict[str, str]:
     if plan.manifests:
         files = ",".join(str(path.resolve()) for path in plan.manifests)
         environ["METAMCP_REGISTRY_MANIFESTS"] = files
+    if "METAMCP_REGISTRY_MANIFESTS" in environ:
+        environ.setdefault("METAMCP_GATEWAY_MANIFESTS", environ["METAMCP_REGISTRY_MANIFESTS"])
     return environ
 
 

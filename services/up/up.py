@@ -21,6 +21,7 @@ from services.bus.bus import Bus, read_credentials
 from services.bus.names import inbox_prefix
 from services.gateway.access.identity import ensure_local_token
 from services.gateway.listener import shown_certificate
+from services.gateway.people import profile_files
 from services.gateway.settings import Settings as GatewaySettings
 from services.log import jetstream
 from services.process.files import port_is_free, write_shared
@@ -34,6 +35,7 @@ from services.store import blobs
 from services.store.access import DAYS
 from services.up.announced import GATEWAY_FILE, read_announced, read_gateway_url
 from services.up.children import Child, ChildProcess, Following, InProcess, Server
+from services.up.disk_watch import DiskWatch
 from services.up.nats_config import OPERATOR
 from services.up.nats_server import Embedded
 from services.up.plan import (
@@ -231,6 +233,7 @@ async def start(plan: Plan, report: Report = _quiet) -> AsyncIterator[Running]:
         if server is not None:
             running.supervise(server)
             running.supervise(Following(server))
+            running.supervise(DiskWatch(server))
         (data / GATEWAY_FILE).unlink(missing_ok=True)
         for name, instance in _instances(plan.settings):
             running.supervise(_child(running, name, instance))
@@ -318,6 +321,7 @@ def _common(plan: Plan, data: Path) -> Common:
 def _check_gateway(plan: Plan) -> None:
     """Say at once what the gateway would only say by crashing."""
     gateway = load(GatewaySettings, "gateway", environment(plan), cwd=Path.cwd())
+    profile_files.load(gateway.manifests)
     if gateway.tls_cert is not None:
         shown_certificate(gateway)
     if gateway.port and not port_is_free(gateway.host, gateway.port):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.support.system import System, system
+from tests.support.system import System, recorder, system
 
 NARROW, ROUGH = "narrow", "rough"
 """Hosts of one test each: one that is full with one call, and one whose calls end badly."""
@@ -17,11 +16,11 @@ ALONE = """
 [hosts.{name}]
 name = "{name}"
 endpoint.kind = "stdio"
-endpoint.command = "{python}"
-endpoint.args = ["-m", "tests.support.recording_mcp"]
+{start}
 endpoint.cwd = "{root}"
 endpoint.env = {{ RECORDING_FILE = "{record}" }}
 limits = {{ max_concurrency = {slots}, start_s = 60.0 }}
+cache.big = {{ ttl_s = 3600, scope = "all" }}
 """
 
 
@@ -40,7 +39,7 @@ async def shared_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
     tables = [
         ALONE.format(
             name=name,
-            python=sys.executable,
+            start=recorder(),
             root=Path(__file__).parents[2],
             record=folder / "calls.jsonl",
             slots=slots,
@@ -48,5 +47,5 @@ async def shared_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
         for name, slots in {NARROW: 1, ROUGH: 8}.items()
     ]
     extra.write_text("\n".join(tables))
-    async with system(folder, {"one": 8, "two": 8}, extra=extra) as running:
+    async with system(folder, {"one": 8, "two": 8}, extra=extra, real=False) as running:
         yield running

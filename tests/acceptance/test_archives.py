@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.archives import COMPRESSED, ended, member, tar, zeros, zip, zip_link
-from tests.support.system import System, system
+from tests.support.system import System, recorder, system
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -23,8 +22,7 @@ READER = """
 [hosts.reader]
 name = "Reader"
 endpoint.kind = "stdio"
-endpoint.command = "{python}"
-endpoint.args = ["-m", "tests.support.recording_mcp"]
+{start}
 endpoint.cwd = "{root}"
 path_arguments = {{ read = ["path"] }}
 
@@ -46,9 +44,9 @@ REMARK = "input.archive: 2 files, 9 bytes unpacked; left out: 1 below .git, 1 li
 async def one(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     folder = tmp_path_factory.mktemp("archives")
     extra = folder / "reader.toml"
-    extra.write_text(READER.format(python=sys.executable, root=Path(__file__).parents[2]))
+    extra.write_text(READER.format(start=recorder(), root=Path(__file__).parents[2]))
     limits = {"METAMCP_EXECUTOR_MAX_FILES": "5000", "METAMCP_EXECUTOR_MAX_FILES_BYTES": "8388608"}
-    async with system(folder, {"one": 1}, extra=extra, **limits) as running:
+    async with system(folder, {"one": 1}, extra=extra, real=False, **limits) as running:
         yield running
 
 

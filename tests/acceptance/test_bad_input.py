@@ -115,7 +115,7 @@ async def test_hosts_that_do_not_work_are_shown_with_the_reason_and_harm_nobody(
 ) -> None:
     extra = tmp_path / "sick.toml"
     extra.write_text(HOSTS.format(false=shutil.which("false"), sleep=shutil.which("sleep")))
-    async with system(tmp_path, {"one": 8}, extra=extra) as one:
+    async with system(tmp_path, {"one": 8}, extra=extra, real=False) as one:
         task = await one.submit(input=call("echo", text="x"))
         assert (await one.finished(task))["status"] == "succeeded"
         pinned = await one.submit(input=call("echo"), host="exits", deadline_s=2)

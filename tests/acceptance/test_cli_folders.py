@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from services.up import up
-from tests.support.system import System, until
+from tests.support.system import System, forked_services, until
 from tests.unit.cli.program import Program, program
 from tests.unit.cli.test_ignored import write
 
@@ -47,17 +47,20 @@ async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System
     """Everything, with the servers for both task types installed and well."""
     folder = tmp_path_factory.mktemp("real")
     plan = up.Plan(data=folder / "data", port=0, variables={"METAMCP_REGISTRY_DISABLED": OTHERS})
-    async with up.start(plan) as running:
-        one = System(running, folder / "nothing")
+    with forked_services():
+        async with up.start(plan) as running:
+            one = System(running, folder / "nothing")
 
-        async def ready() -> bool:
-            hosts = (await one.get("/api/mcps")).json()["data"]
-            well = [host for host in hosts if host["health"]["status"] in ("healthy", "warning")]
-            return set(TYPES) <= {type_ for host in well for type_ in host["task_types"]}
+            async def ready() -> bool:
+                hosts = (await one.get("/api/mcps")).json()["data"]
+                well = [
+                    host for host in hosts if host["health"]["status"] in ("healthy", "warning")
+                ]
+                return set(TYPES) <= {type_ for host in well for type_ in host["task_types"]}
 
-        await until(ready, seconds=READY_S)
-        yield one
-        await one.http.aclose()
+            await until(ready, seconds=READY_S)
+            yield one
+            await one.http.aclose()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -31,10 +32,16 @@ def in_a_terminal(*command: str) -> tuple[subprocess.Popen[bytes], int]:
         stdout=its,
         stderr=its,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_led,
     )
     os.close(its)
     return process, ours
+
+
+def _led() -> None:
+    """Lead the terminal's session; whoever runs the tests under `nohup` does not mean this one."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 async def test_calls_that_run_when_the_terminal_closes_come_to_their_end(tmp_path: Path) -> None:
@@ -64,6 +71,6 @@ async def test_calls_that_run_when_the_terminal_closes_come_to_their_end(tmp_pat
         os.close(terminal)
         code = await asyncio.to_thread(process.wait, 30)
     assert code == 0
-    async with system(tmp_path, {"one": 4}) as again:
+    async with system(tmp_path, {"one": 4}, real=False) as again:
         view = await again.finished("hung-up")
     assert (view["status"], view["attempt"]) == ("succeeded", 1)

@@ -18,7 +18,7 @@ from mcp.client.stdio import stdio_client
 from services.gateway.people.records import OAuthClient
 from services.process.files import free_port
 from tests.support.facts import name
-from tests.support.foreign import install
+from tests.support.foreign import clients, clients_page, install
 from tests.support.foreign.program import run
 from tests.support.nats import NatsServer
 from tests.support.oauth_browser import Browser, query
@@ -27,6 +27,8 @@ from tests.unit.gateway.world import World, world
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.long, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
+ALL = os.environ.get("FOREIGN_CLIENTS") == "all"
+FASTMCPS = ["fastmcp.txt", *(f"fastmcp-{major}.txt" for major in "24" if ALL)]
 OPENED = "opened"
 """What a person's browser was sent to, a line each."""
 FASTMCP = """
@@ -126,11 +128,42 @@ async def test_the_typescript_sdk_comes_in_and_refreshes(
     assert "submit_task" in seen["seen"], errors
     assert seen["refreshed"] == seen["seen"]
     assert seen["asked"] is None, "its refresh token was enough"
+    clients_page.came_in(clients.TYPESCRIPT, major)
 
 
-async def test_fastmcp_opens_a_browser_and_comes_in(one: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("major", ["1", "2"])
+async def test_the_python_sdk_comes_in(one: World, major: str) -> None:
     try:
-        python = await asyncio.to_thread(install.python, "fastmcp.txt")
+        old = await asyncio.to_thread(install.python, "mcp-1.txt")
+    except install.NotToBeHad as error:
+        pytest.skip(str(error))
+    agent = await asyncio.create_subprocess_exec(
+        *(old if major == "1" else sys.executable, install.HERE / "oauth_agent.py"),
+        f"{one.url}/mcp",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert agent.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            goes = json.loads(await agent.stdout.readline())["goes"]
+            async with person(one) as browser:
+                back = await browser.visit(goes)
+            out, errors = await agent.communicate(f"{back}\n".encode())
+    finally:
+        if agent.returncode is None:
+            agent.kill()
+            await agent.communicate()
+    assert agent.returncode == 0, errors.decode()
+    assert "submit_task" in json.loads(out)["seen"]
+    clients_page.came_in(clients.PYTHON, major)
+
+
+@pytest.mark.parametrize("pins", FASTMCPS)
+async def test_fastmcp_opens_a_browser_and_comes_in(one: World, tmp_path: Path, pins: str) -> None:
+    try:
+        python = await asyncio.to_thread(install.python, pins)
     except install.NotToBeHad as error:
         pytest.skip(str(error))
     async with person(one) as browser:
@@ -142,6 +175,8 @@ async def test_fastmcp_opens_a_browser_and_comes_in(one: World, tmp_path: Path) 
         }
         ended = await run(python, "-c", FASTMCP, f"{one.url}/mcp", **environment)
     assert "submit_task" in ended.text()
+    for version in {client.version for client in clients.ALL if client.pins == pins}:
+        clients_page.came_in(clients.FASTMCP, version)
 
 
 async def test_mcp_remote_brings_in_a_client_that_speaks_stdio_alone(
@@ -157,6 +192,7 @@ async def test_mcp_remote_brings_in_a_client_that_speaks_stdio_alone(
         before = spoiled(tmp_path, ".mcp-auth/*/*_tokens.json")
         assert await through(bridge) == {"result": []}
     assert refreshed_alone(tmp_path, ".mcp-auth/*/*_tokens.json", before)
+    clients_page.came_in(clients.BRIDGE, "")
 
 
 async def through(bridge: StdioServerParameters) -> Any:
@@ -184,6 +220,7 @@ async def test_the_inspector_comes_in_and_refreshes(
         again = (await run(*called, "--stored-auth-only", **environment)).json()
         assert again["structuredContent"] == {"result": []}
     assert refreshed_alone(tmp_path, ".mcp-inspector/secrets.json", before)
+    clients_page.came_in(clients.INSPECTOR, "")
 
 
 async def test_the_conformance_suite_finds_a_right_authorization_server(

@@ -28,7 +28,7 @@ PROGRAMS = install.HERE / "openapi"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def one(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """An orchestrator with one host, which is there."""
-    async with system(tmp_path_factory.mktemp("generated"), {"one": 4}) as running:
+    async with system(tmp_path_factory.mktemp("generated"), {"one": 4}, real=False) as running:
 
         async def healthy() -> bool:
             hosts = (await running.get("/api/mcps")).json()["data"]

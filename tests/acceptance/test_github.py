@@ -37,7 +37,7 @@ async def test_a_users_own_token_is_enough(tmp_path: Path, monkeypatch: pytest.M
         _, section = BUILTIN.read_text().split("[hosts.github-mcp]", 1)
         hosts = tmp_path / "github.toml"
         hosts.write_text("[hosts.github-mcp]" + section.replace(OFFICIAL, hub.url))
-        async with system(tmp_path, {"one": 1}, extra=hosts) as one:
+        async with system(tmp_path, {"one": 1}, extra=hosts, real=False) as one:
 
             async def told() -> bool:
                 return (await health(one)).get("status") == "warning"

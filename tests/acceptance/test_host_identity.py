@@ -67,7 +67,7 @@ async def test_who_takes_the_name_of_anothers_space_gets_neither_it_nor_its_perm
     async with (
         serving(answer(WELL)) as hers,
         serving(answer(WELL)) as his,
-        system(tmp_path, {"one": 2}, METAMCP_ALLOW_PRIVATE_HOSTS="true") as one,
+        system(tmp_path, {"one": 2}, real=False, METAMCP_ALLOW_PRIVATE_HOSTS="true") as one,
         await client_of(one, "mallory") as mallory,
         await client_of(one, "bob") as bob,
     ):

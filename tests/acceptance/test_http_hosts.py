@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
-from contracts.facts import JobDone, JobSigned, TaskRouted
+from contracts.facts import JobDone, JobSigned, McpRegistered, TaskRouted
 from services.keys import permits
-from tests.support import space
+from tests.support import recording_api, space
 from tests.support.http_mcp import HttpServer, http_server
 from tests.support.system import System, system, until
 
@@ -75,7 +75,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             text += "".join(TYPE.format(id=id_, name=name) for name in types)
         manifest = folder / "web.toml"
         manifest.write_text(text)
-        one = await stack.enter_async_context(system(folder, {"one": 2}, extra=manifest))
+        one = await stack.enter_async_context(
+            system(folder, {"one": 2}, extra=manifest, real=False)
+        )
         await until(lambda: healthy(one, {"web", space.HOST, MORTAL}))
         yield World(one, web, record, *spaces)
 
@@ -204,3 +206,25 @@ async def test_a_web_host_that_is_gone_for_a_while_serves_again(world: World) ->
     found = await one.finished(task)
     assert found["status"] == "succeeded", found
     assert [call["task"] for call in written(world.record, "start")].count(task) == 1
+
+
+async def test_an_api_is_added_by_command_and_its_operations_are_tools(world: World) -> None:
+    one, record = world.one, world.record.with_name("api.jsonl")
+    async with recording_api.recording(record) as url:
+        endpoint = {"kind": "openapi", "url": url, "document": recording_api.DOCUMENT}
+        answer = await one.http.post(f"{one.url}/api/mcps/api", json={"endpoint": endpoint})
+        assert answer.status_code == 201, answer.text
+        await until(lambda: healthy(one, {"api"}))
+        known = (await one.get("/api/mcps/api")).json()["data"]
+        assert {tool["name"] for tool in known["tools"]} == set(recording_api.NAMES)
+        arguments = {"body": {"text": "hi"}}
+        task = await one.submit(host="api", input={"tool": "echo", "arguments": arguments})
+        found = await one.finished(task)
+        assert (found["status"], found["host"]) == ("succeeded", "api"), found
+        result = (await one.get(f"/api/tasks/{task}/result")).json()
+        assert result["structured"] == {"result": "hi"}
+        registered = [r.fact for r in await one.facts() if isinstance(r.fact, McpRegistered)]
+        assert len([fact for fact in registered if fact.host == "api"]) == 2, "found out once"
+        (call,) = written(record, "start")[-1:]
+        assert call["tool"] == "echo"
+        await one.http.delete(f"{one.url}/api/mcps/api")

@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 
 from contracts.facts import JobSigned, Record, ResultStored
-from services.cli import audit
+from services.audit import checks as audit
 from services.cli.commands.log import audit_task
 from tests.support import space
 from tests.support.hub import HubServer, hub_server

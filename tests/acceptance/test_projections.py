@@ -62,7 +62,7 @@ async def settled(one: System) -> dict[str, list[tuple[object, ...]]]:
 
 
 async def test_deleting_every_view_brings_the_same_rows_back(tmp_path: Path) -> None:
-    async with system(tmp_path, {"one": 4}) as one:
+    async with system(tmp_path, {"one": 4}, real=False) as one:
         work = [
             {"tool": "echo", "arguments": {"text": "x"}},
             {"tool": "fail", "arguments": {}},
@@ -76,7 +76,7 @@ async def test_deleting_every_view_brings_the_same_rows_back(tmp_path: Path) -> 
         grown = await settled(one)
     for path in (tmp_path / "data").rglob("*.sqlite*"):
         path.unlink()
-    async with system(tmp_path, {"one": 4}) as one:
+    async with system(tmp_path, {"one": 4}, real=False) as one:
         rebuilt = await settled(one)
         assert (await one.task(waiting))["status"] == "pending"
     assert sorted(rebuilt) == sorted(grown)

@@ -21,6 +21,7 @@ from services.process.files import is_private
 from services.up import up
 from services.up.nats_config import OPERATOR, SYSTEM
 from tests.bench.pipeline import NOOP, VARIABLES
+from tests.support.system import forked_services
 from tests.unit.cli.program import program
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -37,8 +38,9 @@ async def running(folder: Path) -> AsyncIterator[up.Running]:
         port=0,
         variables=VARIABLES | {"METAMCP_GATEWAY_RATE_LIMIT_REQUESTS": "0"},
     )
-    async with up.start(plan) as one:
-        yield one
+    with forked_services():
+        async with up.start(plan) as one:
+            yield one
 
 
 async def said(one: up.Running | Path, *words: str, code: int = 0) -> Any:
@@ -180,6 +182,7 @@ class Load:
                 task.result()
 
 
+@pytest.mark.long
 async def test_publishers_come_change_and_go_under_load(tmp_path: Path) -> None:
     async with running(tmp_path) as one:
         own = json.loads((one.data / "credentials/publisher.json").read_text())

@@ -14,7 +14,7 @@ import pytest_asyncio
 from services.up import up
 from tests.acceptance.test_cli_folders import APP, READY_S, metamcp
 from tests.support.github.server import GitHubServer, github_server
-from tests.support.system import System, until
+from tests.support.system import System, forked_services, until
 
 pytestmark = [
     pytest.mark.long,
@@ -38,17 +38,20 @@ async def real(
     folder = tmp_path_factory.mktemp("real")
     variables = {"METAMCP_REGISTRY_DISABLED": OTHERS, "METAMCP_GATEWAY_GITHUB_URL": github.url}
     plan = up.Plan(data=folder / "data", port=0, variables=variables)
-    async with up.start(plan) as running:
-        one = System(running, folder / "nothing")
+    with forked_services():
+        async with up.start(plan) as running:
+            one = System(running, folder / "nothing")
 
-        async def ready() -> bool:
-            hosts = (await one.get("/api/mcps")).json()["data"]
-            well = [host for host in hosts if host["health"]["status"] in ("healthy", "warning")]
-            return any("security_scan" in host["task_types"] for host in well)
+            async def ready() -> bool:
+                hosts = (await one.get("/api/mcps")).json()["data"]
+                well = [
+                    host for host in hosts if host["health"]["status"] in ("healthy", "warning")
+                ]
+                return any("security_scan" in host["task_types"] for host in well)
 
-        await until(ready, seconds=READY_S)
-        yield one
-        await one.http.aclose()
+            await until(ready, seconds=READY_S)
+            yield one
+            await one.http.aclose()
 
 
 async def told(*arguments: str) -> Any:

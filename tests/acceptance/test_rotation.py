@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from contracts.facts import JobSigned, LogKey, Record
-from services.cli import audit
+from services.audit import checks as audit
 from services.cli.app import execute
 from services.cli.commands.log import audit_task
 from services.cli.common import Exit
@@ -123,7 +123,7 @@ def verified(permit: str, keys: dict[str, jwt.PyJWK], fact: JobSigned) -> dict[s
 
 
 async def test_the_setting_changes_the_kind_of_key_at_the_next_start(tmp_path: Path) -> None:
-    async with system(tmp_path, {"one": 8}) as first:
+    async with system(tmp_path, {"one": 8}, real=False) as first:
         old = await only_key(first)
         tasks = [await first.submit(**WORK)]
         await first.finished(tasks[0])
@@ -131,7 +131,7 @@ async def test_the_setting_changes_the_kind_of_key_at_the_next_start(tmp_path: P
         "METAMCP_EXECUTOR_PERMIT_ALGORITHM": "EdDSA",
         "METAMCP_EXECUTOR_PERMIT_OVERLAP_S": "1",
     }
-    async with system(tmp_path, {"one": 8}, **settings) as second:
+    async with system(tmp_path, {"one": 8}, real=False, **settings) as second:
         permits: dict[str, str] = {}
 
         async def changed() -> bool:

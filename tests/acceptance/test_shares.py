@@ -100,6 +100,7 @@ async def test_another_users_task_runs_at_once(tmp_path: Path) -> None:
             tmp_path,
             {"recorder": 1},
             extra=extra,
+            real=False,
             METAMCP_ALLOW_PRIVATE_HOSTS="true",
             METAMCP_REGISTRY_ALLOW_NOOP="true",
             METAMCP_EXECUTOR_ALLOW_NOOP="true",

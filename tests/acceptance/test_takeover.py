@@ -26,11 +26,13 @@ class Stream:
 
     def __init__(self, one: System, label: str) -> None:
         self.accepted: list[str] = []
+        self.enough = False
+        """Set to end it: the last one is accepted too then, and not just sent."""
         self._one = one
         self._label = label
 
     async def run(self) -> None:
-        while True:
+        while not self.enough:
             work = {"tool": "work", "arguments": {"ms": 20}}
             task = f"{self._label}-{len(self.accepted)}"
             await self._one.submit(id=task, input=work, on_unknown="retry", deadline_s=60)
@@ -52,12 +54,10 @@ async def stream(one: System, label: str) -> AsyncIterator[Stream]:
     running = asyncio.create_task(tasks.run())
     try:
         yield tasks
-        running.cancel()
-        await asyncio.wait([running])
+        tasks.enough = True
+        await running
     finally:
         running.cancel()
-    if not running.cancelled():
-        running.result()
 
 
 async def standing_by(one: System, name: str) -> None:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 SCALES = {"streams": 0.2, "publishes": 0.2, "churning": 0.3, "waiting": 0.1}
 """Smaller doses of some, big enough that they work where nothing stands against them."""
-SHORT = ("patterns", "streams", "dead")
+SHORT = ("dead",)
 """The others are long: `make test-long`."""
 
 

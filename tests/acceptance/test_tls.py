@@ -53,6 +53,7 @@ async def test_a_task_goes_through_with_nothing_in_the_clear(tmp_path: Path) -> 
             nats=server.url,
             credentials=server.data / "credentials",
             trust=authority.trust(),
+            real=False,
             **tls,
         ) as one,
     ):

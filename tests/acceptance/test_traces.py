@@ -63,7 +63,9 @@ async def published(one: System, task: str, header: str) -> None:
 async def test_one_trace_holds_the_whole_way_of_a_task(tmp_path: Path) -> None:
     async with (
         collecting() as collector,
-        system(tmp_path, {"one": 2}, METAMCP_OTLP_ENDPOINT=collector.url, **AT_ONCE) as one,
+        system(
+            tmp_path, {"one": 2}, real=False, METAMCP_OTLP_ENDPOINT=collector.url, **AT_ONCE
+        ) as one,
     ):
         header = telemetry.new_traceparent()
         trace, caller = header.split("-")[1:3]

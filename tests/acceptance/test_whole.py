@@ -49,7 +49,7 @@ async def test_the_demo_does_its_whole_job() -> None:
         )
     for type_ in ("code_analysis", "security_scan"):
         assert re.search(rf"^audit of {type_}$", out, re.MULTILINE)
-    assert "facts.py" in out, "the symbols are not shown"
+    assert "account.py" in out, "the symbols are not shown"
     assert re.search(r"^(no|\d+) findings?", out, re.MULTILINE), "the findings are not shown"
     assert "16 of 16 checks hold" in out
 

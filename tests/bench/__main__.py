@@ -12,6 +12,7 @@ from typing import Any
 import uvloop
 
 from tests.bench import (
+    asks,
     command_line,
     fanout,
     hosts,
@@ -28,6 +29,7 @@ PARTS = (
     *("cli", "pipeline", "hosts", "fan_out", "replay", "streams", "http_clients", "scan"),
     "isolation",
     "people",
+    "asks",
 )
 
 
@@ -35,7 +37,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run the benchmarks, one after the other, each on an orchestrator of its own."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        places = {name: Path(folder) / name for name in (*PARTS, "shared")}
+        places = {name: Path(folder) / name for name in PARTS}
         for place in places.values():
             place.mkdir()
         if "cli" in options.only:
@@ -56,13 +58,11 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             found["http_clients"] = await http_clients.measure(options.calls * 4)
         if "scan" in options.only:
             found["scan"] = await scan.measure(places["scan"], options.files, options.runs)
-        if {"fan_out", "replay"} & set(options.only):
-            async with pipeline.orchestrator(places["shared"]) as running:
-                if "fan_out" in options.only:
-                    found["fan_out"] = await fanout.measure(running, options.clients, 2000)
-                if "replay" in options.only:
-                    await replay.fill(running, 50_000)
-                    found["replay"] = await replay.measure(running, places["replay"])
+        if "fan_out" in options.only:
+            async with pipeline.orchestrator(places["fan_out"]) as running:
+                found["fan_out"] = await fanout.measure(running, options.clients, 2000)
+        if "replay" in options.only:
+            found["replay"] = await replay.measure(places["replay"], options.past)
         if "streams" in options.only:
             load = streams.Load(
                 options.clients, options.facts, options.seconds, options.idle, options.idle_s
@@ -79,6 +79,9 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         if "people" in options.only:
             many = people.Load(options.users, options.sign_ins, options.runs)
             found["people"] = await people.measure(places["people"], many)
+        if "asks" in options.only:
+            waiting = asks.Load(options.waiting, options.waiting_s)
+            found["asks"] = await asks.measure(places["asks"], waiting)
     return found
 
 
@@ -115,12 +118,14 @@ def report(found: dict[str, Any]) -> None:
         print(f"{name + ' calls/s':18} {line['calls_per_s']:10.0f}   {cpu}, 32 at once")
     if fan := found.get("fan_out"):
         print(f"fan-out facts/s    {fan['facts_per_s']:10.0f}   to {fan['clients']} clients")
-    if again := found.get("replay"):
-        print(f"replay facts/s     {again['facts_per_s']:10.0f}   into the gateway's view")
-    if line := found.get("streams"):
-        report_streams(line)
-    if line := found.get("people"):
-        people.report(line)
+    for how, views in found.get("replay", {}).items():
+        for name, line in views.items():
+            cpu = f"{line['cpu_us_per_fact']:.1f} µs of CPU each, of {line['facts']:.0f}"
+            print(f"{name + ' facts/s':18} {line['facts_per_s']:10.0f}   rebuilt {how}, {cpu}")
+    others = {"streams": report_streams, "people": people.report, "asks": asks.report}
+    for name, tell in others.items():
+        if name in found:
+            tell(found[name])
     if line := found.get("scan"):
         print(
             f"scan               {line['seconds']:10.1f} s, {line['by_hand_s']:.1f} s by hand",
@@ -176,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--tasks", type=int, default=8000)
     parser.add_argument("--calls", type=int, default=500, help="of each real host")
+    parser.add_argument("--past", type=int, default=50_000, help="tasks in the log of replay")
     parser.add_argument("--clients", type=int, default=1000, help="of fan_out and streams")
     load = streams.Load()
     parser.add_argument("--facts", type=int, default=load.facts_per_s, help="a second, of streams")
@@ -195,6 +201,9 @@ def main() -> None:
     parser.add_argument(
         "--abuse", type=float, default=beside.scale, help="1: all of it; less: part"
     )
+    waiting = asks.Load()
+    parser.add_argument("--waiting", type=int, default=waiting.tasks, help="tasks of asks")
+    parser.add_argument("--waiting-s", type=float, default=waiting.seconds, help="of asks")
     parser.add_argument("--only", type=parts, default=PARTS, help=",".join(PARTS))
     parser.add_argument("--executors", type=int, default=1)
     parser.add_argument("--in-process", action="store_true", help="all five in one process")

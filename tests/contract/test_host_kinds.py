@@ -18,10 +18,12 @@ from services.executor.hosts.kinds import open_session
 from tests.unit.executor.sessions import (
     APART,
     APART_EXECUTE,
+    APART_OPENAPI,
     EXECUTE,
     HTTP,
     HTTP_LEGACY,
     NOOP,
+    OPENAPI,
     ROOT,
     STDIO,
     Bench,
@@ -32,9 +34,13 @@ from tests.unit.executor.sessions import (
 )
 from tests.unit.executor.world import moment
 
+KINDS = [STDIO, HTTP, HTTP_LEGACY, EXECUTE, OPENAPI, NOOP, APART, APART_EXECUTE, APART_OPENAPI]
 
-@pytest.fixture(params=[STDIO, HTTP, HTTP_LEGACY, EXECUTE, NOOP, APART, APART_EXECUTE])
-async def each(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+
+@pytest.fixture(params=KINDS)
+async def each(
+    request: pytest.FixtureRequest, tmp_path: Path, forked_workers: None
+) -> AsyncIterator[Bench]:
     """Every kind of host."""
     bench = Bench(tmp_path, request.param)
     await bench.begin()
@@ -184,6 +190,7 @@ async def test_a_server_that_dies_in_a_call_is_cut_and_started_again(stdio: Benc
 
 
 async def test_a_server_that_is_killed_cuts_all_its_calls(stdio: Bench) -> None:
+    stdio.real = True
     session = stdio.open()
     calls = [asyncio.create_task(failure(session, stdio.call("hang"))) for _ in range(3)]
     begun = await stdio.until_written(3)
@@ -231,6 +238,7 @@ async def test_no_process_is_left_behind(stdio: Bench) -> None:
 
 
 async def test_closing_ends_the_server(stdio: Bench) -> None:
+    stdio.real = True
     session = stdio.open()
     await session.call(stdio.call())
     pid = stdio.written()[0]["pid"]

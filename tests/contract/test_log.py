@@ -177,8 +177,8 @@ async def test_one_that_is_too_large_does_not_keep_the_others_out(logs: Logs) ->
 
 
 async def test_a_follower_gets_history_then_news_once_and_in_order(logs: Logs) -> None:
-    start = await logs.gateway.head()
-    after = Checkpoint(logs.gateway.epoch, start, "")
+    after = await facts.here(logs.gateway)
+    start = after.seq
     old = [facts.created() for _ in range(1200)]
     await logs.gateway.append_all([Append(fact) for fact in old])
     follow = logs.gateway.follow(EVERYTHING, after)
@@ -196,9 +196,9 @@ async def test_a_follower_gets_history_then_news_once_and_in_order(logs: Logs) -
 
 
 async def test_filters_choose_and_several_keep_the_order_of_the_log(logs: Logs) -> None:
-    user, start = facts.name("u"), await logs.gateway.head()
+    user, after = facts.name("u"), await facts.here(logs.gateway)
     tasks = [facts.name() for _ in range(40)]
-    follow = logs.gateway.follow(subjects.of_user(user), Checkpoint(logs.gateway.epoch, start, ""))
+    follow = logs.gateway.follow(subjects.of_user(user), after)
     reading = asyncio.create_task(collect_tasks(follow, 120))
     for task in tasks:
         await logs.gateway.append(facts.created(user, task))
@@ -229,12 +229,32 @@ async def test_a_follower_goes_on_from_its_checkpoint(logs: Logs) -> None:
     assert [r.seq for r in records][:5] == later
 
 
+async def test_a_batch_names_the_fact_that_it_ends_at(logs: Logs) -> None:
+    user, after = facts.name("u"), await facts.here(logs.gateway)
+    ours = [facts.created(user if n % 3 else "somebody-else") for n in range(2200)]
+    await logs.gateway.append_all([Append(fact) for fact in ours])
+    follow = logs.gateway.follow(subjects.of_user(user), after)
+    head, ends = await facts.here(logs.gateway), []
+    async with asyncio.timeout(20), contextlib.aclosing(follow) as batches:
+        async for batch in batches:
+            ends.append(Checkpoint(logs.gateway.epoch, batch.through, batch.named))
+            if batch.through >= head.seq:
+                break
+    assert len(ends) > 1
+    assert ends[-1] == head
+    for end in ends:
+        found = await logs.gateway.at(end.seq)
+        assert found is not None
+        assert found.fact.id == end.fact_id
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         lambda mark: mark._replace(epoch="1999-01-01T00:00:00Z"),
         lambda mark: mark._replace(seq=10**12),
         lambda mark: mark._replace(fact_id="another"),
+        lambda mark: mark._replace(fact_id=""),
     ],
 )
 async def test_a_checkpoint_of_another_log_is_noticed(logs: Logs, wrong) -> None:  # type: ignore[no-untyped-def]
@@ -277,13 +297,13 @@ async def test_many_tasks_are_read_at_once(logs: Logs) -> None:
 
 
 async def test_a_long_history_is_scanned_in_batches_without_loss(logs: Logs) -> None:
-    user, start = facts.name("u"), await logs.gateway.head()
+    user, after = facts.name("u"), await facts.here(logs.gateway)
     mine = [facts.created(user) for _ in range(2300)]
     others = [facts.created("other") for _ in range(2300)]
     mixed = [Append(fact) for pair in zip(mine, others, strict=True) for fact in pair]
     await logs.gateway.append_all(mixed)
     head = await logs.gateway.head()
-    batches = [b async for b in logs.gateway.scan(subjects.of_user(user), start, head)]
+    batches = [b async for b in logs.gateway.scan(subjects.of_user(user), after.seq, head)]
     assert [r.fact.id for b in batches for r in b.records] == [fact.id for fact in mine]
     assert len(batches) > 1
     assert batches[-1].through == head

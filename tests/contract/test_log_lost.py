@@ -8,9 +8,9 @@ import contextlib
 import pytest
 
 from services.bus.client import Message
+from services.log.follow import PROBE_S, Follower
 from services.log.jetstream import NatsLog
-from services.log.port import Checkpoint
-from services.log.read import PROBE_S, Follower, Reader
+from services.log.read import Reader
 from tests.support import facts
 from tests.support.nats import NatsServer
 
@@ -28,7 +28,7 @@ async def test_a_lost_live_message_is_noticed_within_seconds(
     monkeypatch.setattr(Follower, "_on_live", lose)
     async with nats_server.connected("gateway") as bus, await NatsLog.open(bus) as log:
         filters = (">",) if whole else (f"task.created.{user}.>", f"task.cancelled.{user}.>")
-        start = Checkpoint(log.epoch, await log.head(), "")
+        start = await facts.here(log)
         async with contextlib.aclosing(log.follow(filters, start)) as batches:
             assert (await anext(batches)).live
             coming = asyncio.ensure_future(anext(batches))
@@ -43,7 +43,7 @@ async def test_a_lost_live_message_is_noticed_within_seconds(
 async def test_a_quiet_log_is_asked_one_small_question(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.log.read.PROBE_S", 0.05)
+    monkeypatch.setattr("services.log.follow.PROBE_S", 0.05)
     asked: list[str] = []
     enough = asyncio.Event()
     info, last = Reader.info, Reader.last
@@ -61,7 +61,7 @@ async def test_a_quiet_log_is_asked_one_small_question(
     monkeypatch.setattr(Reader, "info", counted)
     monkeypatch.setattr(Reader, "last", looked)
     async with nats_server.connected("gateway") as bus, await NatsLog.open(bus) as log:
-        start = Checkpoint(log.epoch, await log.head(), "")
+        start = await facts.here(log)
         filters = (f"task.created.{facts.name('u')}.>",)
         async with contextlib.aclosing(log.follow(filters, start)) as batches:
             assert (await anext(batches)).live

@@ -13,8 +13,9 @@ from contracts import subjects
 from contracts.facts import Record
 from contracts.subjects import job_head
 from services.bus.bus import Bus, PermissionDenied
+from services.bus.streams import difference
 from services.log.inbox import NatsInbox, Pull
-from services.log.jetstream import STREAM_CONFIG, NatsLog, difference, verify
+from services.log.jetstream import STREAM_CONFIG, NatsLog, verify
 from services.log.port import Append, Checkpoint, LogMismatch, LogUnavailable
 from services.log.wire import Wire, epoch_seconds
 from tests.support import facts
@@ -124,10 +125,10 @@ async def test_a_server_without_the_log_is_refused_with_what_to_do(tmp_path) -> 
 async def test_a_slow_follower_falls_back_to_reading_history(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.log.read.LIVE_BYTES", 2000)
+    monkeypatch.setattr("services.log.follow.LIVE_BYTES", 2000)
     async with opened(nats_server, "gateway") as log:
-        start = await log.head()
-        follow = log.follow(EVERYTHING, Checkpoint(log.epoch, start, ""))
+        start = await facts.here(log)
+        follow = log.follow(EVERYTHING, start)
         got: list[int] = []
         last = 0
         async with asyncio.timeout(20), contextlib.aclosing(follow) as batches:
@@ -138,14 +139,14 @@ async def test_a_slow_follower_falls_back_to_reading_history(
                     last = max(seq for seq in await log.append_all(facts_) if isinstance(seq, int))
                 if batch.through >= last:
                     break
-        assert got == list(range(start + 1, last + 1))
+        assert got == list(range(start.seq + 1, last + 1))
 
 
-async def test_routes_are_shared_out_acknowledged_and_come_again(nats_server: NatsServer) -> None:
+async def test_routes_are_shared_out_acknowledged_and_come_again(fresh_nats: NatsServer) -> None:
     async with (
-        nats_server.connected("gateway") as bus,
+        fresh_nats.connected("gateway") as bus,
         await NatsLog.open(bus) as log,
-        publisher(nats_server) as outside,
+        publisher(fresh_nats) as outside,
     ):
         inbox = log.inbox(subjects.INTAKE_STREAM, subjects.INTAKE_DURABLE)
         inbox.want(2)
@@ -220,9 +221,9 @@ async def test_what_is_no_fact_passes_a_follower_by(nats_server: NatsServer) -> 
         await NatsLog.open(bus) as log,
         asyncio.timeout(20),
     ):
-        start = await log.head()
+        start = await facts.here(log)
         got: list[int] = []
-        follow = log.follow(EVERYTHING, Checkpoint(log.epoch, start, ""))
+        follow = log.follow(EVERYTHING, start)
         last = 0
         async with contextlib.aclosing(follow) as batches:
             async for batch in batches:
@@ -232,7 +233,7 @@ async def test_what_is_no_fact_passes_a_follower_by(nats_server: NatsServer) -> 
                     last = await log.append(facts.created())
                 if batch.through >= last:
                     break
-        assert got == list(range(start + 1, last + 1))
+        assert got == list(range(start.seq + 1, last + 1))
 
 
 async def test_a_writer_whose_answer_was_late_is_told_of_its_own_fact(

@@ -9,11 +9,11 @@ from contracts import subjects
 from contracts.facts import Record, Unknown
 from contracts.subjects import job_head
 from services.log.jetstream import NatsLog
-from services.log.port import AlreadyRecorded, Checkpoint
+from services.log.port import AlreadyRecorded, Checkpoint, name_of
 from tests.support import facts
 from tests.support.nats import NatsServer
 
-LATER = b'{"type":"job.failed","id":"f1","by":"newer","kind":"input_required"}'
+LATER = b'{"type":"job.failed","id":"f1","by":"newer","kind":"moved_on"}'
 
 
 async def test_what_cannot_be_read_is_followed_read_and_refuses_as_any_fact(
@@ -29,7 +29,7 @@ async def test_what_cannot_be_read_is_followed_read_and_refuses_as_any_fact(
         await NatsLog.open(bus) as log,
         asyncio.timeout(30),
     ):
-        start = Checkpoint(log.epoch, await log.head(), "")
+        start = await facts.here(log)
         seen: dict[str, Record] = {}
         async with contextlib.aclosing(log.follow((">",), start)) as batches:
             async for batch in batches:
@@ -52,7 +52,7 @@ async def test_what_cannot_be_read_is_followed_read_and_refuses_as_any_fact(
         )
         assert [isinstance(error, AlreadyRecorded) for error in refused] == [True, True]
         # A view whose last record has no id that can be read goes on from there.
-        newest = max(record.seq for record in seen.values())
-        mark = Checkpoint(log.epoch, newest, seen[f"job.signed.{user}.{task}.1"].fact.id)
+        damaged = seen[f"job.signed.{user}.{task}.1"]
+        mark = Checkpoint(log.epoch, damaged.seq, name_of(damaged))
         async with contextlib.aclosing(log.follow((">",), mark)) as batches:
             assert await anext(batches)

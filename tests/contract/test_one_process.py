@@ -182,7 +182,8 @@ async def test_the_registry_runs_what_no_executor_has_and_hands_it_over(
 async def test_a_server_at_work_is_not_sick_and_a_silent_one_is_ended(
     tmp_path: Path, bus: dict[str, Bus]
 ) -> None:
-    house = House(tmp_path, bus)
+    # The probe waits so long for another session, which is as silent.
+    house = House(tmp_path, bus, limits=Limits(start_s=8.0))
     async with asyncio.timeout(PATIENCE_S), house.held(), house.watched(limit_s=1.0):
         assert await house.probed() is HealthStatus.HEALTHY
         working = asyncio.create_task(house.say("hold"))

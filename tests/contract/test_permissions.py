@@ -15,6 +15,7 @@ from contracts.errors import Rejected
 from contracts.facts import AnyFact
 from contracts.publisher import Publisher
 from services.bus.bus import Bus, NoResponders, PermissionDenied
+from services.bus.names import replay_consumers
 from services.up import nats_config
 from services.up.nats_config import AUDITOR, OPERATOR, ROLES
 from tests.support.nats import NatsServer
@@ -113,8 +114,11 @@ def test_every_fact_of_the_log_has_a_writer() -> None:
 
 @pytest.mark.parametrize("role", [*roles.SERVICES, AUDITOR])
 async def test_no_service_manages_streams_or_consumers(server: NatsServer, role: str) -> None:
+    others = (replay_consumers(one)[0] for one in roles.SERVICES if one != role)
     async with server.connected(role) as bus:
-        every = (*MANAGEMENT, *DESTRUCTION)
+        verbs = ("CREATE", "DELETE", "MSG.NEXT")
+        theirs = (f"CONSUMER.{verb}.{STREAM}.{name}" for name in others for verb in verbs)
+        every = (*MANAGEMENT, *DESTRUCTION, *theirs)
         assert [what for what in every if not await refused(bus, f"$JS.API.{what}")] == []
 
 
@@ -145,6 +149,16 @@ async def test_everybody_reads_the_log_and_follows_it(server: NatsServer, role: 
         query = json.dumps({"last_by_subj": subject}).encode()
         answer = await bus.request_message(f"{bus.api}.DIRECT.GET.{STREAM}", query)
         assert (answer.headers or {})["Nats-Subject"] == subject
+        led = json.loads(await bus.request(f"{bus.api}.STREAM.MSG.GET.{STREAM}", query))
+        assert led["message"]["subject"] == subject
+
+
+@pytest.mark.parametrize("role", [*roles.SERVICES, AUDITOR])
+def test_the_leader_is_asked_by_those_alone_who_read_the_whole_stream(role: str) -> None:
+    may = nats_config.permissions(role).publish
+    led = {one.rpartition(".")[2] for one in may if ".STREAM.MSG.GET." in one}
+    read = {one.split(".DIRECT.GET.")[1] for one in may if ".DIRECT.GET." in one}
+    assert led == {stream for stream in read if f"{stream}.>" in read}
 
 
 async def test_the_auditor_reads_in_batches(server: NatsServer, gateway: Bus) -> None:
@@ -171,8 +185,8 @@ async def test_the_auditor_writes_nothing_by_naming_a_log_subject_as_reply(
 ) -> None:
     before = await stored(operator)
     async with server.connected(AUDITOR) as auditor:
-        for what in (f"STREAM.INFO.{STREAM}", f"DIRECT.GET.{STREAM}"):
-            subject = f"{auditor.api}.{what}"
+        for what in ("STREAM.INFO", "DIRECT.GET", "STREAM.MSG.GET"):
+            subject = f"{auditor.api}.{what}.{STREAM}"
             await auditor.publish(subject, b'{"seq":1}', reply="job.done.victim.t9.end")
         # Answered after those two.
         await api(auditor, f"STREAM.INFO.{STREAM}")
@@ -196,9 +210,10 @@ async def test_leases_are_the_routers_and_blobs_not_everyones(
 ) -> None:
     async with server.connected(role) as bus:
         lease = not await refused(bus, f"$KV.{subjects.LEASES_BUCKET}.router")
+        copy = not await refused(bus, f"$KV.{subjects.VIEWS_BUCKET}.router.0-63")
         blobs = not await refused(bus, "blob.chunk.permissions.0")
         earlier = not await refused(bus, f"$O.{subjects.BLOBS_BUCKET}.C.permissions")
-    assert lease == (role == "router")
+    assert lease == copy == (role == "router")
     assert earlier == (role == "results")
     assert blobs == (role in ("gateway", "executor", "results"))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import space
+from tests.support import forked, space
 from tests.support.space import KIT, ROOT, TYPES, Caller, Issuer, error
 from tests.support.system import until
 
@@ -25,6 +25,12 @@ ISSUER = Issuer("RS256")
 
 
 # Processes that die.
+
+
+@pytest.fixture(autouse=True)
+def _processes_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is killed here is no fork."""
+    monkeypatch.setattr(forked, "command", forked.started)
 
 
 async def test_a_server_that_dies_in_a_call_leaves_it_unknown_and_comes_back(

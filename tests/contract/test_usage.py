@@ -162,6 +162,7 @@ async def test_a_disk_that_became_smaller_keeps_nobody_from_starting(tmp_path: P
     async with NatsServer(data, most=30 * MB) as server, server.connected("operator") as bus:
         await jetstream.provision(bus)
         await store.provision(bus)
-        assert (await room(bus)).limit == 30 * MB
+        limit = (await room(bus)).limit or 0
+        assert limit > 30 * MB, "what streams have set aside counts"
         async with server.connected("executor") as executor:
             await Blobs(executor).put("u", os.urandom(MB))

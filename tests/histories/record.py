@@ -17,7 +17,7 @@ from typing import Any
 import contracts
 from contracts.facts import McpHealth, Record, ResultStored
 from tests.acceptance.test_huggingface import LIGHT
-from tests.support import space
+from tests.support import forked, space
 from tests.support.hub import hub_server
 from tests.support.system import System, system, until
 
@@ -40,6 +40,12 @@ async def live(one: System, token: str) -> None:
         await one.submit("work", input={"ms": 5000}, deadline_s=1.0),
     ]
     long = await one.submit("work", input={"ms": 60_000})
+
+    async def asks() -> bool:
+        return (await one.task(tasks[2]))["status"] == "input_required"
+
+    await until(asks)
+    await call(one, "POST", f"/api/tasks/{tasks[2]}/answer", {"q": 1, "action": "accept"})
 
     async def runs() -> bool:
         return (await one.task(long))["status"] == "running"
@@ -75,9 +81,9 @@ async def run(folder: Path) -> list[Record]:
     """The log of an orchestrator that was used."""
     async with hub_server(folder / "hub") as hub:
         light = folder / "light.toml"
-        light.write_text(
-            LIGHT.format(python=space.RECORDER[0], root=space.ROOT, record=folder / "light.jsonl")
-        )
+        record = folder / "light.jsonl"
+        table = LIGHT.format(python=space.RECORDER[0], root=space.ROOT, record=record)
+        light.write_text(f'{table}approve = ["nobody"]\n')
         variables = {**hub.environment, "METAMCP_ALLOW_PRIVATE_HOSTS": "true"}
         async with system(folder, {"one": 4}, extra=light, **variables) as one:
             await live(one, hub.account("ann"))
@@ -99,7 +105,7 @@ def main() -> None:
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         records = asyncio.run(run(Path(folder)))
-        private = (folder, space.RECORDER[0], space.ROOT, sys.prefix)
+        private = (folder, space.RECORDER[0], space.ROOT, sys.prefix, forked.nest().path)
         lines = [line(record, *private) for record in records]
     (target / "log.jsonl").write_text("".join(lines))
     shutil.rmtree(target / "contracts", ignore_errors=True)

@@ -110,6 +110,7 @@ def built_today() -> list[AnyFact]:
         host.Stdio("run"),
         host.StreamableHttp("https://example.org/mcp"),
         host.Execute("https://example.org"),
+        host.OpenApi("https://example.org", document={"openapi": "3.1.0"}),
         host.Noop(),
     ]
     assert {type(one) for one in endpoints} == set(host.Endpoint.__args__)
@@ -161,5 +162,5 @@ def test_an_earlier_release_reads_what_this_one_writes(release: Path) -> None:
 
 @each_release
 def test_an_earlier_release_passes_over_what_comes_after_it(release: Path) -> None:
-    later = [b'{"type":"task.asked","id":"f"}', b'{"type":"job.failed","kind":"later"}', b"\xff"]
+    later = [b'{"type":"task.paused","id":"f"}', b'{"type":"job.failed","kind":"later"}', b"\xff"]
     assert read_by(release, later) == ["Unknown"] * len(later)

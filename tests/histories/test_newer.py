@@ -37,11 +37,11 @@ BASE = {"id": "f", "by": "newer-1"}
 TASK = {**BASE, "user": "ann", "task": "t1"}
 NEWER: dict[str, dict[str, Any]] = {
     # A tag nobody knows, on a subject of ours and on one that was added.
-    "task.asked.ann.t1.1": {**TASK, "type": "task.asked", "question": "may I?"},
+    "task.paused.ann.t1.1": {**TASK, "type": "task.paused", "until": "monday"},
     "schedule.set.ann.nightly.1": {**BASE, "type": "schedule.set", "user": "ann"},
     # Known tags with a word that nobody knows.
     "job.failed.ann.t1.1": {
-        **TASK, "type": "job.failed", "attempt": 1, "host": "h1", "kind": "input_required",
+        **TASK, "type": "job.failed", "attempt": 1, "host": "h1", "kind": "moved_on",
     },
     "job.done.ann.t2.end": {**TASK, "task": "t2", "type": "job.done", "outcome": "paused"},
     "task.created.ann.t3": {
@@ -170,7 +170,7 @@ async def test_a_view_that_lacks_something_is_built_anew_by_a_release_that_may_r
     same = await Projection.open(path, gateway.SCHEMA, gateway.VERSION)
     assert same.position == head
     await same.close()
-    monkeypatch.setattr("services.log.projection.words", lambda: "more")
+    monkeypatch.setattr("services.log.marks.words", lambda: "more")
     later = await Projection.open(path, gateway.SCHEMA, gateway.VERSION)
     assert (later.position, later.passed_over) == (0, set())
     await later.close()

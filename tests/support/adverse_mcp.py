@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.forked import Forked
+
 ROOT = Path(__file__).resolve().parents[2]
+
 SHAPES: dict[str, Any] = {
     "regex": {"type": "object", "properties": {"t": {"pattern": "^(a+)+$"}}},
     "lookahead": {"type": "object", "properties": {"t": {"pattern": "^(?=(a+)+$)"}}},
@@ -331,17 +335,11 @@ def on_stdio(how: str) -> None:
 @contextlib.asynccontextmanager
 async def adverse() -> AsyncIterator[str]:
     """The address of such a server, in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.adverse_mcp"),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
+    running = Forked("tests.support.adverse_mcp", os.environ)
     try:
-        yield (await process.stdout.readline()).decode().strip()
+        yield await running.line()
     finally:
-        process.kill()
-        await process.wait()
+        await running.kill()
 
 
 def ways() -> Iterator[str]:

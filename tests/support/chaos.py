@@ -25,7 +25,7 @@ from services.bus.errors import BusError
 from services.up import up
 from services.up.children import ChildProcess
 from services.up.plan import environment
-from tests.support.system import RECORDER, System, until
+from tests.support.system import RECORDER, System, recorder, until
 
 SEED = "CHAOS_SEED"
 """Environment variable with the seed to repeat."""
@@ -128,7 +128,7 @@ def manifest(
     for name, sickness in sick.items():
         table = RECORDER.format(
             name=name,
-            python=sys.executable,
+            start=recorder(),
             root=Path(__file__).resolve().parents[2],
             record=folder / "calls.jsonl",
             slots=slots,

@@ -6,6 +6,7 @@ import itertools
 import os
 from typing import Any
 
+from contracts.asks import AnswerAction, QuestionKind, TaskAnswered, TaskAsked
 from contracts.facts import (
     FailureKind,
     JobDone,
@@ -18,6 +19,7 @@ from contracts.facts import (
 )
 from contracts.route import Candidate, Policy, Route
 from contracts.task import TaskSpec
+from services.log.port import Checkpoint, Log, name_of
 from services.process.ids import new_id
 
 _numbers = itertools.count()
@@ -35,6 +37,22 @@ def created(user: str = "alice", task: str | None = None, **fields: Any) -> Task
 
 def cancelled(user: str, task: str) -> TaskCancelled:
     return TaskCancelled(id=new_id(), by="test", user=user, task=task)
+
+
+def asked(user: str, task: str, q: int = 1, **fields: Any) -> TaskAsked:
+    known: dict[str, Any] = {
+        "kind": QuestionKind.APPROVAL,
+        "message": "May tool x of host h1 be called?",
+        "timeout_s": 100.0,
+        "host": "h1",
+        "tool": "x",
+    }
+    return TaskAsked(id=new_id(), by="test", user=user, task=task, q=q, **known | fields)
+
+
+def answered(user: str, task: str, q: int = 1, **fields: Any) -> TaskAnswered:
+    known: dict[str, Any] = {"action": AnswerAction.ACCEPT, "answered_by": user}
+    return TaskAnswered(id=new_id(), by="test", user=user, task=task, q=q, **known | fields)
 
 
 def signed(user: str, task: str, attempt: int = 1, **fields: Any) -> JobSigned:
@@ -75,3 +93,10 @@ def routed(user: str, task: str, attempt: int = 1, host: str = "h1") -> TaskRout
         removed={"type": ("other",)},
     )
     return TaskRouted(id=new_id(), by="test", user=user, task=task, attempt=attempt, route=route)
+
+
+async def here(log: Log) -> Checkpoint:
+    """Where the log ends now."""
+    seq = await log.head()
+    found = await log.at(seq) if seq else None
+    return Checkpoint(log.epoch, seq, name_of(found) if found else "")

@@ -44,7 +44,9 @@ class HttpHost:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         reply = self.script[min(len(self.seen), len(self.script) - 1)]
         body = await request.read()
-        seen = Seen(request.method, request.path_qs, request.headers, body, id(request.transport))
+        assert request.transport is not None
+        port = request.transport.get_extra_info("peername")[1]
+        seen = Seen(request.method, request.path_qs, request.headers, body, port)
         async with self.arrived:
             self.seen.append(seen)
             self.arrived.notify_all()

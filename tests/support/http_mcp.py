@@ -6,21 +6,18 @@ JSON (answers are plain JSON), GZIP (they come compressed).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gzip
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from tests.support.forked import Forked
 from tests.support.recording_mcp import FILE, server, write
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Strict:
@@ -66,27 +63,20 @@ class HttpServer:
 
     def __init__(self, record: Path, variables: dict[str, str]) -> None:
         self._environment = {**os.environ, FILE: str(record), **variables}
-        self._process: asyncio.subprocess.Process | None = None
+        self._running: Forked | None = None
         self.url = ""
 
     async def start(self) -> None:
         """Start it; it listens when this returns."""
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.support.http_mcp"),
-            cwd=ROOT,
-            env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        self.url = (await self._process.stdout.readline()).decode().strip()
+        self._running = Forked("tests.support.http_mcp", self._environment)
+        self.url = await self._running.line()
         self._environment["PORT"] = self.url.rpartition(":")[2].partition("/")[0]
 
     async def kill(self) -> None:
         """End it as a crash does."""
-        assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        if self._running is not None:
+            await self._running.kill()
+            self._running = None
 
 
 @contextlib.asynccontextmanager

@@ -15,8 +15,9 @@ from contracts.facts import (
     TaskCreated,
     TaskRouted,
 )
-from services.cli import audit as audits
-from services.cli.audit import Recomputed
+from services.audit import checks as audits
+from services.audit.checks import Recomputed
+from services.audit.given_again import given_again
 from services.router.domain import evolve, initial, key_of
 from services.router.recompute import select_again
 from services.router.settings import Settings
@@ -31,6 +32,13 @@ def check(records: list[Record], calls: list[dict[str, Any]], accepted: list[str
     for task, facts in by_task.items():
         attempts_agree(task, facts)
     one_call_per_attempt(by_task, calls)
+    given_again_by_right(by_task, records)
+
+
+def given_again_by_right(by_task: dict[str, list[Record]], records: list[Record]) -> None:
+    """Whatever is given again was worked for, and its host allows it."""
+    for task, facts in by_task.items():
+        assert not list(given_again(facts, records)), task
 
 
 def gapless(records: list[Record]) -> None:
@@ -120,6 +128,10 @@ def attempts_agree(task: str, facts: list[Record]) -> None:
             case JobFailed() as fact:
                 assert routes[fact.attempt].fact.route.host == fact.host, task
                 assert record.seq > routes[fact.attempt].seq, task
+            case JobDone(from_=str(from_)) as fact if from_:
+                assert (fact.attempt, routes, claims) == (0, {}, {}), task
+            case JobDone(attempt=0, outcome="succeeded"):
+                raise AssertionError(f"{task} succeeded without work")
             case JobDone() as fact if fact.attempt and fact.outcome == "succeeded":
                 assert claims[fact.attempt].fact.host == fact.host, task
                 assert claims[fact.attempt].fact.input_sha256 == fact.input_sha256, task

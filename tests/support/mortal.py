@@ -1,7 +1,7 @@
 """Gateways as processes of their own, each of which kills itself at one step of what it is asked: a
 write to NATS KV (before it is sent, and once it is stored), or an answer that is about to leave.
-Reads in between change nothing, so a death at one of them is a death at the step before. The
-program imports the gateway once, and forks one for each line that it is told."""
+Reads change nothing, and the probe of a gateway that has not written for a while was not asked for.
+The program imports the gateway once, and forks one for each line that it is told."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from contracts.subjects import ACCOUNTS_BUCKET
-from services.gateway import service
+from contracts.subjects import ACCOUNTS_BUCKET, WRITE_PROBE
+from services.gateway import listener, service
 from services.gateway.app import Gateway
 from services.gateway.http import routes
 from services.gateway.people.providers.kept import KeptTokens
@@ -50,7 +50,7 @@ class _Steps:
         publish, serve = Stream.publish, Gateway.__call__
 
         async def stored(stream: Stream, subject: str, data: bytes, **more: Any) -> Any:
-            if not subject.startswith(_KV):
+            if not subject.startswith(_KV) or subject == WRITE_PROBE:
                 return await publish(stream, subject, data, **more)
             what = f"{'put' if data else 'delete'} {_kind(subject)}"
             self.reach(f"before {what}")
@@ -98,7 +98,7 @@ def _announced(announce: Callable[..., None]) -> Callable[..., None]:
 
 def _live(environ: Mapping[str, str], last: int) -> int:
     os.environ.update(environ)
-    service.announce = _announced(service.announce)
+    listener.announce = _announced(listener.announce)
     _Steps(last).watch()
     return run.start(service.serve, "gateway", Settings)
 

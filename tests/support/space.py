@@ -22,6 +22,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from services.process.files import free_port
+from tests.support import forked
 from tests.support.system import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -258,11 +259,15 @@ def configure(
     folder: Path,
     types: Mapping[str, Steps] = TYPES,
     *,
-    command: Sequence[str] = RECORDER,
+    command: Sequence[str] = (),
     start_s: float = 20.0,
 ) -> Path:
-    """Write `server.toml` and `mcp.json` for these task types; the folder comes back."""
+    """Write `server.toml` and `mcp.json` for these task types; the folder comes back.
+
+    `command` starts the server; without it, it is the recorder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    command = command or forked.command(RECORDER[-1])
     server = {
         "command": command[0],
         "args": list(command[1:]),
@@ -326,7 +331,7 @@ def launch(folder: Path, jwks: Mapping[str, Any] | None, **variables: str) -> Sp
     }
     if jwks is not None:
         environment["METAMCP_JWKS"] = json.dumps(jwks)
-    command = [sys.executable, str(KIT / "app.py"), "--host", "127.0.0.1", "--port", str(port)]
+    command = forked.command(str(KIT / "app.py"), "--host", "127.0.0.1", "--port", str(port))
     log = folder / "space.log"
     with log.open("wb") as file:
         process = subprocess.Popen(

@@ -7,29 +7,31 @@ import contextlib
 import json
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import websockets
 
 from contracts.facts import JobDone, Record
 from services.bus.bus import Bus
 from services.log.jetstream import NatsLog
 from services.log.port import START
-from services.up import up
+from services.process.child import bound
+from services.up import children, up
 from services.up.children import ChildProcess
 from services.up.nats_config import AUDITOR
 from services.up.plan import environment
+from tests.support import forked
 
 PATIENCE_S = 60.0
 RECORDER = """
 [hosts.{name}]
 name = "Recorder {name}"
 endpoint.kind = "stdio"
-endpoint.command = "{python}"
-endpoint.args = ["-m", "tests.support.recording_mcp"]
+{start}
 endpoint.cwd = "{root}"
 endpoint.env = {{ RECORDING_FILE = "{record}" }}
 sessions = "shared"
@@ -165,7 +167,9 @@ class System:
         return await up.connect(self.running.nats_url, name, folder, name=f"test-{name}")
 
 
-async def add_gateway(running: up.Running, data: Path, instance: str = "gateway-2") -> str:
+async def add_gateway(
+    running: up.Running, data: Path, instance: str = "gateway-2", **variables: str
+) -> str:
     """Start one more gateway, with a data folder of its own, and keep it running; its address."""
     environ = environment(running.plan) | {
         "METAMCP_NATS_URL": running.nats_url,
@@ -175,6 +179,7 @@ async def add_gateway(running: up.Running, data: Path, instance: str = "gateway-
         "METAMCP_LOG_DIR": str(running.logs),
         "METAMCP_ENABLE_METRICS": "false",
         "METAMCP_GATEWAY_PORT": "0",
+        **variables,
     }
     child = ChildProcess(instance, (sys.executable, "-m", "services.gateway"), environ)
     running.supervise(child)
@@ -203,16 +208,36 @@ async def until(
                 await asyncio.wait_for(never.wait(), every)
 
 
+def recorder() -> str:
+    """How a manifest has the recording server start."""
+    program, *words = forked.command("tests.support.recording_mcp")
+    return f"endpoint.command = {json.dumps(program)}\nendpoint.args = {json.dumps(words)}"
+
+
 def manifest(folder: Path, hosts: dict[str, int]) -> tuple[Path, Path]:
     """Write a manifest of recording servers (name to slots); the answer is it and their record."""
     record, path = folder / "calls.jsonl", folder / "hosts.toml"
     root = Path(__file__).resolve().parents[2]
     tables = [
-        RECORDER.format(name=name, python=sys.executable, root=root, record=record, slots=slots)
+        RECORDER.format(name=name, start=recorder(), root=root, record=record, slots=slots)
         for name, slots in hosts.items()
     ]
     path.write_text("\n".join(tables))
     return path, record
+
+
+@contextlib.contextmanager
+def forked_services(*, real: bool = False) -> Iterator[None]:
+    """Services that this process starts are forked: for who harms none of them."""
+
+    def stand_in(program: str, *words: str) -> tuple[str, ...]:
+        dash_m, module = words
+        assert (program, dash_m) == (sys.executable, "-m")
+        return bound(*forked.command(module))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(children, "bound", bound if real else stand_in)
+        yield
 
 
 @contextlib.asynccontextmanager
@@ -225,12 +250,13 @@ async def system(
     nats: str | None = None,
     credentials: Path | None = None,
     trust: ssl.SSLContext | None = None,
+    real: bool = True,
     **variables: str,
 ) -> AsyncIterator[System]:
     """Start everything with these recording hosts, `extra` ones, and none of the built-in ones.
 
     `nats` with its `credentials` is a server in place of the embedded one; `trust` is what the
-    client believes.
+    client believes. `real`: services are started and not forked, for whoever harms one.
     """
     path, record = manifest(folder, hosts)
     plan = up.Plan(
@@ -242,9 +268,10 @@ async def system(
         variables={"METAMCP_REGISTRY_BUILTINS": "false", **variables},
         settings=up.Settings(restarts=50, executors=executors),
     )
-    async with up.start(plan) as running:
-        one = System(running, record, trust)
-        try:
-            yield one
-        finally:
-            await one.http.aclose()
+    with forked_services(real=real):
+        async with up.start(plan) as running:
+            one = System(running, record, trust)
+            try:
+                yield one
+            finally:
+                await one.http.aclose()

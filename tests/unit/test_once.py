@@ -32,7 +32,9 @@ ONCE = {
     r"from mcp import .*\bClient\b": {
         "services/outside/mcp_session.py": "the owner of every client",
         "services/executor/hosts/tool_session.py": "only as a type",
+        "services/executor/hosts/known_tools.py": "only as a type",
         "services/executor/hosts/changes.py": "only as a type",
+        "services/executor/hosts/hearing.py": "only as a type",
     },
     r"SO_REUSEADDR": {
         FILES: "whether a port is free",

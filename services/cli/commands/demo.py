@@ -20,7 +20,7 @@ from contracts.facts import JobDone, McpHealth, McpRegistered, Outcome, Record
 from contracts.host import HealthStatus
 from contracts.subjects import parse
 from contracts.wire import CaughtUp
-from services.cli import audit as audits
+from services.audit import checks as audits
 from services.cli.attach import Picked, pick
 from services.cli.client import UPLOAD_S, Api, Target
 from services.cli.commands.log import audit_task

@@ -14,6 +14,7 @@ from typing import Any
 
 from contracts.host import OUTDATED
 from services.cli.client import Api, Target, find_target
+from services.cli.commands import restored
 from services.cli.commands.doctor_builtins import built_in, builtins, linked
 from services.cli.commands.doctor_log import logged
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
@@ -22,7 +23,8 @@ from services.cli.show.hosts import Finding, State
 from services.gateway.settings import Settings as GatewaySettings
 from services.process.files import port_is_free
 from services.process.settings import load
-from services.up.nats_server import MIN_FREE, EmbeddedError, find_server
+from services.up import disk as store_disk
+from services.up.nats_server import EmbeddedError, find_server
 from services.up.plan import read_state
 
 OLDEST = (3, 11)
@@ -78,10 +80,15 @@ def uv() -> Finding:
 
 
 def disk(data: Path) -> Finding:
-    """Room for the log."""
-    free = shutil.disk_usage(_existing(data)).free
-    hint = f"At least {MIN_FREE // 2**20} MB must be free; choose another folder with --data."
-    return Finding("disk", _state(free >= MIN_FREE), f"{free // 2**20:,} MB free", hint)
+    """Room for the log, for a start or for what runs."""
+    found = store_disk.look(data.absolute())
+    if read_state(data) is None:
+        lack = store_disk.shortage(found, data)
+    else:
+        lack = store_disk.full(store_disk.free_now(data.absolute()), data)
+    if lack is not None:
+        return Finding("disk", "failed", *lack)
+    return Finding("disk", "ok", f"{found.free // 2**20:,} MB free")
 
 
 def folder(data: Path) -> Finding:
@@ -111,17 +118,25 @@ async def _gateway(target: Target, missing: set[str]) -> list[Finding]:
     """`missing`: findings of built-in hosts that lack something, which is no failure."""
     try:
         async with Api(target) as api:
-            health = await api.get("/api/health")
-            hosts = await api.get("/api/mcps")
-            accounts = await _accounts(api)
+            health, why = await api.report("/api/health")
+            services = [*_services(health.get("services", ()))]
+            try:
+                again = await _restored(api, health.get("services", ()))
+                hosts, accounts = await api.get("/api/mcps"), await _accounts(api)
+            except CliError as error:
+                why = why or error.message
     except CliError as error:
         return [Finding("gateway", "failed", error.message, error.hint)]
+    if why:
+        hint = "See what is said of the services below."
+        return [Finding("gateway", "failed", why, hint), *services]
     executors = health.get("executors")
     lag = health.get("lag")
     detail = f"{target.url} is ready, {executors} executors, {lag} facts behind the log"
     return [
         Finding("gateway", "ok", detail),
-        *_services(health.get("services", ())),
+        *services,
+        *again,
         *(_host(host, missing) for host in hosts),
         linked(accounts),
     ]
@@ -138,6 +153,22 @@ def _services(found: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
         detail = "; ".join(_process(one) for one in there) or "none answers"
         hint = f"See the log file of the {name}, and start it again if it does not answer."
         yield Finding(f"service {name}", _state(bool(there) and not idle), detail, hint)
+        for one in there:
+            for trouble in one.get("troubles", ()):
+                yield Finding(one["instance"], "failed", trouble["text"], trouble["hint"])
+
+
+async def _restored(api: Api, found: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """The tasks of a log that was put back about which the operator has to decide."""
+    kinds = {trouble["kind"] for one in found for trouble in one.get("troubles", ())}
+    if restored.KIND not in kinds:
+        return []
+    try:
+        known = await api.get(restored.PATH)
+    except CliError as error:
+        return [Finding("restored log", "failed", error.message, error.hint)]
+    detail = f"open again: {restored.names(known)}"
+    return [Finding("restored log", "failed", detail, restored.HINT)]
 
 
 def _process(one: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
 from services.cli.host_entry import BadEntry
 from services.cli.input import check_ids
+from services.cli.openapi_entry import endpoint
 from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain, status
 
@@ -45,6 +46,13 @@ class Description:
     """With a command: a variable that the executor passes on from its own environment."""
     cwd: str | None = None
     """With a command: the folder it runs in."""
+    openapi: str | None = None
+    """The URL, or a file, of an OpenAPI 3 document: its operations become tools. TARGET is the
+    API's base URL then; without it, the document's first server."""
+    operation: Many = ()
+    """With --openapi: the name of an operation to take, * for any characters; none: all."""
+    secret: Many = ()
+    """With --openapi: SCHEME=NAME, the name of the secret for a security scheme of the document."""
     task_type: Many = ()
     """With --execute: a task type it serves; give it several times for several."""
     title: str | None = None
@@ -64,6 +72,7 @@ class Description:
         try:
             return entries.described(
                 target,
+                openapi=endpoint(self.openapi, self.operation, self.secret),
                 execute=self.execute,
                 headers=self.header,
                 bearer_from=self.bearer_from,
@@ -88,7 +97,7 @@ def add(
     description: Description = NO_DESCRIPTION,
     options: Options = NO_OPTIONS,
 ) -> int:
-    """Register a host: an MCP server behind a URL, or, for the operator, a program.
+    """Register a host: an MCP server or API behind a URL, or, for the operator, a program.
 
     Parameters
     ----------

@@ -151,6 +151,7 @@ def call(
     /,
     *,
     timeout: float | None = None,
+    fresh: bool = False,
     options: Options = NO_OPTIONS,
 ) -> int:
     """Call a tool of a host as a task, wait, and print what it answers.
@@ -165,23 +166,25 @@ def call(
         The tool's arguments: a JSON object, a file with it, or - for standard input.
     timeout
         Seconds the call may take.
+    fresh
+        Have it called, also where an earlier answer could be given again.
     """
     check_ids(host=host)
     check_seconds(timeout=timeout)
     given = read_input(arguments)
-    return run(_call(options, host, tool, given, timeout))
+    wanted: dict[str, Any] = {"type": MCP_CALL, "host": host, "max_attempts": 1}
+    wanted |= {"timeout_s": timeout} if timeout is not None else {}
+    wanted |= {"fresh": True} if fresh else {}
+    return run(_call(options, wanted, tool, given))
 
 
 async def _call(
-    options: Options, host: str, tool: str, arguments: dict[str, Any], timeout_s: float | None
+    options: Options, wanted: dict[str, Any], tool: str, arguments: dict[str, Any]
 ) -> int:
     async with Api(find_target(options)) as api:
-        found = await _found(api, host)
+        found = await _found(api, wanted["host"])
         _check_tool(found[0], tool)
-        body: dict[str, Any] = {"type": MCP_CALL, "host": host, "max_attempts": 1}
-        if timeout_s is not None:
-            body["timeout_s"] = timeout_s
-        task = await create(api, body, {"tool": tool, "arguments": arguments})
+        task = await create(api, wanted, {"tool": tool, "arguments": arguments})
         return await finish(api, options.out, task)
 
 

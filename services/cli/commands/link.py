@@ -1,4 +1,4 @@
-"""Commands about accounts at other services: link, unlink, accounts.
+"""Commands about accounts at other services and sign-ins at hosts: link, unlink, accounts.
 
 A token comes from a prompt, a file or standard input, never as an argument.
 """
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from contracts.account import Provider
 from services.cli.client import Api, Target, find_target
+from services.cli.commands import link_hosts
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
 from services.cli.input import STDIN
 from services.cli.show import results as render
@@ -33,7 +34,7 @@ _PAGES = {
 _WRITING = {"write", "admin", "repo.write"}
 _EXAMPLE = "metamcp link huggingface, or metamcp link huggingface --token-file FILE"
 
-Name = Annotated[str, Parameter(name="PROVIDER")]
+Name = Annotated[str, Parameter(name="PROVIDER|HOST")]
 Hidden = Parameter(show=False)
 
 
@@ -43,17 +44,23 @@ def link(
     *given: Annotated[str, Hidden],
     token: Annotated[str | None, Hidden] = None,
     token_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
+    scope: tuple[str, ...] = (),
     options: Options = NO_OPTIONS,
 ) -> int:
-    """Link your account at Hugging Face or GitHub; without --token-file you are asked for a token.
+    """Link your account at Hugging Face or GitHub, by a token, or sign in at a host that asks.
 
     Parameters
     ----------
     provider
-        huggingface or github.
+        huggingface or github; without --token-file you are asked for a token. Or a host that wants
+        you to sign in: the address to open in a browser is printed, and this waits until you have.
     token_file
         A file with the token; - reads it from standard input.
+    scope
+        At a host: ask for this too. May be given several times.
     """
+    if provider not in set(Provider) and not given and token is None and token_file is None:
+        return run(_link_host(options, link_hosts.check_host(provider), scope))
     which = _provider(provider)
     if given or token is not None:
         raise CliError(
@@ -66,18 +73,20 @@ def link(
 
 
 def unlink(provider: Name, /, *, options: Options = NO_OPTIONS) -> int:
-    """Forget the token of an account.
+    """Forget the token of an account, or your sign-in at a host.
 
     Parameters
     ----------
     provider
-        huggingface or github.
+        huggingface or github, or a host.
     """
+    if provider not in set(Provider):
+        return run(_unlink_host(options, link_hosts.check_host(provider)))
     return run(_unlink(options, _provider(provider)))
 
 
 def accounts(*, check: bool = False, options: Options = NO_OPTIONS) -> int:
-    """List the accounts you have linked.
+    """List the accounts you have linked, and the hosts at which you are signed in.
 
     Parameters
     ----------
@@ -161,6 +170,17 @@ async def _link(out: Out, target: Target, provider: Provider, token: str) -> int
     return Exit.OK
 
 
+async def _link_host(options: Options, host: str, scopes: tuple[str, ...]) -> int:
+    async with Api(find_target(options)) as api:
+        words = tuple(word for one in scopes for word in one.split())
+        return await link_hosts.link(options, host, words, api)
+
+
+async def _unlink_host(options: Options, host: str) -> int:
+    async with Api(find_target(options)) as api:
+        return await link_hosts.unlink(options, host, api)
+
+
 async def _unlink(options: Options, provider: Provider) -> int:
     async with Api(find_target(options), within_s=CHECK_S) as api:
         answer = await api.delete(f"/api/accounts/{provider}")
@@ -174,6 +194,8 @@ async def _accounts(options: Options, *, check: bool) -> int:
         found: list[dict[str, Any]] = await api.get("/api/accounts")
         if check:
             found = [await _checked(api, account) for account in found]
+        for link in await link_hosts.linked(api):
+            found.append(link | ({"check": link["broken"] or "ok"} if check else {}))
     options.out.show(found, render.accounts(found, checked=check))
     failed = any(account.get("check", "ok") != "ok" for account in found)
     return Exit.FAILED if failed else Exit.OK

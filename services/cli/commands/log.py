@@ -11,8 +11,9 @@ from cyclopts import Parameter
 
 from contracts.facts import Record, TaskRouted
 from contracts.subjects import HOSTS, LOG_SUBJECTS, of_task, of_user, parse
-from services.cli import audit as audits
-from services.cli.audit import Check, Recompute, Recomputed
+from services.audit import checks as audits
+from services.audit.checks import Check, Recompute, Recomputed
+from services.audit.given_again import sources
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, environ, run
 from services.cli.follow import as_event
 from services.cli.input import check_ids, check_types, moment
@@ -182,11 +183,23 @@ async def audit_task(log: Log, task: str, user: str | None = None) -> list[Check
     owners = sorted({parse(record.subject).user for record in records})
     if len(owners) != 1:
         raise _not_one(task, owners)
-    keys = await log.read_last(audits.key_subjects(records))
-    basis = max((r.fact.route.basis for r in records if isinstance(r.fact, TaskRouted)), default=0)
+    keys = await log.read_last(audits.key_subjects(records), reach=records[-1].seq)
+    routes = [r.fact.route for r in records if isinstance(r.fact, TaskRouted)]
+    given = sources(records)
+    basis = max([route.basis for route in routes] + [one.host_seq for one in given], default=0)
     filters = (*of_user(owners[0]), *HOSTS, PREFERENCES)
     past = [record async for batch in log.scan(filters, 0, basis) for record in batch.records]
-    return audits.audit(records, keys, recomputer(past), past)
+    more = [fact for one in given for fact in await _facts_at(log, one.seq)]
+    return audits.audit(records, keys, recomputer(past), [*past, *more])
+
+
+async def _facts_at(log: Log, seq: int) -> list[Record]:
+    """All facts of the task of which one stands there; none if none does."""
+    record = await log.at(seq)
+    what = parse(record.subject) if record else None
+    if what is None or not what.task:
+        return []
+    return await log.read(of_task(what.user, what.task), limit=MOST_FACTS)
 
 
 def recomputer(past: Sequence[Record]) -> Recompute:

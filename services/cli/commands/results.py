@@ -193,7 +193,8 @@ async def _results(options: Options, params: dict[str, Any], *, every: bool) -> 
         first = page = await api.envelope("/api/results", **params)
         found: list[Any] = list(page["data"])
         while every and page.get("next_cursor") is not None and len(found) < MOST:
-            page = await api.envelope("/api/results", **params | {"cursor": page["next_cursor"]})
+            place = {"cursor": page["next_cursor"], "mark": page.get("next_mark")}
+            page = await api.envelope("/api/results", **params | place)
             found += page["data"]
     following = page.get("next_cursor")
     answer = {

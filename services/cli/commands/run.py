@@ -17,15 +17,18 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.client import Api, Target
+from services.cli.commands import restored
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.process import telemetry, tracing
 from services.process.hangup import on_hangup
 from services.process.settings import describe as describe_type
 from services.process.settings import fields, load
+from services.router.restored import FOLDER
 from services.up import up
 from services.up.nats_config import OPERATOR
 
 PUBLISHER = "publisher"
+RESTORED_S = 2.0
 
 
 def up_(
@@ -116,10 +119,12 @@ async def _up(plan: up.Plan, options: Options, *, logs: bool) -> int:
             summary = describe(running)
             out.show(summary, _summary(summary))
             await _tell_of_accounts(running, out)
+            telling = asyncio.create_task(_tell_of_restored(running, out))
             failing = asyncio.create_task(running.wait())
             stopping = asyncio.create_task(stop.asked.wait())
             await asyncio.wait((failing, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            telling.cancel()
             if failing.done():
                 failing.result()
             failing.cancel()
@@ -139,6 +144,23 @@ async def _tell_of_accounts(running: up.Running, out: Out) -> None:
         async with Api(Target(running.url, running.token, running.trust)) as api:
             if not await api.get("/api/users", limit=1):
                 out.note("no accounts yet: `metamcp user add NAME --admin` makes the first one")
+
+
+async def _tell_of_restored(running: up.Running, out: Out) -> None:
+    """Say so whenever a log was put back that has tasks open which had ended."""
+    told = False
+    while True:
+        # Routers keep there what they know of it, for as long as it is not decided.
+        waits = any((running.data / FOLDER).glob("*.json"))
+        if waits and not told:
+            with contextlib.suppress(CliError, OSError):
+                url = up.read_gateway_url(running.data)
+                async with Api(Target(url, running.token, running.trust)) as api:
+                    found = await api.get(restored.PATH)
+                if told := found["waits"]:
+                    out.note(f"{restored.told(found)} Open again: {restored.names(found)}")
+        told = told and waits
+        await asyncio.sleep(RESTORED_S)
 
 
 class _Stop:

@@ -32,6 +32,7 @@ from services.cli.follow import (
 from services.cli.input import capability, check_ids, check_seconds, check_types, read_input
 from services.cli.projects import FETCH_S, find_project, repository
 from services.cli.show import tasks as render
+from services.cli.show import why as reasons
 
 if TYPE_CHECKING:
     from services.cli.attach import Picked
@@ -64,6 +65,8 @@ class Wish:
     """Capability that counts for a host."""
     project: str | None = None
     """The project it belongs to, by its name or id: its members see it."""
+    fresh: bool = False
+    """Ask for work, also where an earlier result could be given again."""
 
     def request(self, task_type: str) -> dict[str, Any]:
         """The task as the API takes it, without its input. Raises CliError."""
@@ -79,6 +82,7 @@ class Wish:
             "deadline_s": self.deadline,
             "delay_s": self.delay,
             "max_attempts": self.attempts,
+            "fresh": self.fresh or None,
             "required_capabilities": [capability(text) for text in self.require] or None,
             "preferred_capabilities": [capability(text) for text in self.prefer] or None,
         }
@@ -355,7 +359,7 @@ async def _task(
             return Exit.OK
         out.console.print(Group(render.task_head(view), Text(), render.timeline(events)))
         if why:
-            out.console.print(render.why(events, str(view.get("waiting", ""))))
+            out.console.print(reasons.why(events, str(view.get("waiting", ""))))
         await show_kept(api, out, view, shown, user)
     return Exit.OK
 

@@ -94,7 +94,8 @@ def _facts(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     )
     yield "endpoint", plain(f"{endpoint.get('kind', '')} {where}".strip(), 300)
     if entry.get("server"):
-        yield "server", plain(f"{entry['server']}, MCP {entry.get('protocol', '')}")
+        protocol = entry.get("protocol", "")
+        yield "server", plain(entry["server"] + (f", MCP {protocol}" if protocol else ""))
     if entry.get("owner"):
         yield "owner", plain(entry["owner"])
     if entry.get("source", "manifest") != "manifest":
@@ -127,6 +128,9 @@ def _probe(entry: Mapping[str, Any]) -> str:
     """What a probe of this host proves."""
     if entry.get("endpoint", {}).get("kind") == "execute":
         return "asks for /health"
+    if entry.get("endpoint", {}).get("kind") == "openapi":
+        tool = entry.get("probe", {}).get("tool")
+        return f"reads its document and calls {plain(tool) if tool else 'its base URL'}"
     if tool := entry.get("probe", {}).get("tool"):
         return f"lists its tools and calls {plain(tool)}"
     return "lists its tools only: a `probe` with a cheap call of a tool would also show broken ones"

@@ -38,13 +38,18 @@ def accounts(found: Sequence[Mapping[str, Any]], *, checked: bool) -> Renderable
         check = str(account.get("check", ""))
         shown = Text(plain(check, 300), style="green" if check == "ok" else "red")
         table.add(
-            plain(account["provider"]),
-            plain(account["name"]),
+            plain(account["provider"] if "provider" in account else account["host"]),
+            plain(account["name"] if "name" in account else _at_host(account)),
             moment(account["linked_at"]),
             plain(", ".join(account.get("scopes", ()))),
             *[shown] * checked,
         )
     return table
+
+
+def _at_host(link: Mapping[str, Any]) -> str:
+    """What stands in the place of an account for a sign-in at a host."""
+    return f"link again: {link['broken']}" if link["broken"] else f"by {link['issuer']}"
 
 
 def spaces(found: Sequence[Mapping[str, Any]]) -> RenderableType:

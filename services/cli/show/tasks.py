@@ -18,12 +18,14 @@ from rich.text import Text
 
 from contracts import facts
 from contracts.facts import Outcome, Record
+from contracts.route import OF_ANOTHER
 from contracts.subjects import parse
+from services.cli.show import asks
 from services.cli.show.fitted import Column, FittedTable
 
 if TYPE_CHECKING:
     # It checks signatures, and with it comes all of cryptography.
-    from services.cli.audit import Check
+    from services.audit.checks import Check
 
 SHOWN = 160
 """Characters of a message that fit into a table."""
@@ -32,6 +34,7 @@ _STATUS_STYLE = {
     "healthy": "green",
     "running": "cyan",
     "queued": "yellow",
+    "input_required": "bold yellow",
     "warning": "yellow",
     "pending": "dim",
     "unknown": "dim",
@@ -87,7 +90,7 @@ def describe(record: Record) -> str:
         case facts.JobSigned():
             text = f"{fact.executor} holds a permit for {fact.host}"
         case facts.JobFailed():
-            text = f"attempt {fact.attempt} on {fact.host}: {_failure(fact)}"
+            text = f"attempt {fact.attempt} on {fact.host}: {failure(fact)}"
         case facts.JobDone():
             text = _ending(fact)
         case facts.ResultStored():
@@ -113,6 +116,8 @@ def _describe_other(record: Record) -> str:
             if fact.weight is None:
                 return f"{fact.user} takes back the preference for {fact.host}"
             return f"{fact.user} gives {fact.host} {fact.weight}"
+        case facts.TaskAsked() | facts.TaskAnswered():
+            return asks.said(fact)
         case facts.Unknown():
             return f"can't be read by this release: {fact.why}"
         case _:
@@ -125,13 +130,16 @@ def _score(fact: facts.TaskRouted) -> str:
     return "" if score is None else f" (score {score:.3f}, {of} candidate{'s' * (of != 1)})"
 
 
-def _failure(fact: facts.JobFailed) -> str:
+def failure(fact: facts.JobFailed) -> str:
+    """How an attempt failed, and whether an answer was kept."""
     kept = f", answer of {fact.result.size} bytes" if fact.result is not None else ""
     return f"{fact.kind}{kept}: {fact.message}"
 
 
 def _ending(fact: facts.JobDone) -> str:
-    text = str(fact.outcome)
+    text = str(fact.outcome) + (
+        f", given again from {given_from(fact.from_)}" if fact.from_ else ""
+    )
     if fact.host:
         text += f" on {fact.host}"
     if fact.elapsed_ms:
@@ -141,6 +149,11 @@ def _ending(fact: facts.JobDone) -> str:
     if fact.error is not None:
         text += f": {fact.error.code}: {fact.error.message}"
     return text
+
+
+def given_from(from_: str) -> str:
+    """Whose result was given again, in words."""
+    return "a task of another user" if from_ == OF_ANOTHER else from_
 
 
 def fact_style(record: Record) -> str:
@@ -192,6 +205,8 @@ def task_head(view: Mapping[str, Any]) -> Text:
     for word, name in (("asked for by", "asked_by"), ("in project", "project")):
         if view.get(name):
             line.append(f"\n{word} ", style="dim").append(plain(view[name]))
+    if view.get("from"):
+        line.append("\ngiven again from ", style="dim").append(plain(given_from(view["from"])))
     if view.get("waiting"):
         line.append("\nwaiting: ", style="yellow").append(plain(view["waiting"], 2000))
     error = view.get("error") or view.get("last_failure")
@@ -224,61 +239,6 @@ def tasks(views: Iterable[Mapping[str, Any]], *, user: bool = False) -> FittedTa
             datetime.fromtimestamp(created, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         )
     return table
-
-
-def why(records: Sequence[Record], waiting: str = "") -> RenderableType:
-    """For each route: who could have had it, the scores, which filter removed whom, and how the
-    attempt failed if it did; without a route, what the task is `waiting` for."""
-    parts: list[RenderableType] = []
-    for record in records:
-        if isinstance(record.fact, facts.TaskRouted):
-            parts += [_route_head(record.fact), _candidates(record.fact), *_removed(record.fact)]
-        elif isinstance(record.fact, facts.JobFailed):
-            text = f"attempt {record.fact.attempt} failed: {_failure(record.fact)}"
-            parts.append(Text(plain(text, 500), style="red"))
-    if not parts:
-        over = any(isinstance(record.fact, facts.JobDone) for record in records)
-        turn = "it waits for its turn and for a healthy host with a free slot"
-        waits = f"{f'it waits: {plain(waiting, 2000)}' if waiting else turn}; see `metamcp hosts`"
-        why_not = "no host ever got it" if over else waits
-        return Text(f"The task has not been routed: {why_not}.", style="dim")
-    return Group(*parts)
-
-
-def _route_head(fact: facts.TaskRouted) -> Text:
-    route = fact.route
-    text = Text(f"\nroute {fact.attempt} → ", style="bold")
-    text.append(plain(route.host), style="bold yellow")
-    text.append(
-        f"  basis {route.basis}, place {route.index} in its round, term {route.term},"
-        f" policy {route.policy.version}/{plain(route.policy.settings)},"
-        f" host as of {route.host_seq}, limit {route.timeout_s:g} s",
-        style="dim",
-    )
-    return text
-
-
-def _candidates(fact: facts.TaskRouted) -> FittedTable:
-    parts = ("capability 0.4", "resource 0.3", "health 0.2", "preference 0.1")
-    table = FittedTable(
-        Column("candidate"),
-        Column("score", right=True),
-        *(Column(name, right=True, least=len(name) - 4) for name in parts),
-        Column("slots in use", right=True, least=5, drop=1),
-    )
-    for c in fact.route.candidates:
-        scores = (c.score, c.capability, c.resource, c.health, c.preference)
-        chosen = "bold yellow" if c.host == fact.route.host else ""
-        slots = str(fact.route.slots.get(c.host, 0))
-        table.add(plain(c.host), *(f"{part:.3f}" for part in scores), slots, style=chosen)
-    return table
-
-
-def _removed(fact: facts.TaskRouted) -> list[Text]:
-    return [
-        Text(f"removed by {plain(name)}: ", style="dim").append(plain(", ".join(hosts)))
-        for name, hosts in fact.route.removed.items()
-    ]
 
 
 def checks(found: Iterable[Check]) -> Table:

@@ -15,7 +15,10 @@ from contracts.task import TaskSpec
 from services.bus import metrics
 from services.executor.attempt.call import HostError
 from services.executor.attempt.course import Course
+from services.executor.attempt.inquiry import HostReply, Told
+from services.executor.attempt.pace import ReportPace
 from services.executor.attempt.plan import AttemptPlan, KnownHost
+from services.executor.attempt.said import SaidPace
 from services.log.port import Delivery
 from services.process import tracing
 
@@ -48,6 +51,8 @@ class Asked(NamedTuple):
     """Reasons of those who have changed their minds."""
     unread: set[Name]
     """Tasks that this release can't read."""
+    told: dict[Name, list[Told]]
+    """What they have asked, and were answered."""
 
 
 class ToolRefusal(NamedTuple):
@@ -64,9 +69,9 @@ class Attempt:
     """What is known about one attempt while it is here."""
 
     __slots__ = (
-        *("began", "budget_s", "calling", "claimed_at", "course", "created", "deadline"),
+        *("asking", "began", "budget_s", "calling", "claimed_at", "course", "created", "deadline"),
         *("delivery", "expired", "key", "known", "name", "permit", "plan", "reading"),
-        *("refused", "reported_at", "reported_end", "routed", "seq", "span", "task", "trace"),
+        *("pace", "refused", "reply", "routed", "said", "seq", "span", "task", "trace"),
     )
 
     def __init__(self, routed: TaskRouted, delivery: Delivery) -> None:
@@ -87,6 +92,10 @@ class Attempt:
         self.reading: asyncio.Task[Asked]
         """What was asked for, on its way."""
         self.created: TaskCreated | None = None
+        self.asking: asyncio.Lock | None = None
+        """Its host asks one question at a time."""
+        self.reply: HostReply | None = None
+        """What its host has asked in an earlier one, and the answer."""
         self.known: KnownHost
         self.permit = ""
         self.budget_s = 0.0
@@ -102,13 +111,12 @@ class Attempt:
         self.began = 0.0
         """Monotonic time at which it began to run."""
         self.task: asyncio.Task[None] | None = None
-        self.reported_end = False
-        """Its host has said that all is done, and need not wait with that again."""
         self.calling = False
         """It may be stopped: it has not come to its end yet."""
         self.expired = False
         """It was interrupted because its deadline has come."""
-        self.reported_at = 0.0
+        self.pace = ReportPace()
+        self.said = SaidPace()
         self.refused: ToolRefusal | None = None
         """Its tool has answered with an error, and nothing changes that any more."""
 

@@ -5,17 +5,22 @@ A new kind is one file here and one row in the table of this package.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from contracts.asks import AnswerAction, TaskAsked
 from contracts.facts import FailureKind
 from contracts.host import Host
+from contracts.reads import ReadsChanged
 from services.executor.attempt.course import Course
+from services.executor.attempt.inquiry import HostQuestion, HostReply, NobodyAsked
 from services.executor.attempt.plan import AttemptPlan
+from services.executor.attempt.said import LogLine
 from services.executor.attempt.workspace import Workspace
 from services.outside.addresses import SPACES
 from services.outside.apart.pool import WorkerPool
@@ -25,6 +30,9 @@ RESERVED = "io.modelcontextprotocol/"
 
 OnProgress = Callable[[float, float | None, str], Awaitable[None]]
 """Called with progress, total and message."""
+AskPeople = Callable[[HostQuestion], Awaitable[tuple[AnswerAction, dict[str, Any]]]]
+OnSaid = Callable[[LogLine], Awaitable[None]]
+"""Called with the log messages of the host."""
 
 
 class Spooled(NamedTuple):
@@ -49,7 +57,9 @@ class HostError(Exception):
         called: bool | None = False,
         transient: bool = False,
         callers: bool = False,
+        sign_in: Literal["", "token", "scope"] = "",
         answer: dict[str, Any] | Spooled | None = None,
+        question: HostQuestion | None = None,
     ) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
@@ -61,8 +71,12 @@ class HostError(Exception):
         self.callers = callers
         """A well-formed answer, though an error of the protocol: the call is to blame for it, and
         the host is as it should be."""
+        self.sign_in = sign_in
+        """It wants its user to sign in there: another token may help, or one of more scopes."""
         self.answer = answer
         """What the tool has answered, in the form of results; a file is whoever's who gets this."""
+        self.question = question
+        """What it asks, of the kind `input_required`."""
 
 
 class Answer(NamedTuple):
@@ -118,12 +132,48 @@ def own_meta(meta: Any) -> dict[str, Any] | None:
     return {name: value for name, value in every if not name.startswith(RESERVED)} or None
 
 
+class HostPlace:
+    """One of a host's places, taken."""
+
+    __slots__ = ("_free", "_taken")
+
+    def __init__(self, free: FreePlaces) -> None:
+        self._free = free
+        self._taken = True
+
+    def give(self) -> None:
+        """Give it back, if it is taken."""
+        if self._taken:
+            self._taken = False
+            self._free.release()
+
+    def take(self) -> None:
+        """Take one again, if one is free: whoever goes on does not wait behind others."""
+        self._taken = self._free.take()
+
+
+class FreePlaces(asyncio.Semaphore):
+    """The places of a host that are free."""
+
+    def take(self) -> bool:
+        """Take one, if one is free and nobody waits for it."""
+        if self.locked():
+            return False
+        self._value -= 1
+        return True
+
+
+async def _unasked(_: HostQuestion) -> tuple[AnswerAction, dict[str, Any]]:
+    raise NobodyAsked("nobody can be asked here")
+
+
 class Call:
     """One attempt's run on a host: what to do, where, and whether the host has been reached."""
 
     __slots__ = (
-        *("careful", "course", "deadline", "isolated", "on_progress", "plan", "private"),
-        *("roots", "still_ours", "workspace"),
+        *("ask", "careful", "course", "deadline", "held_s", "isolated", "made", "on_progress"),
+        *("on_said", "place", "plan", "private", "reply", "roots", "still_ours", "unheard"),
+        "workspace",
     )
 
     def __init__(
@@ -139,6 +189,7 @@ class Call:
         self.plan = plan
         self.workspace = workspace
         self.on_progress = on_progress
+        self.on_said: OnSaid = _unheard
         self.still_ours = still_ours
         self.roots = roots
         """Folders path arguments may name on every host."""
@@ -151,6 +202,32 @@ class Call:
         self.careful = False
         """It can't be made again, so its session has to show first that it answers."""
         self.course = course or Course()
+        self.made = 0
+        """Tools that were called, and have answered."""
+        self.reply: HostReply | None = None
+        """What an earlier attempt was asked by this host, and the answer."""
+        self.ask: AskPeople = _unasked
+        """Asks people while the host holds the call open. Raises NobodyAsked."""
+        self.place: HostPlace | None = None
+        """Its place at the host, which it lends to others while it is held open."""
+        self.held_s = 0.0
+        """How long it was held so; infinity: it is held now."""
+        self.unheard = False
+        """The host did not wait for an answer."""
+
+    def lend(self) -> None:
+        """Others may have its place at the host."""
+        if self.place is not None:
+            self.place.give()
+
+    def take(self) -> None:
+        """It has its place again, if there is one; it does not wait for that."""
+        if self.place is not None:
+            self.place.take()
+
+    def follows(self, asked: TaskAsked, tool: str) -> bool:
+        """Whether the next call, of this tool, is the one that has asked so."""
+        return (asked.tool, asked.calls) == (tool, self.made)
 
     @property
     def called(self) -> bool | None:
@@ -171,6 +248,10 @@ class Call:
         self.called = None
 
 
+async def _unheard(_: LogLine) -> None:
+    """Nobody listens."""
+
+
 class HostSession(Protocol):
     """A way to one host, with its own connection or process."""
 
@@ -187,7 +268,7 @@ class HostSession(Protocol):
         """End the connection or process; calls still in flight fail with HostError(CUT)."""
 
 
-def _untold(host: str) -> None:
+def _untold(about: object) -> None:
     """Nobody wants to know."""
 
 
@@ -216,3 +297,7 @@ class Opening(NamedTuple):
     """The processes in which sessions with users' hosts are held."""
     changed: Callable[[str], None] = _untold
     """Called with the id of a host whose tools may not be those that are known any more."""
+    news: Callable[[ReadsChanged], None] = _untold
+    """Called with what a host has said unasked of its prompts and resources."""
+    user: Callable[[], str] = str
+    """Whose session it is by now."""

@@ -25,7 +25,7 @@ class Death:
 class Course:
     """Was the host called, is the work still wanted, may this executor go on, what does it lack."""
 
-    __slots__ = ("called", "cancelled", "cut", "death", "lacks", "remarks")
+    __slots__ = ("called", "cancelled", "cut", "death", "held", "lacks", "remarks", "unanswered")
 
     def __init__(self) -> None:
         self.called: bool | None = False
@@ -38,6 +38,10 @@ class Course:
         """Of the session in which it was called."""
         self.lacks = ""
         """What it waits for that is not the host's to give, and why; empty: nothing."""
+        self.held = False
+        """Its host holds the call open and waits for a person's answer."""
+        self.unanswered = ""
+        """What nobody has answered in time; empty: nothing."""
         self.remarks: tuple[str, ...] = ()
         """See `JobDone.remarks`."""
 

@@ -49,7 +49,7 @@ def ending(
     called, death = course.called, course.death
     shared = death is not None and death.shared
     if late:
-        text = f"not done within {budget_s:g} s"
+        text = course.unanswered or f"not done within {budget_s:g} s"
         if course.lacks:
             # Not the host's fault: it was not asked yet, or has answered.
             return Broken(FailureKind.LOST, f"{text}: {course.lacks}", called)
@@ -66,7 +66,8 @@ def ending(
         case Stopped() | asyncio.CancelledError():
             if course.cancelled is not None:
                 return CalledOff(course.cancelled)
-            return Broken(FailureKind.CUT, "the executor was stopped", called)
+            held = " while the host waited for an answer" if course.held else ""
+            return Broken(FailureKind.CUT, f"the executor was stopped{held}", called)
         case BadInput() | BadFiles() | BlobMissing() | BlobCorrupt():
             return Broken(FailureKind.BAD_INPUT, str(error), called)
         case ForbiddenPath():

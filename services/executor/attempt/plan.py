@@ -15,6 +15,7 @@ from contracts.facts import TaskRouted
 from contracts.host import (
     Capability,
     Host,
+    OpenApi,
     Stdio,
     Step,
     StreamableHttp,
@@ -66,6 +67,14 @@ class KnownHost:
         raise known
 
 
+class HostRead(NamedTuple):
+    """What a host is asked that is no task's call; see `contracts.reads`."""
+
+    method: str
+    params: bytes
+    """As JSON."""
+
+
 class AttemptPlan(NamedTuple):
     """What one attempt is to do on its host."""
 
@@ -90,10 +99,14 @@ class AttemptPlan(NamedTuple):
     unlisted: tuple[tuple[str, str], ...] = ()
     """Tools that the host is not known to have, and how a call of each is refused: its session may
     have them all the same."""
+    read: HostRead | None = None
+    """In place of steps: it is nobody's attempt."""
 
     @property
     def replayable(self) -> bool:
         """Whether running this twice is harmless."""
+        if self.read is not None:
+            return True
         return replayable(self.host, self.type, self.steps[0].tool if self.literal else None)
 
 
@@ -122,7 +135,7 @@ def prepare(
     if binding is not None:
         remark = misfit(known, spec.type, binding, data) if judged else ""
         steps = binding.steps
-        if not steps and isinstance(known.host.endpoint, Stdio | StreamableHttp):
+        if not steps and isinstance(known.host.endpoint, Stdio | StreamableHttp | OpenApi):
             raise BadInput(f"host {known.host.id} names no tool for task type {spec.type}")
     else:
         steps = (_direct(known.host, data, hidden),)

@@ -9,7 +9,7 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,18 +17,26 @@ import msgspec
 
 from contracts import subjects
 from contracts.errors import Rejected
-from contracts.facts import FailureKind, TaskCancelled, TaskCreated, Unknown
-from contracts.message import bounded
+from contracts.facts import (
+    FailureKind,
+    TaskAnswered,
+    TaskAsked,
+    TaskCancelled,
+    TaskCreated,
+    Unknown,
+)
 from contracts.replay import repeatable
 from contracts.result import Pointer, Result
-from contracts.wire import PermitClaims, Progress
+from contracts.wire import PermitClaims
 from services.executor import domain
-from services.executor.attempt import output, plan, workspace
+from services.executor.attempt import asks, inquiry, output, plan, workspace
 from services.executor.attempt.archive import Unpacked
 from services.executor.attempt.attempt import Asked, Attempt, Ending, ToolRefusal, is_success
 from services.executor.attempt.call import Call, HostError, Spooled
 from services.executor.attempt.deadlines import Deadlines
 from services.executor.attempt.ending import CalledOff, Stopped, ending
+from services.executor.attempt.held import HeldCalls
+from services.executor.attempt.live import LiveNews, Publish
 from services.executor.attempt.patience import RETRY_S, patiently
 from services.executor.attempt.tree import WorkspaceLimits
 from services.executor.hosts.pool import Pool
@@ -41,12 +49,8 @@ from services.store.blobs import StoreError
 
 RECHECK_S = 2.0
 """A claim older than this is looked up again before the call: this process may have been paused."""
-PROGRESS_S = 0.1
 UNPACK_AT_ONCE = 2
 """Archives unpacked side by side; the others wait, within their own limits."""
-
-Publish = Callable[[str, bytes], Awaitable[None]]
-"""Sends on a subject, at most once."""
 
 log = telemetry.get_logger()
 
@@ -78,6 +82,8 @@ class Runner:
         self._settings = settings
         self._by = instance
         self._deadlines = Deadlines()
+        self._live = LiveNews(ports.publish)
+        self.held = HeldCalls(ports.log, self._deadlines, instance, settings.held_calls)
         self._limits = WorkspaceLimits(settings.max_files, settings.max_files_bytes)
         self._unpacking = asyncio.Semaphore(UNPACK_AT_ONCE)
         # Not the loop's time: that stands still within one turn of the loop, also in a long pause.
@@ -103,7 +109,8 @@ class Runner:
                 over = attempt.expired or self._now() >= attempt.deadline
                 late = over and isinstance(error, TimeoutError)
             attempt.calling = False
-            await self._record(attempt, self._stopped(attempt, error, late=late))
+            question = error.question if isinstance(error, HostError) else None
+            await self._record(attempt, self._stopped(attempt, error, late=late), question)
         finally:
             self._deadlines.release(attempt)
 
@@ -112,13 +119,19 @@ class Runner:
         names = dict.fromkeys(attempt.name for attempt in attempts)
         created = {subjects.created(*name): name for name in names}
         wanted = [*created, *(subjects.cancelled(*name) for name in names)]
-        asked = Asked({}, {}, set())
-        for record in await self._ports.log.read_last(wanted):
+        for attempt in attempts:
+            wanted += inquiry.places(attempt.routed)
+        asked = Asked({}, {}, set(), {})
+        # A route names its task: that is in the log, whatever a replica says.
+        reach = max(attempt.delivery.seq for attempt in attempts)
+        for record in await self._ports.log.read_last(wanted, reach=reach):
             match record.fact:
                 case TaskCreated() as fact:
                     asked.created[fact.user, fact.task] = fact
                 case TaskCancelled() as fact:
                     asked.cancelled[fact.user, fact.task] = fact.reason
+                case TaskAsked() | TaskAnswered() as fact:
+                    asked.told.setdefault((fact.user, fact.task), []).append(fact)
                 case Unknown() as fact if fact.subject in created:
                     asked.unread.add(created[fact.subject])
                 case _:
@@ -149,13 +162,7 @@ class Runner:
             course.cancelled = asked.cancelled.get(attempt.name)
         if course.cancelled is not None:
             raise Stopped
-        if attempt.name in asked.unread:
-            why = "the executor's release can't read the task"
-            raise HostError(FailureKind.CUT, why, called=False)
-        if why := domain.unfit(routed, attempt.created):
-            raise HostError(FailureKind.BAD_INPUT, why)
-        if attempt.created and (why := domain.unpermitted(attempt.known.host, attempt.created)):
-            raise HostError(FailureKind.BAD_INPUT, why)
+        self._check(attempt, asked)
         space = workspace.Workspace(
             self._ports.workspaces, routed.user, routed.task, routed.attempt
         )
@@ -172,6 +179,25 @@ class Runner:
         finally:
             if space.made:
                 await space.remove()
+            await self._live.rest(attempt)
+
+    def _check(self, attempt: Attempt, asked: Asked) -> None:
+        """See that this may be called for whoever has asked for it. Raises HostError."""
+        routed, created, host = attempt.routed, attempt.created, attempt.known.host
+        told = asked.told.get(attempt.name, [])
+        why = inquiry.unread(routed, told)
+        if attempt.name in asked.unread:
+            why = "the executor's release can't read the task"
+        if why:
+            raise HostError(FailureKind.CUT, why, called=False)
+        why = domain.unfit(routed, created)
+        if not why and created is not None:
+            why = domain.unpermitted(host, created) or inquiry.unapproved(
+                host, routed, created, told
+            )
+        if why:
+            raise HostError(FailureKind.BAD_INPUT, why)
+        attempt.reply = inquiry.reply(routed, told)
 
     async def _keep(self, attempt: Attempt, value: dict[str, Any] | Spooled) -> Result:
         limit = attempt.known.host.limits.max_output_bytes
@@ -225,13 +251,16 @@ class Runner:
         call = Call(
             prepared,
             space,
-            functools.partial(self._progress, attempt),
+            functools.partial(self._live.progress, attempt),
             functools.partial(self._still_ours, attempt),
             self._settings.roots,
             attempt.course,
         )
+        call.on_said = functools.partial(self._live.said, attempt)
         call.deadline = attempt.deadline
         call.isolated = routed.route.isolated
+        call.reply = attempt.reply
+        call.ask = functools.partial(self.held.ask, attempt, call)
         return call
 
     async def _fill(
@@ -252,7 +281,7 @@ class Runner:
         remark = found.remark()
         attempt.course.remark(remark)
         log.info("archive_unpacked", task=attempt.routed.task, remark=remark)
-        await self._progress(attempt, 0, None, remark)
+        await self._live.progress(attempt, 0, None, remark)
 
     async def _fetch(self, pointer: Pointer, user: str) -> bytes:
         """Read an input that lies in the object store."""
@@ -274,32 +303,15 @@ class Runner:
             return True
         routed = attempt.routed
         try:
-            head = await self._ports.log.last(_guard(attempt).subject)
+            head = await self._ports.log.last(subjects.job_head(*attempt.name, 0).subject)
         except LogUnavailable:
             return False
         log.info("claim_checked", task=routed.task, ours=head is not None and head.seq)
         return head is not None and head.seq == attempt.seq
 
-    async def _progress(
-        self, attempt: Attempt, progress: float, total: float | None, message: str
+    async def _record(
+        self, attempt: Attempt, fact: Ending, question: inquiry.HostQuestion | None = None
     ) -> None:
-        """Pass progress on, at most ten times a second; nobody waits for it."""
-        now, ended = self._now(), progress == total and not attempt.reported_end
-        if now - attempt.reported_at < PROGRESS_S and not ended:
-            return
-        attempt.reported_end |= ended
-        attempt.reported_at = now
-        routed = attempt.routed
-        report = Progress(
-            routed.user, routed.task, routed.attempt, progress, total, bounded(message)
-        )
-        subject = subjects.progress(routed.user, routed.task)
-        try:
-            await self._ports.publish(subject, msgspec.json.encode(report))
-        except Exception as error:
-            log.debug("progress_not_sent", task=routed.task, error=repr(error))
-
-    async def _record(self, attempt: Attempt, fact: Ending) -> None:
         """Append the end; while the log is away, try again.
 
         Raises TimeoutError for a success after the deadline. Should one be stored after all that
@@ -310,7 +322,7 @@ class Runner:
             if is_success(fact) and self._now() >= attempt.deadline:
                 raise TimeoutError
             try:
-                await self._ports.log.append(fact, _guard(attempt), attempt.trace)
+                await asks.recorded(self._ports.log, attempt, fact, question, self._by)
             except AlreadyRecorded as error:
                 log.info("attempt_overtaken", task=attempt.routed.task, found=str(error))
             except LogUnavailable as error:
@@ -360,7 +372,3 @@ class Runner:
             text = f"{text}; the whole answer is not kept: {why}"
         ended = domain.Ended(end.kind, text, end.called, again, elapsed_ms, end.shared, kept)
         return domain.failed(attempt.routed, ended, self._by, new_id())
-
-
-def _guard(attempt: Attempt) -> subjects.Guard:
-    return subjects.job_head(attempt.routed.user, attempt.routed.task, attempt.seq)

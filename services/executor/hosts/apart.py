@@ -16,9 +16,20 @@ import msgspec
 
 from contracts.facts import FailureKind
 from services.executor.attempt.call import Call, HostError, Opening, Spooled
+from services.executor.attempt.inquiry import NobodyAsked
 from services.executor.attempt.plan import BadInput
+from services.executor.attempt.said import LogLine
 from services.executor.hosts import orders
-from services.executor.hosts.orders import CallEnd, CallOrder, MayBegin, Reported, Stands
+from services.executor.hosts.orders import (
+    AskPeople,
+    CallEnd,
+    CallOrder,
+    Logged,
+    MayBegin,
+    PeoplesAnswer,
+    Reported,
+    Stands,
+)
 from services.executor.hosts.steps import CLEANUP_S
 from services.outside.apart.pool import RECALL_S, Result, WorkerLost, WorkerPool
 from services.process import tracing
@@ -102,7 +113,7 @@ class ApartSession:
         endless = math.isinf(call.deadline)
         return CallOrder(
             session=self._name,
-            host=orders.lean(opening.host, plan.type),
+            host=orders.lean(opening.host, plan.type, plan.steps),
             spaces=opening.spaces,
             allow_private=opening.allow_private,
             private=str(call.private) if call.private is not None else None,
@@ -127,6 +138,8 @@ class ApartSession:
             timeout_s=plan.timeout_s,
             trace=tracing.carried({}).get("traceparent", ""),
             unlisted=plan.unlisted,
+            reply=call.reply,
+            read=plan.read,
         )
 
     def _ended(self, call: Call, result: Result) -> dict[str, Any] | Spooled:
@@ -151,7 +164,9 @@ class ApartSession:
                 called=end.error_called,
                 transient=end.transient,
                 callers=end.callers,
+                sign_in=end.sign_in,
                 answer=answer,
+                question=end.question,
             )
         assert answer is not None
         return answer
@@ -165,6 +180,8 @@ async def _heard(call: Call, data: bytes) -> bytes:
     match _told.decode(data):
         case Reported(progress, total, message):
             await call.on_progress(progress, total, message)
+        case Logged(level, said, logger):
+            await call.on_said(LogLine(level, said, logger))
         case Stands(called):
             call.called = called
         case MayBegin(called):
@@ -174,4 +191,10 @@ async def _heard(call: Call, data: bytes) -> bytes:
             except HostError:
                 return orders.NO
             return orders.YES
+        case AskPeople(question):
+            try:
+                heard = PeoplesAnswer(*await call.ask(question))
+            except NobodyAsked as why:
+                heard = PeoplesAnswer(why=str(why))
+            return msgspec.msgpack.encode(heard)
     return b""

@@ -165,9 +165,10 @@ class CallGuard:
         found, kind = Verdict.NOTHING, FailureKind.LOST
         if isinstance(error, HostError):
             kind = error.kind
-            found = verdict(kind, error.called, caller=error.callers)
+            if not error.sign_in:
+                found = verdict(kind, error.called, caller=error.callers)
         elif isinstance(error, asyncio.CancelledError):
-            silent = call.called is None and self._clock() >= enough - EARLY_S
+            silent = call.called is None and self._clock() >= enough + call.held_s - EARLY_S
             if silent:
                 found, kind = Verdict.FAULT, FailureKind.TIMEOUT
         if found is Verdict.FAULT and (death := call.course.death) is not None:

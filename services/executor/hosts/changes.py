@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from mcp import Client, MCPError
 from mcp.client.subscriptions import SubscriptionLost
+from mcp.shared.subscriptions import ToolsListChanged
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from contracts import subjects
@@ -23,23 +25,34 @@ log = telemetry.get_logger()
 
 
 async def listen(
-    client: Client, changed: Callable[[], None], missed: Callable[[], Awaitable[bool]]
+    client: Client,
+    changed: Callable[[], None],
+    missed: Callable[[], Awaitable[bool]],
+    hear: Callable[[object], None],
 ) -> None:
-    """Have the server say when its tools are others, for as long as it may.
+    """Have the server say when its tools, prompts or resources are others, for as long as it may.
 
     In the newer era it says so only to those who ask; see `subscriptions/listen` there. `missed`
-    is asked once it listens: whether they have become others before.
+    is asked once it listens: whether the tools have become others before. `hear` is called with
+    what is not about tools.
     """
-    tools = client.server_capabilities.tools
+    has = client.server_capabilities
+    lists = {"tools": has.tools, "prompts": has.prompts, "resources": has.resources}
+    told_of: dict[str, Any] = {
+        f"{name}_list_changed": True for name, one in lists.items() if one and one.list_changed
+    }
     modern = client.session.protocol_version in MODERN_PROTOCOL_VERSIONS
-    if not modern or tools is None or not tools.list_changed:
+    if not modern or not told_of:
         return
     try:
-        async with client.listen(tools_list_changed=True) as told:
-            if await missed():
+        async with client.listen(**told_of) as told:
+            if "tools_list_changed" in told_of and await missed():
                 changed()
-            async for _ in told:
-                changed()
+            async for event in told:
+                if isinstance(event, ToolsListChanged):
+                    changed()
+                else:
+                    hear(event)
     except (MCPError, SubscriptionLost):
         pass
     except Exception as error:

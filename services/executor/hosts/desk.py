@@ -217,7 +217,8 @@ async def _passed(session: ToolSession, method: str, params: dict[str, Any]) -> 
     assert session.client is not None
     line = session.client.session._dispatcher
     # Of the class: that of this one leaves out what it can't read, and whoever asks says so.
-    raw = await type(line).send_raw_request(line, method, params)
+    with session.inside.beside(method):
+        raw = await type(line).send_raw_request(line, method, params)
     if method != CALL or "_meta" not in raw:
         return dict(raw)
     answer = session.bulk.take(raw.pop("_meta"))

@@ -9,13 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.facts import FailureKind
-from contracts.host import Stdio, StreamableHttp
-from services.executor.attempt.call import Call, HostError, HostSession, Opening, Spooled
+from contracts.host import Host, Stdio, StreamableHttp
+from services.executor.attempt.call import (
+    Call,
+    FreePlaces,
+    HostError,
+    HostPlace,
+    HostSession,
+    Opening,
+    Spooled,
+)
 from services.executor.attempt.plan import KnownHost
 from services.executor.hosts.berths import Berths, Processes, board
 from services.executor.hosts.breakers import CallGuard
 from services.executor.hosts.kinds import open_session
 from services.keys.secrets import HostSecrets
+from services.outside.apart.pool import is_apart
 from services.process import telemetry
 
 MOST_SESSIONS = 32
@@ -63,7 +72,7 @@ class Door:
 
     Calls that may be made again share a session, so that one process does for many. One that may
     not has a session for itself while it runs: no other call can take it along when it dies.
-    Calls of two users share one only where `Host.sessions` allows it.
+    Calls of two users share one only where `Host.sessions` allows it, and never to a user's host.
     """
 
     def __init__(
@@ -84,11 +93,11 @@ class Door:
         """Calls in a session or before it."""
         self._opening = opening
         self._close = close
-        self._places = asyncio.Semaphore(places)
+        self._places = FreePlaces(places)
         self._most = places + most_waiting
         self._process = isinstance(host.endpoint, Stdio)
         self._session = isinstance(host.endpoint, Stdio | StreamableHttp)
-        self._sessions = host.sessions if self._session else "shared"
+        self._sessions = _sharing(host)
         self._berths = Berths(MOST_SESSIONS)
         self._processes = processes
         self._rooms: dict[Key, list[SessionRoom]] = {}
@@ -109,6 +118,7 @@ class Door:
         self.inside += 1
         try:
             await self._places.acquire()
+            place = call.place = HostPlace(self._places)
             try:
                 waited = self._guard.troubled(user) and await self._guard.turn(user)
                 room = await self._enter(call, secrets)
@@ -118,7 +128,7 @@ class Door:
                 finally:
                     self._leave(room, call)
             finally:
-                self._places.release()
+                place.give()
         finally:
             self.inside -= 1
 
@@ -205,7 +215,7 @@ class Door:
         """The session for this call, with the call in it. Raises HostError."""
         self._check_open()
         key = secrets, "" if self._sessions == "shared" else call.plan.user
-        if len(self._callers) < 2:
+        if call.plan.user and len(self._callers) < 2:
             self._callers.add(call.plan.user)
         if self._session and (call.isolated or self._sessions == "task"):
             room = await self._add((secrets, call.plan.user), alone=True)
@@ -309,7 +319,11 @@ class Door:
             secrets = key[0]
             host = secrets.put_into(self.host)
             opening = self._opening._replace(
-                host=host, bearer=secrets.bearer, hide=secrets.hide, isolated=alone
+                host=host,
+                bearer=secrets.bearer,
+                hide=secrets.hide,
+                isolated=alone,
+                user=lambda: room.key[1],
             )
             room.session = open_session(opening)
         except BaseException:
@@ -321,6 +335,14 @@ class Door:
         else:
             self._rooms.setdefault(key, []).append(room)
         return room
+
+
+def _sharing(host: Host) -> str:
+    """Who meets whom in one session; see `Host.sessions`. Over the connections to what users have
+    brought no user's calls go beside another's, whatever it says: those answer as they like."""
+    if not isinstance(host.endpoint, Stdio | StreamableHttp):
+        return "user" if is_apart(host) else "shared"
+    return "user" if is_apart(host) and host.sessions == "shared" else host.sessions
 
 
 def _given(room: SessionRoom) -> None:

@@ -7,7 +7,6 @@ its first answer. An answer that names it is no other call's; without that no co
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -22,8 +21,9 @@ from services.executor.attempt.spool import Sink
 from services.executor.hosts import execute_wire
 from services.executor.hosts.bulk import in_thread
 from services.executor.hosts.execute_wire import HostRefusal
-from services.outside import addresses, site
-from services.outside.site import BUSY, HttpSite
+from services.executor.hosts.web import HostBusy, pause, site_of
+from services.outside import site
+from services.outside.site import BUSY
 from services.process import telemetry
 
 PATH = "/execute"
@@ -41,14 +41,6 @@ class _Lost(Exception):
     """The request may have arrived, and its answer did not come."""
 
 
-class _Busy(Exception):
-    """The host did not take the request."""
-
-    def __init__(self, why: str, wait_s: float | None) -> None:
-        super().__init__(why)
-        self.wait_s = wait_s
-
-
 class ExecuteSession:
     """The connections to one host, for one credential."""
 
@@ -56,19 +48,7 @@ class ExecuteSession:
         """The opening's endpoint must be an `Execute`. Raises HostError(UNREACHABLE)."""
         host, endpoint = opening.host, opening.host.endpoint
         assert isinstance(endpoint, Execute)
-        try:
-            self._site = HttpSite(
-                addresses.resolve(
-                    endpoint.url, spaces=opening.spaces, subdomain=endpoint.subdomain
-                ),
-                public_only=addresses.kept_public(host, allow_private=opening.allow_private),
-                connections=host.limits.max_concurrency,
-                headers=endpoint.headers,
-                bearer=opening.bearer,
-                discreet=operated(host),
-            )
-        except addresses.AddressRefused as refused:
-            raise HostError(FailureKind.UNREACHABLE, f"host {host.id}: {refused}") from None
+        self._site = site_of(opening, endpoint)
         self._host = host
         self._spool = opening.spool
         self._bearer = opening.bearer
@@ -107,7 +87,7 @@ class ExecuteSession:
             await call.begin()
             try:
                 return await self._once(call, body)
-            except _Busy as busy:
+            except HostBusy as busy:
                 wait = site.wait_s(busy.wait_s, next(waits))
                 if not lost and time.monotonic() + wait > until:
                     raise self._unreachable(call, busy) from None
@@ -125,7 +105,7 @@ class ExecuteSession:
             call.called = None if lost else False
             said = self._hidden(str(problem))
             log.info("execute_again", host=self._host.id, task=call.plan.task, why=said)
-            await self._pause(wait)
+            await pause(wait, self._closed)
 
     def _check_open(self, call: Call) -> None:
         if self._closed.is_set():
@@ -156,15 +136,21 @@ class ExecuteSession:
 
     def _check_whose(self, call: Call, response: aiohttp.ClientResponse, *, alone: bool) -> None:
         """Raises _Lost for an answer that is not known to be this call's: what a host sends after
-        its answer would be the next one on the same connection."""
+        its answer would be the next one on the same connection.
+
+        A refusal may be of a proxy on the way, which knows no permits: it counts where nothing else
+        can have come over its connection.
+        """
         named = response.headers.get(PERMIT_ECHO)
         wanted = permit_id(call.plan.task, call.plan.attempt)
         self._echoes = named == wanted
-        if named is not None and named != wanted:
+        if named == wanted or (named is None and alone):
+            return
+        site.part_with(response)
+        if named is not None:
             raise _Lost("it has answered another call")
-        # Refusals may be of a proxy on the way, which knows no permits.
-        if named is None and not alone and response.status < 300:
-            raise _Lost("its answer does not say which call it is of, as its last one did")
+        said = f"its answer ({response.status}) does not say which call it is of"
+        raise _Lost(f"{said}, as its last one did")
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
         status = response.status
@@ -178,7 +164,7 @@ class ExecuteSession:
             log.info("host_refused_call", host=self._host.id, status=status, said=str(refusal))
             refusal = HostRefusal("", "")
         if status in BUSY:
-            return _Busy(f"{status}: {refusal}", site.retry_after_s(response))
+            return HostBusy(f"{status}: {refusal}", site.retry_after_s(response))
         if status == 502:
             return _Lost(f"502: {refusal}")
         kind, called = execute_wire.meaning(status, refusal.reason)
@@ -231,9 +217,3 @@ class ExecuteSession:
 
     def _hidden(self, text: str) -> str:
         return text.replace(self._bearer, "***") if self._bearer else text
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but not beyond the session's end."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closed.wait()

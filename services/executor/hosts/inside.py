@@ -13,30 +13,41 @@ from typing import Any
 
 import msgspec
 
+from contracts.asks import AnswerAction
 from contracts.facts import FailureKind
 from contracts.message import bounded
 from contracts.nesting import too_deep
 from contracts.result import INLINE_LIMIT
 from services.executor.attempt.call import Call, HostError, HostSession, Opening, Spooled
-from services.executor.attempt.plan import AttemptPlan, BadInput, KnownHost, misfit
+from services.executor.attempt.inquiry import HostQuestion, NobodyAsked
+from services.executor.attempt.pace import ReportPace
+from services.executor.attempt.plan import AttemptPlan, BadInput, HostRead, KnownHost, misfit
+from services.executor.attempt.said import LogLine, SaidPace
 from services.executor.attempt.spool import Sink
 from services.executor.attempt.workspace import Workspace
 from services.executor.hosts import kinds, orders
-from services.executor.hosts.orders import CallEnd, CallOrder, MayBegin, Reported, Stands
+from services.executor.hosts.orders import (
+    AskPeople,
+    CallEnd,
+    CallOrder,
+    Logged,
+    MayBegin,
+    PeoplesAnswer,
+    Reported,
+    Stands,
+)
 from services.outside.apart import zygote
 from services.outside.apart.worker import Done, Errand
 from services.process import tracing
 
-PROGRESS_S = 0.1
-"""Progress is passed on so often at most; the last of it always."""
-
 _order: msgspec.msgpack.Decoder[CallOrder] = msgspec.msgpack.Decoder(CallOrder)
+_heard: msgspec.msgpack.Decoder[PeoplesAnswer] = msgspec.msgpack.Decoder(PeoplesAnswer)
 
 
 class _Called(Call):
     """A call whose attempt is somewhere else."""
 
-    __slots__ = ("_begun_until", "_errand", "_told_at", "_whole")
+    __slots__ = ("_begun_until", "_errand", "_pace", "_said")
 
     def __init__(self, order: CallOrder, plan: AttemptPlan, errand: Errand) -> None:
         space = Workspace(Path(order.workspaces), order.user, order.task, order.attempt)
@@ -47,13 +58,15 @@ class _Called(Call):
         self.isolated = order.isolated
         self.careful = order.careful
         self.called = order.called
+        self.reply = order.reply
         left_s = math.inf if order.left_s is None else order.left_s
         self.deadline = time.monotonic() + left_s
+        self.ask = self._asked
         self._begun_until = order.begun_until
         self._errand = errand
-        self._told_at = 0.0
-        self._whole = False
-        """The end of the work was told."""
+        self._pace = ReportPace()
+        self._said = SaidPace()
+        self.on_said = self._hear
 
     async def begin(self) -> None:
         """See `Call.begin`: noted where the attempt is, before."""
@@ -64,17 +77,38 @@ class _Called(Call):
         self._begun_until = 0.0
         self.called = None
 
+    async def _asked(self, question: HostQuestion) -> tuple[AnswerAction, dict[str, Any]]:
+        """See `Call.ask`: people are asked where the attempt is; its time stands still here too."""
+        until, began = self.deadline, time.monotonic()
+        self.deadline = math.inf
+        try:
+            answer = await self._errand.ask(msgspec.msgpack.encode(AskPeople(question)))
+        finally:
+            self.deadline = until + time.monotonic() - began
+        heard = _heard.decode(answer)
+        if heard.action is None:
+            raise NobodyAsked(heard.why)
+        return heard.action, heard.content
+
     async def _ours(self) -> bool:
         return True
 
     async def _report(self, progress: float, total: float | None, message: str) -> None:
-        now = time.monotonic()
-        last = progress == total and not self._whole
-        if now - self._told_at < PROGRESS_S and not last:
+        if not self._pace.lets(time.monotonic(), progress, total):
             return
-        self._told_at, self._whole = now, self._whole or last
         report = Reported(progress, total, bounded(message))
         self._errand.tell(msgspec.msgpack.encode(report))
+
+    async def _hear(self, message: LogLine) -> None:
+        self._tell(self._said.passed(time.monotonic(), message))
+
+    def tell_rest(self) -> None:
+        """Tell what is left to be told of the host's log messages."""
+        self._tell(self._said.rest())
+
+    def _tell(self, messages: list[LogLine]) -> None:
+        for message in messages:
+            self._errand.tell(msgspec.msgpack.encode(Logged(*message)))
 
 
 class _Held:
@@ -128,6 +162,8 @@ class Sessions:
                 "error_called": error.called,
                 "transient": error.transient,
                 "callers": error.callers,
+                "sign_in": error.sign_in,
+                "question": error.question,
             }
             if error.answer is None:
                 return self._end(call, **failed)
@@ -155,7 +191,7 @@ class Sessions:
             held.known.host.task_types.update(order.host.task_types)
         return held
 
-    def _answered(self, call: Call, value: dict[str, Any] | Spooled, **failed: Any) -> Done:
+    def _answered(self, call: _Called, value: dict[str, Any] | Spooled, **failed: Any) -> Done:
         """`failed`: the failure that the answer is, if it is one."""
         if isinstance(value, Spooled):
             return self._end(call, file=value.path.name, **failed)
@@ -171,7 +207,8 @@ class Sessions:
         assert isinstance(whole, Spooled)
         return whole.path.name
 
-    def _end(self, call: Call, file: str = "", **fields: Any) -> Done:
+    def _end(self, call: _Called, file: str = "", **fields: Any) -> Done:
+        call.tell_rest()
         end = CallEnd(call.called, call.workspace.made, call.course.remarks, **fields)
         return Done(msgspec.msgpack.encode(end), file)
 
@@ -191,6 +228,7 @@ def _plan(order: CallOrder) -> AttemptPlan:
         permit=order.permit,
         timeout_s=order.timeout_s,
         unlisted=order.unlisted,
+        read=None if order.read is None else HostRead(*order.read),
     )
 
 

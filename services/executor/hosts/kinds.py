@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from contracts.facts import FailureKind
-from contracts.host import Execute, Noop, Stdio, StreamableHttp
+from contracts.host import Execute, Noop, OpenApi, Stdio, StreamableHttp
 from services.executor.attempt.call import HostError, HostSession, Opening
 from services.executor.hosts.apart import ApartSession
 from services.executor.hosts.execute import ExecuteSession
 from services.executor.hosts.http import HttpSession
 from services.executor.hosts.noop import NoopSession
+from services.executor.hosts.openapi import OpenApiSession
 from services.executor.hosts.stdio import StdioSession
 from services.outside.apart.pool import is_apart
 
@@ -18,6 +19,7 @@ KINDS: Mapping[type, Callable[[Opening], HostSession]] = {
     Stdio: StdioSession,
     StreamableHttp: HttpSession,
     Execute: ExecuteSession,
+    OpenApi: OpenApiSession,
     Noop: NoopSession,
 }
 """Endpoint to the session that serves it."""

@@ -10,15 +10,21 @@ import asyncio
 import functools
 import random
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from mcp import MCPError
 
 from contracts.facts import FailureKind
+from contracts.reads import ReadsChanged
 from services.executor.attempt.call import Answer, Call, HostError, Opening, Spooled
 from services.executor.attempt.plan import BadInput
 from services.executor.hosts import steps
 from services.executor.hosts.bulk import Bulk
+from services.executor.hosts.held import UNHEARD
+from services.executor.hosts.news import HostNews
 from services.executor.hosts.tool_session import Manner, SessionGone, ToolSession, mode_of
-from services.outside.mcp_session import TooLate
+from services.outside.mcp_session import TooLate, root
 from services.process.backoff import delay
 
 FIRST_DELAY_S, LAST_DELAY_S = 0.05, 5.0
@@ -33,6 +39,8 @@ HONOUR_S = 15.0
 EARLY_S = 0.05
 """A loop's timer may ring a little before its time."""
 
+A = TypeVar("A")
+
 
 class McpHostSession:
     """The way to one MCP server: its session, begun when it is first needed."""
@@ -42,6 +50,7 @@ class McpHostSession:
         self._spool = opening.spool
         self._isolated = opening.isolated
         self._changed = functools.partial(opening.changed, opening.host.id)
+        self._opening = opening
         limits = opening.host.limits
         longest = limits.max_output_bytes + MESSAGE_EXTRA
         self._bulk = Bulk(opening.spool, longest, limits.max_concurrency)
@@ -56,7 +65,7 @@ class McpHostSession:
 
     async def open(self) -> None:
         """See `HostSession.open`."""
-        await (await self._current()).ready()
+        await self._ready(await self._current())
 
     async def current(self) -> ToolSession:
         """The session that runs or starts, as a call would find it. Raises HostError."""
@@ -67,7 +76,13 @@ class McpHostSession:
         try:
             if call.plan.unlisted:
                 await self._look_up(call)
+            if call.plan.read is not None:
+                return await self._made(call, lambda session: session.read(call))
             return await steps.run(call, self._call_tool, self._spool)
+        except HostError as error:
+            if call.unheard:
+                error.message = f"{error.message} ({UNHEARD})"
+            raise
         except asyncio.CancelledError:
             session = self._aboard.get(call)
             if session is not None and call.called is None and self._kind.process:
@@ -97,15 +112,19 @@ class McpHostSession:
         self._changed()
 
     async def _call_tool(self, call: Call, tool: str, arguments: dict[str, Any]) -> Answer:
+        return await self._made(call, lambda session: session.call_tool(call, tool, arguments))
+
+    async def _made(self, call: Call, request: Callable[[ToolSession], Awaitable[A]]) -> A:
+        """Make one request of a call in its session, once more where that was forgotten."""
         session = await self._carrier(call)
         before = call.called
         await call.begin()
         try:
             try:
-                answer = await session.call_tool(call, tool, arguments)
+                answer = await request(session)
             except SessionGone:
                 session = await self._carrier(call)
-                answer = await session.call_tool(call, tool, arguments)
+                answer = await request(session)
         except SessionGone as again:
             call.called = before
             message = f"host {self._host.id} forgets every session at once: {again}"
@@ -140,14 +159,25 @@ class McpHostSession:
         """The session that runs, begun if there is none. Raises HostError(UNREACHABLE)."""
         session = await self._current()
         try:
-            await session.ready()
+            await self._ready(session)
         except HostError:
             # What kept it from starting may be what the last call has left behind.
             if not self._isolated or isinstance(session.failure, OSError | TooLate):
                 raise
             session = await self._current()
-            await session.ready()
+            await self._ready(session)
         return session
+
+    async def _ready(self, session: ToolSession) -> None:
+        """See `ToolSession.ready`; one that refuses us may want its user to sign in."""
+        try:
+            await session.ready()
+        except HostError as error:
+            why = root(session.failure) if session.failure is not None else None
+            known = self._kind.meaning(why) if isinstance(why, MCPError) else None
+            if known is not None and known.sign_in:
+                raise known from error
+            raise
 
     async def _current(self) -> ToolSession:
         """The session that runs or starts."""
@@ -170,9 +200,14 @@ class McpHostSession:
                 self._delay_s(),
                 mode=self._mode,
                 changed=self._changed,
+                told=self._told,
                 isolated=self._isolated,
             )
         return session
+
+    def _told(self, news: HostNews) -> None:
+        host, whose = self._host.id, self._opening.user()
+        self._opening.news(ReadsChanged(host, news.what, whose, news.uri))
 
     async def _doubt(self, session: ToolSession, call: Call) -> None:
         """A call was given up without an answer: have the session show that it lives, or end it.

@@ -5,12 +5,15 @@ Pure. A worker gets of a host what a call needs, and no secret but the call's ow
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from contracts.asks import AnswerAction
 from contracts.facts import FailureKind
-from contracts.host import Capability, Host, Step
+from contracts.host import Capability, Host, OpenApi, Step, Tool
+from contracts.said import LogLevel
+from services.executor.attempt.inquiry import HostQuestion, HostReply
 
 CALL, CLOSE = "call", "close"
 """Verbs of orders."""
@@ -52,6 +55,10 @@ class CallOrder(msgspec.Struct, frozen=True, array_like=True):
     """`traceparent` of the call."""
     unlisted: tuple[tuple[str, str], ...] = ()
     """See `AttemptPlan.unlisted`."""
+    reply: HostReply | None = None
+    """See `Call.reply`."""
+    read: tuple[str, bytes] | None = None
+    """See `AttemptPlan.read`."""
 
 
 class CallEnd(msgspec.Struct, frozen=True, array_like=True):
@@ -70,6 +77,8 @@ class CallEnd(msgspec.Struct, frozen=True, array_like=True):
     callers: bool = False
     bad_input: str = ""
     """Not empty: the input does not fit its schema, and nothing was called."""
+    sign_in: Literal["", "token", "scope"] = ""
+    question: HostQuestion | None = None
 
 
 class Reported(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -78,6 +87,14 @@ class Reported(msgspec.Struct, frozen=True, array_like=True, tag=True):
     progress: float
     total: float | None
     message: str
+
+
+class Logged(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A log message of the host."""
+
+    level: LogLevel
+    data: bytes
+    logger: str
 
 
 class Stands(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -92,17 +109,41 @@ class MayBegin(msgspec.Struct, frozen=True, array_like=True, tag=True):
     called: bool | None
 
 
+class AskPeople(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The host holds its call open: ask people. The answer is `PeoplesAnswer`."""
+
+    question: HostQuestion
+
+
+class PeoplesAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """What was said, or why nobody was asked or has answered."""
+
+    action: AnswerAction | None = None
+    content: dict[str, Any] = {}
+    why: str = ""
+
+
 YES, NO = b"yes", b"no"
-Told: TypeAlias = Reported | Stands | MayBegin
+Told: TypeAlias = Reported | Logged | Stands | MayBegin | AskPeople
 
 
-def lean(host: Host, task_type: str) -> Host:
-    """The host with what a call of this type needs, and its limits within bounds."""
+def lean(host: Host, task_type: str, steps: tuple[Step, ...]) -> Host:
+    """The host with what a call of these steps needs, and its limits within bounds."""
     binding = host.task_types.get(task_type)
     limits = host.limits
+    endpoint, called = host.endpoint, {step.tool for step in steps}
+    tools = tuple(tool for tool in host.tools if tool.name in called)
+    if isinstance(endpoint, OpenApi):
+        endpoint = msgspec.structs.replace(endpoint, document={})
+    else:
+        # What they say of themselves tells whether they may be called again.
+        tools = tuple(
+            Tool(tool.name, read_only=tool.read_only, idempotent=tool.idempotent) for tool in tools
+        )
     return msgspec.structs.replace(
         host,
-        tools=(),
+        endpoint=endpoint,
+        tools=tools,
         capabilities=(),
         task_types={} if binding is None else {task_type: binding},
         limits=msgspec.structs.replace(

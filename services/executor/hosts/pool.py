@@ -6,7 +6,8 @@ Each host has its own places and its own queue before them: a slow or sick one h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from contracts.facts import FailureKind
@@ -17,7 +18,9 @@ from services.executor.hosts.berths import Processes
 from services.executor.hosts.breakers import Breakers
 from services.executor.hosts.changes import ToolChanges
 from services.executor.hosts.door import Door, SessionRoom
+from services.executor.hosts.news import ReadNews
 from services.keys import secrets as keys
+from services.keys.hosttokens import HostTokens, NotSignedInThere, signs_in
 from services.keys.secrets import NO_SECRETS, HostSecrets, MissingSecret, Secrets
 from services.outside import addresses
 from services.outside.apart.pool import is_apart
@@ -30,13 +33,21 @@ class Pool:
     """The doors of all hosts in use."""
 
     def __init__(
-        self, opening: Opening, most_waiting: int, secrets: Secrets, most_processes: int = 64
+        self,
+        opening: Opening,
+        most_waiting: int,
+        secrets: Secrets,
+        most_processes: int = 64,
+        tokens: HostTokens | None = None,
     ) -> None:
-        """`opening` is what all sessions have in common; its host is replaced."""
+        """`opening` is what all sessions have in common; its host is replaced. `tokens`: of users
+        who have signed in at hosts."""
         self.changes = ToolChanges()
-        self._opening = opening._replace(changed=self.changes.note)
+        self.news = ReadNews()
+        self._opening = opening._replace(changed=self.changes.note, news=self.news.note)
         self._most_waiting = most_waiting
         self._secrets = secrets
+        self._tokens = tokens
         self._processes = Processes(most_processes)
         self.breakers = Breakers()
         self._doors: dict[str, Door] = {}
@@ -45,13 +56,33 @@ class Pool:
 
     async def call(self, known: KnownHost, call: Call) -> dict[str, Any] | Spooled:
         """Carry out a call on this host. Raises HostError."""
-        host = known.host
-        secrets = await self._found(host, call.plan.user) if keys.wanted(host) else NO_SECRETS
+        host, user = known.host, call.plan.user or known.host.owner or ""
+        secrets = await self._found(host, user or None) if keys.wanted(host) else NO_SECRETS
+        tokens = self._tokens
+        if tokens is None or not signs_in(host):
+            return await self._called(known, call, secrets)
+        if tokens.needed(host):
+            with _not_signed_in():
+                secrets = secrets._replace(bearer=await tokens.of(host, user))
+        try:
+            return await self._called(known, call, secrets)
+        except HostError as error:
+            if error.sign_in != "token" or call.called is not False:
+                raise
+            with _not_signed_in():
+                fresh = await tokens.instead(host, user, secrets.bearer)
+        return await self._called(known, call, secrets._replace(bearer=fresh))
+
+    async def _called(
+        self, known: KnownHost, call: Call, secrets: HostSecrets
+    ) -> dict[str, Any] | Spooled:
         door = self._door(known)
         call.private = self._opening.private
         try:
             return await door.call(call, secrets)
         except HostError as error:
+            if error.sign_in == "scope" and self._tokens is not None:
+                self._tokens.forget(known.host, call.plan.user)
             error.message = secrets.hide(error.message)
             error.args = (f"{error.kind}: {error.message}",)
             raise
@@ -169,7 +200,16 @@ class Pool:
         task.add_done_callback(lambda _: ended())
 
 
-_OWN_WORDS = frozenset({"tools", "server", "protocol", "instructions", "capabilities"})
+@contextlib.contextmanager
+def _not_signed_in() -> Iterator[None]:
+    """Raises HostError in the place of NotSignedInThere."""
+    try:
+        yield
+    except NotSignedInThere as none:
+        raise HostError(FailureKind.UNREACHABLE, str(none), sign_in="token") from none
+
+
+_OWN_WORDS = frozenset({"tools", "server", "protocol", "instructions", "capabilities", "features"})
 """Fields that say what a host has said of itself."""
 
 

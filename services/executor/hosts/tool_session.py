@@ -18,18 +18,22 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 from contracts import rpc_error
 from contracts.facts import FailureKind
 from contracts.host import Host, operated
-from contracts.message import bounded
 from services.executor.attempt.call import Answer, Call, HostError
 from services.executor.attempt.course import Death
+from services.executor.hosts.asking import Given, converse, page_required, refuse_others
 from services.executor.hosts.bulk import Bulk
 from services.executor.hosts.changes import listen
+from services.executor.hosts.hearing import LEVEL, Hearing
+from services.executor.hosts.held import InSession
+from services.executor.hosts.known_tools import KnownTools
+from services.executor.hosts.news import Subscribed, Told
+from services.executor.hosts.reading import asked
 from services.outside.mcp_body import DOUBTED, GONE
 from services.outside.mcp_errors import data_of, said_by, theirs
 from services.outside.mcp_http import DEADLINE
 from services.outside.mcp_message import TOO_LARGE
 from services.outside.mcp_reading import UNREADABLE
 from services.outside.mcp_session import AUTO, HANDSHAKE, Line, McpSession, TooLate, root
-from services.outside.schemas import Invalid, Schema, Unjudged
 from services.process import telemetry
 
 PROBE_S = 10.0
@@ -41,8 +45,6 @@ SURE_S = 4.0
 """How long a server may take to show that it still knows a session."""
 _SESSION = re.compile(r"session|not initiali[sz]ed", re.IGNORECASE)
 """Words of a server that may have forgotten one."""
-MOST_PAGES = 50
-"""Pages of tools that are read at the start of a session."""
 ALONE = "; the call was alone in its process"
 AMONG = "; another call in the same process may be the cause"
 
@@ -81,10 +83,11 @@ class ToolSession(McpSession):
         *,
         mode: str,
         changed: Callable[[], None],
+        told: Told,
         isolated: bool = False,
     ) -> None:
-        """`changed` is called when the server says that its tools are others now; `isolated`: one
-        call alone is made in it."""
+        """`changed` is called when the server says that its tools are others now, `told` with what
+        it says of prompts and resources; `isolated`: one call alone is made in it."""
         self._host = host
         self.bulk = bulk
         self._kind = kind
@@ -93,12 +96,12 @@ class ToolSession(McpSession):
         self._death: Death | None = None
         self.dismissed = False
         """It was ended because it is not needed any more."""
-        self._outputs: dict[str, dict[str, Any] | Schema] = {}
-        """What structured answers are to be, by tool; compiled when the first comes."""
-        self._names: frozenset[str] | None = None
-        """The tools of the latest list, if it was complete."""
+        self._tools = KnownTools(host.id)
         self._changed = changed
+        self.subscribed = Subscribed(told)
         self._listening: asyncio.Task[None] | None = None
+        self.inside = InSession()
+        self._hearing = Hearing()
         self.used = False
         """A call was made in it."""
         self.doubt: asyncio.Task[None] | None = None
@@ -110,6 +113,9 @@ class ToolSession(McpSession):
             delay_s=delay_s,
             mode=mode,
             message_handler=self._heard,
+            elicitation_callback=self.inside.elicited,
+            logging_callback=self._hearing.hear,
+            log_level=LEVEL,
         )
 
     async def dismiss(self) -> None:
@@ -142,13 +148,14 @@ class ToolSession(McpSession):
 
     async def names(self, within_s: float) -> frozenset[str] | None:
         """The names of its tools as they are now; None: it has not said."""
-        self._names = None
+        assert self.client is not None
+        self._tools.names = None
         try:
             async with asyncio.timeout(within_s):
-                await self._list_tools()
+                await self._tools.read(self.client)
         except (TimeoutError, MCPError, RuntimeError):
             return None
-        return self._names
+        return self._tools.names
 
     def death(self) -> Death | None:
         """What its end means for the calls in it; None: it was meant to end, or has not."""
@@ -164,7 +171,9 @@ class ToolSession(McpSession):
         await self.over.wait()
         call.course.death = death = self.death()
         why = death.how if death is not None else self.epitaph()
-        return HostError(FailureKind.CUT, f"{what}; {why}", called=None)
+        again = bool(self.fault) and call.plan.replayable
+        kind = FailureKind.PROTOCOL if self.fault else FailureKind.CUT
+        return HostError(kind, f"{what}; {why}", called=None, transient=again)
 
     async def ready(self) -> None:
         """Return when the server has answered. Raises HostError(UNREACHABLE)."""
@@ -182,43 +191,71 @@ class ToolSession(McpSession):
         return f"host {self._host.id} {self._problem()}{note}{where}"
 
     async def call_tool(self, call: Call, tool: str, arguments: dict[str, Any]) -> Answer:
-        """Make one `tools/call`, exactly one. Raises HostError, SessionGone."""
+        """Call a tool; it may ask before it answers. Raises HostError, SessionGone."""
         self.used = True
+
+        async def ask(given: Given) -> Any:
+            return await self._once(call, tool, arguments, given)
+
+        result = await converse(call, tool, ask)
+        answer = self.bulk.take(result.meta)
+        small = answer.spooled is None and not answer.is_error
+        if small and (remark := self._tools.promised(tool, answer.structured)):
+            call.course.remark(remark)
+        return answer
+
+    async def _once(self, call: Call, tool: str, arguments: dict[str, Any], given: Given) -> Any:
+        """Make one `tools/call`, exactly one. Raises HostError, SessionGone."""
         try:
             try:
-                result = await self._request(call, tool, arguments)
+                return await self._request(call, tool, arguments, given)
             except MCPError as error:
                 if not (theirs(error) and error.code == mcp_types.HEADER_MISMATCH):
                     raise
                 # Refused before the work: the tool's schema says now what goes into headers.
-                await self._list_tools()
-                result = await self._request(call, tool, arguments)
+                assert self.client is not None
+                await self._tools.read(self.client)
+                return await self._request(call, tool, arguments, given)
         except MCPError as error:
             raise await self._failed(call, tool, await self._sure(error)) from error
         except (RuntimeError, pydantic.ValidationError) as error:
             message = f"the answer of {tool} is not valid: {error}"
             raise HostError(FailureKind.PROTOCOL, message, called=True) from error
-        if not isinstance(result, mcp_types.CallToolResult):
-            message = f"{tool} asks for more input, which a task can't give"
-            raise HostError(FailureKind.PROTOCOL, message, called=True, callers=True)
-        answer = self.bulk.take(result.meta)
-        small = answer.spooled is None and not answer.is_error
-        if small and (remark := self._promised(tool, answer.structured)):
-            call.course.remark(remark)
-        return answer
 
-    async def _request(self, call: Call, tool: str, arguments: dict[str, Any]) -> Any:
+    async def read(self, call: Call) -> dict[str, Any]:
+        """Make the request that is no tool's call: its `result`, or the `error` that the server has
+        answered with. Raises HostError, SessionGone."""
+        assert self.client is not None
+        assert call.plan.read is not None
+        self.used = True
+        DEADLINE.set(call.deadline)
+        try:
+            with self.inside.beside(call.plan.read.method):
+                return {"result": await asked(self.client, call.plan.read, self.subscribed)}
+        except MCPError as error:
+            if theirs(found := await self._sure(error)):
+                data = data_of(found)
+                return {"error": {"code": found.code, "message": found.message, "data": data}}
+            failed = await self._failed(call, call.plan.read.method, found)
+            # Nobody but who asks is to blame for what is too long or can't be read.
+            failed.callers = failed.called is True
+            raise failed from error
+
+    async def _request(self, call: Call, tool: str, arguments: dict[str, Any], given: Given) -> Any:
         assert self.client is not None
         meta: Any = {TASK_META: call.plan.task, ATTEMPT_META: call.plan.attempt}
         DEADLINE.set(call.deadline)
         # The session's own method, because the client's would ask again by itself.
-        return await self.client.session.call_tool(
-            tool,
-            arguments,
-            progress_callback=_progress(call),
-            meta=meta,
-            allow_input_required=True,
-        )
+        with self.inside.making(call, tool), self._hearing.during(call):
+            return await self.client.session.call_tool(
+                tool,
+                arguments,
+                progress_callback=_progress(call),
+                meta=meta,
+                input_responses=given.responses,
+                request_state=given.state,
+                allow_input_required=True,
+            )
 
     async def _sure(self, error: MCPError) -> MCPError:
         """The error of a call, if the session lives. Raises SessionGone.
@@ -251,23 +288,11 @@ class ToolSession(McpSession):
             pass
         return False
 
-    def _promised(self, tool: str, structured: Any) -> str:
-        """What is to be said of an answer that is not what the tool's own schema promises."""
-        schema = self._outputs.get(tool)
-        try:
-            if isinstance(schema, dict):
-                schema = self._outputs[tool] = Schema(schema)
-            misfit = schema.misfit(structured) if schema is not None else None
-        except (Invalid, Unjudged) as why:
-            self._outputs.pop(tool, None)
-            return bounded(f"the answer of {tool} was not checked: its schema: {why}")
-        if misfit is None:
-            return ""
-        return bounded(f"the answer of {tool} is not what it promises{misfit}")
-
     async def _failed(self, call: Call, tool: str, error: MCPError) -> HostError:
         if theirs(error):
             data = data_of(error)
+            if (asks := page_required(call, tool, error.code, data)) is not None:
+                return asks
             return HostError(
                 FailureKind.PROTOCOL,
                 rpc_error.told(error.code, error.message, data),
@@ -276,10 +301,10 @@ class ToolSession(McpSession):
                 # Who answers so, answers: the host is as it should be.
                 callers=True,
             )
-        if (known := self._kind.meaning(error)) is not None:
+        if not self.fault and (known := self._kind.meaning(error)) is not None:
             return known
         match error.code:
-            case mcp_types.CONNECTION_CLOSED:
+            case code if self.fault or code == mcp_types.CONNECTION_CLOSED:
                 self.end()
                 return await self.lost(call, f"the connection was lost during {tool}")
             case code if code == TOO_LARGE:
@@ -292,55 +317,33 @@ class ToolSession(McpSession):
 
     async def _greet(self, client: Client) -> None:
         # Proves that it answers, and says what the tools' answers are to be.
-        await self._list_tools(client)
+        await self._tools.read(client)
+        refuse_others(client.session)
+        self._hearing.begin(client)
         if self._kind.process:
-            listening = listen(client, self._changed, lambda: self._others(client))
+            hear = self.subscribed.hear
+            listening = listen(client, self._changed, lambda: self._others(client), hear)
             self._listening = asyncio.create_task(listening)
         log.info("host_session_started", host=self._host.id)
 
-    async def _list_tools(self, client: Client | None = None) -> None:
-        """Learn what the tools' answers are to be; the SDK learns which arguments go into headers.
-
-        Without that a call can be made all the same.
-        """
-        client = client or self.client
-        assert client is not None
-        outputs: dict[str, dict[str, Any] | Schema] = {}
-        names: set[str] = set()
-        cursor: str | None = None
-        try:
-            for _ in range(MOST_PAGES):
-                page = await client.list_tools(cursor=cursor, cache_mode="refresh")
-                outputs |= {
-                    tool.name: tool.output_schema for tool in page.tools if tool.output_schema
-                }
-                names.update(tool.name for tool in page.tools)
-                if page.next_cursor is None or page.next_cursor == cursor:
-                    self._names = frozenset(names)
-                    break
-                cursor = page.next_cursor
-        except MCPError as error:
-            if not theirs(error):
-                raise
-            log.info("host_lists_no_tools", host=self._host.id, code=error.code)
-        except pydantic.ValidationError as error:
-            log.info("host_lists_no_tools", host=self._host.id, error=str(error))
-        self._outputs = outputs
-
     async def _others(self, client: Client) -> bool:
         """Whether the tools are others than they were."""
-        before = self._names
-        await self._list_tools(client)
-        return self._names != before
+        before = self._tools.names
+        await self._tools.read(client)
+        return self._tools.names != before
 
     async def _heard(self, message: Any) -> None:
         """Take what the server says unasked."""
         if isinstance(message, mcp_types.ToolListChangedNotification):
             self._changed()
+        else:
+            self.subscribed.hear(message)
 
     def _told(self) -> None:
+        self._hearing.end()
         if self._listening is not None:
             self._listening.cancel()
+        self.subscribed.close()
         log.info(
             "host_session_ended",
             host=self._host.id,
@@ -354,6 +357,8 @@ class ToolSession(McpSession):
         match self.failure:
             case _ if self._condemned:
                 text = self._condemned
+            case _ if self.fault:
+                text = f"broke the protocol: {self.fault}"
             case None:
                 text = "ended"
             case TooLate():

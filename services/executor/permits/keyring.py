@@ -59,6 +59,10 @@ class Keyring:
         except BadKey as error:
             raise Fatal(str(error)) from error
         except OSError as error:
+            if self._using is not None:
+                # What there is signs; the next key is made when there is room.
+                self._complain(str(error))
+                return self.signer
             raise Fatal(
                 f"The permit key can't be read or written below {self._data}: {error.strerror}.",
                 "Check METAMCP_DATA and the rights of that folder.",
@@ -91,10 +95,12 @@ class Keyring:
 
     async def _seen(self, found: StoredKeys) -> Seen:
         own = [key for key in (found.signing, found.next) if key is not None]
-        announced = await self._log.read_last([subjects.of(self._fact(key)) for key in own])
         newest = await self._log.last(">")
         if newest is not None:
             self._clock.observe([(newest.seq, newest.at)], time.monotonic())
+        wanted = [subjects.of(self._fact(key)) for key in own]
+        reach = 0 if newest is None else newest.seq
+        announced = await self._log.read_last(wanted, reach=reach)
         return Seen(
             signing=_key(found.signing),
             next=_key(found.next),

@@ -14,6 +14,7 @@ from contracts.budget import BudgetOf, InUse, usual
 from services.gateway.access.limits import RateLimit
 from services.gateway.access.reserve import Reserve
 from services.gateway.access.use import SOON_S, OverBudget, UserCounts
+from services.log.damage import ViewError
 
 UPLOADS = 4
 """Uploads of one user at once: until they are whole they lie in temporary files."""
@@ -28,11 +29,15 @@ class Admission:
         frames: RateLimit | None = None,
         reserve: Reserve | None = None,
         clock: Callable[[], float] = time.time,
+        *,
+        counted: bool = True,
     ) -> None:
         """`frames` counts frames and messages; without it there is no limit to them."""
         self.budget_of = budget_of
         self.reserve = reserve or Reserve()
         self.use = UserCounts()
+        self.counted = counted
+        """Whether it is known what users have open; until then only operators get new tasks in."""
         self._frames = frames or RateLimit(0, 60.0)
         self._clock = clock
         self._uploads: Counter[str] = Counter()
@@ -45,8 +50,10 @@ class Admission:
     def begin(self, user: str, task: str, size: int, *, operator: bool = False) -> None:
         """Reckon with a task on its way to the log; `end` it if it does not get there.
 
-        Raises OverBudget, Rejected(TOO_LARGE, DISK_FULL).
+        Raises OverBudget, Rejected(TOO_LARGE, DISK_FULL), ViewError.
         """
+        if not self.counted and not operator:
+            raise ViewError("it is still being read which tasks are open")
         self.reserve.check(operator=operator)
         budget = self.budget_of(user)
         self.use.begin(user, task, size, budget, self._clock(), operator=operator)

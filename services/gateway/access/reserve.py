@@ -1,4 +1,5 @@
-"""What is kept free on the disk, so that tasks end and operators act when users have filled it.
+"""What is kept free on the disk, so that tasks end and operators act when users have filled it, and
+whether anything is stored at all.
 
 A full store takes nothing at all, not even what makes room: so new tasks and uploads end earlier.
 """
@@ -14,13 +15,18 @@ from pathlib import Path
 from contracts.errors import Reason, Rejected
 from services.bus.errors import BusError
 from services.bus.room import Room
-from services.process import telemetry
+from services.process import ballast, telemetry
+from services.store.stream import StoreError, StoreRefused
 
 LOOK_S = 1.0
 SHARE = 8
 """At most one part in so many of the store is kept free: of a small disk most is for use."""
 FAILED_S = 10.0
 """How long a fact that could not be stored says that none can."""
+IDLE_S = 2.0
+"""So long after the last write a small one is tried, to see whether anything is stored."""
+PROBE_S = 1.5
+"""Time in which it must be answered."""
 RESERVE = 256 * 1024 * 1024
 MIB = 1024 * 1024
 
@@ -41,13 +47,22 @@ class Reserve:
         folder: Path | None = None,
         reserve: int = RESERVE,
         clock: Callable[[], float] = time.monotonic,
+        probe: Callable[[], Awaitable[object]] | None = None,
+        refusing: Callable[[], str] = str,
     ) -> None:
-        """`ask` raises BusError; `folder` lies on a disk that must not be full either."""
+        """`ask` raises BusError; `folder` is the data folder, whose disk must not be full either.
+
+        `probe` writes something small and raises StoreError; `refusing`: why facts are not stored,
+        as far as those under way tell; empty: they are.
+        """
         self._ask = ask
         self._folder = folder
         self._reserve = reserve
         self._clock = clock
+        self._probe = probe
+        self._refusing = refusing
         self._failed: tuple[float, str] | None = None
+        self._wrote = clock()
         self.full = ""
         """Why nothing new is taken; empty: there is room."""
 
@@ -58,11 +73,14 @@ class Reserve:
 
     def appended(self, error: Exception | None) -> None:
         """Hear how storing a fact went; only what the log has answered counts as its failure."""
-        self._failed = None if error is None else (self._clock(), str(error))
+        self._wrote = self._clock()
+        self._failed = None if error is None else (self._wrote, str(error))
 
     @property
     def failing(self) -> str:
         """Why facts can't be stored now, as far as the last attempt tells; empty: they can."""
+        if why := self._refusing():
+            return f"the log takes no facts: {why}"
         if self._failed is None or self._clock() - self._failed[0] > FAILED_S:
             return ""
         return f"the log takes no facts: {self._failed[1]}"
@@ -71,7 +89,29 @@ class Reserve:
         """Look every second, for ever."""
         while True:
             await self.look()
+            await self.try_writing()
             await asyncio.sleep(LOOK_S)
+
+    async def try_writing(self) -> None:
+        """Write something small, if nothing has been written for a while.
+
+        It goes to the bucket of leases, which keeps one message of a subject: not to the log, where
+        every fact stays for ever. A full disk refuses it as it does a fact. What a disk that was
+        full for a moment has done to the log's own stream, the facts under way tell (`refusing`).
+        """
+        if self._probe is None or self._clock() - self._wrote < IDLE_S:
+            return
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._probe()
+        except StoreRefused as error:
+            # The configuration of an older release does not let it: then facts alone tell.
+            log.info("writing_not_tried", error=str(error))
+            self._probe = None
+        except (TimeoutError, StoreError) as error:
+            self._failed = self._clock(), str(error) or "NATS does not answer to what is written"
+        else:
+            self.appended(None)
 
     async def look(self) -> None:
         """Look once. While nobody answers, what was known counts."""
@@ -86,10 +126,15 @@ class Reserve:
         self.full = full
 
     def _free(self) -> int | None:
+        """Of the fuller disk; what the ballast has given up is not for users."""
         if self._folder is None:
             return None
+        store = self._folder / ballast.STORE
         try:
-            return shutil.disk_usage(self._folder).free
+            free = shutil.disk_usage(self._folder).free
+            if not store.is_dir():
+                return free
+            return min(free, shutil.disk_usage(store).free - ballast.missing(self._folder))
         except OSError:
             return None
 
@@ -112,7 +157,7 @@ def describe(room: Room, free: int | None, reserve: int) -> str:
         reserve = kept
     if free is not None and free < reserve:
         return (
-            f"the disk is nearly full: {free // MIB} MiB are free, and {reserve // MIB} MiB are"
-            " kept free"
+            f"the disk is nearly full: {max(free, 0) // MIB} MiB are free, and"
+            f" {reserve // MIB} MiB are kept free"
         )
     return ""

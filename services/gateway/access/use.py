@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from contracts import subjects
 from contracts.budget import HOUR_S, Budget, InUse
 from contracts.errors import Reason, Rejected
-from contracts.facts import JobDone, McpPreferred, Record, TaskCancelled, TaskCreated
+from contracts.facts import JobDone, McpPreferred, Record, TaskCancelled, TaskCreated, Unknown
 from services.gateway.access.days import HOURS, RollingDay
 from services.gateway.domain import weight
 
@@ -113,7 +114,8 @@ class UserCounts:
         self._newest_hour = 0
 
     def fold(self, records: Sequence[Record]) -> None:
-        """Take facts in. One that can't be read counts for nobody, as in the tables."""
+        """Take facts in. One that can't be read counts for nobody, as in the tables; an end that
+        can't be read is an end."""
         for record in records:
             fact: Any = record.fact
             kind = type(fact)
@@ -123,11 +125,16 @@ class UserCounts:
                 of.created(int(record.at // HOUR_S))
                 self._counted(of, record.at)
             elif kind is JobDone:
-                if (known := self._users.get(fact.user)) is not None:
-                    known.landed(fact.task)
-                    known.open_bytes -= known.open.pop(fact.task, 0)
+                self._closed(fact.user, fact.task)
+            elif kind is Unknown and (over := subjects.ended(record)) is not None:
+                self._closed(*over)
             elif kind is TaskCancelled or kind is McpPreferred:
                 self._counted(self._of(fact.user), record.at)
+
+    def _closed(self, user: str, task: str) -> None:
+        if (known := self._users.get(user)) is not None:
+            known.landed(task)
+            known.open_bytes -= known.open.pop(task, 0)
 
     def begin(
         self,

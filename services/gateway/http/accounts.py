@@ -14,6 +14,7 @@ from contracts.account import Account, Provider
 from contracts.errors import Reason, Rejected
 from contracts.host import OUTDATED
 from contracts.permitted import shown_to
+from services.gateway import permit_keys
 from services.gateway import projection as tables
 from services.gateway.access.identity import Principal
 from services.gateway.http.linking import Linking
@@ -192,7 +193,7 @@ async def _trust(parts: Parts) -> dict[str, str | None]:
         base = parts.settings.public_url.rstrip("/")
         return {"METAMCP_JWKS_URL": f"{base}/.well-known/jwks.json", "METAMCP_JWKS": None}
     await parts.caught_up()
-    keys = await tables.jwks(parts.projection)
+    keys = await permit_keys.jwks(parts.projection)
     if not keys:
         text = "no executor has made a permit key yet: start one and try again"
         raise Rejected(Reason.UNAVAILABLE, text)

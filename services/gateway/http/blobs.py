@@ -97,7 +97,7 @@ async def _needing(parts: Parts, user: str, sha256: str) -> str:
     named, apart = sha256.encode(), dict[str, Pointer]()
     for start in range(0, len(tasks), AT_ONCE):
         wanted = [subjects.created(user, task) for task in tasks[start : start + AT_ONCE]]
-        for record in await parts.log.read_last(wanted):
+        for record in await parts.log.read_last(wanted, reach=parts.feed.position):
             fact = record.fact
             if isinstance(fact, TaskCreated):
                 if named in record.data:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from litestar import get
@@ -27,7 +27,9 @@ from services.gateway.openapi.document import described
 from services.gateway.stream import frames
 from services.gateway.stream.feed import Subscription
 from services.gateway.stream.history import History, Start
+from services.gateway.stream.marks import mark_of
 from services.gateway.stream.rules import check_subscription
+from services.log.port import named
 
 PING_S = 15.0
 RETRY_MS = 1000
@@ -51,7 +53,8 @@ LastId = Annotated[
 
 
 class _Typed(msgspec.Struct):
-    type: str
+    type: Any = ""
+    id: Any = ""
 
 
 _op: msgspec.json.Decoder[wire.Events | wire.CaughtUp | wire.ProgressFrame] = msgspec.json.Decoder(
@@ -121,21 +124,23 @@ class EventStream:
         match _op.decode(frames.payload(frame)):
             case wire.Events(events=events):
                 return b"".join(self._event(event) for event in events)
-            case wire.CaughtUp(seq=seq):
-                return self._text("caught_up", seq, b'{"seq":%d}' % seq)
+            case wire.CaughtUp(seq=seq, mark=mark):
+                return self._text("caught_up", seq, mark, b'{"seq":%d}' % seq)
             case wire.ProgressFrame() as progress:
                 return b"event: progress\ndata: %b\n\n" % msgspec.json.encode(progress)
 
     def _event(self, event: wire.Event) -> bytes:
         try:
-            kind = _type.decode(event.event).type
+            said = _type.decode(event.event)
         except facts.UNREADABLE:
-            kind = "unknown"
-        return self._text(kind, event.seq, msgspec.json.encode(event))
+            said = _Typed()
+        kind = said.type if isinstance(said.type, str) and said.type else "unknown"
+        name = named(said.id if isinstance(said.id, str) else "", bytes(event.event))
+        return self._text(kind, event.seq, mark_of(event.seq, name), msgspec.json.encode(event))
 
-    def _text(self, kind: str, seq: int, data: bytes) -> bytes:
+    def _text(self, kind: str, seq: int, mark: str, data: bytes) -> bytes:
         # JSON in one line: what is stored has no line break outside of strings, and there it is \n.
-        head = f"id: {seq}@{self._epoch}\nevent: {kind}\ndata: "
+        head = f"id: {seq}@{self._epoch}@{mark}\nevent: {kind}\ndata: "
         return head.encode() + data.replace(b"\n", b" ") + b"\n\n"
 
 
@@ -222,14 +227,26 @@ def _left(principal: Principal) -> float:
     return PING_S if left_s is None else left_s
 
 
-def place(text: str | None) -> tuple[int | Literal["start"] | None, str | None]:
-    """Read a place to resume from: `SEQ`, `SEQ@EPOCH` or `start`. Raises Rejected."""
-    if text is None or text == "start":
-        return text, None  # type: ignore[return-value]
-    seq, _, epoch = text.partition("@")
+class Resumed(NamedTuple):
+    """Where to resume, as a `subscribe` frame says it."""
+
+    after: int | Literal["start"] | None = None
+    epoch: str | None = None
+    mark: str | None = None
+
+
+def place(text: str | None) -> Resumed:
+    """Read a place to resume from: `SEQ`, `SEQ@EPOCH`, `SEQ@EPOCH@MARK` or `start`. Raises
+    Rejected."""
+    if text is None:
+        return Resumed()
+    if text == "start":
+        return Resumed("start")
+    seq, _, rest = text.partition("@")
+    epoch, _, mark = rest.partition("@")
     if not (seq.isascii() and seq.isdigit() and len(seq) < 19):
         raise Rejected(Reason.BAD_REQUEST, f"{text[:40]!r} is no sequence of the log")
-    return int(seq), epoch or None
+    return Resumed(int(seq), epoch or None, mark or None)
 
 
 @get(
@@ -252,8 +269,8 @@ async def stream_events(
     if len(event_streams) >= parts.settings.max_connections:
         raise Rejected(Reason.UNAVAILABLE, "too many streams are open: try again")
     event_streams.check_room(principal)
-    begin, epoch = place(last_event_id if last_event_id is not None else after)
-    request = wire.Subscribe(0, "sse", to, task, tuple(types or ()), begin, epoch)
+    begin = place(last_event_id if last_event_id is not None else after)
+    request = wire.Subscribe(0, "sse", to, task, tuple(types or ()), *begin)
     check_subscription(request, principal)
     start = await event_streams.history.start(request)
     events = event_streams.events(parts, principal, request, start)

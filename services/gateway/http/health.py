@@ -11,6 +11,7 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from contracts.errors import Reason, Rejected
+from contracts.health import Trouble
 from contracts.wire import HttpError
 from services.gateway import errors
 from services.gateway.http.parts import Envelope, Parts, Wired, ok
@@ -47,6 +48,8 @@ class Instance(msgspec.Struct, frozen=True):
     """Facts it has not applied yet; none where the service reads only some kinds of facts."""
     active: bool | None = None
     """Of routers: whether it decides; the others stand by."""
+    troubles: tuple[Trouble, ...] = ()
+    """What is wrong with it, although it goes on."""
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -55,7 +58,7 @@ class Health(msgspec.Struct, frozen=True):
     live: bool
     ready: bool
     degraded: bool
-    """A service is missing or the disk nearly full: requests are answered, but some work waits."""
+    """A service is missing or in trouble, or the disk nearly full: some work may wait."""
     nats: bool
     """Connected to NATS."""
     epoch: str
@@ -109,6 +112,7 @@ EXAMPLES = (
     Live(True),
     Ready(True),
     Instance("router", "router-1", up=True, position=47, lag=0, active=True),
+    Trouble("clock", "its clock is 3600 s behind the log's", "Set the clock of its machine."),
     _HEALTH,
     HealthReport(True, _HEALTH, "ready, but the router does not answer"),
 )
@@ -142,7 +146,7 @@ async def health(
     """Tell what works, of all services. 200 when ready, also when a service is missing."""
     head, found = await asyncio.gather(_head(parts), parts.checks.services.answer())
     feed = parts.feed
-    unready, absent = _unready(parts, head), _absent(found)
+    unready, absent = _unready(parts, head), [*_absent(found), *_troubled(found)]
     full = parts.desk.admission.reserve.full
     body = Health(
         live=True,
@@ -188,7 +192,11 @@ def _unready(parts: Parts, head: int | None) -> list[str]:
     missing = [] if head is not None else ["the log does not answer"]
     if failing := parts.desk.admission.reserve.failing:
         missing.append(failing)
-    return missing if parts.feed.live else [*missing, "the gateway is still reading the log"]
+    if not parts.feed.live:
+        missing.append("the gateway is still reading the log")
+        if wrong := parts.projection.wrong:
+            missing.append(wrong.message)
+    return missing
 
 
 def _absent(found: Sequence[ServiceAnswer]) -> list[str]:
@@ -200,13 +208,19 @@ def _absent(found: Sequence[ServiceAnswer]) -> list[str]:
     return [*absent, *(f"no {one.noun} is active" for one in idle)]
 
 
+def _troubled(found: Sequence[ServiceAnswer]) -> list[str]:
+    """What is wrong with services that are there. Pure."""
+    there = (one for answer in found for one in answer.there)
+    return [f"{one.instance}: {trouble.text}" for one in there for trouble in one.troubles]
+
+
 def _instances(found: Sequence[ServiceAnswer], head: int | None) -> Iterator[Instance]:
     for service, there, _ in found:
         if not there:
             yield Instance(service, None, up=False)
         for one in there:
             lag = _lag(head, one.position) if one.whole else None
-            yield Instance(service, one.instance, True, one.position, lag, one.active)
+            yield Instance(service, one.instance, True, one.position, lag, one.active, one.troubles)
 
 
 def _lag(head: int | None, position: int | None) -> int | None:

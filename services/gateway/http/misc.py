@@ -11,7 +11,7 @@ from litestar import Request, Response, Router, get, post, put
 from contracts import scopes
 from contracts.budget import DEFAULT, Budget, InUse
 from contracts.result import INLINE_LIMIT, Pointer
-from services.gateway import projection as tables
+from services.gateway import permit_keys
 from services.gateway.access.identity import Principal
 from services.gateway.access.tickets import TICKET_S
 from services.gateway.http import blobs, home
@@ -95,6 +95,7 @@ def index() -> Envelope[dict[str, Any]]:
         "keys": "/.well-known/jwks.json",
         "schema": "/api/schema/openapi.json",
         "docs": "/api/docs",
+        "console": "/console",
     }
     return ok({"name": NAME, "version": version(), "links": links}, TITLE)
 
@@ -150,7 +151,7 @@ async def jwks(parts: Wired) -> Response[bytes]:
     """Return the public keys that permits are signed with, as a JWK set (RFC 7517)."""
     # Who asks because of a new permit must find its key.
     await parts.caught_up()
-    keys = await tables.jwks(parts.projection)
+    keys = await permit_keys.jwks(parts.projection)
     headers = {"Cache-Control": f"public, max-age={KEYS_AGE_S}" if keys else "no-store"}
     return Response(
         msgspec.json.encode({"keys": keys}),

@@ -32,6 +32,7 @@ from services.gateway.peers.host_logs import HostLogs
 from services.gateway.people.access_log import AccessLog
 from services.gateway.people.devices import Devices
 from services.gateway.people.entrance import Entrance
+from services.gateway.people.profiles import Profiles
 from services.gateway.people.projects import Projects
 from services.gateway.people.quotas import Quotas
 from services.gateway.people.signins import SignedIn
@@ -72,6 +73,9 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     message: str = ""
     next_cursor: int | None = None
     """Ask with `?cursor=` this value for what follows; none: this was the last page."""
+    next_mark: str | None = None
+    """Give it back as `mark` with the cursor, where there is one: it proves that the log is the
+    same."""
 
 
 class Parts(NamedTuple):
@@ -99,6 +103,7 @@ class Parts(NamedTuple):
     signed_in: SignedIn
     entrance: Entrance
     projects: Projects
+    profiles: Profiles
     devices: Devices
 
     def asker(self, principal: Principal) -> Asker:
@@ -106,12 +111,15 @@ class Parts(NamedTuple):
         return Asker(principal.user, principal.powers, self.projects.of(principal.user))
 
     async def caught_up(self) -> None:
-        """Wait, not for long, until the tables hold what the feed has handed out."""
-        await self.projection.reached(self.feed.position, TABLES_WAIT_S)
+        """Wait, not for long, until the tables hold what the feed has handed out.
+
+        Raises ViewError, ViewUnfit when something is wrong with them.
+        """
+        await self.projection.shows(self.feed.position, TABLES_WAIT_S)
 
     async def holds_what_was_told(self, user: str) -> None:
         """The same until they hold what this user has just submitted or said."""
-        await self.projection.reached(self.desk.newest(user), TABLES_WAIT_S)
+        await self.projection.shows(self.desk.newest(user), TABLES_WAIT_S)
 
 
 Wired = NamedDependency[Parts]

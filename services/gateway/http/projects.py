@@ -14,6 +14,7 @@ from contracts.errors import Reason, Rejected
 from contracts.ids import check_user
 from contracts.result import Kept, ResultFound, ResultRequest
 from services.gateway.access.identity import NotAllowed, Principal
+from services.gateway.http.paging import Mark
 from services.gateway.http.parts import (
     Asking,
     Cursor,
@@ -225,7 +226,10 @@ async def remove_member(
     return ok(list(changed.members), f"{user} is not in it any more")
 
 
-@get("/api/projects/{project:str}/tasks", opt=described(scope=scopes.TASKS_READ, errors=(403, 503)))
+@get(
+    "/api/projects/{project:str}/tasks",
+    opt=described(scope=scopes.TASKS_READ, errors=(403, 409, 503)),
+)
 async def list_project_tasks(
     project: FromPath[str],
     parts: Wired,
@@ -234,16 +238,18 @@ async def list_project_tasks(
     cursor: Cursor = None,
     status: OfStatus = None,
     type: OfType = None,
+    mark: Mark = None,
 ) -> Page[TaskRow]:
     """List the tasks of a project, newest first, whoever sent them."""
     await parts.projects.find(project, principal, "see")
     await _told(parts, principal)
-    return await page_of(parts, Query(None, limit + 1, 0, cursor, status, type, project), limit)
+    query = Query(None, limit + 1, 0, cursor, status, type, project)
+    return await page_of(parts, query, limit, mark)
 
 
 @get(
     "/api/projects/{project:str}/results",
-    opt=described(scope=scopes.RESULTS_READ, errors=(403, 503)),
+    opt=described(scope=scopes.RESULTS_READ, errors=(403, 409, 503)),
 )
 async def list_project_results(
     project: FromPath[str],
@@ -251,6 +257,7 @@ async def list_project_results(
     principal: Asking,
     limit: ResultsLimit = 50,
     cursor: Cursor = None,
+    mark: Mark = None,
 ) -> Page[Kept]:
     """List the results of a project's tasks, the newest task first.
 
@@ -259,7 +266,7 @@ async def list_project_results(
     await parts.projects.find(project, principal, "see")
     await _told(parts, principal)
     query = Query(None, limit + 1, 0, cursor, None, None, project, over=True)
-    page = await page_of(parts, query, limit)
+    page = await page_of(parts, query, limit, mark)
     at_once = asyncio.Semaphore(AT_ONCE)
 
     async def kept(row: TaskRow) -> Kept | None:
@@ -273,7 +280,12 @@ async def list_project_results(
             raise
 
     found = await asyncio.gather(*(kept(row) for row in page.data))
-    return Page(True, [one for one in found if one is not None], next_cursor=page.next_cursor)
+    return Page(
+        True,
+        [one for one in found if one is not None],
+        next_cursor=page.next_cursor,
+        next_mark=page.next_mark,
+    )
 
 
 async def _told(parts: Parts, principal: Principal) -> None:

@@ -34,6 +34,7 @@ from contracts.result import (
 from contracts.status import TaskView
 from services.gateway.domain import no_task
 from services.gateway.http import ranges
+from services.gateway.http.paging import Mark, next_mark, proven
 from services.gateway.http.parts import (
     Asking,
     Cursor,
@@ -85,13 +86,15 @@ class ResultList(msgspec.Struct, frozen=True):
     data: tuple[Kept, ...]
     message: str = ""
     next_cursor: int | None = None
+    next_mark: str | None = None
+    """As of `GET /api/tasks`."""
     total: int = 0
     """How many there are on all pages."""
     size: int = 0
     """Bytes of all of them."""
 
 
-@get("/api/results", opt=described(scope=scopes.RESULTS_READ, errors=(404, 503)))
+@get("/api/results", opt=described(scope=scopes.RESULTS_READ, errors=(404, 409, 503)))
 async def list_results(
     parts: Wired,
     principal: Asking,
@@ -103,6 +106,7 @@ async def list_results(
     until: When = None,
     deleted: Deleted = None,
     user: User = None,
+    mark: Mark = None,
 ) -> ResultList:
     """List results, newest first, with how many match and their bytes."""
     request = ResultListRequest(
@@ -115,8 +119,10 @@ async def list_results(
         until=_seconds(until, "until"),
         deleted=deleted,
     )
+    await proven(parts, cursor, mark)
     page = await parts.others.ask("results", "list", request, ResultPage)
-    return ResultList(True, page.results, "", page.cursor, page.total, page.size)
+    following = await next_mark(parts, page.cursor)
+    return ResultList(True, page.results, "", page.cursor, following, page.total, page.size)
 
 
 @get("/api/results/{task:str}", opt=described(scope=scopes.RESULTS_READ, errors=(503,)))
@@ -290,6 +296,21 @@ async def _found(parts: Parts, user: str, task: str) -> ResultFound:
     if kept.deleted:
         raise Rejected(Reason.NOT_FOUND, f"the result of task {task} is gone: {kept.deleted}")
     return ResultFound(kept)
+
+
+async def part_of(
+    parts: Parts, user: str, task: str, offset: int, length: int
+) -> tuple[Kept, bytes]:
+    """A result, and at most `length` of its bytes, no more than READ_BYTES; none behind its end.
+
+    Raises Rejected.
+    """
+    found = await _found(parts, user, task)
+    kept = found.result
+    span = ByteRange(offset, max(offset, min(kept.size, offset + length)))
+    if kept.kind == "inline":
+        return kept, bytes(found.value)[span.start : span.stop]
+    return kept, await _part(parts, ResultRequest(user, task, kept.seq), span, offset, FIRST_S)
 
 
 async def _content(

@@ -12,9 +12,12 @@ from litestar.di import Provide
 from litestar.types import Receive, Scope, Send
 
 from services.gateway import errors
+from services.gateway.console import routes as console
+from services.gateway.hostauth.links import HostLinks
 from services.gateway.http import (
     access,
     accounts,
+    asks,
     auth,
     blobs,
     device,
@@ -22,14 +25,17 @@ from services.gateway.http import (
     examples,
     github,
     health,
+    hostlinks,
     hosts,
     invitations,
     me,
     misc,
     preferences,
+    profiles,
     projects,
     queries,
     quotas,
+    restored,
     results,
     scoped,
     signin,
@@ -54,8 +60,10 @@ COMPRESSION = CompressionConfig(
 )
 ROUTES = (
     *tasks.ROUTES,
+    *asks.ROUTES,
     *results.ROUTES,
     *hosts.ROUTES,
+    *hostlinks.ROUTES,
     *preferences.ROUTES,
     *tokens.ROUTES,
     *auth.ROUTES,
@@ -64,7 +72,9 @@ ROUTES = (
     *access.ROUTES,
     *me.ROUTES,
     *quotas.ROUTES,
+    *restored.ROUTES,
     *projects.ROUTES,
+    *profiles.ROUTES,
     *health.ROUTES,
     *events.ROUTES,
     *accounts.ROUTES,
@@ -72,11 +82,13 @@ ROUTES = (
     *signin.ROUTES,
     *invitations.ROUTES,
     *oauth_routes.ROUTES,
+    *console.ROUTES,
 )
 BEHIND = "behind"
 """Where a request's state has what its gateway's routes work with."""
 EXAMPLES = (
     *examples.EXAMPLES,
+    *asks.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,
     *github.EXAMPLES,
@@ -84,13 +96,16 @@ EXAMPLES = (
     *access.EXAMPLES,
     *me.EXAMPLES,
     *quotas.EXAMPLES,
+    *restored.EXAMPLES,
     *auth.EXAMPLES,
     *users.EXAMPLES,
     *projects.EXAMPLES,
+    *profiles.EXAMPLES,
     *signin.EXAMPLES,
     *invitations.EXAMPLES,
     *oauth_routes.EXAMPLES,
     *device.EXAMPLES,
+    *hostlinks.EXAMPLES,
 )
 
 
@@ -105,6 +120,7 @@ class Behind(NamedTuple):
     writes: FileWrites
     open_streams: Callable[[], int]
     """How many websockets are open."""
+    host_links: HostLinks
 
 
 class Routes:

@@ -16,6 +16,7 @@ from contracts.status import Status, TaskView
 from contracts.wire import Event
 from services.gateway import domain, lists
 from services.gateway.domain import TaskBody, no_task, parse_task
+from services.gateway.http.paging import Mark, next_mark, proven
 from services.gateway.http.parts import (
     Asking,
     Cursor,
@@ -36,6 +37,8 @@ from services.gateway.rows import Query, TaskRow
 from services.process import tracing
 
 MOST_WAIT_S = 60.0
+MOST_OFFSET = 10_000
+"""Tasks that one request may leave out: each is passed by, unlike those before a `cursor`."""
 
 Wait = Annotated[
     float | None,
@@ -50,7 +53,12 @@ OfType = Annotated[str | None, QueryParameter(description="Only tasks of this ty
 OfProject = Annotated[
     str | None, QueryParameter(description="Only tasks of this project, whoever sent them.")
 ]
-Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Leave out so many.")]
+Offset = Annotated[
+    int,
+    QueryParameter(
+        ge=0, le=MOST_OFFSET, description="Leave out so many; to go on further, use `cursor`."
+    ),
+]
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -90,7 +98,7 @@ async def create_task(
     return Response(ok(view, text), status_code=status)
 
 
-@get("/api/tasks", opt=described(scope=scopes.TASKS_READ, errors=(404,)))
+@get("/api/tasks", opt=described(scope=scopes.TASKS_READ, errors=(404, 409)))
 async def list_tasks(
     parts: Wired,
     principal: Asking,
@@ -101,6 +109,7 @@ async def list_tasks(
     type: OfType = None,
     user: User = None,
     project: OfProject = None,
+    mark: Mark = None,
 ) -> Page[TaskRow]:
     """List tasks, newest first: one's own, or with `project` those of all in it."""
     if project is None:
@@ -112,14 +121,15 @@ async def list_tasks(
         await parts.caught_up()
         await parts.holds_what_was_told(principal.user)
     query = Query(owner, limit + 1, offset, cursor, status, type, project)
-    return await page_of(parts, query, limit)
+    return await page_of(parts, query, limit, mark)
 
 
-async def page_of(parts: Parts, query: Query, limit: int) -> Page[TaskRow]:
-    """A page of tasks; `query` asks for one more than `limit`."""
+async def page_of(parts: Parts, query: Query, limit: int, mark: str | None = None) -> Page[TaskRow]:
+    """A page of tasks; `query` asks for one more than `limit`, and `mark` proves its cursor."""
+    await proven(parts, query.cursor, mark)
     rows = await lists.list_tasks(parts.projection, query)
     more = rows[limit - 1].created_seq if len(rows) > limit else None
-    return Page(True, rows[:limit], next_cursor=more)
+    return Page(True, rows[:limit], next_cursor=more, next_mark=await next_mark(parts, more))
 
 
 @get("/api/tasks/{task:str}", opt=described(scope=scopes.TASKS_READ, errors=(503,)))
@@ -149,9 +159,14 @@ async def get_why(
     task: FromPath[str], parts: Wired, principal: Asking, user: User = None
 ) -> Envelope[list[Why]]:
     """Return why each attempt went to its host: what the router weighed, in order of attempts."""
-    records = await _facts(parts, await owner_of(parts, principal, user, task), task)
+    return ok(await why_of(parts, await owner_of(parts, principal, user, task), task))
+
+
+async def why_of(parts: Parts, user: str, task: str) -> list[Why]:
+    """The router's decisions about a task. Raises Rejected(NOT_FOUND)."""
+    records = await _facts(parts, user, task)
     routed = [(r, r.fact) for r in records if isinstance(r.fact, TaskRouted)]
-    return ok([Why(record.seq, record.at, fact.attempt, fact.route) for record, fact in routed])
+    return [Why(record.seq, record.at, fact.attempt, fact.route) for record, fact in routed]
 
 
 @post(

@@ -12,19 +12,24 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
+from mcp import MCPError
 from mcp.shared.inbound import X_MCP_HEADER_KEY
 
 from contracts import subjects
+from contracts.errors import Rejected
 from contracts.facts import McpHealth, McpRegistered, McpRemoved, Record, Unknown
 from contracts.host import HealthStatus
 from contracts.permitted import Asker, shown_to
 from services.gateway.http.parts import hosts_for
-from services.gateway.mcp import tools as mcp_tools
+from services.gateway.mcp import names
+from services.gateway.mcp.selection import EVERYTHING, NOTHING, ToolChoice
 from services.gateway.rows import HostHealth, HostView
 
 USABLE = frozenset({HealthStatus.HEALTHY, HealthStatus.WARNING})
 DOWN_S = 300.0
 """How long the tools of a host that is down stay listed: a call of them waits for it."""
+KNOWN_S = 5.0
+"""How long a call waits for what the tables hold."""
 SETTLE_S = 1.0
 """A change is told so much later, with those that have come meanwhile."""
 _MARK = f'"{X_MCP_HEADER_KEY}"'.encode()
@@ -46,6 +51,23 @@ class _Entry(NamedTuple):
 
 Tell = Callable[[], None]
 """Says that the list has changed; returns at once."""
+Chosen = Callable[[], ToolChoice]
+"""What somebody has chosen, as it is now. Raises Rejected: it is not there any more."""
+
+
+class _Follower:
+    """Somebody who follows the list, as far as they have chosen."""
+
+    def __init__(self, tell: Tell, chosen: Chosen) -> None:
+        self.tell = tell
+        self._chosen = chosen
+        self.choice = self.now()
+
+    def now(self) -> ToolChoice:
+        try:
+            return self._chosen()
+        except Rejected:
+            return NOTHING
 
 
 class Catalogue:
@@ -61,7 +83,7 @@ class Catalogue:
         """How each host that has changed was when this was last told."""
         self._telling: asyncio.TimerHandle | None = None
         self._lapses: dict[str, asyncio.TimerHandle] = {}
-        self._followers: dict[Asker, dict[object, Tell]] = {}
+        self._followers: dict[Asker, dict[object, _Follower]] = {}
         self.ready = asyncio.Event()
         """The hosts of the tables are here."""
 
@@ -72,8 +94,18 @@ class Catalogue:
             self._put(host, since)
         self.ready.set()
 
+    async def known(self) -> None:
+        """Wait, not for long, until it is known which hosts there are. Raises MCPError."""
+        try:
+            async with asyncio.timeout(KNOWN_S):
+                await self.ready.wait()
+        except TimeoutError:
+            text = "the gateway is still reading which hosts there are: try again"
+            raise MCPError(-32000, text) from None
+
     def reset(self) -> None:
-        """The log is another one."""
+        """All is read again, or the log is another one."""
+        self.ready.clear()
         for id_ in list(self._entries):
             self._drop(id_)
 
@@ -99,16 +131,34 @@ class Catalogue:
         ]
         return hosts_for(found, who)
 
-    def in_headers(self, who: Asker, name: str) -> dict[str, Any] | None:
-        """The schema of a tool some of whose arguments have to stand in the headers as well."""
-        if not self._annotated or (meant := mcp_tools.named(name, self.of(who))) is None:
-            return None
-        host, tool = meant
-        return self._entries[host].headers.get(tool)
+    def every(self) -> list[HostView]:
+        """All hosts, as the log has them, whoever may see them."""
+        return [entry.view for entry in self._entries.values()]
 
-    def follow(self, who: Asker, key: object, tell: Tell) -> None:
+    def is_listed(self, host: str) -> bool:
+        """Whether the tools of a host are listed."""
+        return self._entries[host].listed
+
+    def in_headers(self, who: Asker, name: str, chosen: ToolChoice) -> dict[str, Any] | None:
+        """The schema of a tool some of whose arguments have to stand in the headers as well."""
+        if not self._annotated:
+            return None
+        meant = names.named(name, chosen.narrowed(self.of(who)), chosen)
+        return None if meant is None else self._entries[meant[0]].headers.get(meant[1])
+
+    def follow(
+        self, who: Asker, key: object, tell: Tell, chosen: Chosen = lambda: EVERYTHING
+    ) -> None:
         """Have somebody told, until `forget`; the key is that of a stream or session."""
-        self._followers.setdefault(who, {})[key] = tell
+        self._followers.setdefault(who, {})[key] = _Follower(tell, chosen)
+
+    def choose_anew(self) -> None:
+        """Tell those who have chosen something that is otherwise now."""
+        for followers in list(self._followers.values()):
+            for follower in list(followers.values()):
+                if (now := follower.now()) != follower.choice:
+                    follower.choice = now
+                    follower.tell()
 
     def forget(self, who: Asker, key: object) -> None:
         """Tell them no more."""
@@ -199,9 +249,10 @@ class Catalogue:
             if _listing(old) != _listing(new := self._entries.get(id_))
         ]
         for who, followers in list(self._followers.items()):
-            if any(_seen(old, who) != _seen(new, who) for old, new in changed):
-                for tell in list(followers.values()):
-                    tell()
+            seen = [(old, new) for old, new in changed if _seen(old, who) != _seen(new, who)]
+            for follower in list(followers.values()) if seen else ():
+                if any(_differ(old, new, who, follower.now()) for old, new in seen):
+                    follower.tell()
 
 
 def _place(id_: str) -> tuple[bool, str]:
@@ -224,13 +275,21 @@ def _listing(entry: _Entry | None) -> Any:
     return view.name, view.owner, view.access, view.tool_access, view.callable_tools, view.tools
 
 
-def _seen(entry: _Entry | None, who: Asker) -> Any:
+def _seen(entry: _Entry | None, who: Asker, chosen: ToolChoice = EVERYTHING) -> Any:
     """The same for somebody, to whom some of it is not there."""
     if entry is None or entry.view.owner not in (None, who.user):
         return None
     shown = shown_to(entry.view, who)
     found = None if shown is None else _listing(entry._replace(view=shown))
-    if found is None:
+    if found is None or not chosen.may_have(entry.view.id):
         return None
-    name, *_, named, tools = found
+    name, *_, named, _ = found
+    tools = chosen.tools_of(shown) if shown else ()
     return name, [tool for tool in tools if named is None or tool.name in named]
+
+
+def _differ(old: _Entry | None, new: _Entry | None, who: Asker, chosen: ToolChoice) -> bool:
+    """Whether a change makes another list of what somebody has chosen."""
+    if chosen.tools == "search":
+        return False
+    return chosen is EVERYTHING or _seen(old, who, chosen) != _seen(new, who, chosen)

@@ -13,15 +13,28 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from contracts.permitted import Asker
 from services.gateway.access.identity import Principal
+from services.gateway.mcp.selection import ToolChoice
 from services.gateway.mcp.tasks import TASKS
 
+GONE = "gone"
+"""In a request's state, once its client has gone away."""
+
 Context = ServerRequestContext[Any, Any]
+CHOSEN = "chosen"
+"""In a request's state: says what its address is about, as that is now."""
 
 
 def principal(ctx: Context) -> Principal:
     """Who asks."""
     assert ctx.request is not None
     found: Principal = ctx.request.scope["state"]["principal"]
+    return found
+
+
+def chosen(ctx: Context) -> ToolChoice:
+    """What the address of the request is about."""
+    assert ctx.request is not None
+    found: ToolChoice = ctx.request.scope["state"][CHOSEN]()
     return found
 
 
@@ -37,6 +50,14 @@ def base(ctx: Context) -> str:
     """The address of this gateway, as the client knows it."""
     assert ctx.request is not None
     return str(ctx.request.base_url).rstrip("/")
+
+
+def is_gone(ctx: Context) -> bool:
+    """Whether the client has closed the connection that the answer belongs on.
+
+    From 2026-07-28 on that ends the request; before, it goes on without anybody who hears of it.
+    """
+    return ctx.request is not None and GONE in ctx.request.scope["state"]
 
 
 def is_modern(ctx: Context) -> bool:

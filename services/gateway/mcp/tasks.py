@@ -16,6 +16,7 @@ from contracts import rpc_error
 from contracts.facts import FailureKind
 from contracts.rpc_error import RpcError
 from contracts.status import Status, TaskView
+from services.gateway.mcp import questions
 
 TASKS = "io.modelcontextprotocol/tasks"
 SOONEST_POLL_MS = 250
@@ -47,9 +48,18 @@ def handle(view: TaskView, now: float) -> dict[str, Any]:
     return {"resultType": "task", **_fields(view, now)}
 
 
-def detailed(view: TaskView, result: dict[str, Any] | None, now: float) -> dict[str, Any]:
-    """What `tasks/get` answers; `result` is the tool's answer, if the task is over."""
+def detailed(
+    view: TaskView,
+    result: dict[str, Any] | None,
+    now: float,
+    wanted: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `tasks/get` answers; `result` is the tool's answer, if the task is over, and `wanted`
+    what its client is asked for."""
     fields = {"resultType": "complete", **_fields(view, now)}
+    if wanted:
+        fields |= {"status": "input_required", "statusMessage": view.waiting}
+        fields["inputRequests"] = wanted
     match fields["status"]:
         case "completed":
             fields["result"] = result or {"content": []}
@@ -96,6 +106,8 @@ def _poll_ms(age_s: float) -> int:
 def _message(view: TaskView) -> str:
     if view.error is not None:
         return view.error.message
+    if asks := questions.told(view):
+        return asks
     if view.waiting:
         return f"{view.status.value}, waiting: {view.waiting}"
     place = f" on {view.host}" if view.host else ""

@@ -6,106 +6,30 @@ Pure: from hosts and tasks to what the protocol's messages hold.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from mcp_types import CallToolResult, Icon, TextContent, Tool, ToolAnnotations
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contracts import host as hosts
 from contracts.host import Host
 from contracts.status import Status, TaskView
-from contracts.task import MCP_CALL, tool_of
+from contracts.task import MCP_CALL
+from services.gateway.mcp.early import admitting, instead
 from services.gateway.rows import HostView
 
-SEPARATOR = "__"
 KINDS = frozenset({"text", "image", "audio", "resource", "resource_link"})
 """Of content, as the protocol has them."""
-LONGEST_NAME = 128
-"""Characters of a tool's name; a tool whose name would be longer is not offered."""
 PAGE_BYTES = 512 * 1024
 """Of one answer to `tools/list`: many clients never ask for a second page, none takes any size."""
 _ANY: dict[str, Any] = {"type": "object"}
-_TASK_ID = {"type": "string", "description": "The task's id, as submit_task returned it."}
-
-OWN: tuple[Tool, ...] = (
-    Tool(
-        name="submit_task",
-        description="Have the orchestrator run a task on the best host, and get the task's id at"
-        " once, or, with wait_s, its outcome. The task is durable: it runs to its end whatever"
-        " happens to this connection.",
-        input_schema={
-            "type": "object",
-            "required": ["type"],
-            "properties": {
-                "type": {"type": "string", "description": "A task type; see list_hosts."},
-                "input": {"type": "object", "description": "The task type's input."},
-                "id": {
-                    "type": "string",
-                    "description": "Your own id: the same task again with it changes nothing.",
-                },
-                "host": {"type": "string", "description": "Only this host may run it."},
-                "project": {"type": "string", "description": "Id of the project it belongs to."},
-                "priority": {"enum": ["high", "normal", "low"]},
-                "is_heavy": {"type": "boolean", "description": "Heavy work: for one's own Space."},
-                "deadline_s": {"type": "number", "description": "Limit of the whole task."},
-                "wait_s": {
-                    "type": "number",
-                    "minimum": 0,
-                    "maximum": 60,
-                    "description": "Wait so many seconds for the end.",
-                },
-            },
-        },
-        annotations=ToolAnnotations(read_only_hint=False, open_world_hint=True),
-    ),
-    Tool(
-        name="get_task",
-        description="The task as the log has it now, with its result once it is over.",
-        input_schema={
-            "type": "object",
-            "required": ["task"],
-            "properties": {
-                "task": _TASK_ID,
-                "wait_s": {"type": "number", "minimum": 0, "maximum": 60},
-            },
-        },
-        annotations=ToolAnnotations(read_only_hint=True),
-    ),
-    Tool(
-        name="cancel_task",
-        description="Ask to end a task; get_task tells when it has ended.",
-        input_schema={
-            "type": "object",
-            "required": ["task"],
-            "properties": {"task": _TASK_ID},
-        },
-        annotations=ToolAnnotations(read_only_hint=False, idempotent_hint=True),
-    ),
-    Tool(
-        name="list_hosts",
-        description="The hosts you may use: health, task types with what they do, and tools.",
-        input_schema={
-            "type": "object",
-            "properties": {"task_type": {"type": "string", "description": "Only hosts for it."}},
-        },
-        annotations=ToolAnnotations(read_only_hint=True),
-    ),
-)
+M = TypeVar("M", bound=BaseModel)
 
 
-def offered(found: Iterable[HostView]) -> dict[str, tuple[HostView, hosts.Tool]]:
-    """The tools of hosts, by the name an agent calls; the first of two equal names."""
-    every: dict[str, tuple[HostView, hosts.Tool]] = {}
-    for host in found:
-        if not host.enabled:
-            continue
-        for tool in host.tools:
-            name = prefix(host) + tool.name
-            usable = callable_(host, tool.name) and not tool.needs_task
-            if usable and len(name) <= LONGEST_NAME:
-                every.setdefault(name, (host, tool))
-    return every
+def usable(host: HostView, tool: hosts.Tool) -> bool:
+    """Whether agents are shown this tool of a host."""
+    return host.enabled and callable_(host, tool.name) and not tool.needs_task
 
 
 def callable_(host: Host, tool: str) -> bool:
@@ -113,32 +37,14 @@ def callable_(host: Host, tool: str) -> bool:
     return host.callable_tools is None or tool in host.callable_tools
 
 
-def prefix(host: Host) -> str:
-    """What the names of this host's tools begin with."""
-    return host.id.replace("/", SEPARATOR) + SEPARATOR
-
-
-def named(name: str, found: Iterable[Host]) -> tuple[str, str] | None:
-    """The host and tool of a name, the first of those that it may mean; None: there is none.
-
-    Hosts that are down or need a moment count too. As the operator's stand before a user's own, no
-    host of a user is called in place of one of theirs.
-    """
-    for host in found:
-        begin = prefix(host)
-        if name.startswith(begin) and any(name == begin + tool.name for tool in host.tools):
-            return host.id, name.removeprefix(begin)
-    return None
-
-
-def listed(name: str, host: Host, tool: hosts.Tool) -> Tool:
-    """A host's tool as an agent sees it."""
+def listed(name: str, host: Host, tool: hosts.Tool, description: str = "") -> Tool:
+    """A host's tool as an agent sees it; `description`: in the place of the host's."""
     plain = Tool(
         name=name,
         title=tool.title or None,
-        description=f"{tool.description}\n\n(on {host.name})".strip(),
+        description=f"{description or tool.description}\n\n(on {host.name})".strip(),
         input_schema=tool.input_schema or _ANY,
-        output_schema=tool.output_schema,
+        output_schema=admitting(tool.output_schema),
         annotations=ToolAnnotations(
             title=tool.hints_title or None,
             read_only_hint=tool.read_only,
@@ -156,16 +62,9 @@ def listed(name: str, host: Host, tool: hosts.Tool) -> Tool:
     return plain.model_copy(update={"icons": icons}) if icons else plain
 
 
-def promises(view: TaskView, found: Iterable[Host]) -> bool:
-    """Whether the tool that a task called has an output schema."""
-    name = tool_of(view.spec)
-    tools = (tool for host in found if host.id == view.host for tool in host.tools)
-    return any(tool.name == name and tool.output_schema is not None for tool in tools)
-
-
-def page(tools: Iterable[Tool]) -> list[Tool]:
+def page(tools: Iterable[M]) -> list[M]:
     """As many of the tools as fit into one answer, and at least one of them."""
-    taken: list[Tool] = []
+    taken: list[M] = []
     size = 0
     for tool in tools:
         size += len(tool.model_dump_json(by_alias=True, exclude_none=True).encode())
@@ -208,14 +107,10 @@ def failed(text: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
 
 
-def answer(
-    view: TaskView, data: bytes | None, url: str, *, promised: bool = False
-) -> CallToolResult:
+def answer(view: TaskView, data: bytes | None, url: str) -> CallToolResult:
     """What a host's tool said, from the task that called it.
 
     `data` is what was stored of it, None if that is too big for an answer: then a link to `url`.
-    `promised`: the tool has an output schema, and clients refuse an answer without structured
-    content that is no error.
     """
     result, is_error = view.result, view.status is not Status.SUCCEEDED
     why = view.error.message if view.error else ""
@@ -224,13 +119,13 @@ def answer(
     if data is None:
         size = result.size if result else 0
         link = {"type": "resource_link", "uri": url, "name": "result", "size": size}
-        text = f"The result of task {view.id} has {size} bytes: download it from {url}"
+        there = f"read_result reads it in parts; or download it from {url}"
+        text = f"The result of task {view.id} has {size} bytes: {there}"
         if is_error:
-            text = f"{why}\n\nThe whole answer has {size} bytes: download it from {url}"
-        elif promised:
-            text = f"The call has succeeded. {text}, since it does not fit into an answer"
+            text = f"{why}\n\nThe whole answer has {size} bytes: {there}"
         content = [{"type": "text", "text": text}, link]
-        return _read({"content": content, "is_error": is_error or promised})
+        structured = None if is_error else instead(view, text)
+        return _read({"content": content, "is_error": is_error, "structured": structured})
     found: Any = msgspec.json.decode(data)
     if view.type == MCP_CALL and isinstance(found, dict):
         return _read(found)

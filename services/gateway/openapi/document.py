@@ -56,6 +56,7 @@ _IN_PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "host": ("Name of a host.", ID),
     "user": ("Whose host it is, or who is in a project.", ID),
     "project": ("Id of a project.", ID),
+    "profile": ("Name of a profile, as in `/mcp/PROFILE`.", ID),
     "token": ("Id of a token, as the list shows it; not its text.", ID),
     "person": ("Name of a user.", ID),
     "session": ("Id of a session, as the list shows it.", ID),

@@ -27,7 +27,9 @@ _NARROWER: dict[str, dict[str, Any]] = {
     "NewInvitation": {"user": ID},
 }
 """What is checked after the body was read, by type and field."""
-_FOUND = {"id", "switched", "source", "tools", "server", "protocol", "instructions"}
+_FOUND = frozenset(
+    {"id", "switched", "source", "tools", "server", "protocol", "instructions", "features"}
+)
 """Fields of a host that nobody says: they are found out."""
 
 
@@ -100,7 +102,7 @@ class Schemas:
             paged = "next_cursor" in origin.__struct_fields__
             data = self.example(inner[0])
             data = [data] if paged and data is not None else data
-            more = {"next_cursor": None} if paged else {}
+            more = {"next_cursor": None, "next_mark": None} if paged else {}
             return None if data is None else {"success": True, "data": data, "message": "", **more}
         return self._examples.get(type_)
 

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contracts import roles, subjects
-from contracts.errors import Rejected
+from contracts.errors import Reason, Rejected
+from contracts.health import ServiceHealth
+from contracts.restored import AfterRestore, Restored, RestoredRequest
 from contracts.task import MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES
-from contracts.wire import Beat, ServiceHealth
+from contracts.wire import Beat
 from services.bus.all import ask_all
 from services.bus.bus import Bus
 from services.bus.errors import BusError, NoResponders
@@ -20,6 +22,7 @@ from services.bus.health import VERB
 from services.log.port import Log, LogUnavailable
 from services.process.shared import Shared
 
+RESTORED = subjects.command("router", "restored")
 ANSWER_S = 1.0
 """How long all answers together may take."""
 BEAT_FRESH_S = 5.0
@@ -55,6 +58,21 @@ class Checks:
     def connected(self) -> bool:
         """Whether NATS is connected."""
         return self._bus.connected
+
+    async def restored(self, decision: AfterRestore | None) -> Restored:
+        """What the routers know of a log that was put back, and have them take the decision.
+
+        Raises Rejected(UNAVAILABLE) if none answers.
+        """
+        request = msgspec.json.encode(RestoredRequest(decision))
+        try:
+            answers = await ask_all(self._bus, RESTORED, request)
+        except BusError as error:
+            text = f"no router can be asked what was put back: {error}"
+            raise Rejected(Reason.UNAVAILABLE, text) from None
+        found = [msgspec.json.decode(answer, type=Restored) for answer in answers]
+        # Those that wait know the most.
+        return max(found, key=lambda one: (one.waits, one.ended + one.begun))
 
     async def _head(self) -> int | None:
         try:

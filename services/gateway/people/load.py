@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from contracts import subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import JobDone, Record, TaskCreated
+from contracts.facts import JobDone, Record, TaskCreated, Unknown
 from services.gateway.access.identity import Principal
 from services.gateway.access.use import SOON_S, OverBudget
 from services.gateway.people import membership
@@ -82,9 +83,14 @@ class ProjectCounts:
                 self._opened((fact.user, fact.task), fact.project)
                 self._count(fact.project, int(record.at // DAY_S), 1)
             elif kind is JobDone and (self._open or self._coming):
-                self._landed((fact.user, fact.task))
-                if (project := self._open.pop((fact.user, fact.task), None)) is not None:
-                    _less(self._opens, project)
+                self._closed((fact.user, fact.task))
+            elif kind is Unknown and (over := subjects.ended(record)) is not None:
+                self._closed(over)
+
+    def _closed(self, key: tuple[str, str]) -> None:
+        self._landed(key)
+        if (project := self._open.pop(key, None)) is not None:
+            _less(self._opens, project)
 
     def begin(
         self, project: str, user: str, task: str, limits: Mapping[str, int], now: float

@@ -221,7 +221,8 @@ class Connection:
             "subscriptions": streams.settings.max_subscriptions,
             "in_flight": IN_FLIGHT,
         }
-        return wire.Hello(wire.PROTOCOL, streams.epoch, streams.feed.position, PING_S, limits)
+        at, mark = streams.feed.position, streams.feed.mark
+        return wire.Hello(wire.PROTOCOL, streams.epoch, at, PING_S, limits, mark)
 
     async def _take(self, messages: Sequence[bytes]) -> None:
         """Answer frames that came together; of those, submissions are stored together."""

@@ -21,6 +21,8 @@ from services.gateway import visibility
 from services.gateway.access.identity import Principal
 from services.gateway.stream import frames
 from services.gateway.stream.frames import FeedEntry, Shows
+from services.gateway.stream.marks import mark_of
+from services.gateway.stream.said import SaidFeed
 from services.log.port import Batch
 
 TICK_S = 0.003
@@ -99,6 +101,8 @@ class Feed:
         self._users: dict[str, deque[FeedEntry]] = {}
         self._pending: list[FeedEntry] = []
         self._through = 0
+        self._name = self._at = ""
+        """Names of the facts at `_through` and at `position`."""
         self._timer: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
         self._index: dict[Key, set[Subscription]] = {}
@@ -108,6 +112,7 @@ class Feed:
         """Set while there are followed tasks with news; see `take_unseen`."""
         self._waiters: dict[Key, set[asyncio.Future[int]]] = {}
         self._moved = asyncio.Event()
+        self.said = SaidFeed()
         self.owners: dict[str, str | None] = {}
         """Whose each registered host is, as of the last fact."""
         self.position = 0
@@ -115,13 +120,23 @@ class Feed:
         self.live = False
         """Whether the feed has reached the head of the log once."""
 
-    def begin(self, after: int) -> None:
-        """Facts come from sequence `after` on; those up to it are in the log alone."""
+    @property
+    def mark(self) -> str:
+        """What a cursor at `position` proves its past with; empty: nothing."""
+        return mark_of(self.position, self._at)
+
+    def begin(self, after: int, name: str = "") -> None:
+        """Facts come from sequence `after` on; those up to it are in the log alone.
+
+        `name`: of the fact there, see `log.port.name_of`.
+        """
         self._ring_start = self._through = self.position = after
+        self._name = self._at = name
 
     def publish(self, batch: Batch) -> None:
         """Take facts from the log; they go out at once, or with the next tick in busy times."""
-        self._through = max(self._through, batch.through)
+        if batch.through > self._through:
+            self._through, self._name = batch.through, batch.named
         if self.live or batch.live:
             self._pending += self._entries(batch.records)
         else:
@@ -146,6 +161,7 @@ class Feed:
         self._pending.clear()
         self.owners.clear()
         self._bytes = self._ring_start = self._through = self.position = 0
+        self._name = self._at = ""
         self.live = False
 
     def attach(self, subscription: Subscription) -> None:
@@ -260,7 +276,7 @@ class Feed:
         self._timer = None
         began = time.monotonic()
         pending, self._pending = self._pending, []
-        self.position = self._through
+        self.position, self._at = self._through, self._name
         self._keep(pending)
         self._deliver(pending)
         ended = time.monotonic()
@@ -341,8 +357,8 @@ def keys_of(audience: visibility.Audience) -> tuple[Key, ...]:
 
 def _build(subscription: Subscription, items: list[FeedEntry]) -> list[bytes]:
     types, shows = subscription.types, subscription.shows
-    texts = [item.shown(shows) for item in items if not types or item.type in types]
-    return frames.event_frames(subscription.name, texts)
+    wanted = [item for item in items if item.type in types] if types else items
+    return frames.event_frames(subscription.name, wanted, shows)
 
 
 def _keys(subscription: Subscription) -> tuple[Key, ...]:

@@ -15,7 +15,9 @@ from contracts.facts import McpHealth, McpRegistered, Record
 from contracts.host import for_users, operated
 from contracts.permitted import ANYBODY, without_hidden
 from services.gateway.domain import without_result
+from services.gateway.stream.marks import mark_of
 from services.gateway.visibility import Audience
+from services.log.port import name_of
 
 RESULTS = frozenset({"job.done", "job.failed", "result.stored"})
 """Facts that hold a result, or where it lies."""
@@ -42,6 +44,13 @@ class FeedEntry(msgspec.Struct, frozen=True, gc=False):
     """A `contracts.wire.Event`; its event is the stored JSON, byte for byte."""
     public: bytes
     """The same as users see it: mostly the same bytes."""
+    name: str
+    """See `log.port.name_of`."""
+
+    @property
+    def mark(self) -> str:
+        """What a cursor at this fact proves its past with."""
+        return mark_of(self.seq, self.name)
 
     @property
     def size(self) -> int:
@@ -74,7 +83,7 @@ def entry(record: Record, audience: Audience) -> FeedEntry:
     elif isinstance(record.fact, McpHealth) and record.fact.said:
         heard = msgspec.structs.replace(record.fact, said="")
         public = _encode(wire.Event(seq, record.at, msgspec.Raw(_encode(heard))))
-    return FeedEntry(seq, tag, audience, text, public)
+    return FeedEntry(seq, tag, audience, text, public, name_of(record))
 
 
 def _without_result(text: bytes) -> bytes:
@@ -104,23 +113,29 @@ def message(frame: Any) -> bytes:
     return text_frame(_encode(frame))
 
 
-def event_frames(sub: str, texts: Sequence[bytes]) -> list[bytes]:
+def event_frames(sub: str, items: Sequence[FeedEntry], shows: Shows) -> list[bytes]:
     """Pack facts into `events` frames for a subscription of this name."""
     name = msgspec.json.encode(sub)
     return [
-        text_frame(b'{"op":"events","sub":%b,"events":[%b]}' % (name, b",".join(part)))
-        for part in _packed(texts)
+        text_frame(
+            b'{"op":"events","sub":%b,"mark":"%b","events":[%b]}'
+            % (name, last.mark.encode(), b",".join(part))
+        )
+        for part, last in _packed(items, shows)
     ]
 
 
-def _packed(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
+def _packed(items: Iterable[FeedEntry], shows: Shows) -> Iterator[tuple[list[bytes], FeedEntry]]:
+    """The texts of one frame each, and its last fact."""
     part: list[bytes] = []
-    size = 0
-    for text in texts:
-        if part and size + len(text) > FRAME_BYTES:
-            yield part
+    size, last = 0, None
+    for item in items:
+        text = item.shown(shows)
+        if last and size + len(text) > FRAME_BYTES:
+            yield part, last
             part, size = [], 0
         part.append(text)
         size += len(text) + 1
-    if part:
-        yield part
+        last = item
+    if last:
+        yield part, last

@@ -19,8 +19,9 @@ from services.gateway import visibility
 from services.gateway.stream import frames
 from services.gateway.stream.feed import Feed, FeedReader, Subscription
 from services.gateway.stream.frames import FeedEntry
+from services.gateway.stream.marks import mark_of
 from services.gateway.visibility import Audience
-from services.log.port import Batch, Log, LogUnavailable
+from services.log.port import Batch, Log, LogUnavailable, name_of
 from services.process import telemetry
 
 CHUNK_BYTES = 512 * 1024
@@ -114,7 +115,7 @@ class History:
     async def start(self, request: wire.Subscribe) -> Start:
         """Decide where to begin. `recovered` only if every fact after `after` will be delivered.
 
-        What can't be resumed (another log, or a sequence that it doesn't have) starts live.
+        What can't be resumed (another log or past, a sequence that it doesn't have) starts live.
         Raises LogUnavailable.
         """
         if request.after == "start":
@@ -126,9 +127,18 @@ class History:
         after = int(request.after)
         known = request.epoch in (None, self._log.epoch)
         # Another gateway may be ahead of this one: then the log itself knows.
-        if known and after >= 0 and (after <= now or after <= await self._log.head()):
+        there = known and after >= 0 and (after <= now or after <= await self._log.head())
+        if there and await self._proven(after, request.mark):
             return Start(after, recovered=True)
         return Start(now, recovered=False)
+
+    async def _proven(self, seq: int, mark: str | None) -> bool:
+        """Whether the fact at this sequence is the one that a cursor was made at. What brings no
+        mark, as clients of before, is believed."""
+        if not mark or not seq or (seq, mark) == (self._feed.position, self._feed.mark):
+            return True
+        found = await self._log.at(seq)
+        return found is not None and mark_of(seq, name_of(found)) == mark
 
     async def run(self, subscription: Subscription, reader: PacedReader) -> None:
         """Send history, then attach and say so; returns then, or when the reader has gone."""
@@ -152,7 +162,7 @@ class History:
             return False
         self._feed.attach(subscription)
         subscription.reader.offer(
-            frames.message(wire.CaughtUp(subscription.name, subscription.cursor))
+            frames.message(wire.CaughtUp(subscription.name, subscription.cursor, self._feed.mark))
         )
         return True
 
@@ -198,8 +208,7 @@ class History:
 
 
 def _send(subscription: Subscription, items: list[FeedEntry]) -> None:
-    texts = [item.shown(subscription.shows) for item in items]
-    for frame in frames.event_frames(subscription.name, texts):
+    for frame in frames.event_frames(subscription.name, items, subscription.shows):
         subscription.reader.offer(frame)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import msgspec
 
 from contracts import wire
+from contracts.errors import Rejected
 from contracts.facts import TaskCreated
 from contracts.permitted import asker_of, shown_to
-from contracts.status import Status, TaskView, unrouted
+from contracts.status import Status, TaskView, answer_to, asking, unrouted
 from services.gateway import lists
 from services.gateway import projection as tables
 from services.gateway.actor import Desk
@@ -40,9 +41,11 @@ log = telemetry.get_logger()
 
 
 class _Watched(msgspec.Struct):
-    """A followed task without a host."""
+    """A followed task without a host: how it was created, or what it asks."""
 
-    created: TaskCreated
+    created: TaskCreated | None
+    asks: str = ""
+    """What it waits for, where that is an answer."""
     said: str = ""
     told: int = 0
     """How often; progress has to rise."""
@@ -69,7 +72,10 @@ class WaitTeller:
             return view
         if created is None:
             return view
-        (text,) = await self._texts([created])
+        try:
+            (text,) = await self._texts([created])
+        except Rejected:
+            return view
         return msgspec.structs.replace(view, waiting=text)
 
     async def run(self) -> None:
@@ -80,14 +86,17 @@ class WaitTeller:
             await asyncio.sleep(LOOK_S)
             try:
                 await self._look(time.monotonic())
-            except LogUnavailable as error:
+            except (LogUnavailable, Rejected) as error:
                 log.info("waits_not_read", error=str(error))
 
     async def _look(self, now: float) -> None:
         found = self._feed.take_unseen(MOST_LOOKED)
         for user, task in found:
             self._watched.pop((user, task), None)
-            if (created := unrouted(await self._desk.facts(user, task))) is not None:
+            records = await self._desk.facts(user, task)
+            if (asked := asking(records)) is not None:
+                self._watched[user, task] = _Watched(None, answer_to(asked))
+            elif (created := unrouted(records)) is not None:
                 self._watched[user, task] = _Watched(created)
         gone = [key for key in self._watched if not self._feed.follows(*key)]
         for key in gone:
@@ -95,9 +104,10 @@ class WaitTeller:
         if self._watched and (found or now >= self._looked + CHANGED_S):
             self._looked = now
             watched = list(self._watched.items())
-            texts = await self._texts([one.created for _, one in watched])
-            for (key, one), text in zip(watched, texts, strict=True):
-                self._tell(key, one, text, now)
+            made = [one.created for _, one in watched if one.created is not None]
+            texts = iter(await self._texts(made) if made else ())
+            for key, one in watched:
+                self._tell(key, one, one.asks or next(texts), now)
 
     def _tell(self, key: TaskKey, one: _Watched, text: str, now: float) -> None:
         if not text or (text == one.said and now < one.again):
@@ -108,7 +118,7 @@ class WaitTeller:
 
     async def _texts(self, asked: Sequence[TaskCreated]) -> list[str]:
         """What each of these waits for."""
-        await self._projection.reached(self._feed.position, TABLES_WAIT_S)
+        await self._projection.shows(self._feed.position, TABLES_WAIT_S)
         users = dict.fromkeys(fact.user for fact in asked)
         hosts = {
             user: await tables.list_hosts(self._projection, user, every=False) for user in users

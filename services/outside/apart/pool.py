@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from contracts.host import Execute, Host, StreamableHttp, operated
+from contracts.host import Host, Remote, operated
 from services.outside.apart import wire
 from services.outside.apart.budget import CpuBudget
 from services.outside.apart.nursery import Nursery
@@ -54,7 +54,7 @@ def is_apart(host: Host) -> bool:
 
     A program on this machine is the operator's choice, whoever may use it.
     """
-    return not operated(host) and isinstance(host.endpoint, StreamableHttp | Execute)
+    return not operated(host) and isinstance(host.endpoint, Remote)
 
 
 class WorkerLost(Exception):
@@ -303,20 +303,35 @@ class _Worker:
             self._clear()
 
     async def _follow(self, queue: asyncio.Queue[wire.FromWorker | None], hear: Hear) -> Result:
-        while (message := await queue.get()) is not None:
-            match message:
-                case wire.Word():
-                    await hear(message.body)
-                case wire.Question():
-                    answer = await hear(message.body)
-                    await self._send(wire.Reply(message.id, message.number, answer))
-                case wire.Finish():
-                    if message.broken:
-                        raise RuntimeError(f"a worker broke: {message.broken}")
-                    return Result(message.body, self._taken(message.file))
-                case _:
-                    pass
-        raise WorkerLost(self._why, begun=True)
+        answering: set[asyncio.Task[None]] = set()
+        try:
+            while (message := await queue.get()) is not None:
+                match message:
+                    case wire.Word():
+                        await hear(message.body)
+                    case wire.Question():
+                        # Days may go by until the answer, and the order may end before.
+                        task = asyncio.create_task(self._answer(message, hear))
+                        answering.add(task)
+                        task.add_done_callback(answering.discard)
+                    case wire.Finish():
+                        if message.broken:
+                            raise RuntimeError(f"a worker broke: {message.broken}")
+                        return Result(message.body, self._taken(message.file))
+                    case _:
+                        pass
+            raise WorkerLost(self._why, begun=True)
+        finally:
+            for task in answering:
+                task.cancel()
+
+    async def _answer(self, question: wire.Question, hear: Hear) -> None:
+        try:
+            answer = await hear(question.body)
+        except Exception:
+            log.exception("question_not_answered", worker=self.number)
+            answer = b""
+        await self._send(wire.Reply(question.id, question.number, answer))
 
     async def _recall(
         self, id_: int, queue: asyncio.Queue[wire.FromWorker | None], hear: Hear, recall_s: float

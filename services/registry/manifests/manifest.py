@@ -17,7 +17,10 @@ import msgspec
 from contracts.errors import Rejected
 from contracts.host import Host
 from contracts.ids import check_token
-from services.registry.manifests import entries
+from services.outside.openapi import reading
+from services.outside.openapi.reading import BadDocument
+from services.outside.openapi.trimming import trimmed
+from services.registry.manifests import checks, entries
 from services.registry.manifests.entries import Problem
 
 BUILTIN = Path(__file__).parents[1] / "builtin" / "builtin.toml"
@@ -63,9 +66,13 @@ def read(path: Path, places: Places) -> tuple[Host, ...]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ManifestError(f"{path}: it can't be read: {error}") from None
-    if unknown := sorted(content.keys() - {"hosts"}):
-        raise ManifestError(f"{path}: {unknown[0]}: not known here. Hosts stand under [hosts.ID].")
-    hosts = content.get("hosts")
+    if unknown := sorted(content.keys() - {"hosts", "profiles"}):
+        raise ManifestError(
+            f"{path}: {unknown[0]}: not known here. Hosts stand under [hosts.ID], profiles under"
+            " [profiles.NAME]."
+        )
+    # Profiles are the gateway's to read.
+    hosts = content.get("hosts", {} if "profiles" in content else None)
     if not isinstance(hosts, dict):
         raise ManifestError(f"{path}: hosts: expected a table [hosts.ID] for each host")
     return tuple(_host(path, name, raw, places) for name, raw in hosts.items())
@@ -74,8 +81,9 @@ def read(path: Path, places: Places) -> tuple[Host, ...]:
 def _host(path: Path, name: str, raw: Any, places: Places) -> Host:
     try:
         check_token(name, "the host id")
-        entry = entries.entry_of(_filled(raw, path.resolve().parent, places))
-        entries.check(entry, allow_noop=places.allow_noop)
+        folder = path.resolve().parent
+        entry = entries.entry_of(_with_document(_filled(raw, folder, places), folder))
+        checks.check(entry, allow_noop=places.allow_noop)
     except Rejected as refusal:
         raise ManifestError(f"{path}: hosts.{name}: {refusal.message}") from None
     except Problem as problem:
@@ -110,6 +118,30 @@ def _filled(raw: Any, package: Path, places: Places) -> Any:
             for name, binding in types.items()
         }
     return filled
+
+
+def _with_document(raw: Any, folder: Path) -> Any:
+    """With the OpenAPI document that an endpoint names by a path from here. Raises Problem."""
+    endpoint = raw.get("endpoint") if isinstance(raw, dict) else None
+    if not isinstance(endpoint, dict) or "document_file" not in endpoint:
+        return raw
+    where, rest = "endpoint.document_file", dict(endpoint)
+    name = rest.pop("document_file")
+    if rest.get("kind") != "openapi" or "document" in rest or not isinstance(name, str):
+        raise Problem(where, "expected a path, in place of `document` of the kind openapi")
+    try:
+        document = trimmed(
+            reading.read((folder / name).read_bytes()), _texts(rest.get("operations"))
+        )
+    except OSError as error:
+        raise Problem(where, f"it can't be read: {error.strerror}") from None
+    except BadDocument as why:
+        raise Problem(where, str(why)) from None
+    return {**raw, "endpoint": {**rest, "document": document}}
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def _spread(entries: list[Any], places: Places) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -21,9 +22,10 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A manifest file: hosts by id."""
+    """A manifest file: hosts by id, and profiles of `/mcp` by name, which gateways read."""
 
-    hosts: dict[str, Entry]
+    hosts: dict[str, Entry] = {}
+    profiles: dict[str, dict[str, Any]] = {}
 
 
 def documents() -> dict[str, str]:

@@ -29,6 +29,7 @@ from contracts.host import (
 )
 from contracts.ids import MAX_TOKEN, check_host, check_user, host_id
 from contracts.nesting import too_deep
+from services.registry.manifests import checks
 from services.registry.manifests import entries as host_schema
 from services.registry.manifests.entries import Problem
 from services.registry.manifests.manifest import ManifestError
@@ -207,7 +208,7 @@ def _host(read: SpaceManifest, space: SpaceOrigin) -> Host:
         for name, value in msgspec.to_builtins(host).items()
         if name not in ("id", "source")
     }
-    host_schema.check(host_schema.entry_of(fields), judged=True)
+    checks.check(host_schema.entry_of(fields), judged=True)
     return host
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from contracts.host import Host, StreamableHttp, operated
 from services.keys import secrets as keys
+from services.keys.hosttokens import HostTokens
 from services.keys.secrets import NO_SECRETS, HostSecrets, MissingSecret, Secrets
 from services.outside import addresses
 from services.outside.addresses import SPACES
@@ -76,6 +77,10 @@ class Reach(NamedTuple):
     """The processes in which users' hosts are asked."""
     logs: Path | None = None
     """Folder of the hosts' logs, for the operator."""
+    tokens: HostTokens | None = None
+    """Of users who have signed in at hosts."""
+    handed: str | None = None
+    """One of those, for the host that is asked."""
 
     def kept_public(self, host: Host) -> bool:
         """Whether calls to this host are kept to public addresses."""
@@ -100,7 +105,7 @@ class Reach(NamedTuple):
         The executor takes each user's own; a probe has no user but the owner.
         """
         if not keys.wanted(host):
-            return NO_SECRETS
+            return HostSecrets(self.handed) if self.handed else NO_SECRETS
         _check_place(host)
         return await self._found(host)
 

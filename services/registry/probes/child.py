@@ -17,12 +17,14 @@ from mcp import MCPError
 from mcp_types import CONNECTION_CLOSED, ToolAnnotations
 from mcp_types import Tool as McpTool
 
-from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, Tool, operated
+from contracts.host import Execute, Host, Noop, OpenApi, Stdio, StreamableHttp, Tool, operated
 from contracts.nesting import too_deep
+from services.keys.hosttokens import signs_in
 from services.keys.start_words import start_words
 from services.outside.apart.pool import is_apart
 from services.outside.mcp_child import STARTED_LINES, McpChild, Tail, environment_for, log_path
 from services.outside.mcp_errors import theirs
+from services.outside.mcp_listing import features
 from services.outside.mcp_reading import McpReader
 from services.outside.mcp_session import AUTO, Line, McpSession, TooLate, root
 from services.registry.domain import Discovery
@@ -37,6 +39,8 @@ from services.registry.probes.base import (
     short,
 )
 from services.registry.probes.http import ExecuteProber, PersonalProber, problem, web
+from services.registry.probes.linked import LinkedProber
+from services.registry.probes.openapi import OpenApiProber
 from services.registry.probes.told import LastAnswer
 
 __all__ = ["UNEQUIPPED", "ProbeOutcome", "Prober", "Reach", "Sick", "prober"]
@@ -65,6 +69,12 @@ def prober(
 
     What users bring is asked by a process apart, if there are such.
     """
+    if (tokens := reach.tokens) is not None and signs_in(host):
+
+        def shown(token: str | None) -> Prober:
+            return prober(host, starts, limit_s, reach._replace(tokens=None, handed=token))
+
+        return LinkedProber(host, shown, tokens)
     if reach.workers is not None and is_apart(host):
         return ApartProber(host, reach.workers, limit_s, reach)
     match host.endpoint:
@@ -72,6 +82,8 @@ def prober(
             return NoopProber()
         case Execute():
             return ExecuteProber(host, limit_s, reach)
+        case OpenApi():
+            return OpenApiProber(host, limit_s, reach)
         case Stdio():
             tail = _tail(host, reach)
 
@@ -248,6 +260,7 @@ class ProbeSession(McpSession):
             server,
             str(self.client.protocol_version or ""),
             (self.client.instructions or "")[:MOST_INSTRUCTIONS],
+            features(self.client.server_capabilities),
         )
 
     def note(self) -> str:

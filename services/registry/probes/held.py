@@ -62,6 +62,11 @@ class HeldLine:
             for stream in (read, write, to_sdk, from_sdk):
                 stream.close()
 
+    @property
+    def fault(self) -> str:
+        """That is for the executor to see."""
+        return ""
+
     async def stop(self, *, kindly: bool) -> str:
         """Let go of it: the session is the executor's."""
         return self._last.text

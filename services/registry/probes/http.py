@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 from mcp import MCPError
 
-from contracts.host import OUTDATED, Execute, Host, StreamableHttp, operated
+from contracts.host import OUTDATED, Execute, Host, OpenApi, StreamableHttp, operated
 from services.keys.secrets import HostSecrets, advice
 from services.outside import addresses, mcp_body
 from services.outside import site as outbound_site
@@ -33,6 +33,9 @@ _GOOD = frozenset({"healthy", "warning"})
 class ExecuteProber:
     """Asks one `/execute` host for its health; nothing is kept between two probes."""
 
+    asked = HEALTH
+    """What is asked for, for a message."""
+
     def __init__(self, host: Host, limit_s: float, reach: Reach) -> None:
         """`limit_s`: seconds for one request."""
         self._host = host
@@ -49,12 +52,12 @@ class ExecuteProber:
         except Sick as sick:
             return ProbeOutcome(str(sick))
         try:
-            outcome = await self._ask(site)
+            outcome = await self._ask(site, secrets)
             return msgspec.structs.replace(outcome, reason=secrets.hide(outcome.reason))
         except aiohttp.ClientError as error:
             return ProbeOutcome(f"no connection: {outbound_site.why(error)}")
         except TimeoutError:
-            return ProbeOutcome(f"no answer: asked for {HEALTH} for {self._limit_s:g} s")
+            return ProbeOutcome(f"no answer: asked for {self.asked} for {self._limit_s:g} s")
         except OSError as error:
             return ProbeOutcome(f"refused: {outbound_site.cause(error)}")
         finally:
@@ -65,7 +68,7 @@ class ExecuteProber:
 
     def _site(self, secrets: HostSecrets) -> HttpSite:
         endpoint = secrets.put_into(self._host).endpoint
-        assert isinstance(endpoint, Execute)
+        assert isinstance(endpoint, Execute | OpenApi)
         return HttpSite(
             addresses.resolve(
                 endpoint.url, spaces=self._reach.spaces, subdomain=endpoint.subdomain
@@ -77,7 +80,7 @@ class ExecuteProber:
             discreet=operated(self._host),
         )
 
-    async def _ask(self, site: HttpSite) -> ProbeOutcome:
+    async def _ask(self, site: HttpSite, secrets: HostSecrets) -> ProbeOutcome:
         budget = self._host.limits.start_s
         until = time.monotonic() + budget
         waits = outbound_site.pauses()

@@ -43,7 +43,8 @@ class Probes:
     async def handle(self, errand: Errand) -> Done:
         """Ask one host."""
         order = _order.decode(errand.body)
-        reach = Reach(_Handed(order.bearer), order.spaces, order.allow_private)
+        secrets, handed = _Handed(order.bearer), order.bearer
+        reach = Reach(secrets, order.spaces, order.allow_private, handed=handed)
         prober = child.prober(order.host, asyncio.Semaphore(1), order.limit_s, reach)
         try:
             outcome = await prober.probe()

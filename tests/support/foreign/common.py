@@ -13,6 +13,8 @@ CONFIG: dict[str, Any] = json.loads(os.environ["AGENT_CONFIG"])
 SERVER = next(iter(CONFIG["mcpServers"].values()))
 MARK = int(os.environ["AGENT_MARK"])
 NAMED = {"io.metamcp/task": f"named-{MARK}"}
+AT_ONCE = {"io.metamcp/patience_s": 0}
+"""A call of something that lasts longer than one waits."""
 
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import common
 import fastmcp
-from common import CONFIG, MARK, NAMED, SERVER, refused
+from common import AT_ONCE, CONFIG, MARK, NAMED, SERVER, refused
 from fastmcp import Client
 
 
@@ -32,6 +32,7 @@ async def main() -> dict[str, Any]:
             "tools": [tool.name for tool in tools],
             "raised": await refused(call("one__fail", {"message": "no"})),
             "unknown": await refused(call("one__nothing", {})),
+            "early": said(await call("one__hang", {}, meta=AT_ONCE, raise_on_error=False)),
             "timeout": await refused(call("one__hang", {}, timeout=0.5)),
             "cancelled": await common.cancelled(
                 lambda given, hear: call("one__progress", given, progress_handler=hear)

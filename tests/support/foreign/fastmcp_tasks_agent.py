@@ -35,7 +35,7 @@ async def ended(task: ToolTask) -> dict[str, Any]:
 
 
 async def main() -> dict[str, Any]:
-    work = {"task": "t", "attempt": 1, "ms": 500}
+    work = {"task": "t", "attempt": 1, "ms": 1500}
     async with agent() as client:
         task = await call_tool_task(client, "one__work", work)
         hanging = await call_tool_task(client, "one__hang", {})
@@ -51,7 +51,7 @@ async def main() -> dict[str, Any]:
             "failed": await refused(client.call_tool("one__fail", {"message": "no"})),
             "own": await refused(call_tool_task(client, "list_hosts", {})),
             "left": await refused(
-                client.call_tool("one__work", work, timeout=0.1, meta=named("left"))
+                client.call_tool("one__work", work, timeout=0.8, meta=named("left"))
             ),
         }
         kept = await call_tool_task(client, "one__work", work, meta=named("kept"))

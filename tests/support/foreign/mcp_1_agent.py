@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 import common
-from common import MARK, NAMED, SERVER, refused
+from common import AT_ONCE, MARK, NAMED, SERVER, refused
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
@@ -50,6 +50,7 @@ async def main() -> dict[str, Any]:
         report |= {
             "tools": await every_tool(session),
             "unknown": await refused(call("one__nothing", {})),
+            "early": said(await call("one__hang", {}, meta=AT_ONCE)),
             "timeout": await refused(call("one__hang", {}, timedelta(seconds=0.5))),
             # This client tells the server of what it has left only at the session's end.
             "cancelled": await common.cancelled(

@@ -47,5 +47,7 @@ async def run(
     finally:
         if running.returncode is None:
             running.kill()
+            # Also what it said: else its pipes are open longer than the loop.
+            await running.communicate()
     assert running.returncode is not None
     return Ended(running.returncode, out.decode(), err.decode())

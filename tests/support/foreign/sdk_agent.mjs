@@ -73,6 +73,7 @@ const report = {
   hosts: said(await call("list_hosts", {})),
   failed: said(await call("one__fail", { message: "no" })),
   unknown: await refused(call("one__nothing", {})),
+  early: said(await call("one__hang", {}, {}, { "io.metamcp/patience_s": 0 })),
   timeout: await refused(call("one__hang", {}, { timeout: 500 })),
   cancelled: await cancelled(),
   named: said(await call("get_task", { task: `named-${mark}` })),

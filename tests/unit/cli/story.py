@@ -18,7 +18,7 @@ from contracts.route import Policy, Route
 from contracts.subjects import of, parse
 from contracts.task import TaskSpec, input_sha256
 from contracts.wire import PermitClaims
-from services.cli.audit import Check, audit
+from services.audit.checks import Check, audit
 from services.cli.commands.log import recomputer
 from services.keys.permits import SigningKey
 from services.router.recompute import recompute

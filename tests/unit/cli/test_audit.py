@@ -23,7 +23,7 @@ from contracts.facts import (
 from contracts.host import Endpoint, Execute, Noop, StreamableHttp
 from contracts.result import inline
 from contracts.route import Candidate
-from services.cli.audit import audit, passed
+from services.audit.checks import audit, passed
 from services.cli.commands.log import recomputer
 from services.keys.permits import verify
 from tests.unit.cli.story import SPEC, TASK, USER, Lie, Story, key, retried, succeeded
@@ -56,7 +56,7 @@ def test_a_late_wish_to_cancel_is_fine() -> None:
 
 def test_what_cannot_be_read_is_named_and_proves_nothing() -> None:
     story = succeeded()
-    story.add(facts.decode(b'{"type":"task.asked"}', f"task.asked.{USER}.{TASK}.1"))
+    story.add(facts.decode(b'{"type":"task.paused"}', f"task.paused.{USER}.{TASK}.1"))
     assert story.failed() == {"facts in order"}
     assert "can't read it" in story.audit()[0].detail
 

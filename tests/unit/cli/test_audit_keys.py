@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from contracts.facts import JobSigned, LogKey, Record, encode
 from contracts.subjects import of
-from services.cli.audit import audit, key_subjects
+from services.audit.checks import audit, key_subjects
 from services.cli.commands.log import recomputer
 from services.keys.permits import SigningKey, verify
 from tests.support.permit_vectors import hs256, joined

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from contracts.result import INLINE_LIMIT
-from services.cli.app import execute
+from services.bus.jetstream import ApiError
+from services.cli.app import _known, execute
 from services.cli.commands.log import select
 from services.cli.common import Exit
 from services.cli.input import moment
 from services.cli.table import COMMANDS
+from services.store.stream import StoreError
 from tests.unit.cli.gateway import Gateway
 
 VIEW = {"id": "t1", "user": "local", "type": "work", "status": "succeeded", "created_at": 1.0}
@@ -222,7 +224,7 @@ def test_submit_sends_what_the_options_say(
     known: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known.ok("POST /api/tasks", VIEW, 201)
-    options = "--heavy --priority high --host one --timeout 5 --id t1 --require scan@2:fast"
+    options = "--heavy --priority high --host one --timeout 5 --id t1 --require scan@2:fast --fresh"
     assert execute(["submit", "work", '{"a": 1}', *options.split()]) == Exit.OK
     assert capsys.readouterr().out == "t1\n"
     ((_, _, body),) = known.asked
@@ -233,9 +235,19 @@ def test_submit_sends_what_the_options_say(
         "is_heavy": True,
         "host": "one",
         "timeout_s": 5,
+        "fresh": True,
         "required_capabilities": [{"name": "scan", "version": "2", "parameters": ["fast"]}],
         "input": {"a": 1},
     }
+
+
+def test_a_call_says_that_it_wants_work(known: Gateway) -> None:
+    known.ok("GET /api/mcps/one", {"id": "one", "tools": [{"name": "t"}]})
+    known.ok("POST /api/tasks", VIEW, 201)
+    execute(["call", "one", "t", '{"a": 1}', "--fresh", "--timeout", "5"])
+    (body,) = [body for what, _, body in known.asked if what == "POST /api/tasks"]
+    wanted = {"type": "mcp.call", "host": "one", "max_attempts": 1, "timeout_s": 5, "fresh": True}
+    assert body == wanted | {"input": {"tool": "t", "arguments": {"a": 1}}}
 
 
 def test_a_big_input_goes_as_a_blob(known: Gateway) -> None:
@@ -357,3 +369,11 @@ def test_filters_are_as_narrow_as_the_subjects_allow() -> None:
     assert select(None, None, ("job.done",)) == ("job.done.*.*.end",)
     assert all(".ann." in subject for subject in select("ann", None, ()))
     assert all(".*.t1" in subject for subject in select(None, "t1", ()))
+
+
+def test_a_server_without_room_for_streams_is_no_traceback() -> None:
+    error = StoreError("STREAM.CREATE", ApiError(500, 10047, "insufficient storage resources"))
+    code, message, hint = _known(error) or (Exit.OK, "", "")
+    assert code == Exit.FAILED
+    assert "too little room for streams" in message
+    assert "METAMCP_UP_NATS_BYTES" in hint

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from contracts.host import Stdio, StreamableHttp
 from services.cli.app import execute
 from services.cli.commands import doctor_builtins
+from services.cli.commands.doctor import disk
 from services.cli.commands.doctor_builtins import (
     builtins,
     installed,
@@ -26,6 +29,9 @@ from services.cli.show.hosts import Finding
 from services.keys.secrets import Secrets
 from services.registry.builtin import pinned
 from services.registry.manifests import manifest
+from services.up import disk as store_disk
+from services.up.disk import MIN_FREE
+from services.up.plan import STATE_FILE, UpState
 from tests.support.github_mcp import github
 from tests.unit.cli.gateway import Gateway, gateway
 
@@ -198,6 +204,35 @@ def test_the_doctor_shows_the_services(
     execute(["doctor", "--json", "--data", str(tmp_path)])
     found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert found["service router"]["state"] == "failed", "somebody must decide"
+    trouble = {"kind": "clock", "text": "an hour behind the log", "hint": "Set it."}
+    services[2]["troubles"] = [trouble]
+    execute(["doctor", "--json", "--data", str(tmp_path)])
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert found["service registry"]["state"] == "ok"
+    told = found["registry-1"]
+    assert (told["state"], told["detail"], told["hint"]) == (
+        "failed",
+        trouble["text"],
+        trouble["hint"],
+    )
+
+
+def test_the_doctor_names_what_a_restored_log_has_open_again(
+    known: Gateway, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trouble = {"kind": "restored", "text": "the log is older", "hint": "Decide."}
+    router = {"service": "router", "instance": "router-1", "up": True, "lag": 0, "active": False}
+    services = [router | {"troubles": [trouble]}]
+    known.ok("GET /api/health", {"executors": 1, "lag": 0, "services": services})
+    known.ok("GET /api/mcps", [])
+    tasks = [{"user": "alice", "task": f"t{n}", "known": "ended"} for n in range(22)]
+    known.ok("GET /api/restored", {"waits": True, "ended": 22, "begun": 0, "tasks": tasks})
+    assert execute(["doctor", "--json", "--data", str(tmp_path)]) == Exit.FAILED
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    told = found["restored log"]
+    assert told["detail"].startswith("open again: alice/t0, alice/t1, ")
+    assert told["detail"].endswith("alice/t19 and 2 more")
+    assert "metamcp restored end" in told["hint"]
 
 
 def test_the_doctor_shows_hosts_and_the_account(
@@ -239,3 +274,34 @@ def test_the_doctor_names_the_space_kits_to_deploy_again(
     assert (space["state"], own["state"], new["state"]) == ("failed", "failed", "ok")
     assert "`metamcp spaces deploy ann/heavy`" in space["hint"]
     assert "METAMCP_OWNER" in own["hint"]
+
+
+def test_the_doctor_says_what_to_do_while_the_log_takes_nothing(
+    known: Gateway,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("METAMCP_REGISTRY_BUILTINS", "false")
+    trouble = {"kind": "log_unwritable", "text": "the log takes no facts", "hint": "Give it room."}
+    one = {"service": "router", "instance": "router-1", "up": True, "lag": 0, "active": True}
+    services = [{**one, "position": 7, "troubles": [trouble]}]
+    known.ok("GET /api/health", {"services": services}, 503, message="the log takes no facts: why")
+    assert execute(["doctor", "--json", "--data", str(tmp_path)]) == Exit.FAILED
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert found["gateway"]["state"] == "failed"
+    assert found["gateway"]["detail"] == "the log takes no facts: why"
+    assert found["router-1"]["hint"] == "Give it room."
+
+
+def test_a_disk_with_too_little_room_for_a_start_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert disk(tmp_path).state == "ok"
+    monkeypatch.setattr(store_disk, "free_now", lambda _: MIN_FREE - 1)
+    assert disk(tmp_path).detail.endswith("and 200 MB are needed.")
+    state = UpState(pid=os.getpid(), nats_url="nats://there")
+    (tmp_path / STATE_FILE).write_bytes(msgspec.json.encode(state))
+    assert disk(tmp_path).state == "ok", "what runs needs less than a start"
+    monkeypatch.setattr(store_disk, "free_now", lambda _: 0)
+    assert "goes on by itself" in disk(tmp_path).hint

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 from services.github.shapes import blob_id
+from tests.support.forked import command
 from tests.support.github.server import github_server
 from tests.support.nats import NatsServer
 from tests.unit.gateway.hub_world import linked_world
@@ -25,7 +26,7 @@ def metamcp_in(folder: Path) -> Path:
     tools = folder / "tools"
     tools.mkdir()
     script = tools / "metamcp"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m services.cli "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(command("services.cli"))} "$@"\n')
     script.chmod(0o755)
     return tools
 
@@ -49,9 +50,9 @@ async def test_every_command_of_the_page(fresh_nats: NatsServer, tmp_path: Path)
         }
 
         async def ran(block: str) -> str:
-            command = ["sh", "-eu", "-c", block]
+            shell = ["sh", "-eu", "-c", block]
             done = await asyncio.to_thread(
-                subprocess.run, command, cwd=work, env=environ, capture_output=True, check=False
+                subprocess.run, shell, cwd=work, env=environ, capture_output=True, check=False
             )
             assert done.returncode == 0, (block, done.stderr.decode())
             return done.stdout.decode()

@@ -10,10 +10,11 @@ from rich.console import Console, RenderableType
 from contracts import facts
 from contracts.facts import FailureKind, Outcome, Record, encode
 from contracts.subjects import of
-from services.cli.audit import Check
+from services.audit.checks import Check
 from services.cli.commands.hosts import task_types
 from services.cli.show import hosts
 from services.cli.show import tasks as render
+from services.cli.show import why as reasons
 from tests.unit.cli.story import SPEC, retried
 
 
@@ -63,7 +64,7 @@ def test_a_timeline_shows_every_fact_and_the_time_between() -> None:
 def test_why_names_every_candidate_its_scores_and_who_was_removed() -> None:
     story = retried()
     story.change_route(removed={"health": ("sick-host",)})
-    text = shown(render.why(story.records))
+    text = shown(reasons.why(story.records))
     assert "route 1" in text
     assert "route 2" in text
     assert "one" in text
@@ -74,7 +75,7 @@ def test_why_names_every_candidate_its_scores_and_who_was_removed() -> None:
 
 
 def test_why_of_what_was_never_routed_says_so() -> None:
-    assert "not been routed" in shown(render.why([]))
+    assert "not been routed" in shown(reasons.why([]))
 
 
 def test_every_kind_of_fact_can_be_described() -> None:
@@ -155,6 +156,15 @@ def test_hosts_show_health_with_its_reason_and_their_tools() -> None:
     for word in ("run it", "echo", "Say it again.", "yes", "scan 1.0.0"):
         assert word in text
     assert "no hosts yet" in shown(hosts.hosts([]))
+
+
+def test_an_api_speaks_no_mcp_and_its_probe_says_what_it_calls() -> None:
+    api = HOST | {"endpoint": {"kind": "openapi", "url": "https://a.example"}, "server": "Pets 1"}
+    text = shown(hosts.host(api | {"protocol": ""}))
+    assert "Pets 1" in text
+    assert "MCP" not in text
+    assert "calls its base URL" in text
+    assert "calls getPet" in shown(hosts.host(api | {"probe": {"tool": "getPet"}}))
 
 
 def test_types_show_a_command_that_works_in_a_shell() -> None:

@@ -35,6 +35,9 @@ KEPT = {
 NO_END = {"expires": None, "created": 1.0}
 
 
+LINK = {"linked": True, "linked_at": 1.0, "ends": 2.0}
+
+
 def answers(known: Gateway, x: str) -> None:
     """Have every answer say this wherever somebody else than the reader chooses the words."""
     health = {"status": "unhealthy", "reason": x, "latency_ms": 1.0, "checked_at": 1.0}
@@ -77,6 +80,9 @@ def answers(known: Gateway, x: str) -> None:
     known.ok("GET /api/results/t1", kept | {"task": "t1"})
     known.ok("GET /api/preferences", [{"host": x, "weight": 1.0, "since": 1.0}])
     known.ok("GET /api/accounts", [{"provider": x, "name": x, "linked_at": 1.0, "scopes": [x]}])
+    known.ok("GET /api/links", [LINK | {"host": x, "issuer": x, "scopes": [x], "broken": x}])
+    profile = {"name": x, "user": x, "project": "", "hosts": [x], "description": x}
+    known.ok("GET /api/profiles", [profile])
     known.ok("GET /api/spaces", [{"repo": x, "stage": x, "hardware": x, "host": x, "page": x}])
     known.ok("GET /api/tokens", [{"id": x, "user": x, "roles": [x], "note": x} | NO_END])
     service = {"service": x, "instance": x, "up": True, "active": None, "lag": 0}
@@ -87,6 +93,7 @@ def answers(known: Gateway, x: str) -> None:
 COMMANDS = [
     *("hosts", "hosts h1", "hosts h1 --log", "hosts probe h1", "hosts discover", "hosts refused"),
     *("tasks", "task t1", "types", "results", "results t1", "prefer", "accounts", "spaces"),
+    "profiles",
     *("token list", "doctor"),
 ]
 

@@ -12,7 +12,17 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from contracts.facts import JobDone, Outcome, Record, encode
-from contracts.wire import PROTOCOL, Ack, CaughtUp, ErrorFrame, Event, Events, Hello, Subscribe
+from contracts.wire import (
+    PROTOCOL,
+    Ack,
+    CaughtUp,
+    ErrorFrame,
+    Event,
+    Events,
+    Hello,
+    Subscribe,
+    Unsubscribe,
+)
 from services.cli.client import Target
 from services.cli.common import CliError, Exit
 from services.cli.stream import FactStream
@@ -27,13 +37,13 @@ async def send(socket: ServerConnection, frame: msgspec.Struct) -> None:
     await socket.send(msgspec.json.encode(frame).decode())
 
 
-async def fact(socket: ServerConnection, seq: int) -> None:
-    await send(socket, Events("cli", [Event(seq, 1.0, msgspec.Raw(DONE))]))
+async def fact(socket: ServerConnection, *seqs: int, mark: str = "") -> None:
+    await send(socket, Events("cli", [Event(n, 1.0, msgspec.Raw(DONE)) for n in seqs], mark))
 
 
 @asynccontextmanager
 async def gateway(
-    *conversations: Conversation, epochs: str = "aaaa"
+    *conversations: Conversation, epochs: str = "aaaa", mark: str = ""
 ) -> AsyncIterator[tuple[FactStream, list[Subscribe], list[str]]]:
     """Each connection gets the next conversation; yields a client, what it asked for, its notes."""
     asked: list[Subscribe] = []
@@ -42,10 +52,10 @@ async def gateway(
 
     async def handle(socket: ServerConnection) -> None:
         talk, epoch = next(waiting)
-        await send(socket, Hello(PROTOCOL, epoch, 40, 25, {}))
+        await send(socket, Hello(PROTOCOL, epoch, 40, 25, {}, mark))
         wanted = msgspec.json.decode(await socket.recv(), type=Subscribe)
         asked.append(wanted)
-        await send(socket, Ack(ref=wanted.ref, recovered=True))
+        await send(socket, Ack(ref=wanted.ref, recovered=wanted.mark != "lost"))
         await talk(socket, wanted)
 
     async with serve(handle, "127.0.0.1", 0, subprotocols=[Subprotocol(PROTOCOL)]) as server:
@@ -120,6 +130,56 @@ async def test_another_log_is_read_from_its_start() -> None:
     async with gateway(first, second, epochs="ab") as (stream, asked, notes):
         assert await take(stream, 2) == [41, 2]
     assert asked[1].after == "start"
+    assert any("new one" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("hello", "proofs"), [("new", [None, "new", "m44", None]), ("", [None] * 4)], ids=["new", "old"]
+)
+async def test_a_cursor_is_proven_to_a_gateway_that_knows_marks(
+    hello: str, proofs: list[str | None]
+) -> None:
+    async def cut(socket: ServerConnection, _: Subscribe) -> None:
+        await socket.close(4000, "restart")
+
+    async def two(socket: ServerConnection, _: Subscribe) -> None:
+        await fact(socket, 41, 44, mark="m44" if hello else "")
+        await socket.close(4000, "restart")
+
+    async def half(socket: ServerConnection, _: Subscribe) -> None:
+        await send(socket, CaughtUp("cli", 50))
+        await socket.close(4000, "restart")
+
+    async def last(socket: ServerConnection, _: Subscribe) -> None:
+        await fact(socket, 51)
+        await socket.wait_closed()
+
+    async with gateway(cut, two, half, last, mark=hello) as (stream, asked, _notes):
+        assert await take(stream, 3) == [41, 44, 51]
+    assert [one.after for one in asked] == [None, 40, 44, 50]
+    assert [one.mark for one in asked] == proofs
+
+
+async def test_another_past_of_the_log_is_read_from_its_start() -> None:
+    again: list[Subscribe] = []
+
+    async def first(socket: ServerConnection, _: Subscribe) -> None:
+        await fact(socket, 41, mark="lost")
+        await socket.close(4000, "restart")
+
+    async def second(socket: ServerConnection, wanted: Subscribe) -> None:
+        assert wanted.mark == "lost"
+        gone = msgspec.json.decode(await socket.recv(), type=Unsubscribe)
+        await fact(socket, 45)  # was on its way
+        await send(socket, Ack(ref=gone.ref))
+        again.append(msgspec.json.decode(await socket.recv(), type=Subscribe))
+        await send(socket, Ack(ref=again[0].ref, recovered=True))
+        await fact(socket, 2, mark="m2")
+        await socket.wait_closed()
+
+    async with gateway(first, second, mark="new") as (stream, _asked, notes):
+        assert await take(stream, 2) == [41, 2]
+    assert [(one.sub, one.after, one.mark) for one in again] == [("cli", "start", None)]
     assert any("new one" in note for note in notes)
 
 

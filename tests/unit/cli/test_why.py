@@ -7,13 +7,13 @@ import io
 from rich.console import Console
 
 from contracts.host import HealthStatus
-from services.cli.show import tasks as render
+from services.cli.show import why as reasons
 from tests.unit.router.world import World, capability, host, one_route, ready
 
 
 def why(world: World, task: str) -> str:
     console = Console(file=io.StringIO(), width=160, color_system=None)
-    console.print(render.why([r for r in world.records if getattr(r.fact, "task", "") == task]))
+    console.print(reasons.why([r for r in world.records if getattr(r.fact, "task", "") == task]))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

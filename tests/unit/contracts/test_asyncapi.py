@@ -38,6 +38,8 @@ OF_TASKS: list[facts.TaskFact] = [
     make.created("u", "t"),
     make.cancelled("u", "t"),
     facts.TaskRouted(**OF_TASK, attempt=2, route=ROUTE),
+    make.asked("u", "t", 2),
+    make.answered("u", "t", 2),
     make.signed("u", "t", 2),
     make.failed("u", "t", 2),
     make.done("u", "t", result=result.inline(b'{"a":1}')),
@@ -161,7 +163,7 @@ def test_what_is_sent_is_what_the_document_says(one: msgspec.Struct) -> None:
 
 def test_a_fact_inside_an_events_frame_is_checked_too() -> None:
     frame = json.loads(msgspec.json.encode(wire.Events("s", EVENTS)))
-    del frame["events"][5]["event"]["outcome"]
+    del frame["events"][7]["event"]["outcome"]
     assert not validator("Events").is_valid(frame)
 
 
@@ -180,7 +182,7 @@ def test_a_publisher_sees_these_subjects_and_no_others() -> None:
 
 @pytest.mark.parametrize("fact", OF_TASKS, ids=lambda fact: type(fact).__name__)
 def test_the_address_of_a_fact_is_its_subject_without_the_user(fact: facts.TaskFact) -> None:
-    values = {"task": fact.task, "attempt": getattr(fact, "attempt", None)}
+    values = {"task": fact.task} | {name: getattr(fact, name, None) for name in ("attempt", "q")}
     address = CHANNELS[fact.__struct_config__.tag]["address"].format_map(values)
     assert address == subjects.of(fact).replace(".u.t", ".t", 1)
 

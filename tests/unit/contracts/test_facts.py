@@ -38,6 +38,8 @@ def all_kinds(user: str, name: str, host: str, n: int) -> list[facts.AnyFact]:
         make.created(user, name),
         make.cancelled(user, name),
         facts.TaskRouted(**of_task, attempt=n, route=ROUTE),
+        make.asked(user, name, n, host=host),
+        make.answered(user, name, n),
         make.signed(user, name, n),
         make.failed(user, name, n),
         make.done(user, name, result=result.inline(b'{"a":1}')),

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.host import Access, Host, Probe, Stdio, TaskBinding, Tool, for_users
+from contracts.host import Access, Cache, Host, Probe, Stdio, TaskBinding, Tool, for_users
 from contracts.permitted import (
     ANYBODY,
     Asker,
@@ -43,6 +43,7 @@ HOSTS = st.builds(
         access=access,
         tool_access={name: found for name, found in tools.items() if found is not None},
         task_types={name: TaskBinding(access=found) for name, found in types.items()},
+        cache={name: Cache(1) for name in TOOLS},
         probe=Probe("erase"),
     ),
     ACCESS,

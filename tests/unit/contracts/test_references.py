@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.host import Execute, Noop, Stdio, StreamableHttp
+from contracts.host import Execute, Noop, OpenApi, Stdio, StreamableHttp
 from contracts.references import filled, literal, named, names, reference, texts
 
 VALUES = {"A": "a/b ?c&d=%é", "B": "two"}
@@ -48,3 +48,11 @@ def test_any_text_can_be_written_so_that_it_stays(parts: list[str]) -> None:
 
 def test_a_reference_refers() -> None:
     assert named(reference("A_B")) == ["A_B"]
+
+
+def test_a_scheme_of_an_api_names_its_secret() -> None:
+    api = OpenApi("https://a/{secret:A}", headers={"X": "{secret:B}"}, secrets={"key": "C"})
+    assert names(api) == ["A", "B", "C"]
+    known = filled(api, {"A": "/a", "B": "b", "C": "{c}"})
+    assert known == OpenApi("https://a/%2Fa", headers={"X": "b"}, secrets={"key": "{c}"})
+    assert filled(known, {}) == known

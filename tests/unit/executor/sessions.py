@@ -22,17 +22,20 @@ from services.executor.attempt.workspace import Workspace
 from services.executor.hosts.kinds import open_session
 from services.executor.service import WORKERS
 from services.outside.apart.pool import WorkerPool
-from tests.support import space
+from tests.support import forked, recording_api, space
+from tests.support.apis import endpoint as api_endpoint
 from tests.support.http_mcp import HttpServer
 from tests.unit.executor.world import moment, routed, spec
 
 ROOT = Path(__file__).parents[3]
+RECORDER = (sys.executable, "-m", "tests.support.recording_mcp")
 STDIO, NOOP = "stdio", "noop"
 HTTP, HTTP_LEGACY = "http, 2026 era", "http, 2025 era"
 SERVED = (HTTP, HTTP_LEGACY)
 EXECUTE = "execute"
 APART, APART_EXECUTE = "http, in a worker", "execute, in a worker"
 """Hosts of a user, whose sessions are held in a process apart."""
+OPENAPI, APART_OPENAPI = "openapi", "openapi, in a worker"
 SERVED = (*SERVED, APART)
 EXECUTED = (EXECUTE, APART_EXECUTE)
 TYPES = {name: TaskBinding() for name in space.TYPES}
@@ -50,11 +53,15 @@ class Bench:
         self.spool = folder / "spool"
         self.server = HttpServer(self.record, {})
         self.ours = True
+        self.real = False
+        """The server is a process that was started, and not forked for the test."""
         self.issuer = space.Issuer()
         self.running = contextlib.AsyncExitStack()
         self.space: space.Space | None = None
         self._permits = itertools.count(1)
-        apart = kind in (APART, APART_EXECUTE)
+        self.api = ""
+        """Where the API is, if it is one."""
+        apart = kind in (APART, APART_EXECUTE, APART_OPENAPI)
         self.owned = {"owner": "alice", "source": COMMAND} if apart else {}
         self.workers = WorkerPool(WORKERS, self.spool) if apart else None
 
@@ -66,21 +73,25 @@ class Bench:
         elif self.kind in EXECUTED:
             starting = space.start(self.folder, self.issuer.jwks, **variables)
             self.space = await self.running.enter_async_context(starting)
+        elif self.kind in (OPENAPI, APART_OPENAPI):
+            starting_api = recording_api.recording(self.record)
+            self.api = await self.running.enter_async_context(starting_api)
 
     def host(self, **fields: Any) -> Host:
         if self.space is not None:
             known = {"endpoint": Execute(self.space.url), "replay": "always", "task_types": TYPES}
+            return Host(**{"id": "h1", "name": "h1"} | known | self.owned | fields)
+        if self.api:
+            known = api_endpoint(self.api, recording_api.DOCUMENT)
             return Host(**{"id": "h1", "name": "h1"} | known | self.owned | fields)
         if self.kind in SERVED:
             era = "2025-11-25" if self.kind == HTTP_LEGACY else "2026-07-28"
             endpoint = StreamableHttp(self.server.url, bearer_from=fields.pop("bearer_from", None))
             known = {"endpoint": endpoint, "protocol": era}
             return Host(**{"id": "h1", "name": "h1"} | known | self.owned | fields)
+        start = RECORDER if self.real else forked.command(*RECORDER[2:])
         recorder = Stdio(
-            sys.executable,
-            ("-m", "tests.support.recording_mcp"),
-            env={"RECORDING_FILE": str(self.record)},
-            cwd=str(ROOT),
+            start[0], start[1:], env={"RECORDING_FILE": str(self.record)}, cwd=str(ROOT)
         )
         endpoint = recorder if self.kind == STDIO else Noop(delay_ms=50)
         return Host(**{"id": "h1", "name": "h1", "endpoint": endpoint} | fields)
@@ -103,6 +114,8 @@ class Bench:
     def call(self, tool: str = "echo", host: Host | None = None, **arguments: Any) -> Call:
         if self.space is not None:
             return self._executed(tool, arguments)
+        if self.api:
+            arguments = {"body": arguments}
         data = {"tool": tool, "arguments": arguments}
         return self.task(host or self.host(), "mcp.call", data)
 
@@ -165,7 +178,7 @@ def gone(pid: int) -> bool:
     """Whether it is dead, or only waits for whoever inherited it to take note."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 

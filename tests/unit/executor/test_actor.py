@@ -363,12 +363,12 @@ async def test_a_task_that_cannot_be_read_yet_is_called_once_it_can(
     async with world(tmp_path, key, started=False) as one:
         read, refusals = one.log.read_last, 2
 
-        async def faulty(names: list[str]) -> list[Record]:
+        async def faulty(names: list[str], *, reach: int) -> list[Record]:
             nonlocal refusals
             if refusals:
                 refusals -= 1
                 raise LogUnavailable("away")
-            return await read(names)
+            return await read(names, reach=reach)
 
         one.log.read_last = faulty
         running = asyncio.create_task(one.executor.run())

@@ -128,7 +128,7 @@ class World:
         await self.log.append(
             TaskCreated(id=new_id(), by="gateway-1", user="alice", task=task, spec=wanted)
         )
-        fact = routed(task, wanted, **route)
+        fact = routed(task, wanted, route.pop("attempt", 1), **route)
         await self.log.append(fact)
         return fact
 

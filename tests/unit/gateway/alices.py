@@ -48,6 +48,8 @@ SPACE = f"{MARK}-room"
 GRANT, CLIENT = f"{MARK}-grant", f"{MARK}-client"
 SHOP = f"{MARK}-shop"
 """A project, to which the first of the tasks belongs."""
+VIEW = f"{MARK}-view"
+"""A profile."""
 REPOSITORY = f"{MARK}-repo"
 """At GitHub, with a file and a branch of her name."""
 NONE = f"{MARK}-none"
@@ -65,6 +67,7 @@ HERS = {
     "grant": (GRANT,),
     "sha256": (SHA256,),
     "project": (SHOP,),
+    "profile": (VIEW,),
 }
 """By the name they have in paths."""
 MORE_NAMES = ("token", "person", "session", "client")
@@ -101,7 +104,7 @@ class Alices:
         self.token = ""
         """Id of a token of the API that is hers."""
         self._values = {"provider": "huggingface", "owner": MARK, "path": NONE, "user": "alice"}
-        self._values["way"] = "nobody"
+        self._values |= {"way": "nobody", "page": "x", "version": "x", "file": "x"}
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     @contextlib.asynccontextmanager
@@ -213,6 +216,7 @@ async def _furnish(one: Alices) -> None:
         await has("POST", "/api/mcps/{host}", name=host, json=ENTRY)
         await has("PUT", "/api/preferences/{host}", name=host, json={"weight": 0.5})
     await has("POST", "/api/mcps/{host}/disable", name=IDLE)
+    await has("PUT", "/api/profiles/{profile}", name=VIEW, json={"hosts": [HOST]})
     # How it is from now on.
     await has("POST", "/api/mcps/{host}/probe", name=HOST)
     noop = Host(id=PUBLIC_HOST, name=PUBLIC_HOST, endpoint=Noop(), enabled=False)

@@ -13,7 +13,7 @@ from mcp.shared.inbound import encode_header_value
 from mcp_types import methods
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from services.gateway.mcp.door import TASK_KEY
+from services.gateway.mcp.asked import TASK_KEY
 from services.gateway.mcp.tasks import TASKS
 from tests.unit.gateway.fuzzing import HER_HOST, IDS, PUBLIC, SECRET, odd
 
@@ -67,15 +67,25 @@ CALLS = st.one_of(
     tool("submit_task", **SUBMITTED),
     tool("get_task", task=IDS | odd(), wait_s=WAIT),
     tool("cancel_task", task=IDS | odd()),
+    tool("answer_task", task=IDS | odd(), q=WAIT, action=odd(), content=odd(), reason=odd()),
+    tool("list_tasks", status=odd(), type=odd(), limit=odd(), cursor=odd()),
+    tool("why", task=IDS | odd()),
+    tool("audit_task", task=IDS | odd()),
+    tool("read_result", task=IDS | odd(), offset=WAIT, limit=WAIT),
     tool("list_hosts", task_type=st.sampled_from(["t.x", "mcp.call"]) | odd()),
     st.fixed_dictionaries(
         {"name": NAMES | IDS, "arguments": odd()},
         optional={
-            "_meta": st.fixed_dictionaries({TASK_KEY: IDS | odd()}, optional={"progressToken": IDS})
+            "_meta": st.fixed_dictionaries(
+                {TASK_KEY: IDS | odd()}, optional={"progressToken": IDS}
+            ),
+            "inputResponses": st.dictionaries(IDS, odd(), max_size=2) | odd(),
+            "requestState": IDS | odd(),
         },
     ),
 )
-ONE_TASK = st.fixed_dictionaries({"taskId": IDS})
+RESPONSES = st.dictionaries(IDS, odd() | st.just({"action": "accept"}), max_size=2) | odd()
+ONE_TASK = st.fixed_dictionaries({"taskId": IDS}, optional={"inputResponses": RESPONSES})
 OTHERS = sorted(
     (methods.SPEC_CLIENT_METHODS | methods.SPEC_CLIENT_NOTIFICATION_METHODS)
     - {"initialize", "tools/call"}

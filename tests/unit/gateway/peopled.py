@@ -10,10 +10,8 @@ from typing import Any
 
 import httpx
 import msgspec
-from argon2 import PasswordHasher
 
 from services.bus.bus import Bus
-from services.gateway.people.passwords import Passwords
 from services.gateway.settings import Settings
 from services.keys.vault import key_path
 from tests.support.facts import name
@@ -21,22 +19,19 @@ from tests.unit.gateway.world import KEY, SETTINGS, World, world
 
 ADMIN = "admin-token"
 PASSWORD = "correct horse battery"
-QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
 @contextlib.asynccontextmanager
 async def peopled(
     folder: Path, bus: Bus, settings: Settings = SETTINGS, *, key: bytes = KEY, follow: bool = True
 ) -> AsyncIterator[World]:
-    """Run a gateway with all that is to be followed; hashing is quick."""
+    """Run a gateway with all that is to be followed."""
     path = key_path(folder, None)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
     path.write_bytes(key)
     async with world(folder, bus, settings) as one:
         parts = one.site.parts
-        await parts.entrance.passwords.close()
-        parts.entrance.passwords = Passwords(QUICK)
         await parts.tokens.refresh()
         await parts.state.refresh()
         followed = (parts.tokens, parts.state) if follow else ()
@@ -47,7 +42,6 @@ async def peopled(
             for task in following:
                 task.cancel()
             await asyncio.gather(*following, return_exceptions=True)
-            await parts.entrance.passwords.close()
 
 
 async def added(one: World, user: str = "", **fields: Any) -> str:

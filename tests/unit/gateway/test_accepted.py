@@ -27,7 +27,12 @@ class Blind(MemoryLog):
     blind = False
 
     async def read(
-        self, filters: Sequence[str], limit: int = 1000, until: int | None = None
+        self,
+        filters: Sequence[str],
+        limit: int = 1000,
+        until: int | None = None,
+        *,
+        reach: int = 0,
     ) -> list[Record]:
         """See `Log.read`."""
         if self.blind:

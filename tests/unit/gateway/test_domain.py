@@ -142,6 +142,9 @@ def test_every_field_counts_for_the_content(field: str) -> None:
         "max_attempts": 2,
         "on_unknown": "retry",
         "retry_tool_errors": True,
+        "fresh": True,
+        "approve": True,
+        "on_leave": "cancel",
         "required_capabilities": (Capability("c"),),
         "preferred_capabilities": (Capability("c"),),
     }

@@ -9,36 +9,46 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import resource, sys
+import os, resource, sys
 from services.gateway.listener import SPARE_FILES, fitting
 from services.gateway.settings import Settings
 
-soft, hard, wanted = map(int, sys.argv[1:])
-resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-most = fitting(Settings(max_connections=wanted)).max_connections
-print(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
+for case in sys.argv[1:]:
+    soft, hard, wanted = map(int, case.split())
+    if not (pid := os.fork()):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        most = fitting(Settings(max_connections=wanted)).max_connections
+        print(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print("---", flush=True)
 """
+CASES = [
+    ("600 1000 300", 300, 344),
+    ("400 1000 300", 300, 300),
+    ("400 500 300", 244, 244),
+    ("200 200 300", 1, -56),
+]
+"""Soft and hard limit and the connections that are wanted; those that are let in, and the room."""
 
 
-@pytest.mark.parametrize(
-    ("soft", "hard", "wanted", "most", "room"),
-    [
-        (600, 1000, 300, 300, 344),
-        (400, 1000, 300, 300, 300),
-        (400, 500, 300, 244, 244),
-        (200, 200, 300, 1, -56),
-    ],
-)
-def test_the_limit_is_raised_or_fewer_are_let_in(
-    soft: int, hard: int, wanted: int, most: int, room: int
-) -> None:
+@pytest.fixture(scope="module")
+def told() -> list[str]:
+    """What a process that may open so many files says, by case."""
     ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(soft), str(hard), str(wanted)],
+        [sys.executable, "-c", SCRIPT, *(limits for limits, _, _ in CASES)],
         cwd=Path(__file__).parents[3],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=30,
         check=True,
     )
-    assert ended.stdout.split()[-2:] == [str(most), str(room)]
-    assert ("few_open_files" in ended.stdout + ended.stderr) is (most < wanted)
+    return ended.stdout.split("---\n")
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=[limits for limits, _, _ in CASES])
+def test_the_limit_is_raised_or_fewer_are_let_in(told: list[str], case: int) -> None:
+    limits, most, room = CASES[case]
+    assert told[case].splitlines()[-1].split() == [str(most), str(room)]
+    assert ("few_open_files" in told[case]) is (most < int(limits.split()[-1]))

@@ -14,7 +14,7 @@ from contracts import facts as kinds
 from contracts.facts import AnyFact, Failure, Outcome, Record, encode
 from contracts.host import HealthStatus, Host, Stdio
 from contracts.result import inline
-from contracts.status import fold
+from contracts.status import Status, fold
 from contracts.subjects import of
 from services.gateway import lists
 from services.gateway import projection as tables
@@ -40,6 +40,10 @@ def task_fact(kind: str, user: str, task: str, n: int) -> AnyFact:
     match kind:
         case "cancelled":
             return facts.cancelled(user, task)
+        case "asked":
+            return facts.asked(user, task, n)
+        case "answered":
+            return facts.answered(user, task, n)
         case "signed":
             return facts.signed(user, task, n)
         case "failed":
@@ -51,12 +55,20 @@ def task_fact(kind: str, user: str, task: str, n: int) -> AnyFact:
             )
         case "succeeded":
             return facts.done(user, task, attempt=n, host="h1", result=inline(b"1"))
+        case "given":
+            earlier = kinds.Earlier(1, "h1", 1, 0.0)
+            return facts.done(user, task, result=inline(b"1"), from_="t0", earlier=earlier)
         case _:
             return facts.done(user, task, Outcome.FAILED, error=Failure("tool", "broke"))
 
 
 TASK_STEP = st.tuples(
-    st.sampled_from(["cancelled", "signed", "failed", "stored", "succeeded", "broken"]),
+    st.sampled_from(
+        [
+            *("cancelled", "asked", "answered", "signed", "failed", "stored"),
+            *("succeeded", "given", "broken"),
+        ]
+    ),
     st.sampled_from(USERS),
     st.sampled_from(TASKS),
 )
@@ -107,9 +119,11 @@ def test_rows_do_not_depend_on_the_batches(records: list[Record], cuts: set[int]
 
 @given(logs())
 def test_rows_say_what_the_fold_says(records: list[Record]) -> None:
+    every = rows_after([records])["tasks"]
+    questions = {(row[0], row[1]): row[17] for row in every}
     rows = {
-        (row[0], row[1]): lists._task_row((row[1], row[0], *row[2:14], *row[15:]))
-        for row in rows_after([records])["tasks"]
+        (row[0], row[1]): lists._task_row((row[1], row[0], *row[2:14], *row[15:18]))
+        for row in every
     }
     for user in USERS:
         for task in TASKS:
@@ -123,6 +137,9 @@ def test_rows_say_what_the_fold_says(records: list[Record]) -> None:
                 assert row is None
                 continue
             assert row is not None
+            if view.status is Status.INPUT_REQUIRED:
+                assert questions[user, task] == msgspec.json.encode(view.question).decode()
+            assert row.asks == (view.question.message if view.question else "")
             for field in ("id", "user", "type", "status", "created_seq", "created_at", "seq"):
                 assert getattr(row, field) == getattr(view, field), field
             for field in (

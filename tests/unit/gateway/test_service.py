@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,15 +19,18 @@ import structlog
 from contracts import subjects
 from contracts.wire import Accepted, Beat, Progress, Refused
 from services.bus.bus import Bus
+from services.gateway import projection as tables
 from services.gateway.access.identity import ensure_local_token
-from services.gateway.listener import announce_file
+from services.gateway.listener import announce_file, announced
 from services.gateway.service import serve
 from services.gateway.settings import Settings
 from services.log.jetstream import NatsLog
+from services.log.projection import Projection, view_path
 from services.process.files import free_port
 from services.process.run import Fatal, Process
 from services.process.run import serve as run
 from services.process.settings import Common
+from services.process.troubles import ProcessTroubles
 from tests.support import facts
 from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World
@@ -220,7 +224,7 @@ async def test_a_port_that_is_taken_is_said(one: Outside) -> None:
 
 
 def test_the_scripts_are_short_and_import_nothing_of_ours() -> None:
-    for name, most in (("nats_publish.py", 25), ("follow_ws.py", 40)):
+    for name, most in (("nats_publish.py", 25), ("follow_ws.py", 43)):
         text = (ROOT / "docs/examples" / name).read_text()
         assert len(text.strip().splitlines()) <= most
         assert "services" not in text
@@ -254,3 +258,49 @@ async def test_metrics_are_for_this_machine_wherever_the_gateway_listens(
         await running
     urls = [line["url"] for line in lines if line["event"] == "metrics_served"]
     assert urls == [f"http://127.0.0.1:{port}/metrics"]
+
+
+async def test_a_gateway_whose_view_is_locked_listens_and_says_so(fresh_nats: NatsServer) -> None:
+    common = Common(
+        nats_url=fresh_nats.url,
+        data=fresh_nats.data,
+        credentials=fresh_nats.embedded.credentials_file("gateway"),
+    )
+    process, path = Process("gateway"), view_path(fresh_nats.data, "gateway-1")
+    await (await Projection.open(path, tables.SCHEMA, tables.VERSION)).close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for statement in ("PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"):
+            other.execute(statement)
+        other.execute("UPDATE checkpoint SET seq = seq")
+        running = asyncio.create_task(
+            run(lambda own: serve(own, common, Settings(port=0)), process)
+        )
+        await until(lambda: announce_file(fresh_nats.data).exists() or running.done())
+        await until(lambda: bool(process.troubles.all()))
+        async with fresh_nats.connected("publisher") as bus:
+            outside = Outside(fresh_nats, process, bus)
+            assert (await outside.http.get("/api/health/live")).status_code == 200
+            ready = await outside.http.get("/api/health/ready")
+            assert ready.status_code == 503
+            assert "database is locked" in ready.json()["error"]["message"]
+            refused = await outside.http.get("/api/tasks")
+            assert refused.status_code == 503
+            assert refused.headers["Retry-After"]
+            other.close()
+            await until_ready(outside)
+            assert (await outside.http.post("/api/tasks", json=GOOD)).is_success
+            assert not process.troubles.all()
+            await outside.http.aclose()
+    process.stopping.set()
+    await running
+
+
+async def test_an_address_that_cannot_be_written_yet_is_written_later(tmp_path: Path) -> None:
+    data, troubles = tmp_path / "data", ProcessTroubles()
+    writing = asyncio.create_task(announced(data, "http://here", "", troubles))
+    await until(lambda: [one.kind for one in troubles.all()] == ["gateway_not_announced"])
+    assert str(tmp_path) not in str(troubles.all())
+    data.mkdir()
+    await writing
+    assert announce_file(data).exists()
+    assert not troubles.all()

@@ -12,15 +12,15 @@ from tests.unit.gateway.http.test_events import events
 from tests.unit.gateway.world import World
 from tests.unit.router.world import host
 
-ASKED = {"type": "task.asked", "id": "f", "by": "newer", "question": "may I?"}
+ASKED = {"type": "task.paused", "id": "f", "by": "newer", "question": "may I?"}
 
 
 async def test_streams_and_timelines_show_what_cannot_be_read_to_its_user(gateway: World) -> None:
     log = gateway.log
     await gateway.append(facts.created("alice", "a1"))
-    log.foreign("task.asked.alice.a1.1", json.dumps(ASKED).encode())  # type: ignore[attr-defined]
+    log.foreign("task.paused.alice.a1.1", json.dumps(ASKED).encode())  # type: ignore[attr-defined]
     log.foreign("job.failed.alice.a1.1", b"\xff")  # type: ignore[attr-defined]
-    log.foreign("task.asked.bob.b1.1", json.dumps(ASKED).encode())  # type: ignore[attr-defined]
+    log.foreign("task.paused.bob.b1.1", json.dumps(ASKED).encode())  # type: ignore[attr-defined]
     log.foreign("schedule.set.alice.s1.1", b"[]")  # type: ignore[attr-defined]
     await gateway.append(facts.done("alice", "a1"))
     await gateway.settled()
@@ -28,7 +28,7 @@ async def test_streams_and_timelines_show_what_cannot_be_read_to_its_user(gatewa
     async with events(gateway, "?after=start") as stream:
         told = await stream.facts(4)
         assert [event["data"]["seq"] for event in told] == [1, 2, 3, 6]
-        assert (told[1]["event"], told[1]["data"]["event"]) == ("task.asked", ASKED)
+        assert (told[1]["event"], told[1]["data"]["event"]) == ("task.paused", ASKED)
         assert (told[2]["event"], told[2]["data"]["event"]) == ("unknown", damaged)
     async with gateway.stream("admin-token") as socket:
         await socket.follow(to="all", after="start")

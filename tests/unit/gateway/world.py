@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from argon2 import PasswordHasher
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -27,6 +28,7 @@ from services.gateway.connections import Connections
 from services.gateway.guarded import Waits
 from services.gateway.listener import Listener
 from services.gateway.people.load import ProjectGate
+from services.gateway.people.passwords import Passwords
 from services.gateway.people.projects import Projects
 from services.gateway.people.state import PeopleState
 from services.gateway.settings import Settings
@@ -51,6 +53,8 @@ SETTINGS = Settings(port=0, rate_limit_requests=0)
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of plain HTTP: reading the certificates that they don't need takes 30 ms each."""
 QUICK = Patience(attempts=3, seconds=20.0, first_s=0.01)
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""The real one takes 0.1 s of a core, by intention."""
 
 
 def gate(bus: Bus) -> ProjectGate:
@@ -200,6 +204,12 @@ def write_tokens(data: Path, tokens: dict[str, dict[str, Any]]) -> None:
     tokens_file(data).write_bytes(msgspec.json.encode(entries))
 
 
+async def use_quick_passwords(site: Site) -> None:
+    """Hash as tests do that are about something else."""
+    await site.parts.entrance.passwords.close()
+    site.parts.entrance.passwords = Passwords(QUICK_HASHER)
+
+
 @contextlib.asynccontextmanager
 async def world(
     folder: Path,
@@ -229,6 +239,8 @@ async def world(
             budget=budget,
             reserve=reserve,
         )
+        await use_quick_passwords(site)
+        stack.push_async_callback(site.parts.entrance.passwords.close)
         following = asyncio.create_task(site.follow())
         stack.push_async_callback(asyncio.wait, (following,))
         stack.callback(following.cancel)

@@ -90,3 +90,11 @@ def test_what_is_no_key_file(tmp_path: Path) -> None:
             KeyFile(path).vault()
     with pytest.raises(VaultError, match="can't be made"):
         KeyFile(Path("/proc/none/key")).ensure()
+
+
+def test_a_key_that_is_there_costs_no_writing(tmp_path: Path) -> None:
+    key = KeyFile(tmp_path / "master.key")
+    key.ensure()
+    before = tmp_path.stat().st_mtime_ns
+    key.ensure()
+    assert tmp_path.stat().st_mtime_ns == before

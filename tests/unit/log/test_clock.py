@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.log.clock import JUMP_S, WINDOW_S, LogClock
+from services.log.clock import JUMP_S, WINDOW_S, LogClock, ServerClock, apart
 
 DAY_S = 86_400.0
 
@@ -74,3 +74,39 @@ def test_whatever_came_before_a_jump_is_told_as_one_and_moves_what_was_promised(
     assert clock.observe([(last + 1, mono + jump)], mono)
     assert clock.moment(mono).now == pytest.approx(mono + jump)
     assert clock.moved(at, last) == pytest.approx(at + jump, abs=JUMP_S)
+
+
+@pytest.mark.parametrize("shift", [3600.0, -3600.0, DAY_S, -DAY_S])
+def test_a_wrong_clock_is_told_once_and_changes_no_log_time(shift: float) -> None:
+    clock, told = ServerClock(), set[float]()
+    for n in range(100):
+        mono, jitter = 50.0 + n, n % 3 / 100
+        clock.read(1e9 + n, mono - jitter, mono + jitter, wall=1e9 + n + jitter + shift)
+        assert clock.now(mono) == pytest.approx(1e9 + n)
+        told.add(clock.apart_s)
+    assert len(told) == 1
+    assert told.pop() == pytest.approx(shift)
+    assert apart(shift) in {
+        "its clock is 3,600 s ahead of the log's",
+        "its clock is 3,600 s behind the log's",
+        "its clock is 86,400 s ahead of the log's",
+        "its clock is 86,400 s behind the log's",
+    }
+    clock.read(2e9, 200.0, 200.0, wall=2e9)
+    assert clock.apart_s == 0.0
+
+
+def test_a_clock_near_the_border_does_not_flap() -> None:
+    clock, seen = ServerClock(), []
+    for ahead in (4.5, 5.1, 4.5, 5.1, 3.9, 4.5):
+        clock.read(1e9, 10.0, 10.0, wall=1e9 + ahead)
+        seen.append(bool(clock.apart_s))
+    assert seen == [False, True, True, True, False, False]
+
+
+def test_a_slow_answer_says_nothing_of_a_clock_that_is_known() -> None:
+    clock = ServerClock()
+    clock.read(1e9, 10.0, 10.2, wall=1e9)
+    known = clock.now(100.0)
+    clock.read(1e9 + 30, 20.0, 50.0, wall=1e9)
+    assert (clock.now(100.0), clock.apart_s) == (known, 0.0)

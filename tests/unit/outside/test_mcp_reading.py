@@ -14,9 +14,9 @@ from mcp import MCPError
 
 from services.outside import mcp_body
 from services.outside.mcp_child import Lines
-from services.outside.mcp_errors import THEIRS, data_of, theirs
+from services.outside.mcp_errors import THEIRS, StrayAnswer, data_of, theirs
 from services.outside.mcp_message import TOO_LARGE, Incoming, error
-from services.outside.mcp_reading import UNREADABLE, BadMessage, McpReader
+from services.outside.mcp_reading import MOST_ASKED, UNREADABLE, BadMessage, McpReader
 from services.registry.probes.told import LastAnswer
 
 OURS = (
@@ -164,7 +164,7 @@ def test_an_error_for_nobody_is_for_the_only_one_that_waits() -> None:
 
 
 def test_an_answer_over_http_to_another_request_is_none() -> None:
-    (message,) = read(b'{"jsonrpc":"2.0","id":2,"result":{}}', web=True)
+    (message,) = read(b'{"id":2,"result":{}}', web=True)
     assert (message["id"], message["error"]["code"]) == (1, UNREADABLE)
     assert "another request" in message["error"]["message"]
 
@@ -183,8 +183,55 @@ def test_a_greeting_without_a_name_is_one() -> None:
 def test_an_answer_that_the_sdk_does_not_take_ends_its_call() -> None:
     async def run() -> list[Any]:
         lines = Lines(1 << 20)
+        lines.sent(mcp_types.JSONRPCRequest(jsonrpc="2.0", id=3, method="tools/list"))
         deep = b'{"jsonrpc":"2.0","id":3,"result":{"tools":' + b"[" * 300 + b"]" * 300 + b"}}\n"
         return [message async for message in lines.feed(deep)]
 
     (message,) = asyncio.run(run())
     assert (message.message.id, message.message.error.code) == (3, UNREADABLE)
+
+
+ANSWERS = st.lists(st.tuples(st.sampled_from(["ask", "answer", "give up"]), st.integers(1, 4)))
+
+
+@given(ANSWERS, st.sampled_from([b'"result":{}', b'"error":{"code":1,"message":"no"}']))
+def test_each_request_has_one_answer_and_nothing_else_has_any(
+    steps: list[tuple[str, int]], body: bytes
+) -> None:
+    async def run() -> None:
+        reader, incoming = McpReader(), Incoming(1 << 20)
+        open_: set[int] = set()
+        for what, id_ in steps:
+            match what:
+                case "ask" if id_ not in open_:
+                    reader.sent(id_, "x")
+                    open_.add(id_)
+                case "give up":
+                    reader.given_up(id_)
+                case "answer":
+                    # What is no JSON-RPC, as a line of a log, never counts.
+                    if id_ not in open_:
+                        incoming.add(b'{"id":%d,%b}' % (id_, body))
+                        await reader.read(incoming)
+                        assert not reader.broken.is_set()
+                    incoming.add(b'{"jsonrpc":"2.0","id":%d,%b}' % (id_, body))
+                    if id_ in open_:
+                        assert len(await reader.read(incoming)) == 1
+                        open_.discard(id_)
+                        continue
+                    with pytest.raises(StrayAnswer):
+                        await reader.read(incoming)
+                    assert reader.broken.is_set()
+                    assert f"request {id_}," in reader.fault
+                    return
+        assert not reader.broken.is_set()
+        assert not reader.fault
+
+    asyncio.run(run())
+
+
+async def test_of_requests_without_an_answer_so_many_are_remembered() -> None:
+    reader = McpReader()
+    for id_ in range(3 * MOST_ASKED):
+        reader.sent(id_, "x")
+    assert len(reader._asked) == len(reader._late) == MOST_ASKED

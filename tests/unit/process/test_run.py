@@ -242,3 +242,43 @@ def test_a_log_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     assert child.returncode == 1
     assert err.startswith("error: the log can't be written: ")
     assert len(err.splitlines()) == 1
+
+
+STUCK = """
+    import asyncio, threading
+    import msgspec
+    from services.process import run
+
+    class Settings(msgspec.Struct):
+        mode: str = "plain"
+
+    async def main(process, common, settings):
+        stuck = threading.Event()
+        threading.Thread(target=stuck.wait).start()
+        if settings.mode == "pool":
+            asyncio.get_running_loop().run_in_executor(None, stuck.wait)
+        if settings.mode == "fatal":
+            raise run.Fatal("The disk is gone.")
+
+    run.EXIT_S = 0.5
+    run.leave(run.start(main, "router", Settings))
+"""
+
+
+@pytest.mark.parametrize(("mode", "code"), [("plain", 0), ("fatal", 1), ("pool", 0)])
+def test_a_process_that_is_over_ends_whatever_thread_is_left(
+    tmp_path: Path, mode: str, code: int
+) -> None:
+    script = tmp_path / "stuck.py"
+    script.write_text(textwrap.dedent(STUCK))
+    ended = subprocess.run(
+        [sys.executable, script],
+        check=False,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "METAMCP_ROUTER_MODE": mode},
+        capture_output=True,
+        timeout=30,
+    )
+    assert ended.returncode == code
+    assert b"process_stopped" in ended.stderr
+    assert (b"error: The disk is gone." in ended.stderr) == (mode == "fatal")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from contracts.host import Host, Limits, Probe, Stdio
+from tests.support.forked import command
 
 LITTLE = Path(__file__).with_name("little_server.py")
 
@@ -23,12 +24,15 @@ class Mood:
         self.path.unlink()
 
 
-def little(mood: Mood, *, name: str = "little", tool: str | None = "check") -> Host:
-    """A host whose mood is the text of a file."""
+def little(
+    mood: Mood, *, name: str = "little", tool: str | None = "check", real: bool = False
+) -> Host:
+    """A host whose mood is the text of a file; `real`: started, and not forked for the test."""
+    start = (sys.executable, str(LITTLE)) if real else command(str(LITTLE))
     return Host(
         id=name,
         name=name,
-        endpoint=Stdio(sys.executable, (str(LITTLE), str(mood.path))),
+        endpoint=Stdio(start[0], (*start[1:], str(mood.path))),
         limits=Limits(start_s=30.0),
         probe=Probe(tool, {"word": "hello"} if tool else {}, interval_s=3600.0),
     )

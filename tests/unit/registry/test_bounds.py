@@ -35,7 +35,7 @@ from services.process.ids import new_id
 from services.registry import domain as registry
 from services.registry.changes import Acting
 from services.registry.commands import described
-from services.registry.manifests import entries
+from services.registry.manifests import checks, entries
 from services.registry.manifests.entries import Problem
 from services.registry.manifests.space import SpaceOrigin, space_host
 
@@ -112,7 +112,7 @@ def test_a_manifest_may_not_say_what_nobody_means(field: str, value: float) -> N
     part, name = field.split(".")
     raw = {"endpoint": {"kind": "stdio", "command": "x"}, part: {name: value}}
     with pytest.raises(Problem, match=field):
-        entries.check(entries.entry_of(raw))
+        checks.check(entries.entry_of(raw))
 
 
 def test_the_file_of_a_space_is_cut_not_refused() -> None:

@@ -8,10 +8,17 @@ import msgspec
 import pytest
 
 from contracts.errors import Reason, Rejected
-from contracts.host import COMMAND, Stdio, StreamableHttp
+from contracts.host import COMMAND, OpenApi, Stdio, StreamableHttp
 from services.registry.changes import Acting
 from services.registry.commands import described
 from tests.unit.registry.test_changes import ALICE, MANY, OPERATOR, URL, of
+
+
+def api(**fields: Any) -> dict[str, Any]:
+    """An API's description."""
+    document = {} if "document_url" in fields else {"document": {"openapi": "3.1.0"}}
+    known = {"kind": "openapi", "url": "https://api.example.com"}
+    return {"endpoint": {**known, **document, **fields}}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,11 @@ from tests.unit.registry.test_changes import ALICE, MANY, OPERATOR, URL, of
             ALICE,
             "16384 bytes in all",
         ),
+        (api(url="https://169.254.169.254/x"), ALICE, "endpoint.url: 169.254.169.254 is a private"),
+        (api(url="http://api.example.com"), ALICE, "endpoint.url: hosts that users have"),
+        (api(document_url="https://127.0.0.1/a"), ALICE, "endpoint.document_url: 127.0.0.1 is"),
+        (api(document_url="https://a.example/x?api_key=s3cret"), OPERATOR, "endpoint.document_url"),
+        (api(secrets={"k": "ghp_abcdefghij0123456789xyz"}), OPERATOR, "endpoint.secrets.k"),
         ({"endpoint": {"kind": "noop"}}, OPERATOR, "benchmarks"),
         ({"endpoint": {"kind": "http", "url": URL, "more": 1}}, OPERATOR, "endpoint"),
         ([], OPERATOR, "object"),
@@ -88,6 +100,9 @@ def test_what_may_be_registered() -> None:
     headers = {"Authorization": "Basic {secret:A}", "x-api-key": "{secret:B}"}
     referring = {"endpoint": {"kind": "http", "url": f"{URL}?key={{secret:C}}", "headers": headers}}
     assert of(referring, ALICE).endpoint == StreamableHttp(f"{URL}?key={{secret:C}}", headers)
+    kept = of(api(secrets={"key": "MINE"}), ALICE).endpoint
+    assert isinstance(kept, OpenApi)
+    assert kept.secrets == {"key": "MINE"}
     args = ["--api-key", "{secret:A}", "postgres://u:{secret:B}@h/d", "-e", "K_TOKEN={secret:C}"]
     program = {"endpoint": {"kind": "stdio", "command": "x", "args": args}}
     assert of(program, OPERATOR).endpoint == Stdio("x", tuple(args))

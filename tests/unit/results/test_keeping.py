@@ -58,7 +58,7 @@ async def test_a_result_that_is_news_is_waited_for(
         head = await log.head()
         ask = {"user": user, "task": "big", "offset": 99_998, "after": head + 1}
         reading = asyncio.create_task(keeper.read(msgspec.json.encode(ask)))
-        await keeper._projection.awaited.wait()
+        assert not (await asyncio.wait([reading], timeout=0.05))[0]
         await log.append(done(user, "big", result=pointer))
         assert await reading == b"xx"
 

@@ -18,14 +18,16 @@ from services.log.memory import MemoryLog
 from services.log.port import START
 from services.log.projection import Projection
 from services.process.ids import new_id
+from services.process.troubles import ProcessTroubles
 from services.router.actor import Router, Writer
 from services.router.projection import SCHEMA, VERSION
+from services.router.restored import OpenAgain
 from services.router.settings import Settings
 from services.store.blobs import Lease, LeaseLost
 from tests.support.facts import created
 
 F = TypeVar("F", bound=Fact)
-TABLES = ("tasks", "hosts", "history", "preferences", "meta")
+TABLES = ("tasks", "hosts", "history", "preferences", "answers", "meta")
 SETTINGS = Settings(lease_ttl_s=1)
 
 
@@ -78,13 +80,20 @@ class Bench:
         self.log = log or MemoryLog()
         self.leases = MemoryLeases()
         self.time = Time()
+        self.troubles = ProcessTroubles()
+
+    def standing(self, name: str = "router-1") -> OpenAgain:
+        """What a router of this name has kept of a log that was put back."""
+        return OpenAgain(self.folder / "restored" / f"{name}.json", self.troubles)
 
     @contextlib.asynccontextmanager
     async def router(self, name: str = "router-1", run: str = "") -> AsyncIterator[Router]:
         """A running router; at the end it is drained as its service does."""
         projection = await Projection.open(self.folder / f"{name}.sqlite", SCHEMA, VERSION)
         who = Writer(name, run or new_id())
-        router = Router(self.log, projection, self.leases, self.settings, who, self.time)
+        standing = self.standing(name)
+        known = (self.log, projection, self.leases, self.settings, who, standing, self.time)
+        router = Router(*known)
         router.listen()
         router.hear(msgspec.json.encode(Beat("executor-0", "i0")))
         running = asyncio.create_task(router.run())

@@ -17,6 +17,8 @@ from contracts.facts import (
     Outcome,
     TaskRouted,
 )
+from contracts.host import Cache, TaskBinding
+from contracts.result import inline
 from contracts.status import Status, fold
 from contracts.subjects import ROUTERS, of_task, router_term
 from contracts.wire import Beat
@@ -26,7 +28,7 @@ from services.log.projection import Projection, project
 from services.process.ids import new_id
 from services.router.domain import evolve, initial
 from services.router.projection import SCHEMA, VERSION, load, rows
-from tests.support.facts import cancelled, failed, signed
+from tests.support.facts import cancelled, done, failed, signed
 from tests.unit.router.bench import Bench
 from tests.unit.router.world import host
 
@@ -118,20 +120,27 @@ async def test_a_restart_takes_up_the_rows_and_begins_a_new_term(bench: Bench) -
         route = await bench.fact(TaskRouted, task="t1")
     before = await bench.dump()
     assert [key for key, _ in before["tasks"]] == ["alice.t1", "alice.t2"]
-    done = JobDone(
-        id=new_id(),
-        by="test",
-        user="alice",
-        task="t1",
-        outcome=Outcome.SUCCEEDED,
-        host="a",
-        attempt=1,
-    )
     async with bench.router():
-        await bench.log.append(done)
+        await bench.log.append(done("alice", "t1", host="a", attempt=1))
         again = await bench.fact(TaskRouted, task="t2")
     assert (route.route.term, again.route.term) == (1, 2)
     assert await bench.dump() == await rebuilt(bench)
+
+
+async def test_a_restarted_router_remembers_what_may_be_given_again(bench: Bench) -> None:
+    await bench.register(host("a", task_types={"work": TaskBinding(cache=Cache(3600))}))
+    async with bench.router():
+        await bench.submit("t1")
+        route = await bench.fact(TaskRouted, task="t1")
+        known = {"host": "a", "attempt": 1, "input_sha256": route.route.input_sha256}
+        await bench.log.append(done("alice", "t1", result=inline(b"1"), **known))
+        await bench.submit("t2")
+        await bench.fact(JobDone, task="t2", from_="t1")
+    assert await bench.dump() == await rebuilt(bench)
+    async with bench.router():
+        await bench.submit("t3")
+        again = await bench.fact(JobDone, task="t3")
+    assert (again.from_, again.result, again.attempt) == ("t1", inline(b"1"), 0)
 
 
 async def rebuilt(bench: Bench) -> dict[str, list[tuple]]:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from contracts.facts import JobDone, JobSigned, LogRouter, Record, TaskRouted
 from services.router.recompute import CannotRecompute
 from tests.support import invariants
-from tests.unit.router.world import host, ready, routes
+from tests.unit.router.test_again import answered, call
+from tests.unit.router.world import host, one_end, ready, routes
 
 Story = tuple[list[Record], list[dict[str, Any]]]
 
@@ -98,6 +99,18 @@ def test_a_lie_is_noticed(lie: str) -> None:
     records, calls = LIES[lie](*story())
     with pytest.raises((AssertionError, KeyError, CannotRecompute)):
         holds(records, calls)
+
+
+def test_what_was_given_again_needs_no_claim_but_work_before_it() -> None:
+    world = answered()
+    call(world, "t2")
+    end = one_end(world)
+    invariants.check(world.records, [], ["t1", "t2"])
+    for wrong in ({"from_": ""}, {"attempt": 1}, {"result": None}, {"earlier": None}):
+        fact = msgspec.structs.replace(end, **wrong)
+        lie = [*world.records[:-1], replace(world.records[-1], fact=fact)]
+        with pytest.raises((AssertionError, KeyError)):
+            invariants.check(lie, [], ["t1", "t2"])
 
 
 def test_what_was_accepted_has_to_be_there() -> None:

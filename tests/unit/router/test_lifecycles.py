@@ -12,7 +12,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
-from contracts.facts import FailureKind, JobDone, JobFailed, JobSigned, TaskCreated, TaskRouted
+from contracts.asks import AnswerAction
+from contracts.facts import (
+    FailureKind,
+    JobDone,
+    JobFailed,
+    JobSigned,
+    TaskAnswered,
+    TaskAsked,
+    TaskCreated,
+    TaskRouted,
+)
 from contracts.host import Access, HealthStatus, TaskBinding
 from contracts.permitted import asker_of, may_run
 from contracts.task import Priority
@@ -22,10 +32,16 @@ from services.router.projection import SCHEMA, rows
 from services.router.recompute import recompute
 from services.router.select import policy, select
 from services.router.settings import Settings
-from services.router.state import OpenTask, Phase
+from services.router.state import FLYING, OpenTask, Phase
 from tests.unit.router.world import World, flags, host, space
 
-RULES = Settings(max_concurrent_jobs=5, max_per_user=3, default_deadline_s=200.0, max_attempts=2)
+RULES = Settings(
+    max_concurrent_jobs=5,
+    max_per_user=3,
+    default_deadline_s=200.0,
+    max_attempts=2,
+    question_timeout_s=90.0,
+)
 HOSTS = {
     "a": host("a", 1),
     "b": host("b", 1, "work", "other"),
@@ -39,8 +55,9 @@ GUARDS = [
     {},
     {"access": FEW},
     {"task_types": {"work": TaskBinding(access=FEW), "other": TaskBinding()}},
+    {"approve": ("go",)},
 ]
-"""For whom a host may be."""
+"""For whom a host may be, and what of it a person has to allow."""
 
 
 class Tables:
@@ -183,6 +200,28 @@ class Lifecycles(RuleBasedStateMachine):
         for task in self._some(data, Phase.ROUTED):
             self.world.sign(self._route(task))
 
+    @rule(data=st.data())
+    def ask(self, data) -> None:
+        for task in self._some(data, Phase.RUNNING):
+            self.world.ask(self._route(task))
+
+    @rule(data=st.data(), action=st.sampled_from([*AnswerAction, "accept", "accept"]))
+    def answer(self, data, action) -> None:
+        for task in self._some(data, Phase.ASKED):
+            self.world.answer(task.task, action, task.user)
+
+    @rule(data=st.data(), action=st.sampled_from(AnswerAction))
+    def answer_what_is_being_ended(self, data, action) -> None:
+        for task in self._some(data, Phase.ASKED):
+            if not task.cancelled:
+                self.world.cancel(task.task, task.user)
+        plan, decisions = self.world.plan, self.world.decide(4)
+        for task in [self.world.state.tasks[decision.key] for decision in decisions]:
+            if task.phase is Phase.ASKED:
+                self.world.answer(task.task, action, task.user)
+        self.round()
+        self.append_late((plan, decisions))
+
     @rule(data=st.data(), kind=st.sampled_from(FailureKind), called=st.sampled_from([True, False]))
     def fail(self, data, kind, called) -> None:
         for task in self._some(data, Phase.ROUTED, Phase.RUNNING):
@@ -196,7 +235,7 @@ class Lifecycles(RuleBasedStateMachine):
     @invariant()
     def counts_are_those_of_the_open_tasks(self) -> None:
         state = self.world.state
-        flying = [task for task in state.tasks.values() if task.phase is not Phase.WAITING]
+        flying = [task for task in state.tasks.values() if task.phase in FLYING]
         assert state.flights.hosts == Counter(task.host for task in flying)
         assert state.flights.users == Counter(task.user for task in flying)
         assert state.flights.total == len(flying)
@@ -294,28 +333,43 @@ class Lifecycles(RuleBasedStateMachine):
     def _attempts_follow_each_other(self) -> None:
         story: dict[tuple, list] = {}
         for record in self.world.records:
-            if isinstance(record.fact, TaskRouted | JobSigned | JobFailed | JobDone):
+            if isinstance(
+                record.fact, TaskRouted | TaskAsked | TaskAnswered | JobSigned | JobFailed | JobDone
+            ):
                 story.setdefault((record.fact.user, record.fact.task), []).append(record.fact)
         for facts in story.values():
             attempts = [fact.attempt for fact in facts if isinstance(fact, TaskRouted)]
             assert attempts == list(range(1, len(attempts) + 1))
-            assert len(attempts) <= RULES.max_attempts
+            spared = sum(isinstance(after, TaskAsked) and after.kind == "input" for after in facts)
+            assert len(attempts) - spared <= RULES.max_attempts
+            questions = [fact.q for fact in facts if isinstance(fact, TaskAsked)]
+            assert questions == list(range(1, len(questions) + 1))
             for before, after in pairwise(facts):
                 self._may_follow(before, after)
 
     def _may_follow(self, before, after) -> None:
         """Nobody acts on what is somebody else's by then."""
         match after:
+            case TaskRouted() if isinstance(before, TaskAnswered):
+                assert before.action == "accept" or after.attempt > 1
             case TaskRouted():
                 assert isinstance(before, JobFailed)
+            case TaskAsked() if isinstance(before, JobFailed):
+                assert after.kind == "approval" or before.kind == "input_required"
+            case TaskAsked():
+                assert isinstance(before, TaskAnswered)
+            case TaskAnswered():
+                assert isinstance(before, TaskAsked)
             case JobSigned() | JobFailed():
                 assert isinstance(before, TaskRouted | JobSigned)
                 assert before.attempt == after.attempt
                 assert after.by == "test" or isinstance(before, JobSigned), "lost, unclaimed"
             case JobDone() if isinstance(before, JobSigned):
                 assert after.by == "test" or after.outcome == "timed_out"
+            case JobDone() if isinstance(before, TaskAsked):
+                assert after.outcome in ("timed_out", "cancelled")
             case JobDone():
-                assert isinstance(before, TaskRouted | JobFailed)
+                assert isinstance(before, TaskRouted | JobFailed | TaskAnswered)
 
     def _a_rebuilt_projection_is_the_same(self) -> None:
         state, records = initial(), self.world.records

@@ -16,7 +16,7 @@ from tests.unit.router.bench import Bench
 from tests.unit.router.world import World, host
 
 UNREAD = {
-    "job.failed.alice.t1.1": {"type": "job.failed", "kind": "input_required", "attempt": 1},
+    "job.failed.alice.t1.1": {"type": "job.failed", "kind": "moved_on", "attempt": 1},
     "job.signed.alice.t1.1": {"type": "job.signed", "attempt": "one"},
     "task.routed.alice.t1.2": {"type": "task.routed", "route": "by hand"},
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts import subjects
+from contracts.asks import AnswerAction, QuestionKind
 from contracts.facts import (
     AnyFact,
     FailureKind,
@@ -20,6 +21,8 @@ from contracts.facts import (
     McpRemoved,
     Outcome,
     Record,
+    TaskAnswered,
+    TaskAsked,
     TaskCancelled,
     TaskCreated,
     TaskRouted,
@@ -40,7 +43,7 @@ from contracts.task import TaskSpec
 from contracts.wire import Beat
 from services.log.clock import LogClock, Moment
 from services.router.beats import Beats
-from services.router.domain import State, evolve, initial
+from services.router.domain import State, evolve, initial, key_of
 from services.router.plan import Decision, TermPlan
 from services.router.settings import Settings
 from services.router.state import Changes
@@ -136,6 +139,9 @@ class World:
             known = [r for r in self.records if subjects.matches(subject, r.subject)]
             own = subjects.of(decision.fact)
             taken = [r for r in self.records if r.subject == own]
+            if isinstance(decision.fact, TaskAsked) and plan.term != self.state.term:
+                # The batch that it is of is guarded by the term.
+                continue
             if taken or (known[-1].seq if known else 0) != seq:
                 plan.refused(decision.key, (taken or known)[-1].seq, self.moment)
             else:
@@ -209,6 +215,44 @@ class World:
             )
         )
 
+    def ask(self, route: TaskRouted, timeout_s: float = 100.0) -> None:
+        """The attempt ends because its host has asked something."""
+        self.fail(route, FailureKind.INPUT_REQUIRED, called=True)
+        self.hold(route, timeout_s)
+
+    def hold(self, route: TaskRouted, timeout_s: float = 100.0) -> None:
+        """Its host asks something."""
+        task = self.state.tasks.get(key_of(route.user, route.task))
+        self.put(
+            self._fact(
+                TaskAsked,
+                user=route.user,
+                task=route.task,
+                q=(task.questions if task else 0) + 1,
+                kind=QuestionKind.INPUT,
+                message="which one?",
+                timeout_s=timeout_s,
+                attempt=route.attempt,
+                host=route.route.host,
+            )
+        )
+
+    def answer(
+        self, task: str, action: str = "accept", user: str = "alice", **fields: Any
+    ) -> Record:
+        """Answer the task's question, as the gateway does."""
+        q = self.state.tasks[key_of(user, task)].questions
+        fact = self._fact(
+            TaskAnswered,
+            user=user,
+            task=task,
+            q=q,
+            action=AnswerAction(action),
+            answered_by="bob",
+            **fields,
+        )
+        return self.put(fact)
+
     def succeed(self, route: TaskRouted) -> None:
         self.put(
             self._fact(
@@ -233,6 +277,10 @@ def ready(*hosts: Host, rules: Settings | None = None) -> World:
     return world
 
 
+def questions(facts: list[AnyFact]) -> list[TaskAsked]:
+    return [fact for fact in facts if isinstance(fact, TaskAsked)]
+
+
 def routes(facts: list[AnyFact]) -> list[TaskRouted]:
     return [fact for fact in facts if isinstance(fact, TaskRouted)]
 
@@ -245,6 +293,12 @@ def one_route(world: World) -> TaskRouted:
     """Run, and expect exactly one new route."""
     (route,) = routes(world.run())
     return route
+
+
+def one_question(world: World) -> TaskAsked:
+    """Run, and expect exactly one new question."""
+    (asked,) = questions(world.run())
+    return asked
 
 
 def one_end(world: World) -> JobDone:

@@ -16,6 +16,7 @@ import pytest
 from services.executor.attempt import grammar as own_grammar
 from services.outside.mcp_child import Lines as OwnLines
 from services.outside.mcp_message import TOO_LARGE
+from services.outside.mcp_reading import McpReader
 from tests.support.space import KIT
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -92,14 +93,17 @@ def shown(read: Any) -> Any:
     return data, ""
 
 
-async def ours(pieces: Iterator[bytes], limit: int) -> list[Any]:
-    lines = OwnLines(limit)
+async def ours(pieces: Iterator[bytes], limit: int, asked: list[Any]) -> list[Any]:
+    reader = McpReader()
+    for id_ in asked:
+        reader.sent(id_, "ping")
+    lines = OwnLines(limit, reader)
     read = [shown(message) for piece in pieces async for message in lines.feed(piece)]
     lines.close()
     return read
 
 
-async def the_kits(pieces: Iterator[bytes], limit: int) -> list[Any]:
+async def the_kits(pieces: Iterator[bytes], limit: int, _: list[Any]) -> list[Any]:
     stream = asyncio.StreamReader(limit=limit)
     lines = child.Lines(stream, limit)
 
@@ -132,14 +136,19 @@ async def test_lines_are_read_as_messages(
     data = written(case)
     longest = max(map(len, data.split(b"\n")))
     assert longest == case.get("length", longest)
-    read = await reader(pieces(data, size), case["limit"])
-    texts = [text for _, text in read if text]
-    assert [message for message, _ in read] == [
+    messages = [
         json.loads(data) if wanted == "valid" else expected(wanted) for wanted in case["messages"]
     ]
+    read = await reader(pieces(data, size), case["limit"], [*map(id_of, filter(None, messages))])
+    texts = [text for _, text in read if text]
+    assert [message for message, _ in read] == messages
     assert all(
         text == f"the answer has {longest} bytes, more than {case['limit']}" for text in texts
     )
+
+
+def id_of(message: Any) -> Any:
+    return message.get("id") if isinstance(message, dict) else message[1]
 
 
 def expected(wanted: Any) -> Any:

@@ -44,7 +44,7 @@ def providers_of(settings: Settings) -> dict[str, SignInProvider]:
         found.append(
             GitHubSignIn(
                 settings.github_client_id,
-                _secret(settings.github_client_secret, settings.github_client_secret_file),
+                client_secret(settings.github_client_secret, settings.github_client_secret_file),
                 settings.github_scopes,
                 web=settings.github_web_url,
                 api=settings.github_url,
@@ -59,7 +59,7 @@ def providers_of(settings: Settings) -> dict[str, SignInProvider]:
                 Provider.HUGGINGFACE.value,
                 settings.hf_url.rstrip("/"),
                 settings.hf_client_id,
-                _secret(settings.hf_client_secret, settings.hf_client_secret_file),
+                client_secret(settings.hf_client_secret, settings.hf_client_secret_file),
                 settings.hf_scopes,
                 redirect=settings.hf_redirect_uri,
                 title="Hugging Face",
@@ -68,7 +68,13 @@ def providers_of(settings: Settings) -> dict[str, SignInProvider]:
         )
     found += [
         OpenIdSignIn(
-            *(one.name, one.issuer, one.client_id, _secret("", one.client_secret_file), one.scopes)
+            *(
+                one.name,
+                one.issuer,
+                one.client_id,
+                client_secret("", one.client_secret_file),
+                one.scopes,
+            )
         )
         for one in settings.oidc_providers
     ]
@@ -91,7 +97,8 @@ def own_origin(settings: Settings) -> tuple[str, ...]:
     return (f"{parts.scheme}://{parts.netloc}".lower(),) if parts.netloc else ()
 
 
-def _secret(value: str, path: Path | None) -> str:
+def client_secret(value: str, path: Path | None) -> str:
+    """The secret that a setting holds, or the file that it names. Raises Fatal."""
     if path is None:
         return value
     try:

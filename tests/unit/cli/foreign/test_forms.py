@@ -12,7 +12,7 @@ from services.cli.foreign import reading, servers
 from services.cli.foreign.servers import Import
 from services.cli.foreign.variables import Surroundings
 from services.cli.host_entry import BadEntry
-from services.registry.manifests import entries
+from services.registry.manifests import checks, entries
 
 WEB = "https://mcp.example.com/mcp"
 STDIO = {"kind": "stdio", "command": "npx", "args": ["-y", "some-mcp"]}
@@ -34,7 +34,7 @@ def read(
     for one in found.servers:
         assert bool(one.entry) != bool(one.problem)
         if one.entry:
-            entries.check(entries.entry_of(one.entry))
+            checks.check(entries.entry_of(one.entry))
     return found
 
 

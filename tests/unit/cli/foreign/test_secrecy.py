@@ -16,7 +16,7 @@ from services.cli.foreign import servers
 from services.cli.foreign.servers import Import
 from services.cli.foreign.variables import Surroundings
 from services.keys import spotting
-from services.registry.manifests import entries
+from services.registry.manifests import checks, entries
 
 H = "HIDEME"
 ODD = "q7Xw9Zt2Lm4Kp8Rv1Ns6"
@@ -149,7 +149,7 @@ def test_no_secret_is_left(server: dict[str, Any]) -> None:
     assert not [hidden for hidden in (H, ODD, UUID) if hidden in entry]
     assert "HIDEME" not in repr(found)
     host = entries.entry_of(found.servers[0].entry)
-    entries.check(host)
+    checks.check(host)
     assert spotting.spotted(host.endpoint) == []
     if "auth" not in server and "#" not in server.get("url", ""):
         assert any(hidden in "".join(found.values.values()) for hidden in (H, ODD, UUID, *MIXED))

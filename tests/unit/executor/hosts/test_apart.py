@@ -26,6 +26,7 @@ from services.executor.service import WORKERS
 from services.keys.secrets import Secrets
 from services.outside.apart.pool import WorkerPool
 from tests.support.adverse_mcp import SHAPES, SLOW, adverse, ways
+from tests.support.forked import nest
 from tests.unit.executor.world import moment, routed, spec
 from tests.unit.outside.apart.test_pool import until_gone
 
@@ -79,7 +80,7 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, forked_workers: None) -> AsyncIterator[World]:
     async with adverse() as url:
         one = World(url, tmp_path)
         yield one
@@ -190,7 +191,7 @@ async def test_a_killed_worker_cuts_its_calls_and_the_next_one_works(world: Worl
     session = world.open(host)
     call = world.call(host)
     running = asyncio.create_task(session.call(call))
-    for worker in (await processes(os.getpid()))[1:]:
+    for worker in (await processes(nest().pid))[1:]:
         os.kill(worker, signal.SIGKILL)
     with pytest.raises(HostError, match="killed by signal 9") as caught:
         await running

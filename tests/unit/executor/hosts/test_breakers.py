@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from services.executor.attempt.call import Call, HostError, HostSession
 from services.executor.attempt.course import Death
 from services.executor.hosts.breaker import BreakerRules, BreakerState, Verdict
 from services.executor.hosts.breakers import Admitted, Breakers, CallGuard
+from tests.support.forked import command
 from tests.unit.executor.sessions import NOOP, ROOT, STDIO, Bench, closing
 
-ERRING = ("-m", "tests.unit.executor.erring_server")
+ERRING = "tests.unit.executor.erring_server"
 TWO = BreakerRules(failures=2)
 """A server that dies takes a second to start again: two of them show as much as five."""
 FOREVER = float("inf")
@@ -169,7 +169,7 @@ async def test_a_tool_that_answers_with_errors_is_no_fault_of_its_host(
 async def test_an_error_that_a_server_answers_with_proves_that_it_answers(
     stdio: Bench, clock: Clock, code: int
 ) -> None:
-    endpoint = Stdio(sys.executable, ERRING, cwd=str(ROOT))
+    endpoint = Stdio((start := command(ERRING))[0], start[1:], cwd=str(ROOT))
     door = Door(Breakers(TWO, clock).of("h1", 7, owned=True), stdio.open(endpoint=endpoint))
     for _ in range(TWO.failures):
         assert (await door.fails(stdio.call("err", code=code))).kind is FailureKind.PROTOCOL

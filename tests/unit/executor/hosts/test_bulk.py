@@ -49,12 +49,16 @@ def files(folder: Path) -> list[Path]:
 
 
 async def through(
-    kept: Bulk, message: bytes, step: int = 65_536, asked: int | str | None = None
+    kept: Bulk,
+    message: bytes,
+    step: int = 65_536,
+    asked: int | str | None = None,
+    method: str = "tools/call",
 ) -> Any:
     """What the SDK sees of an answer to a tool call, or of what answers none."""
     reader = McpReader(kept, kept)
     if asked is not None:
-        reader.sent(asked, "tools/call")
+        reader.sent(asked, method)
     incoming = Incoming(64 * IN_MEMORY, kept)
     for start in range(0, len(message), step):
         incoming.add(message[start : start + step])
@@ -136,7 +140,8 @@ async def test_a_long_error_is_the_server_s_own(tmp_path: Path) -> None:
 
 async def test_a_long_answer_that_is_no_tool_s_is_read_as_it_is(tmp_path: Path) -> None:
     tools = [{"name": "t", "description": "x" * BIG}]
-    found = await through(Bulk(tmp_path, 2 * BIG), answer(5, {"tools": tools}))
+    big = answer(5, {"tools": tools})
+    found = await through(Bulk(tmp_path, 2 * BIG), big, asked=5, method="tools/list")
     assert found["result"] == {"tools": tools}
     assert files(tmp_path) == []
 

@@ -14,7 +14,7 @@ from contracts.facts import FailureKind as K
 from contracts.host import Limits
 from contracts.wire import PERMIT_ECHO
 from services.executor.attempt.call import HostError
-from tests.support.http_host import answer
+from tests.support.http_host import Reply, answer
 from tests.unit.executor.execute_bench import GOOD, Bench, bench, failure_of
 
 MINE = {"metamcp_jti": "t1.1"}
@@ -99,3 +99,35 @@ async def test_an_answer_without_a_name_is_not_taken_from_a_kept_connection(
         with pytest.raises(HostError, match="does not say which call it is of"):
             await one.session.call(one.call())
         assert await one.session.call(one.call()) == GOOD, "it is alone on its connection"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer({"detail": "not so"}, status=400),
+        answer({"detail": "not now"}, status=503),
+        answer(b"", status=404),
+        answer({"detail": "x" * 200_000}, status=500),
+        answer(b"", status=302, Location="/elsewhere"),
+    ],
+    ids=["bad input", "busy", "empty", "long", "moved"],
+)
+@pytest.mark.parametrize("replay", ["always", "never"])
+async def test_a_refusal_without_a_name_on_a_kept_connection_proves_nothing(
+    tmp_path: Path, refusal: Reply, replay: str
+) -> None:
+    named = answer(GOOD, **MINE)
+    async with bench(tmp_path, named, refusal, named, replay=replay) as (one, server):
+        await one.session.call(one.call())
+        if replay == "always":
+            assert await one.session.call(one.call()) == GOOD, "it is asked again, alone"
+        else:
+            error = await failure_of(one)
+            assert (error.kind, error.called) == (K.CUT, None)
+            assert "does not say which call it is of" in error.message
+            await one.session.call(one.call())
+        await one.session.call(one.call())
+    _, kept, alone, again = server.seen
+    assert (kept.headers.get("Connection"), alone.headers.get("Connection")) == (None, "close")
+    assert again.headers.get("Connection") is None
+    assert again.connection != kept.connection, "nothing else came over it"

@@ -182,7 +182,7 @@ async def test_an_answer_is_found_in_whatever_form_it_comes(
         ("accepted", FailureKind.CUT, None, "202 Accepted"),
         ("silence", FailureKind.CUT, None, "ended without one"),
         ("empty", FailureKind.PROTOCOL, True, "it is empty"),
-        ("swapped", FailureKind.PROTOCOL, True, "another request"),
+        ("swapped", FailureKind.PROTOCOL, None, "request 999, which was never made"),
         ("forbidden", FailureKind.UNREACHABLE, False, "403 Forbidden: not you; nothing was done"),
         ("away", FailureKind.UNREACHABLE, False, "https://example.org/login"),
         ("rest", FailureKind.UNREACHABLE, False, "3600 s): slow down; nothing was done"),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import mcp_types
 import msgspec
 import pytest
 
@@ -58,9 +59,11 @@ def message(id_: object, size: int) -> dict[str, Any]:
 @pytest.mark.parametrize("id_", [7, "seven"])
 @pytest.mark.parametrize("turned", [False, True], ids=["id first", "id last"])
 async def test_a_line_over_the_limit_becomes_an_error_for_its_call(
-    id_: object, turned: bool
+    id_: int | str, turned: bool
 ) -> None:
     lines = Lines(10_000)
+    for asked in (id_, 8):
+        lines.sent(mcp_types.JSONRPCRequest(jsonrpc="2.0", id=asked, method="x"))
     long = message(id_, 50_000)
     if turned:
         long = dict(reversed(long.items()))

@@ -9,18 +9,31 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from contracts.host import COMMAND, Host, Limits, Stdio, StreamableHttp, Tool
+from contracts.host import (
+    COMMAND,
+    Execute,
+    Host,
+    Limits,
+    Stdio,
+    StreamableHttp,
+    TaskBinding,
+    Tool,
+)
+from contracts.task import TaskSpec
 from services.executor.attempt.call import Opening
-from services.executor.attempt.plan import KnownHost
+from services.executor.attempt.plan import KnownHost, prepare
 from services.executor.hosts import door as pools
 from services.executor.hosts.pool import Pool
 from services.keys.secrets import Secrets
+from tests.support.http_host import answer, serving
 from tests.support.keeping_mcp import PROTOCOL, Keeper, keeper
 from tests.unit.executor.sessions import ROOT, STDIO, Bench, gone
-from tests.unit.executor.world import moment
+from tests.unit.executor.world import moment, routed, spec
 
+SCAN = TaskSpec(type="scan", input=msgspec.Raw(b"{}"))
 NO_SECRETS = Secrets(Path("nowhere"), {})
 TOOLS = (Tool("keep", read_only=True, idempotent=True), Tool("write", read_only=False))
 
@@ -193,6 +206,43 @@ async def test_a_users_own_host_has_one_user_only(desk: Desk) -> None:
     await desk.say(mine, "alice", "a secret")
     theirs = desk.host("shared", owner="bob", source=COMMAND)
     assert (await desk.say(theirs, "bob", "hello", seq=2))["notes"] == ["hello"]
+
+
+async def test_over_connections_to_what_users_have_brought_each_user_is_alone(
+    tmp_path: Path,
+) -> None:
+    """Whoever calls it: today the owner alone does."""
+    owned: dict[str, Any] = {"owner": "alice", "source": COMMAND}
+    async with keeper() as server:
+        desk = Desk(tmp_path, StreamableHttp(server.url))
+        desk.pool._opening = desk.pool._opening._replace(allow_private=True)
+        await desk.say(desk.host("shared", **owned), "alice", "a secret")
+        assert (await desk.say(desk.host("shared", **owned), "bob", "hello"))["notes"] == ["hello"]
+        await desk.pool.close()
+
+
+async def test_connections_to_a_users_execute_host_carry_one_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "MOST_SESSIONS", 2)
+    async with serving(answer({"done": True}, metamcp_jti="t1.1")) as server:
+        desk = Desk(tmp_path, StreamableHttp(server.url))
+        desk.pool._opening = desk.pool._opening._replace(allow_private=True)
+        types = {"scan": TaskBinding()}
+        execute: dict[str, Any] = {"endpoint": Execute(server.url), "task_types": types}
+        host = desk.host("shared", owner="alice", source=COMMAND, **execute)
+        carried: dict[str, set[int]] = {"alice": set(), "bob": set(), "carol": set()}
+        for user in ("alice", "bob", "alice", "bob", "carol", "alice", "carol"):
+            before = len(server.seen)
+            for _ in range(2):
+                plan = prepare(KnownHost(1, host), routed("t1", spec()), SCAN, b"{}", "permit")
+                call = desk.bench.call()
+                call.plan = plan._replace(user=user)
+                assert await desk.pool.call(KnownHost(1, host), call) == {"done": True}
+            carried[user] |= {seen.connection for seen in server.seen[before:]}
+        assert len(set().union(*carried.values())) == sum(map(len, carried.values()))
+        assert sum(map(len, desk.pool._doors["h1"]._rooms.values())) == 2, "so many at most"
+        await desk.pool.close()
 
 
 async def _until(true: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from contracts.facts import LogKey, Record
-from services.cli.audit import key_subjects
+from services.audit.checks import key_subjects
 from services.executor.permits.keyring import Keyring
 from services.executor.settings import Settings
 from services.keys.files import KeyFolder
@@ -34,7 +34,7 @@ class AwayLog(MemoryLog):
 
     away = False
 
-    async def read_last(self, subjects: Sequence[str]) -> list[Record]:
+    async def read_last(self, subjects: Sequence[str], *, reach: int = 0) -> list[Record]:
         if self.away:
             raise LogUnavailable("it is away")
         return await super().read_last(subjects)

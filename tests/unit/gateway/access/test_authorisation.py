@@ -173,7 +173,7 @@ async def test_without_a_good_token_nobody_gets_in(gateway: World, tmp_path: Pat
             # The address of the metadata ends with the name of one of the two paths.
             asked = one.headers["www-authenticate"].replace("NAME", app.MCP)
             text = repr((asked, one.text))
-            told.setdefault((shown, path in app.MCP_PATHS), set()).add(text)
+            told.setdefault((shown, app.is_mcp(path)), set()).add(text)
     assert {len(texts) for texts in told.values()} == {1}, "why it is not good is told to nobody"
     assert await gateway.log.head() == 0
 

@@ -183,7 +183,7 @@ async def test_what_an_agent_is_told_it_may_not_is_noted(gateway: World, era: st
             ("tools/call", {"name": "cancel_task", "arguments": {"task": WRONG}}, TASKS_WRITE),
             ("tasks/get", {"taskId": WRONG}, TASKS_READ),
             ("tasks/cancel", {"taskId": WRONG}, TASKS_WRITE),
-            ("tasks/update", {"taskId": WRONG, "inputResponses": {}}, TASKS_READ),
+            ("tasks/update", {"taskId": WRONG, "inputResponses": {}}, TASKS_WRITE),
         ):
             assert failed(await narrow.ask(method, params))
             subject, missing = f"POST /mcp {method}", f"scope {scope}"

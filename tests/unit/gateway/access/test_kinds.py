@@ -31,6 +31,8 @@ CHANGES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
         "client.registered",
     ),
     ("DELETE", "/api/clients/{id}", {}, "client.removed"),
+    ("PUT", "/api/profiles/x", {}, "profile.changed"),
+    ("DELETE", "/api/profiles/x", {}, "profile.changed"),
     ("POST", "/api/projects", {"name": "shop"}, "project.changed"),
     ("PUT", "/api/projects/{id}/members/{user}", {"role": "editor"}, "project.changed"),
     ("PATCH", "/api/projects/{id}", {"description": "x"}, "project.changed"),

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 
 from contracts import wire
-from services.gateway.mcp import tools as mcp_tools
+from services.gateway.mcp.own_list import OWN
 from tests.unit.gateway.access.rows import Row
 from tests.unit.gateway.access.table import OF_ALICE, OF_NOBODY, TABLE
 from tests.unit.gateway.access.test_authorisation import ALICE, BOB, asked
@@ -32,7 +32,11 @@ FRAMES = {
     "submit": "submit",
 }
 TOOLS = {
-    **dict.fromkeys(("get_task", "cancel_task", "list_hosts"), "own"),
+    **dict.fromkeys(
+        ("get_task", "cancel_task", "answer_task", "list_hosts", "list_tasks", "why", "audit_task"),
+        "own",
+    ),
+    "read_result": "own",
     **dict.fromkeys(METHODS, "own"),
     "submit_task": "submit",
 }
@@ -49,7 +53,7 @@ def test_everything_of_projects_says_what_members_do_by_it() -> None:
     assert outside == []
     tags = {kind.__struct_config__.tag for kind in get_args(wire.ClientFrame)}
     assert set(FRAMES) == tags, "say in FRAMES what members of a project do by this frame"
-    there = {*METHODS, *(tool.name for tool in mcp_tools.OWN)}
+    there = {*METHODS, *(tool.name for tool in OWN)}
     assert set(TOOLS) == there, "say in TOOLS what members of a project do by this"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from contracts.facts import McpRegistered
-from contracts.host import Execute, Host, Noop, Stdio, StreamableHttp, for_users
+from contracts.host import Execute, Host, Noop, OpenApi, Stdio, StreamableHttp, for_users
 from services.gateway.openapi.document import PATH as SCHEMA
 from services.process.ids import new_id
 from tests.support.nats import NatsServer
@@ -166,6 +166,8 @@ def test_of_an_endpoint_the_kind_is_left_and_whom_a_secret_is_for() -> None:
     web = StreamableHttp("https://a", {"A": "b"}, "GITHUB_TOKEN", "sub")
     assert seen(web).endpoint == StreamableHttp("", bearer_from="GITHUB_TOKEN")
     assert seen(Execute("https://a", {"A": "b"}, "T", "s")).endpoint == Execute("", bearer_from="T")
+    api = OpenApi("https://a", document_url="https://b", secrets={"k": "T"}, bearer_from="T")
+    assert seen(api).endpoint == OpenApi("", bearer_from="T")
     assert seen(Noop(1.0)).endpoint == Noop(1.0)
     assert seen(web, owner="alice").endpoint == StreamableHttp("", bearer_from="GITHUB_TOKEN")
     theirs = Host(id="h", name="h", endpoint=web, owner="alice", source="command")

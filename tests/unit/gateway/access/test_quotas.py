@@ -203,6 +203,25 @@ async def test_tokens_are_held_to_the_users_number(tmp_path: Path, bus: Bus) -> 
         assert (await admin.post("/api/tokens", json={"user": "alice"})).status_code == 201
 
 
+class LaterLog(MemoryLog):
+    """A log whose clock is ahead of this machine's: the tasks it has are as old, by its clock."""
+
+    later_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.later_s
+
+
+async def test_a_day_is_one_by_the_clock_of_the_log(tmp_path: Path, bus: Bus) -> None:
+    log = LaterLog()
+    budget = Budget(tasks_a_day=1)
+    async with gateway(tmp_path, bus, log=log, budget=budget) as one, one.http() as alice:
+        await made(alice)
+        over(await alice.post("/api/tasks", json=TASK), "tasks_a_day")
+        log.later_s = 2 * 86_400.0
+        await made(alice)
+
+
 async def test_sessions_of_agents_and_streams_have_quotas_too(tmp_path: Path, bus: Bus) -> None:
     async with gateway(tmp_path, bus) as one, one.http() as alice:
         await give(one, event_streams=0)

@@ -39,6 +39,7 @@ NEEDS: dict[str, list[str]] = {
         "GET /api/tasks/{task}",
         "GET /api/tasks/{task}/events",
         "GET /api/tasks/{task}/why",
+        "GET /api/asks",
         "GET /api/blobs",
         "GET /api/accounts/huggingface/tasks",
         "GET /api/projects",
@@ -47,6 +48,7 @@ NEEDS: dict[str, list[str]] = {
     TASKS_WRITE: [
         "POST /api/tasks",
         "POST /api/tasks/{task}/cancel",
+        "POST /api/tasks/{task}/answer",
         "PUT /api/blobs",
         "DELETE /api/blobs/{sha256}",
         "DELETE /api/results/{task}",
@@ -67,7 +69,12 @@ NEEDS: dict[str, list[str]] = {
         "GET /api/mcps/{host}",
         f"GET /api/mcps/{ID}",
         "GET /api/preferences",
+        "GET /api/profiles",
+        "GET /api/profiles/{profile}",
         "GET /api/accounts",
+        "GET /api/links",
+        "GET /api/mcps/{host}/link",
+        f"GET /api/mcps/{ID}/link",
         "GET /api/accounts/{provider}",
         "GET /api/spaces",
         f"GET {REPO}",
@@ -85,12 +92,15 @@ NEEDS: dict[str, list[str]] = {
             for verb in ("check", "probe", "enable", "disable")
             for path in ("{host}", ID)
         ),
+        "PUT /api/profiles/{profile}",
+        "DELETE /api/profiles/{profile}",
         *(
             f"{verb} /api/preferences/{path}"
             for verb in ("PUT", "DELETE")
             for path in ("{host}", ID)
         ),
         "PUT /api/accounts/{provider}",
+        *(f"{verb} /api/mcps/{one}/link" for verb in ("POST", "DELETE") for one in ("{host}", ID)),
         "DELETE /api/accounts/{provider}",
         "POST /api/spaces",
         f"POST {REPO}/deploy",
@@ -117,6 +127,7 @@ NEEDS: dict[str, list[str]] = {
         *(f"{verb} /api/users/{{user}}/quota" for verb in ("GET", "PUT", "DELETE")),
         "GET /api/mcps/{host}/log",
         f"GET /api/mcps/{ID}/log",
+        *("GET /api/restored", "POST /api/restored"),
         "GET /api/tokens",
         "POST /api/tokens",
         "DELETE /api/tokens/{token}",

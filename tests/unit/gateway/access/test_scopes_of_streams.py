@@ -52,8 +52,13 @@ SUBJECT_NEEDS: dict[str, set[str]] = {
 MCP_NEEDS: dict[str, str] = {
     **dict.fromkeys(("ping", "server/discover", "tools/list", "subscriptions/listen"), ""),
     **dict.fromkeys(("submit_task", "list_hosts"), ""),
-    **dict.fromkeys(("get_task", "tasks/get", "tasks/update"), TASKS_READ),
-    **dict.fromkeys(("cancel_task", "tasks/cancel"), TASKS_WRITE),
+    **dict.fromkeys(("prompts/list", "prompts/get", "completion/complete", "logging/setLevel"), ""),
+    **dict.fromkeys(("resources/list", "resources/templates/list", "resources/read"), ""),
+    **dict.fromkeys(("resources/subscribe", "resources/unsubscribe"), ""),
+    **dict.fromkeys(("get_task", "tasks/get"), TASKS_READ),
+    **dict.fromkeys(("list_tasks", "why", "audit_task"), TASKS_READ),
+    "read_result": RESULTS_READ,
+    **dict.fromkeys(("cancel_task", "answer_task", "tasks/cancel", "tasks/update"), TASKS_WRITE),
 }
 """Besides `mcp:call`: for tasks that were not asked for with the same authority."""
 ROLES = ("admin", "auditor")

@@ -16,6 +16,7 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import AnyFact, McpPreferred, Record, encode
 from contracts.subjects import of, parse
 from services.gateway import projection as tables
+from services.gateway.access.admission import Admission
 from services.gateway.access.use import FactsRow, OpenRow, OverBudget, UserCounts
 from services.process.ids import new_id
 from tests.support import facts
@@ -204,3 +205,13 @@ def test_whoever_created_tasks_today_is_remembered_until_they_are_a_day_old() ->
     use.fold(recorded([(facts.created("u2", "t4"), NOW + 30 * HOUR)]))
     assert "u1" not in use._users
     use.begin("u1", "t3", 10, budget, NOW + 30 * HOUR)
+
+
+def test_before_it_is_known_what_is_open_only_operators_get_tasks_in() -> None:
+    admission = Admission(counted=False)
+    with pytest.raises(Rejected) as refused:
+        admission.begin("alice", "t1", 10)
+    assert refused.value.reason is Reason.UNAVAILABLE
+    admission.begin("alice", "t1", 10, operator=True)
+    admission.counted = True
+    admission.begin("alice", "t2", 10)

@@ -19,6 +19,7 @@ from contracts.wire import Progress
 from services.bus.bus import Bus
 from services.gateway.http.events import place
 from services.gateway.settings import Settings
+from services.gateway.stream.marks import mark_of
 from tests.support import facts
 from tests.unit.gateway.world import World, world
 
@@ -72,9 +73,10 @@ async def test_history_then_live(gateway: World) -> None:
     await gateway.append(facts.created("alice", "a1"), facts.created("bob", "b1"))
     async with events(gateway, "?after=start") as stream:
         first = await stream.next()
-        assert (first["id"], first["event"]) == (f"1@{gateway.log.epoch}", "task.created")
         record = await gateway.log.at(1)
         assert record is not None
+        place_of = f"1@{gateway.log.epoch}@{mark_of(1, record.fact.id)}"
+        assert (first["id"], first["event"]) == (place_of, "task.created")
         assert first["data"] == {"seq": 1, "at": record.at, "event": json.loads(record.data)}
         assert (await stream.next())["event"] == "caught_up"
         await gateway.append(facts.created("bob", "b2"), facts.done("alice", "a1"))
@@ -95,6 +97,20 @@ async def test_another_log_is_told(gateway: World) -> None:
     await gateway.settled()
     async with events(gateway, **{"Last-Event-ID": "1@another"}) as stream:
         assert (await stream.next())["event"] == "reset"
+        assert (await stream.next())["event"] == "caught_up"
+
+
+async def test_another_past_of_the_log_is_told(gateway: World) -> None:
+    await gateway.append(facts.created("alice"), facts.created("alice"))
+    async with events(gateway, "?after=start") as stream:
+        first, second = await stream.facts(2)
+    mark = second["id"].rpartition("@")[2]
+    wrong = first["id"].rpartition("@")[0] + "@" + mark
+    async with events(gateway, **{"Last-Event-ID": wrong}) as stream:
+        assert (await stream.next())["event"] == "reset"
+        end = await stream.next()
+    assert (end["event"], end["id"]) == ("caught_up", second["id"])
+    async with events(gateway, **{"Last-Event-ID": end["id"]}) as stream:
         assert (await stream.next())["event"] == "caught_up"
 
 
@@ -187,10 +203,13 @@ async def test_a_browser_comes_with_a_ticket(gateway: World) -> None:
 
 
 def test_places() -> None:
-    assert place(None) == (None, None)
-    assert place("start") == ("start", None)
-    assert place("12") == (12, None)
-    assert place("12@2026-01-01T00:00:00Z") == (12, "2026-01-01T00:00:00Z")
+    epoch = "2026-01-01T00:00:00Z"
+    assert place(None) == (None, None, None)
+    assert place("start") == ("start", None, None)
+    assert place("12") == (12, None, None)
+    assert place(f"12@{epoch}") == (12, epoch, None)
+    assert place(f"12@{epoch}@") == (12, epoch, None)
+    assert place(f"12@{epoch}@0123456789ab") == (12, epoch, "0123456789ab")
     for wrong in ("", "x", "1.5", "-3", "9" * 30, "²"):
         with pytest.raises(Rejected):
             place(wrong)

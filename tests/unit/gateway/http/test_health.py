@@ -126,12 +126,12 @@ async def test_every_service_is_told_with_how_far_it_has_read(
     assert (data["live"], data["ready"], data["degraded"]) == (True, True, False)
     assert (data["head"], data["position"], data["lag"]) == (5, 5, 0)
     assert [one["service"] for one in data["services"]] == [ROUTER, *SERVICES]
-    whole = {"up": True, "position": 2, "lag": 3}
-    some = {"up": True, "position": 2, "lag": None, "active": None}
+    whole = {"up": True, "position": 2, "lag": 3, "troubles": []}
+    some = {"up": True, "position": 2, "lag": None, "active": None, "troubles": []}
     assert of(body, ROUTER) == [
         {"service": ROUTER, "instance": "router-1", "active": True} | whole,
         {"service": ROUTER, "instance": "router-2", "active": False}
-        | {"up": True, "position": 5, "lag": 0},
+        | {"up": True, "position": 5, "lag": 0, "troubles": []},
     ]
     assert of(body, "gateway") == [
         {"service": "gateway", "instance": "gateway-1", "active": None} | whole

@@ -249,6 +249,20 @@ async def test_lists_are_paged_and_filtered(gateway: World) -> None:
         assert (await listed("type=t.1&status=pending&limit=1"))[0] == [ids[5]]
 
 
+async def test_a_cursor_of_another_past_is_refused(gateway: World) -> None:
+    async with gateway.http() as client:
+        ids = [(await made(client))["id"] for _ in range(3)]
+        await gateway.site.projection.reached(3, 5)
+        page = (await client.get("/api/tasks?limit=2")).json()
+        place = {"cursor": page["next_cursor"], "mark": page["next_mark"]}
+        rest = (await client.get("/api/tasks", params=place)).json()
+        assert ([row["id"] for row in rest["data"]], rest["next_mark"]) == (ids[:1], None)
+        for wrong in ({"mark": "0" * 12}, {"cursor": 1}, {"cursor": 99}):
+            answer = await client.get("/api/tasks", params=place | wrong)
+            assert (answer.status_code, answer.json()["error"]["reason"]) == (409, "conflict")
+            assert "List anew" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("given", "stored"),
     [
@@ -282,7 +296,7 @@ async def test_health_and_index_need_no_token(gateway: World) -> None:
             0,
         )
         index = (await client.get("/")).json()["data"]
-        free = {"health", "keys", "schema", "docs", "limits"}
+        free = {"health", "keys", "schema", "docs", "limits", "console"}
         for name, link in index["links"].items():
             expected = 200 if name in free else 426 if name == "stream" else 401
             assert (await client.get(link)).status_code == expected, link

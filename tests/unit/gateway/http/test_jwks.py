@@ -17,9 +17,10 @@ from contracts.facts import AnyFact, LogKey, Record, encode
 from contracts.subjects import of
 from contracts.task import TaskSpec
 from services.executor.settings import Settings as ExecutorSettings
+from services.gateway import permit_keys
 from services.gateway import projection as tables
 from services.gateway.http.misc import KEYS_AGE_S
-from services.gateway.projection import KEPT_S, LATE_S
+from services.gateway.permit_keys import KEPT_S, LATE_S
 from services.keys.permits import SigningKey, load_or_create
 from services.log.projection import Projection, merge
 from services.process.ids import new_id
@@ -68,7 +69,7 @@ class Story:
         try:
             mark = projection.checkpoint._replace(seq=len(self.records))
             await projection.commit(merge(tables.apply(self.records)), mark)
-            found = [key["kid"] for key in await tables.jwks(projection)]
+            found = [key["kid"] for key in await permit_keys.jwks(projection)]
         finally:
             await projection.close()
         names = {key.kid: name for name, key in self.keys.items()}

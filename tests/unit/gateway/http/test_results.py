@@ -163,6 +163,10 @@ async def test_lists(gateway: World) -> None:
         assert first["total"] == 2
         second = (await client.get(f"/api/results?limit=1&cursor={first['next_cursor']}")).json()
         assert [result["task"] for result in second["data"]] == ["small"]
+        marked = f"/api/results?limit=1&cursor={first['next_cursor']}&mark="
+        again = await client.get(marked + first["next_mark"])
+        assert again.json()["data"] == second["data"]
+        assert (await client.get(marked + "0" * 12)).status_code == 409
         for query, found in (
             ("kind=inline", ["small"]),
             ("kind=dataset", []),

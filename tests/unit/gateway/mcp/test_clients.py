@@ -14,7 +14,7 @@ from contracts.facts import Record, TaskCreated
 from contracts.status import fold
 from services.bus.bus import Bus
 from services.gateway.mcp import tasks, tools
-from services.gateway.mcp.door import TASK_KEY
+from services.gateway.mcp.asked import TASK_KEY
 from services.gateway.settings import Settings
 from tests.support import facts
 from tests.unit.gateway.mcp.test_door import ERAS, Mode, agent, echoed, ended, next_fact, register

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from contracts.facts import TaskCreated
 from contracts.result import inline
-from services.gateway.mcp.door import TASK_KEY
+from services.gateway.mcp.asked import TASK_KEY
 from services.log.port import START, AlreadyRecorded
 from tests.support import facts
 from tests.unit.gateway.fuzzing import (

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import mcp_types as t
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ToolsListChanged
 
@@ -19,7 +19,9 @@ from contracts.facts import AnyFact, McpHealth, McpRegistered, McpRemoved, Recor
 from contracts.host import Access, HealthStatus, Host, Stdio, Tool
 from contracts.permitted import Asker
 from services.gateway.mcp import catalogue as catalogues
+from services.gateway.mcp import sessions
 from services.gateway.mcp.catalogue import Catalogue
+from services.gateway.mcp.selection import ToolChoice
 from services.process.ids import new_id
 from tests.support.system import until
 from tests.unit.gateway.http.test_tokens import ADMIN, issued, issuing
@@ -156,7 +158,7 @@ async def test_what_was_never_up_is_not_listed(catalogue: Catalogue) -> None:
 
 @contextlib.asynccontextmanager
 async def listening(
-    gateway: World, token: str, **options: Any
+    gateway: World, token: str, at: str = "/mcp", **options: Any
 ) -> AsyncIterator[tuple[Client, asyncio.Event]]:
     """A client, and whether its session was told."""
     heard = asyncio.Event()
@@ -169,7 +171,7 @@ async def listening(
     async with (
         httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http,
         Client(
-            streamable_http_client(f"{gateway.url}/mcp", http_client=http),
+            streamable_http_client(f"{gateway.url}{at}", http_client=http),
             message_handler=hear,
             **options,
         ) as client,
@@ -217,3 +219,58 @@ async def test_a_stream_of_the_newer_era_is_told_and_ends_with_its_token(gateway
                     while True:
                         await anext(changes)
                 await nobody_follows(one)
+
+
+async def test_of_what_is_not_chosen_nobody_is_told(catalogue: Catalogue) -> None:
+    folded(catalogue, registered(host()), UP, registered(host("h2")))
+    folded(catalogue, health(HealthStatus.HEALTHY, "h2"))
+    heard = Heard(catalogue, ALICE)
+    catalogue.follow(ALICE, heard, heard.tell, lambda: ToolChoice(hosts=("h1",)))
+    folded(catalogue, removed("h2"))
+    await told(catalogue)
+    assert heard.count == 0
+    folded(catalogue, removed("h1"))
+    await told(catalogue)
+    assert heard.count == 1
+    without = ToolChoice(without={"h*": ("more",)})
+    catalogue.follow(ALICE, heard, heard.tell, lambda: without)
+    folded(catalogue, registered(host()), UP)
+    await told(catalogue)
+    folded(catalogue, registered(host("h1", "echo", "more")))
+    await told(catalogue)
+    assert heard.count == 2
+    catalogue.follow(ALICE, heard, heard.tell, lambda: ToolChoice(tools="search"))
+    folded(catalogue, removed("h1"))
+    await told(catalogue)
+    assert heard.count == 2, "what finds tools is the same"
+
+
+async def test_who_has_chosen_what_is_otherwise_now_is_told(catalogue: Catalogue) -> None:
+    chosen: list[ToolChoice] = [ToolChoice(hosts=("h1",))]
+    heard, others = Heard(catalogue, ALICE), Heard(catalogue, BOB)
+    catalogue.follow(ALICE, heard, heard.tell, lambda: chosen[-1])
+    catalogue.choose_anew()
+    assert heard.count == 0
+    chosen.append(ToolChoice(hosts=("h2",)))
+    catalogue.choose_anew()
+    catalogue.choose_anew()
+    assert (heard.count, others.count) == (1, 0)
+
+
+async def test_a_user_has_a_share_of_the_streams(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_LISTENS", 1)
+    async with (
+        listening(gateway, "alice-token") as (alice, _),
+        listening(gateway, "bob-token") as (bob, _),
+    ):
+        async with asyncio.timeout(20), alice.listen(tools_list_changed=True):
+            with pytest.raises(MCPError, match=r"alice has 1 streams .* close some"):
+                async with alice.listen(tools_list_changed=True):
+                    raise AssertionError
+            async with bob.listen(tools_list_changed=True):
+                pass
+        await nobody_follows(gateway)
+        async with asyncio.timeout(20), alice.listen(tools_list_changed=True):
+            pass

@@ -21,7 +21,7 @@ PUBLIC = "https://tasks.example.com"
 
 async def test_a_stranger_is_told_where_to_ask(one: World) -> None:
     async with one.http(None) as http:
-        for path in ("/mcp", "/mcp/"):
+        for path in ("/mcp", "/mcp/", "/mcp/profile"):
             answer = await http.post(path, json={})
             assert answer.status_code == 401
             at = f"{one.url}/.well-known/oauth-protected-resource/mcp"

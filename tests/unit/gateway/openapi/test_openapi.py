@@ -13,21 +13,26 @@ from typing import Any
 
 import httpx
 import jsonschema
+import jsonschema_rs
 from litestar.routes import HTTPRoute
 
 from services.gateway.openapi import page as http_docs
 from services.gateway.openapi.document import PATH
+from services.outside.openapi import document as openapi_tools
+from services.outside.openapi import reading
 from tests.unit.gateway.mcp.test_door import register
 from tests.unit.gateway.world import World, error_of
 
 ROOT = Path(__file__).parents[4]
-UNDESCRIBED = {PATH, f"{PATH}/{{path}}", f"{PATH}/openapi.json", "/device"}
+CONSOLE = {"/console", "/console/{page}", "/console/assets/{version}/{file}"}
+UNDESCRIBED = {PATH, f"{PATH}/{{path}}", f"{PATH}/openapi.json", "/device", *CONSOLE}
 """Litestar's own routes to the description, and pages for people."""
 SIGN_IN = {"login", "refresh"}
 ASKING = {"ask", "poll"}
 """Whoever is not let in is told so there, too."""
 PUBLIC = SIGN_IN | ASKING | {"index", "health", "live", "ready", "jwks", "show_docs", "show_limits"}
 PUBLIC |= {"list_providers", "start_sign_in", "start_linking", "finish_sign_in"}
+PUBLIC |= {"finish_link", "describe_client"}
 
 
 async def described(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -284,3 +289,14 @@ async def test_what_is_always_there_is_said_to_be(gateway: World) -> None:
     assert "host" not in schemas["TaskView"]["required"], "it is left out before there is one"
     content = operations(document)["list_hosts"]["responses"]["200"]["content"]
     check(document, content["application/json"]["schema"], hosts)
+
+
+async def test_it_becomes_tools_as_any_document_does(gateway: World) -> None:
+    async with gateway.http(None) as client:
+        content = reading.read((await client.get(f"{PATH}/openapi.json")).content)
+    found = openapi_tools.api(content)
+    assert (len(found.tools), found.left_out) == (len(operations(content)), {})
+    for tool in found.tools:
+        assert jsonschema_rs.meta.is_valid(tool.input_schema)
+        assert jsonschema_rs.meta.is_valid(tool.output_schema or {})
+        assert "#/components" not in json.dumps([tool.input_schema, tool.output_schema])

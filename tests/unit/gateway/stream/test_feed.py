@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from services.gateway import visibility
 from services.gateway.stream import frames
 from services.gateway.stream.feed import Feed, Subscription
 from services.gateway.stream.history import History
+from services.gateway.stream.marks import mark_of
 from services.log.memory import MemoryLog
 from services.log.port import START, Batch, Checkpoint
 from services.process.ids import new_id
@@ -63,6 +65,12 @@ def seqs(sent: list[bytes]) -> list[int]:
         if payload["op"] == "events":
             found += [event["seq"] for event in payload["events"]]
     return found
+
+
+def marked(sent: list[bytes]) -> wire.CaughtUp:
+    """The last `caught_up` in websocket frames."""
+    (*_, last) = [frame for frame in sent if b'"caught_up"' in frame]
+    return msgspec.json.decode(frames.payload(last), type=wire.CaughtUp)
 
 
 class Client:
@@ -205,8 +213,12 @@ async def _expected(log: MemoryLog, to: str) -> list[int]:
 @given(st.lists(st.integers(1, 300_000), min_size=1, max_size=8))
 @settings(max_examples=30)
 def test_frames_are_valid_and_bounded(sizes: list[int]) -> None:
-    texts = [b'{"seq":%d,"at":1.5,"event":"%b"}' % (n, b"x" * size) for n, size in enumerate(sizes)]
-    built = frames.event_frames('na"me', texts)
+    nobodys = visibility.Audience("operator")
+    items = []
+    for n, size in enumerate(sizes):
+        text = b'{"seq":%d,"at":1.5,"event":"%b"}' % (n, b"x" * size)
+        items.append(frames.FeedEntry(n, "x", nobodys, text, text, f"f{n}"))
+    built = frames.event_frames('na"me', items, frames.Shows())
     found: list[int] = []
     for frame in built:
         head = HEADS.get(frame[1], 2)
@@ -214,6 +226,7 @@ def test_frames_are_valid_and_bounded(sizes: list[int]) -> None:
         payload = json.loads(frame[head:])
         assert (frame[0], size, payload["sub"]) == (0x81, len(frame) - head, 'na"me')
         found += [event["seq"] for event in payload["events"]]
+        assert payload["mark"] == mark_of(found[-1], f"f{found[-1]}")
         assert len(frame) < frames.FRAME_BYTES + 200 or len(payload["events"]) == 1
     assert found == list(range(len(sizes)))
 

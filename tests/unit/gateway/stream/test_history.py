@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
 from contracts import facts as kinds
-from contracts import subjects
+from contracts import subjects, wire
 from contracts.facts import McpRegistered
 from contracts.host import Host, Stdio
 from services.gateway.stream.feed import Feed
 from services.gateway.stream.history import History, Readers
+from services.gateway.stream.marks import mark_of
 from services.log.memory import MemoryLog
-from services.log.port import START, Batches
+from services.log.port import START, Append, Batches, name_of
 from services.process.ids import new_id
+from tests.support import facts as fact
 from tests.unit.gateway.stream.test_feed import Client
 
 HOSTS = 60
@@ -114,3 +120,35 @@ async def test_a_user_who_reads_much_does_not_hold_up_another() -> None:
         await client.cut(0)
     following.cancel()
     await asyncio.wait([following])
+
+
+async def past_of(users: list[str], log: MemoryLog) -> list[str]:
+    """Grow a log by a fact of each; the marks of its sequences, and of 0."""
+    await log.append_all([Append(fact.created(user)) for user in users])
+    marks = [""]
+    for record in await log.read((">",), 1000):
+        marks.append(mark_of(record.seq, name_of(record)))
+    return marks
+
+
+@given(st.data(), st.integers(0, 6), st.integers(0, 6), st.integers(0, 9), st.integers(0, 9))
+async def test_a_cursor_is_taken_where_the_log_has_its_past(
+    data: st.DataObject, same: int, other: int, grown: int, fed: int
+) -> None:
+    """`same` facts are in both pasts; to them came `other` ones, and `grown` in the other past."""
+    first, log = MemoryLog(), MemoryLog()
+    await past_of(["alice"] * same, first)
+    await log.append_all([Append(record.fact) for record in await first.read((">",))])
+    marks = await past_of(["bob"] * other, first)
+    await past_of(["bob"] * grown, log)
+    after = data.draw(st.integers(0, same + other))
+    asked = wire.Subscribe(1, "s", after=after, epoch=log.epoch, mark=marks[after] or None)
+    feed, at = Feed(facts=3, size=10**6), min(fed, same + grown)
+    place = await log.at(at)
+    feed.begin(at, name_of(place) if place else "")
+    feed.live = True
+    history = History(log, feed, 2, 2_000)
+    start = await history.start(asked)
+    assert (start.recovered, start.after) == ((True, after) if after <= same else (False, at))
+    unmarked = await history.start(msgspec.structs.replace(asked, mark=None))
+    assert unmarked.recovered == (after <= same + grown)

@@ -83,6 +83,28 @@ async def test_recovered_says_whether_every_fact_will_come(
         assert await one.through(last) == (expected if recovered else [last])
 
 
+async def test_what_came_with_a_cursor_proves_it(gateway: World) -> None:
+    await gateway.append(facts.created("alice", "a1"), facts.created("bob", "b1"))
+    await gateway.settled()
+    async with gateway.stream() as one:
+        hello = await one.receive()
+        await one.follow(after="start")
+        await gateway.append(facts.done("alice", "a1"), facts.created("bob", "b2"))
+        await one.through(3)
+        events = [frame for frame in one.frames if frame["op"] == "events"]
+        (end,) = [frame for frame in one.frames if frame["op"] == "caught_up"]
+    cursors = [(hello["head"], hello["mark"]), (end["seq"], end["mark"])]
+    cursors += [(frame["events"][-1]["seq"], frame["mark"]) for frame in events]
+    assert [seq for seq, _ in cursors] == [2, 2, 1, 3]
+    for seq, mark in cursors:
+        epoch = gateway.log.epoch
+        async with gateway.stream() as one:
+            ack = await one.follow("right", after=seq, epoch=epoch, mark=mark)
+            assert ack["recovered"] is True
+            ack = await one.follow("wrong", after=seq + 1, epoch=epoch, mark=mark)
+            assert (ack["recovered"], ack["seq"]) == (False, 4)
+
+
 async def test_a_resume_that_memory_does_not_cover_reads_the_log(tmp_path: Path, bus: Bus) -> None:
     settings = Settings(port=0, recent_facts=10, rate_limit_requests=0)
     async with world(tmp_path, bus, settings) as gateway:

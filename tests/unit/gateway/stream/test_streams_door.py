@@ -167,12 +167,22 @@ async def test_a_stopping_gateway_asks_its_clients_to_come_back(tmp_path: Path, 
         assert await one.closed() == 4000
 
 
+async def test_who_follows_goes_on_after_the_view_was_built_anew(tmp_path: Path, bus: Bus) -> None:
+    async with world(tmp_path, bus) as gateway:
+        await gateway.settled()
+        async with gateway.stream() as one:
+            await one.receive()
+            gateway.site._reset()
+            assert await one.closed() == 4000
+
+
 async def test_another_log_is_noticed(tmp_path: Path, bus: Bus) -> None:
     async with world(tmp_path, bus) as gateway:
         await gateway.append(facts.created("alice"))
         await gateway.settled()
         async with gateway.stream() as one:
             await one.receive()
+            gateway.site.streams.epoch = "of another log"
             gateway.site._reset()
             assert await one.closed() == 4001
     other = MemoryLog("2027-01-01T00:00:00Z")

@@ -16,6 +16,7 @@ from tests.unit.gateway.world import World
 
 REASON = "not started: Error: BRAVE_API_KEY is required"
 SICK = f"host h1 is unhealthy: {REASON}"
+MAY = "May tool x of host h1 be called?"
 CALL = {"type": "mcp.call", "host": "h1", "input": {"tool": "echo", "arguments": {}}}
 
 
@@ -46,6 +47,18 @@ async def test_followers_hear_at_once_and_when_it_changes(gateway: World) -> Non
         await gateway.append(facts.failed("alice", task, kind=FailureKind.UNREACHABLE))
         again = await stream.until(op="progress")
         assert again["message"] == f"waiting: {SICK}"
+
+
+async def test_followers_hear_that_a_person_has_to_answer(gateway: World) -> None:
+    await register(gateway)
+    async with gateway.http() as client, gateway.stream() as stream:
+        task = (await client.post("/api/tasks", json=CALL)).json()["data"]["id"]
+        await stream.follow(to="task", task=task, after="start")
+        await gateway.append(facts.asked("alice", task))
+        frame = await stream.until(op="progress", message="waiting: an answer to: " + MAY)
+        assert frame["attempt"] == 0
+        await gateway.append(facts.answered("alice", task))
+        await stream.until(op="progress", message=f"waiting: {SICK}")
 
 
 async def test_an_answer_about_the_task_says_it(gateway: World) -> None:

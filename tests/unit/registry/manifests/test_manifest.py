@@ -15,6 +15,7 @@ from contracts.host import (
     Host,
     Limits,
     Noop,
+    OpenApi,
     Placement,
     Probe,
     Stdio,
@@ -332,20 +333,21 @@ def test_the_examples_of_the_documentation_are_manifests(tmp_path: Path) -> None
     page = (Path(__file__).parents[4] / "docs" / "manifest.md").read_text()
     blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     hosts = {one.id: one for one in manifest.read(written(tmp_path, "".join(blocks)), PLACES)}
-    assert hosts.keys() == {"notes", "clock", "docs", "heavy", "deploy"}
+    assert hosts.keys() == {"notes", "clock", "docs", "heavy", "pets", "deploy", "weather", "wiki"}
     assert hosts["docs"].endpoint == StreamableHttp(
         "https://docs.example.com/mcp", bearer_from="DOCS_TOKEN"
     )
     assert hosts["heavy"].endpoint == Execute(
         "hf://alice/metamcp-heavy", bearer_from="HF_TOKEN", subdomain="alice-metamcp-heavy"
     )
+    assert isinstance(hosts["pets"].endpoint, OpenApi)
     assert set(hosts["notes"].task_types) == {"note_search"}
     assert hosts["notes"].probe.tool == "search"
 
 
 def test_the_documentation_names_every_field() -> None:
     page = (Path(__file__).parents[4] / "docs" / "manifest.md").read_text()
-    endpoints = (Stdio, StreamableHttp, Execute, Noop)
+    endpoints = (Stdio, StreamableHttp, Execute, OpenApi, Noop)
     structs = (entries.Entry, *endpoints, TaskBinding, Step, Flags, Limits, Probe)
     for struct in structs:
         for field in struct.__struct_fields__:

@@ -21,17 +21,28 @@ def test_a_host_says_for_whom_it_is_and_its_tools_and_types(tmp_path: Path) -> N
     text = """
 access = { roles = ["auditor"], users = ["alice"], projects = ["p-1"] }
 tool_access.erase = { roles = ["admin"] }
+approve = ["erase", "destructive"]
+approvers = { users = ["alice"] }
 task_types.look = { steps = [{ tool = "look" }], access = { users = ["bob"] } }
 """
     one = host(tmp_path, SMALLEST + text)
     assert one.access == Access(("auditor",), ("alice",), ("p-1",))
     assert one.tool_access == {"erase": Access(roles=("admin",))}
+    assert one.approve == ("erase", "destructive")
+    assert one.approvers == Access(users=("alice",))
     assert one.task_types["look"].access == Access(users=("bob",))
     assert host(tmp_path, SMALLEST).access is None
 
 
 WRONG_ACCESS = [
     (SMALLEST + "access = {}", "hosts.mine.access: it lets nobody in: name roles, users or"),
+    (SMALLEST + "approve = ['']", "hosts.mine.approve[0]: expected a pattern of 1 to 128"),
+    (SMALLEST + f"approve = {['x'] * 101}", "hosts.mine.approve: expected at most 100 patterns"),
+    (SMALLEST + "approve = ['x']\napprovers = {}", "hosts.mine.approvers: it lets nobody in"),
+    (
+        SMALLEST + "approvers = { roles = ['admin'] }",
+        "hosts.mine.approvers: nothing has to be approved",
+    ),
     (SMALLEST + "tool_access.t = { users = [] }", "hosts.mine.tool_access.t: it lets nobody in"),
     (SMALLEST + "access.roles = ['root']", "hosts.mine.access.roles[0]: invalid enum value 'root'"),
     (SMALLEST + "access.users = ['-']", "hosts.mine.access.users[0]: '-' can be no user's id"),

@@ -42,7 +42,7 @@ async def url() -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def reach() -> AsyncIterator[Reach]:
+async def reach(forked_workers: None) -> AsyncIterator[Reach]:
     workers = WorkerPool(WORKERS)
     yield Reach(Secrets(Path("nowhere"), {}), allow_private=True, workers=workers)
     await workers.close()

@@ -52,6 +52,7 @@ async def test_a_probe_tells_what_the_host_offers(mood: Mood) -> None:
     assert tool.input_schema["required"] == ["word"]
     assert answer.discovery.server == "little 1.2"
     assert answer.discovery.protocol == "2026-07-28"
+    assert answer.discovery.features == ("prompts", "resources", "subscriptions")
 
 
 async def test_a_tool_that_can_not_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ async def test_a_host_that_dies_is_started_again_by_the_next_probe(mood: Mood) -
 
 async def test_a_host_that_stopped_answering_is_given_up_after_the_limit(mood: Mood) -> None:
     before = children()
-    async with probing(little(mood), limit_s=0.5) as prober:
+    async with probing(little(mood, real=True), limit_s=0.5) as prober:
         assert (await prober.probe()).reason == ""
         mood.set("hang")
         answer = await prober.probe()
@@ -195,7 +196,7 @@ async def test_variables_come_from_the_manifest_and_the_named_ones_from_outside(
 
 async def test_nothing_is_left_of_any_of_them(mood: Mood) -> None:
     before = children()
-    await once(little(mood))
+    await once(little(mood, real=True))
     await once(program("import sys; sys.stdin.read()", start_s=0.5))
     assert children() == before
 

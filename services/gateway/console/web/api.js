@@ -1,0 +1,84 @@
+// The HTTP API, as whoever has signed in in this browser. Errors are told as the API tells them.
+
+export class ApiError extends Error {
+  constructor(status, failure) {
+    super(failure?.message ?? `the gateway answered ${status}`);
+    this.status = status;
+    this.reason = failure?.reason ?? "";
+    this.details = failure?.details ?? null;
+    this.request = failure?.request_id ?? "";
+  }
+}
+
+let formToken = "";
+
+/** Where people sign in, to come back to this page. */
+export function signIn() {
+  const here = location.pathname + location.search;
+  location.assign(`/signin?next=${encodeURIComponent(here)}`);
+}
+
+/**
+ * Ask for something; the answer is its envelope (`data`, `next_cursor`, …).
+ * @param {string} path
+ * @param {{method?: string, query?: Record<string, any>, body?: any, signal?: AbortSignal}} [asked]
+ */
+export async function api(path, { method = "GET", query, body, signal } = {}) {
+  const found = await send(path, { method, query, body, signal });
+  return found.json();
+}
+
+/** The same as `api`, with the answer's bytes. */
+export async function bytes(path, { query, signal } = {}) {
+  const found = await send(path, { method: "GET", query, signal });
+  const type = found.headers.get("content-type") ?? "";
+  return { data: await found.arrayBuffer(), type };
+}
+
+/** The anti-forgery token that goes with every change. */
+export async function csrf() {
+  return (formToken ||= await fetchFormToken());
+}
+
+async function send(path, { method, query, body, signal }, again = true) {
+  const headers = {};
+  if (method !== "GET") headers["X-CSRF-Token"] = await csrf();
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const answer = await fetch(address(path, query), {
+    method, headers, signal, credentials: "same-origin",
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  if (answer.ok) return answer;
+  const failure = await failureOf(answer);
+  if (answer.status === 401 && method !== "GET" && again) {
+    // The session is another one since: its forms have another token.
+    formToken = "";
+    return send(path, { method, query, body, signal }, false);
+  }
+  if (answer.status === 401) signIn();
+  throw new ApiError(answer.status, failure);
+}
+
+async function fetchFormToken() {
+  const answer = await fetch("/api/auth/csrf", { credentials: "same-origin" });
+  if (answer.status === 401) signIn();
+  if (!answer.ok) throw new ApiError(answer.status, await failureOf(answer));
+  return (await answer.json()).data.csrf_token;
+}
+
+async function failureOf(answer) {
+  try {
+    return (await answer.json()).error;
+  } catch {
+    return null;
+  }
+}
+
+function address(path, query) {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== undefined && value !== null && value !== "") search.set(name, String(value));
+  }
+  const text = search.toString();
+  return text ? `${path}?${text}` : path;
+}

@@ -1,0 +1,9 @@
+// What every module here builds on: elements by tagged templates, state by signals.
+import { h, render } from "./vendor/preact.js";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/hooks.js";
+import { batch, computed, effect, signal, useComputed, useSignal } from "./vendor/signals.js";
+import htm from "./vendor/htm.js";
+
+export const html = htm.bind(h);
+export { batch, computed, effect, render, signal };
+export { useComputed, useEffect, useLayoutEffect, useMemo, useRef, useSignal, useState };

@@ -1,0 +1,1 @@
+"""OpenAPI documents: read, made into tools, and calls of those into HTTP requests. Pure."""

@@ -1,0 +1,1 @@
+"""A host with all that the scenarios for servers name: tools, questions, prompts, resources."""

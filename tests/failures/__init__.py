@@ -1,0 +1,1 @@
+"""Failures of disks, clocks, views and hosts, each tried on the running product under load."""
