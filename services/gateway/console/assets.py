@@ -45,7 +45,15 @@ class Assets(NamedTuple):
     @property
     def modules(self) -> list[str]:
         """The modules, which a page loads side by side."""
-        return sorted(name for name in self.files if name.endswith(".js"))
+        return self._named(".js")
+
+    @property
+    def styles(self) -> list[str]:
+        """The style sheets, the base first."""
+        return self._named(".css")
+
+    def _named(self, ending: str) -> list[str]:
+        return sorted(name for name in self.files if name.endswith(ending))
 
 
 @functools.cache

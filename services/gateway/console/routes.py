@@ -29,12 +29,13 @@ def shell() -> str:
     modules = "".join(
         f'<link rel="modulepreload" href="{found.url(name)}">' for name in found.modules
     )
+    styles = "".join(f'<link rel="stylesheet" href="{found.url(name)}">' for name in found.styles)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f'<title>{NAME}</title><link rel="icon" href="{found.url("icon.svg")}">'
-        f'<link rel="stylesheet" href="{found.url("style.css")}">{modules}'
+        f"{styles}{modules}"
         f'<script type="module" src="{found.url("app.js")}"></script></head>'
         '<body><div id="app"><noscript>The console needs JavaScript. Everything it does, the'
         " command <code>metamcp</code> and the HTTP API do too.</noscript></div></body></html>"

@@ -5,13 +5,13 @@ import { go } from "../router.js";
 const helping = signal(false);
 let going = false;
 
-/** @param {{path: string, title: string, key: string}[]} pages */
+/** @param {() => {path: string, title: string, key: string}[]} pages */
 export function keys(pages) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     if (going) {
       going = false;
-      const page = pages.find((one) => one.key === event.key);
+      const page = pages().find((one) => one.key === event.key);
       if (page) go(page.path);
       return;
     }

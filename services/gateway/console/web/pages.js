@@ -1,0 +1,60 @@
+// Which pages there are, where, and for whom.
+import { html } from "./lib.js";
+import { href } from "./router.js";
+import { me } from "./session.js";
+import { AccountPage } from "./pages/account.js";
+import { AsksPage } from "./pages/asks.js";
+import { HostPage, HostsPage } from "./pages/hosts.js";
+import { LivePage } from "./pages/live.js";
+import { SubmitPage } from "./pages/submit.js";
+import { TaskPage } from "./pages/task.js";
+import { TasksPage } from "./pages/tasks.js";
+
+/**
+ * @typedef {object} ConsolePage
+ * @property {string} path
+ * @property {string} title
+ * @property {string} key goes there after `g`
+ * @property {any} Page
+ * @property {(who: any) => boolean} [may] who sees it; default: everybody
+ */
+
+/** @type {ConsolePage[]} */
+const PAGES = [
+  { path: "/", title: "Tasks", Page: TasksPage, key: "t" },
+  { path: "/submit", title: "Submit", Page: SubmitPage, key: "s" },
+  { path: "/live", title: "Live", Page: LivePage, key: "l" },
+  { path: "/hosts", title: "Hosts", Page: HostsPage, key: "h" },
+  { path: "/asks", title: "Asks", Page: AsksPage, key: "a" },
+  { path: "/account", title: "Account", Page: AccountPage, key: "c" },
+];
+
+/** @type {[RegExp, any][]} */
+const BELOW = [
+  [/^\/tasks\/([^/]+)$/, TaskPage],
+  [/^\/hosts\/(.+)$/, HostPage],
+];
+
+/** The pages that whoever is signed in may see. */
+export function shown() {
+  return PAGES.filter(({ may }) => !may || (me.value && may(me.value)));
+}
+
+/**
+ * The page of a path, what the path says to it, and its title.
+ * @param {string} path @returns {[any, string[], string]}
+ */
+export function pageOf(path) {
+  const page = PAGES.find((one) => one.path === path);
+  if (page) return [page.Page, [], page.title];
+  for (const [form, Page] of BELOW) {
+    const found = form.exec(path);
+    if (found) return [Page, found.slice(1), found[1]];
+  }
+  return [Nowhere, [], "Not here"];
+}
+
+function Nowhere() {
+  return html`<h1>There is no such page</h1>
+    <p><a href=${href("/")}>Begin at the first</a></p>`;
+}
