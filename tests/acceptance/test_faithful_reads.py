@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -106,6 +107,7 @@ def completed(ref: t.PromptReference | t.ResourceTemplateReference, name: str, v
     return lambda client: client.complete(ref, {"name": name, "value": value})
 
 
+TIME = re.compile(r"\b\d{1,2}:\d\d:\d\d\s[AP]M\b")
 TEXT = "demo://resource/dynamic/text/{resourceId}"
 ASKED: list[Asked] = [
     prompt("simple-prompt"),
@@ -123,14 +125,14 @@ ASKED: list[Asked] = [
 
 
 async def said(client: Client, asked: Asked) -> Any:
-    """An answer or an error, as it is on the wire."""
+    """An answer or an error, as it is on the wire, but for the time of day that it tells."""
     try:
         found = plain(await asked(client))
     except MCPError as error:
         return error.code, error.message
     for field in ("ttlMs", "cacheScope"):
         found.pop(field, None)
-    return found
+    return json.loads(TIME.sub("now", json.dumps(found, ensure_ascii=False)))
 
 
 def by_name(found: dict[str, Any], field: str) -> dict[str, Any]:
