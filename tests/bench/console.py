@@ -12,7 +12,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,17 +131,24 @@ class Pace:
         self._facts_per_s = facts_per_s
         self._numbers = itertools.count()
         self._open = [self._begin() for _ in range(OPEN)]
-        self.last = ""
-        """The task that was created last."""
+
+    async def end(self) -> str:
+        """Publish one fact more, of a task of its own; returns which."""
+        task = f"last-{next(self._numbers)}"
+        await self._publish([make.created(USER, task)])
+        return task
+
+    async def _publish(self, items: Iterable[AnyFact]) -> None:
+        await self._bus.nc.publish_all(
+            [(subjects.of(one), "", b"", facts.encode(one)) for one in items]
+        )
 
     async def run(self, seconds: float) -> int:
         """Go on so long; returns how many facts there were."""
         began, sent, never = time.perf_counter(), 0, asyncio.Event()
         while (passed := time.perf_counter() - began) < seconds:
             due = int(passed * self._facts_per_s) - sent
-            await self._bus.nc.publish_all(
-                [(subjects.of(one), "", b"", facts.encode(one)) for one in self._next(due)]
-            )
+            await self._publish(self._next(due))
             sent += due
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(never.wait(), TICK_S)
@@ -159,8 +166,6 @@ class Pace:
                 story = self._begin()
                 fact = next(story)
             self._open.append(story)
-            if isinstance(fact, facts.TaskCreated):
-                self.last = fact.task
             yield fact
 
 
@@ -189,8 +194,8 @@ async def kept_up(looking: Looking, path: str, pace: Pace, load: Load) -> dict[s
         heap.append(await heap_mib(page))
         await page.evaluate(f"window.frames_.ms.length = {frames}")
     seconds = time.perf_counter() - began
-    written = time.perf_counter()
-    await looking.until(f"document.querySelector('main').textContent.includes({pace.last!r})")
+    written, last = time.perf_counter(), await pace.end()
+    await looking.until(f"document.querySelector('main').textContent.includes({last!r})")
     behind = time.perf_counter() - written
     found = await page.evaluate("window.frames_")
     return {

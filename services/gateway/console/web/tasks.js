@@ -1,8 +1,8 @@
 // The list of tasks: pages of the API, kept up to date by the facts that follow.
 import { batch, signal } from "./lib.js";
 import { api } from "./api.js";
-import { begin, evolve } from "./fold.js";
 import { stream } from "./stream.js";
+import { TaskTable } from "./table.js";
 
 const PAGE = 200;
 /** Facts before now that are read as well: lists of a busy gateway may be that far behind. */
@@ -17,11 +17,9 @@ export class TaskList {
     this.rows = signal([]);
     this.error = signal(null);
     this.busy = signal(true);
-    this.known = new Map();
+    this.table = this.empty();
     this.cursor = null;
     this.over = false;
-    this.pending = [];
-    this.frame = 0;
     this.stop = stream.subscribe({
       to: "tasks",
       overlap: OVERLAP,
@@ -33,13 +31,19 @@ export class TaskList {
 
   close() {
     this.stop();
-    cancelAnimationFrame(this.frame);
+  }
+
+  empty() {
+    const { status, type } = this.filter;
+    return new TaskTable(
+      (row) => (!status || row.status === status) && (!type || row.type === type), MOST,
+    );
   }
 
   /** Read the list anew. */
   begin() {
     Object.assign(this, { cursor: null, over: false, reading: null });
-    this.known = new Map();
+    this.table = this.empty();
     return this.more();
   }
 
@@ -54,14 +58,14 @@ export class TaskList {
 
   async read() {
     this.busy.value = true;
-    const known = this.known;
+    const table = this.table;
     try {
       const query = { ...this.filter, limit: PAGE, cursor: this.cursor };
       const page = await api("/api/tasks", { query });
-      if (known !== this.known) return;
+      if (table !== this.table) return;
       this.cursor = page.next_cursor ?? null;
-      this.over = this.cursor === null || known.size >= MOST;
-      for (const row of page.data) this.put(row);
+      this.over = this.cursor === null || table.full;
+      for (const row of page.data) table.put(row);
       batch(() => {
         this.error.value = null;
         this.show();
@@ -74,35 +78,14 @@ export class TaskList {
     }
   }
 
-  /** A row as the API or a fact tells it; the later one counts. */
-  put(row) {
-    const old = this.known.get(row.id);
-    if (!old || old.seq < row.seq) this.known.set(row.id, row);
-  }
-
-  heard(events) {
-    this.pending.push(...events);
-    // Once a frame, however many facts there were.
-    this.frame ||= requestAnimationFrame(() => this.apply());
-  }
-
-  apply() {
-    this.frame = 0;
-    for (const record of this.pending.splice(0)) {
-      const { event } = record;
-      if (event.type === "task.created") this.put(begin(record));
-      const row = this.known.get(event.task);
-      if (row && row.seq < record.seq) this.known.set(row.id, evolve(row, record));
-    }
+  /** The stream tells it once a frame. @param {FactRecord[]} records */
+  heard(records) {
+    for (const record of records) this.table.hear(record);
     this.show();
   }
 
   show() {
-    const { status, type } = this.filter;
-    const shown = [];
-    for (const row of this.known.values()) {
-      if ((!status || row.status === status) && (!type || row.type === type)) shown.push(row);
-    }
-    this.rows.value = shown.sort((a, b) => b.created_seq - a.created_seq);
+    this.over ||= this.table.full;
+    this.rows.value = this.table.shown.slice();
   }
 }
