@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import msgspec
-from playwright.async_api import Page
+from playwright.async_api import CDPSession, Page
 
 from contracts import facts, subjects
 from contracts.facts import AnyFact, Outcome
@@ -186,6 +186,10 @@ async def kept_up(looking: Looking, path: str, pace: Pace, load: Load) -> dict[s
     await page.wait_for_selector(".dot.live")
     heap.append(await heap_mib(page))
     await page.evaluate(FRAMES)
+    thread = await page.context.new_cdp_session(page)
+    # In CPU time: what a frame costs, however busy the machine is.
+    await thread.send("Performance.enable", {"timeDomain": "threadTicks"})
+    used = await cpu_s(thread)
     sent, began = 0, time.perf_counter()
     for _ in range(SAMPLES):
         sent += await pace.run(load.minutes * 60 / SAMPLES)
@@ -194,6 +198,7 @@ async def kept_up(looking: Looking, path: str, pace: Pace, load: Load) -> dict[s
         heap.append(await heap_mib(page))
         await page.evaluate(f"window.frames_.ms.length = {frames}")
     seconds = time.perf_counter() - began
+    used = await cpu_s(thread) - used
     written, last = time.perf_counter(), await pace.end()
     await looking.until(f"document.querySelector('main').textContent.includes({last!r})")
     behind = time.perf_counter() - written
@@ -204,11 +209,19 @@ async def kept_up(looking: Looking, path: str, pace: Pace, load: Load) -> dict[s
         "frames_p99_ms": machine.percentile(found["ms"], 0.99),
         "frames_most_ms": max(found["ms"]),
         "frames": len(found["ms"]),
+        "cpu_ms_a_frame": used / len(found["ms"]) * 1000,
+        "cpu_share": used / seconds,
         "long_frames": sum(ms > FRAME_MS for ms in found["ms"]),
         "cuts": found["cuts"],
         "behind_s": behind,
         "heap_mib": heap,
     }
+
+
+async def cpu_s(session: CDPSession) -> float:
+    """What the page's thread has used."""
+    found = (await session.send("Performance.getMetrics"))["metrics"]
+    return float(next(one["value"] for one in found if one["name"] == "TaskDuration"))
 
 
 async def heap_mib(page: Page) -> float:
@@ -271,6 +284,8 @@ def report(found: dict[str, Any]) -> None:
         most = f"{one['frames_p99_ms']:10.1f} ms a frame, p99"
         print(f"console, {name:9} {most}", end="")
         print(f", {one['frames_most_ms']:.0f} ms the longest; {one['facts_per_s']:.0f} facts/s")
-        print(f"  {one['long_frames']} of {one['frames']} frames above {FRAME_MS} ms; ", end="")
+        cpu = f"{one['cpu_ms_a_frame']:.1f} ms of CPU a frame, {one['cpu_share']:.2f} cores"
+        print(f"  {cpu}", end="; ")
+        print(f"{one['long_frames']} of {one['frames']} frames above {FRAME_MS} ms; ", end="")
         print(f"{one['cuts']} cuts; the last fact is seen {one['behind_s']:.2f} s later")
         print(f"  MiB of its scripts: {', '.join(f'{mib:.1f}' for mib in one['heap_mib'])}")

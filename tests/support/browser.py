@@ -68,6 +68,13 @@ class Looking:
         await self.page.goto(f"{self.url}/console{path}")
         await self.page.wait_for_selector("main h1")
 
+    async def pages(self) -> list[str]:
+        """Paths of the pages that whoever has signed in is offered, below `/console`."""
+        found = await self.page.eval_on_selector_all(
+            "header nav a", "links => links.map((link) => new URL(link.href).pathname)"
+        )
+        return [path.removeprefix("/console") for path in found if path.startswith("/console")]
+
     async def until(self, condition: str) -> None:
         """Wait until this expression holds in the page."""
         # As a function: the page's policy lets nobody evaluate text.

@@ -8,8 +8,8 @@ import pytest
 
 from contracts import subjects
 from contracts.asks import QuestionKind
-from contracts.facts import McpHealth, McpRegistered, Outcome
-from contracts.host import HealthStatus, Host, StreamableHttp, Tool
+from contracts.facts import McpRegistered, Outcome
+from contracts.host import Host, StreamableHttp, Tool
 from contracts.task import TaskSpec
 from services.gateway.stream.connection import RESTART
 from services.process.ids import new_id
@@ -67,21 +67,6 @@ FORM = {
     },
     "required": ["name"],
 }
-
-
-async def test_what_a_hostile_host_says_is_text_on_every_page(one: World, looking: Looking) -> None:
-    user = looking.user
-    well = McpHealth(
-        id=new_id(), by="test", host="h1", k=1, status=HealthStatus.WARNING, reason=HOSTILE
-    )
-    await one.append(host(), well)
-    await told(one, user, "t1")
-    for path in PAGES:
-        await looking.go(path)
-        assert "MetaMCP" in await looking.page.title(), path
-        assert await looking.page.query_selector("main script, main img") is None
-    await looking.go("/tasks/t1")
-    assert HOSTILE.split("\x1b")[0] in await looking.text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
