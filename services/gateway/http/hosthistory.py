@@ -9,7 +9,7 @@ from litestar import get
 from litestar.params import QueryParameter
 
 from contracts import scopes, subjects
-from contracts.facts import McpHealth
+from contracts.facts import Logged, McpHealth, Record
 from contracts.host import HealthStatus
 from services.gateway.http.hosts import existing
 from services.gateway.http.parts import Asking, Cursor, HostId, Page, Parts, Wired, of_host
@@ -24,6 +24,7 @@ Changes = Annotated[int, QueryParameter(ge=1, le=MOST_CHANGES, description="At m
 class HealthChange(msgspec.Struct, frozen=True):
     """A host's health from one moment on."""
 
+    host: str
     k: int
     """Counts this host's changes up from 1."""
     seq: int
@@ -31,8 +32,8 @@ class HealthChange(msgspec.Struct, frozen=True):
     """Log time, seconds since the epoch."""
     status: HealthStatus
     reason: str
-    """`<kind>: <what happened and what to do>`; empty when all is well. Of calls that fail it begins
-    with `calls:`, and says what the circuit breaker does."""
+    """`<kind>: <what happened and what to do>`; empty when all is well. With `calls:` it is what
+    executors say of calls that fail, and of their circuit breakers."""
     latency_ms: float
     """Of the probe that found it."""
     said: str
@@ -53,21 +54,21 @@ async def get_history(
     removed = await parts.log.last(subjects.removals(host.id))
     since = removed.seq if removed else 0
     all_of_it = sees_all_of_hosts(principal.powers)
-    changes = [
-        HealthChange(
-            record.fact.k,
-            record.seq,
-            record.at,
-            record.fact.status,
-            record.fact.reason,
-            record.fact.latency_ms,
-            record.fact.said if all_of_it else "",
-        )
-        for record in reversed(found)
-        if isinstance(record.fact, McpHealth) and record.seq > since
-    ]
-    older = len(wanted) == limit and last > limit and len(changes) == len(found)
-    return Page(True, changes, next_cursor=last - limit + 1 if older else None)
+    here = [record for record in reversed(found) if record.seq > since]
+    changes = [_change(record, record.fact, all_of_it) for record in here]
+    older = last > limit and len(here) == len(found)
+    told = [change for change in changes if change is not None]
+    return Page(True, told, next_cursor=last - limit + 1 if older else None)
+
+
+def _change(record: Record, fact: Logged, all_of_it: bool) -> HealthChange | None:
+    """None: a newer release has written it."""
+    if not isinstance(fact, McpHealth):
+        return None
+    said = fact.said if all_of_it else ""
+    return HealthChange(
+        fact.host, fact.k, record.seq, record.at, fact.status, fact.reason, fact.latency_ms, said
+    )
 
 
 async def _newest(parts: Parts, host: str) -> int:
@@ -79,6 +80,7 @@ async def _newest(parts: Parts, host: str) -> int:
 ROUTES = (get_history,)
 EXAMPLES: tuple[msgspec.Struct, ...] = (
     HealthChange(
+        host="tools",
         k=7,
         seq=412,
         at=1_767_225_600.0,
