@@ -29,6 +29,7 @@ from services.gateway.http import (
     hosthistory,
     hostimport,
     hostlinks,
+    hostload,
     hosts,
     invitations,
     me,
@@ -68,6 +69,7 @@ ROUTES = (
     *hosts.ROUTES,
     *hostlinks.ROUTES,
     *hosthistory.ROUTES,
+    *hostload.ROUTES,
     *hostimport.ROUTES,
     *connecting.ROUTES,
     *preferences.ROUTES,
@@ -113,6 +115,7 @@ EXAMPLES = (
     *device.EXAMPLES,
     *hostlinks.EXAMPLES,
     *hosthistory.EXAMPLES,
+    *hostload.EXAMPLES,
     *hostimport.EXAMPLES,
     *connecting.EXAMPLES,
 )

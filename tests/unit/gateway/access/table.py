@@ -135,6 +135,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/mcps/{host}/history"): named(HOST),
     ("GET", f"/api/mcps/{ID}/history"): named(HOST, audited={}),
     ("GET", "/api/connect"): OWN,
+    ("GET", "/api/load"): Row(Who.OWN, audited={}),
     ("GET", "/link/callback"): Row(Who.PUBLIC, status=400),
     ("GET", "/link/client.json"): PUBLIC,
     ("DELETE", "/api/mcps/{host}"): named(HOST),

@@ -77,6 +77,7 @@ NEEDS: dict[str, list[str]] = {
         f"GET /api/mcps/{ID}/link",
         *(f"GET /api/mcps/{one}/history" for one in ("{host}", ID)),
         "GET /api/connect",
+        "GET /api/load",
         "GET /api/accounts/{provider}",
         "GET /api/spaces",
         f"GET {REPO}",
