@@ -151,7 +151,7 @@ asyncio.run(main())"""
 
 
 def _curl(door: Door) -> Piece:
-    text = f"""curl {shlex.quote(door.base + "/api/tasks?wait_s=30")} \\
+    text = f"""curl {shlex.quote(door.base + "/api/tasks?wait=30")} \\
   -H "{_BEARER}" -H "Content-Type: application/json" \\
   -d '{{"type": "code_analysis", "input": {{"files": {{"a.py": "print(1)"}}}}}}'"""
     note = f"Every route, with examples, is described at {door.base}/api/docs."

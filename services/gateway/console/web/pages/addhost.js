@@ -51,8 +51,9 @@ export function AddHostPage() {
     told.value = "";
     busy.value = true;
     try {
-      const name = id.value.trim(), body = entryOf(kind, fields.value);
+      const name = id.value.trim();
       if (!name) throw new Error("Say the host's id.");
+      const body = entryOf(kind, fields.value);
       const path = `/api/mcps/${name.split("/").map(encodeURIComponent).join("/")}`;
       if (verb === "check") {
         const { data } = await api(`${path}/check`, { method: "POST", body });
@@ -89,10 +90,9 @@ export function AddHostPage() {
           <textarea name="more" rows="6" spellcheck="false" value=${fields.value.more ?? ""} onInput=${set("more")}
             placeholder=${'{"capabilities": [{"name": "code_analysis"}], "limits": {"max_concurrency": 2}}'}></textarea>
           <small>Capabilities, task types, limits, probe, access, approvals: as in a manifest.</small></label></details>
-      <p class="note">Values of secrets are never typed here: the operator puts them into
-        <code>secrets/${isAdmin.value ? "" : `${me.value?.user}/`}NAME</code> of the data folder, and the host names them.</p>
+      <p class="note">Values of secrets are never typed here: the operator puts them into${" "}<code>secrets/${isAdmin.value ? "" : `${me.value?.user}/`}NAME</code> of the data folder, and the host names them.</p>
       <${Failed} error=${error.value} />
-      <p><button class="yes" disabled=${busy.value}>${change ? "Change it" : "Add it"}</button>
+      <p class="buttons"><button class="yes" disabled=${busy.value}>${change ? "Change it" : "Add it"}</button>
         <button type="button" disabled=${busy.value} onClick=${() => send("check")}>Only check</button>
         <a class="button quiet" href=${href(change ? `/hosts/${change}` : "/hosts")}>Back</a>
         <output aria-live="polite">${told.value}</output></p>

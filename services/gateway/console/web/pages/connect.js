@@ -62,7 +62,7 @@ function names(profiles, chosen) {
 function Shown({ piece, token, placeholder }) {
   const filled = (/** @type {string} */ text) => (token ? text.replaceAll(placeholder, token) : text);
   const asked = piece.text.includes(placeholder) || piece.note.includes(placeholder);
-  return html`<section aria-live="polite"><h3>${piece.title}</h3><p>Goes into <code>${piece.where}</code></p>
+  return html`<section aria-live="polite"><h3>${piece.title}</h3><p>Goes into ${piece.where}</p>
     <${Copy} key=${piece.client} text=${filled(piece.text)} label=${piece.title} />
     ${piece.note && html`<p>${filled(piece.note)}</p>`}
     ${asked && !token && html`<p><small>${placeholder} stands where your token goes.</small></p>`}</section>`;

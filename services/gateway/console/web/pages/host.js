@@ -130,7 +130,7 @@ function Link({ id }) {
     ${linked && html`<p>You are signed in since <${Time} at=${at} /> by ${issuer}.</p>`}
     ${broken && html`<p class="bad">${broken}</p>`}
     ${!linked && html`<p>A host that asks for OAuth is called as you once you have signed in there.</p>`}
-    <p><button onClick=${change("POST")}>${linked ? "Sign in anew" : "Sign in"}</button>
+    <p class="buttons"><button onClick=${change("POST")}>${linked ? "Sign in anew" : "Sign in"}</button>
       ${(linked || broken) && html`<button onClick=${change("DELETE")}>Forget it</button>`}
       <button class="quiet" onClick=${read}>Look again</button></p>
     ${begun.value.startsWith("http") && html`<p>Go on there: <a href=${begun.value} target="_blank" rel="noreferrer noopener">${new URL(begun.value).host}</a></p>`}
@@ -154,7 +154,7 @@ function History({ id, now }) {
   const found = changes.value;
   if (!found.length) return html`<p>It has not been probed yet.</p><${Failed} error=${error.value} />`;
   return html`<${Strip} changes=${found} />
-    <details><summary>${found.length}${more.value ? "+" : ""} changes</summary>
+    <details><summary>${found.length}${more.value ? "+" : ""} ${found.length === 1 ? "change" : "changes"}</summary>
       <ol class="changes">${found.map((one, at) => html`<li key=${one.k}><${Time} at=${one.at} />
         <${Status} word=${one.status} /> <small>${at ? `for ${span(found[at - 1].at - one.at)}` : "until now"}</small>
         <span>${short(one.reason, 600)}</span>
@@ -171,7 +171,7 @@ function Strip({ changes }) {
   const oldest = changes[changes.length - 1].at, all = Math.max(1, end - oldest);
   const x = (/** @type {number} */ at) => (WIDE * Math.min(all, Math.max(0, at - oldest))) / all;
   return html`<figure class="strip"><svg viewBox="0 0 ${WIDE} 28" preserveAspectRatio="none" role="img"
-      aria-label=${`Health of the last ${span(all)}: ${changes.length} changes, now ${changes[0].status}`}>
+      aria-label=${`Health of the last ${span(all)}: ${changes.length} states, now ${changes[0].status}`}>
       ${changes.map((one, i) => html`<rect key=${one.k} class=${one.status} x=${x(one.at)} y="0" height="28"
         width=${Math.max(1, x(i ? changes[i - 1].at : end) - x(one.at))}><title>${one.status} ${short(one.reason, 200)}</title></rect>`)}
     </svg><figcaption><${Time} at=${oldest} /><span>now</span></figcaption></figure>`;

@@ -51,7 +51,7 @@ export function ImportPage() {
       <label class="field"><span>File</span><textarea name="text" rows="10" spellcheck="false" value=${text.value}
         placeholder=${'{"mcpServers": {"wiki": {"url": "https://wiki.example.com/mcp"}}}'}
         onInput=${(e) => { text.value = e.target.value; anew(); }}></textarea></label>
-      <p class="filters"><label>Choose one <input type="file" accept=".json,.jsonc,.toml" onChange=${(e) => take(e.target.files[0])} /></label>
+      <p class="filters file"><label>Choose one <input type="file" accept=".json,.jsonc,.toml" onChange=${(e) => take(e.target.files[0])} /></label>
         <label>Its name <input value=${name.value} spellcheck="false" onInput=${(e) => { name.value = e.target.value; anew(); }} /></label>
         <button class=${found.value ? "" : "yes"} disabled=${busy.value || !text.value.trim()}>Look at it</button></p>
     </form>

@@ -1,10 +1,12 @@
 // A form from a JSON Schema: of a host's question, a tool's input, a task type. What has no field of
 // its own is written as JSON.
 import { html, useMemo, useSignal } from "../lib.js";
-import { below, choicesOf, draftOf, kindOf, placeOf, plain, valueOf } from "./schema.js";
+import { below, besides, choicesOf, draftOf, kindOf, placeOf, plain, valueOf } from "./schema.js";
 
 const MOST_CHOICES_IN_SIGHT = 400;
 const LONG_TEXT = new Set(["text", "code", "content", "body", "query", "prompt", "message"]);
+
+let made = 0;
 
 /** What is in a form, and what is wrong with it. @typedef {ReturnType<typeof useForm>} FormState */
 
@@ -15,18 +17,23 @@ const LONG_TEXT = new Set(["text", "code", "content", "body", "query", "prompt",
 export function useForm(schema, values) {
   const draft = useSignal(draftOf(schema ?? {}, values, schema));
   const errors = useSignal(/** @type {Record<string, string>} */ ({}));
+  const more = useSignal(besides(schema ?? {}, values));
   return useMemo(() => ({
+    /** Before the ids of its fields: several forms stand on one page. */
+    id: `form${++made}`,
     schema: schema ?? {},
     draft,
     errors,
     values() {
       const read = valueOf(schema ?? {}, draft.value, schema, { needed: true });
       errors.value = read.errors;
-      return Object.keys(read.errors).length ? null : read.value ?? {};
+      if (Object.keys(read.errors).length) return null;
+      return Object.keys(more.value).length ? { ...more.value, ...read.value } : read.value ?? {};
     },
     /** Put new values into it. @param {any} given */
     fill(given) {
       draft.value = draftOf(schema ?? {}, given, schema);
+      more.value = besides(schema ?? {}, given);
       errors.value = {};
     },
     /** Show an error at the field that it names; false: it names none. @param {string} message */
@@ -43,13 +50,13 @@ export function Form({ form }) {
   const { schema, draft, errors } = form;
   const own = plain(schema, schema);
   if (kindOf(own) === "object") {
-    return html`<${Fields} schema=${own} root=${schema} path="" draft=${draft.value} depth=${0}
+    return html`<${Fields} schema=${own} root=${schema} path="" draft=${draft.value} depth=${0} of=${form.id}
       errors=${errors.value} change=${(/** @type {any} */ value) => put(form, value)} />`;
   }
   if (!Object.keys(own).length || own.type === "object") {
     return html`<p class="pale">It takes no arguments that it has named.</p>`;
   }
-  return html`<${Field} name="JSON" schema=${own} root=${schema} path="" draft=${draft.value}
+  return html`<${Field} name="JSON" schema=${own} root=${schema} path="" draft=${draft.value} of=${form.id}
     errors=${errors.value} depth=${0} needed=${true} change=${(/** @type {any} */ value) => put(form, value)} />`;
 }
 
@@ -58,17 +65,17 @@ function put(form, value) {
   form.draft.value = value;
 }
 
-function Fields({ schema, root, path, draft, errors, change, depth }) {
+function Fields({ schema, root, path, draft, errors, change, depth, of }) {
   const required = new Set(schema.required ?? []);
   return Object.entries(schema.properties).map(([name, one]) => html`<${Field} key=${name} name=${name}
     schema=${plain(one, root)} root=${root} path=${below(path, name)} draft=${draft?.[name]}
-    needed=${required.has(name)} errors=${errors} depth=${depth + 1}
+    needed=${required.has(name)} errors=${errors} depth=${depth + 1} of=${of}
     change=${(/** @type {any} */ value) => change({ ...draft, [name]: value })} />`);
 }
 
 function Field(props) {
-  const { name, schema, path, needed, errors, depth } = props;
-  const kind = kindOf(schema, depth), id = `field-${path || "all"}`;
+  const { name, schema, path, needed, errors, depth, of } = props;
+  const kind = kindOf(schema, depth), id = `${of}-${path || "all"}`;
   const title = html`${schema.title ?? name}${needed && html`<b class="needed" title="needed"> *</b>`}`;
   const about = html`${errors[path] && html`<small class="bad" id=${`${id}-wrong`} role="alert">${errors[path]}</small>`}
     ${schema.description && html`<small class="about">${schema.description}</small>`}`;
@@ -86,12 +93,12 @@ function Field(props) {
     <${Control} ...${props} kind=${kind} id=${id} />${about}</label>`;
 }
 
-function List({ schema, root, path, draft, errors, change, depth, name }) {
+function List({ schema, root, path, draft, errors, change, depth, name, of }) {
   const items = draft ?? [];
   const set = (/** @type {number} */ at, /** @type {any} */ value) => change(items.with(at, value));
   return html`${items.map((/** @type {any} */ one, /** @type {number} */ at) => html`<div class="item" key=${at}>
       <${Field} name=${`${at + 1}`} schema=${plain(schema.items, root)} root=${root} path=${below(path, at)}
-        draft=${one} needed=${false} errors=${errors} depth=${depth + 1} change=${(/** @type {any} */ value) => set(at, value)} />
+        draft=${one} needed=${false} errors=${errors} of=${of} depth=${depth + 1} change=${(/** @type {any} */ value) => set(at, value)} />
       <button type="button" class="quiet" aria-label=${`Take ${at + 1} out of ${name}`}
         onClick=${() => change(items.toSpliced(at, 1))}>✕</button></div>`)}
     <button type="button" disabled=${items.length >= (schema.maxItems ?? Infinity)}

@@ -51,7 +51,7 @@ function pointed(root, ref) {
  */
 export function kindOf(schema, depth = 0) {
   if (choicesOf(schema)) return "choice";
-  if (schema.oneOf || schema.anyOf || schema.allOf || depth >= DEEPEST) return "json";
+  if (depth >= DEEPEST || ["oneOf", "anyOf", "allOf"].some((key) => schema[key]?.some?.(isShape))) return "json";
   switch (schema.type) {
     case "boolean":
       return "boolean";
@@ -67,6 +67,11 @@ export function kindOf(schema, depth = 0) {
     default:
       return "json";
   }
+}
+
+/** Of an alternative that has fields of its own; others only say which of the known ones are needed. */
+function isShape(/** @type {any} */ one) {
+  return Boolean(one?.properties || one?.type || one?.$ref || one?.enum || one?.const !== undefined);
 }
 
 /**
@@ -226,7 +231,19 @@ export function below(path, name) {
   return path ? `${path}.${name}` : String(name);
 }
 
-const PLACES = [/at `\$\.([^`]+)`/, /(?:^|[\s(])\.([A-Za-z0-9_$-]+(?:\.[A-Za-z0-9_$-]+)*): /];
+const PLACES = [
+  /at `\$\.([^`]+)`/, /^(?:input|`content`)?\.([A-Za-z0-9_$-]+(?:\.[A-Za-z0-9_$-]+)*): /,
+  /validation errors? for [^\n]+\n([A-Za-z0-9_$.-]+)\n/];
+
+/**
+ * What a value has that the schema names no field for: it goes along as it is.
+ * @param {any} raw @param {any} value @returns {Record<string, any>}
+ */
+export function besides(raw, value) {
+  const known = plain(raw, raw).properties;
+  if (!known || typeof value !== "object" || value === null) return {};
+  return Object.fromEntries(Object.entries(value).filter(([name]) => !(name in known)));
+}
 
 /**
  * The field that an error of the API or of a task is about; empty: none.
