@@ -42,7 +42,10 @@ export function attempts(records, now) {
   return drawn(joined(rows));
 }
 
-/** What a fact begins; empty: nothing, it ends; undefined: all goes on. */
+/**
+ * What a fact begins; empty: nothing, it ends; undefined: all goes on.
+ * @returns {Span["kind"] | "" | undefined}
+ */
 function follows(event, kind) {
   switch (event.type) {
     case "task.created": return "wait";
@@ -57,10 +60,12 @@ function follows(event, kind) {
   }
 }
 
+/** @returns {Attempt} */
 function row() {
   return { attempt: 0, host: "", end: "", spans: [] };
 }
 
+/** @returns {Span} */
 function span(kind, from, now) {
   return { kind, from, to: Math.max(from, now), open: true, left: 0, width: 0, folded: false };
 }
