@@ -2,7 +2,7 @@
 
 /**
  * @typedef {object} Span
- * @property {"wait" | "claim" | "call" | "ask" | "rest"} kind
+ * @property {"wait" | "claim" | "call" | "ask" | "rest" | "end"} kind
  * @property {number} from @property {number} to seconds since the epoch
  * @property {boolean} open it is not over
  * @property {number} left @property {number} width where it is drawn, of 100
@@ -16,7 +16,7 @@
  * @property {Span[]} spans
  */
 
-const IDLE = new Set(["wait", "ask", "rest", "claim"]);
+const IDLE = new Set(["wait", "ask", "rest", "claim", "end"]);
 /** Nothing is folded that was shorter, in seconds. */
 const SHORT_S = 2;
 
@@ -74,7 +74,7 @@ function span(kind, from, now) {
 function joined(rows) {
   const last = rows[rows.length - 1], before = rows[rows.length - 2];
   if (!before || last.attempt || !last.end) return rows;
-  before.spans.push(...last.spans);
+  for (const one of last.spans) before.spans.push(one.kind === "rest" ? { ...one, kind: "end" } : one);
   before.end = last.end;
   return rows.slice(0, -1);
 }
@@ -82,7 +82,7 @@ function joined(rows) {
 function drawn(rows) {
   const spans = rows.flatMap((one) => one.spans);
   const busy = spans.filter(({ kind }) => !IDLE.has(kind)).reduce((sum, one) => sum + one.to - one.from, 0);
-  const most = Math.max(SHORT_S, busy / 2);
+  const most = spans.length > 1 ? Math.max(SHORT_S, busy / 2) : Infinity;
   const shown = spans.map(({ kind, from, to }) => (IDLE.has(kind) ? Math.min(to - from, most) : to - from));
   const total = shown.reduce((sum, one) => sum + one, 0) || 1;
   let left = 0;

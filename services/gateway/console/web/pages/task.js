@@ -73,7 +73,9 @@ export function TaskPage({ found: [id] }) {
   const records = story.records.value;
   const task = fold(records);
   if (!task) return html`<h1 class="id">${id}</h1><${Failed} error=${story.error.value} />`;
-  const over = OVER.has(task.status);
+  const over = OVER.has(task.status), progress = over ? null : story.progress.value;
+  // Before it has a host, what it waits for is told like progress.
+  const waiting = task.waiting || (progress?.attempt === 0 && progress.message?.replace(/^waiting: /, "")) || "";
   return html`<div class="taskpage"><h1 class="id">${id} <${Status} word=${task.status} /></h1>
     <${Failed} error=${story.error.value} />
     <p class="acts">
@@ -84,16 +86,16 @@ export function TaskPage({ found: [id] }) {
     ${again && html`<${Again} task=${task} user=${user} onClose=${() => setAgain(false)} />`}
     ${task.question && html`<section class="card"><h2>It asks</h2>
       <${Question} task=${task.id} user=${task.user} question=${task.question} /></section>`}
-    <${Summary} task=${task} user=${user} progress=${over ? null : story.progress.value} />
+    <${Summary} task=${task} user=${user} waiting=${waiting} progress=${progress?.attempt ? progress : null} />
     <section><h2>Timeline</h2><${Timeline} records=${records} over=${over} /></section>
     <section><h2>Result</h2><${Result} task=${task} user=${user} /></section>
     <section><h2>Input</h2><${Input} spec=${task.spec} /></section>
-    <section><h2>Why</h2><${Why} records=${records} waiting=${task.waiting} /></section>
+    <section><h2>Why</h2><${Why} records=${records} waiting=${waiting} /></section>
     <section><h2>Audit</h2><${Audit} id=${id} user=${user} last=${task.seq} /></section>
     <section><h2>Facts</h2><${Facts} records=${records} /></section></div>`;
 }
 
-function Summary({ task, user, progress }) {
+function Summary({ task, user, waiting, progress }) {
   const over = OVER.has(task.status), { spec } = task;
   const facts = [
     ["Type", task.type],
@@ -104,7 +106,7 @@ function Summary({ task, user, progress }) {
     task.host && ["Host", html`<a href=${href(`/hosts/${task.host}`)}>${task.host}</a>${task.attempt > 1 && `, attempt ${task.attempt}`}`],
     spec.priority && spec.priority !== "normal" && ["Priority", spec.priority],
     task.done_at && ["Took", span(task.done_at - task.created_at)],
-    !over && task.waiting && ["Waits for", task.waiting],
+    !over && waiting && ["Waits for", waiting],
     progress && ["Progress", html`<${Progress} frame=${progress} />`],
     task.error && ["Error", html`<span class="bad">${task.error.code}: ${task.error.message}</span>`],
     !over && task.last_failure && ["Last attempt", html`<span class="bad">${task.last_failure.code}: ${task.last_failure.message}</span>`],

@@ -44,7 +44,7 @@ export function Result({ task: { id, result }, user }) {
   }, [result?.sha256, result?.uri]);
   if (!result) return html`<p>None.</p>`;
   const shown = loaded ?? known, query = user ? `?user=${encodeURIComponent(user)}` : "";
-  return html`<p class="about">${size(result.size)}, ${result.media_type ?? "application/json"}
+  return html`<p class="about"><span>${size(result.size)}, ${result.media_type ?? "application/json"}</span>
       <a href=${path + query} download=${`${id}-result`}>Download</a>
       <${Digest} wanted=${result.sha256} found=${loaded?.digest} />
     </p>
@@ -58,9 +58,9 @@ export function Result({ task: { id, result }, user }) {
 function Digest({ wanted, found }) {
   const name = html`<small>SHA-256 <code title=${wanted}>${wanted.slice(0, 12)}…</code></small>`;
   if (found === undefined) return name;
-  if (!found) return html`${name} <small>not checked: the browser does that on https and on this machine only</small>`;
-  return found === wanted ? html`${name} <small class="good">✓ is that of the bytes</small>`
-    : html`${name} <b class="bad">✗ is not that of the bytes: ${found}</b>`;
+  if (!found) return html`${name}<small>not checked: the browser does that on https and on this machine only</small>`;
+  return found === wanted ? html`${name}<small class="good">✓ is that of the bytes</small>`
+    : html`${name}<b class="bad">✗ is not that of the bytes: ${found}</b>`;
 }
 
 function read(data, type) {
@@ -104,7 +104,7 @@ function Document({ value, label, closed = false }) {
   if (typeof value === "string") {
     return html`<pre tabindex="0" aria-label=${label}>${short(value, SHOWN_BYTES)}</pre>`;
   }
-  if (!open) return html`<p><button onClick=${() => setOpen(true)}>Show all of it</button></p>`;
+  if (!open) return html`<p><button onClick=${() => setOpen(true)}>Show the whole answer</button></p>`;
   return html`<div class="document"><p class="forms">
       <button aria-pressed=${!plain} onClick=${() => setPlain(false)}>Tree</button>
       <button aria-pressed=${plain} onClick=${() => setPlain(true)}>JSON</button>

@@ -5,6 +5,7 @@ import { span, words } from "../format.js";
 
 const NAMES = {
   wait: "waited", claim: "for an executor", call: "at the host", ask: "for an answer", rest: "until the next try",
+  end: "until the end",
 };
 
 /** @param {{records: FactRecord[], over: boolean}} props */
