@@ -29,7 +29,7 @@ export function attempts(records, now) {
   const rows = [row()];
   for (const { at, event } of records) {
     const here = rows[rows.length - 1], last = here.spans.at(-1);
-    const next = follows(event, last?.kind);
+    const next = follows(event, here.spans);
     if (next === undefined) continue;
     if (last?.open) Object.assign(last, { to: Math.max(last.from, at), open: false });
     if (event.type === "task.routed") Object.assign(here, { attempt: event.attempt, host: event.route.host });
@@ -46,7 +46,7 @@ export function attempts(records, now) {
  * What a fact begins; empty: nothing, it ends; undefined: all goes on.
  * @returns {Span["kind"] | "" | undefined}
  */
-function follows(event, kind) {
+function follows(event, spans) {
   switch (event.type) {
     case "task.created": return "wait";
     case "task.routed": return "claim";
@@ -54,7 +54,8 @@ function follows(event, kind) {
     case "job.failed": return "rest";
     case "task.asked": return "ask";
     // Who has asked in the middle of a call goes on with it.
-    case "task.answered": return kind === "ask" ? "wait" : undefined;
+    case "task.answered":
+      return spans.at(-1)?.kind !== "ask" ? undefined : spans.at(-2)?.kind === "call" ? "call" : "wait";
     case "job.done": return "";
     default: return undefined;
   }

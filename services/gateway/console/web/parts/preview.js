@@ -37,16 +37,13 @@ export function Result({ task: { id, result }, user }) {
       setError(problem);
     }
   };
-  useEffect(() => {
-    // The bytes of what stands in the fact are few, and its digest is over them.
-    if (known) load();
-    else setLoaded(null);
-  }, [result?.sha256, result?.uri]);
+  useEffect(() => setLoaded(null), [result?.sha256, result?.uri]);
   if (!result) return html`<p>None.</p>`;
   const shown = loaded ?? known, query = user ? `?user=${encodeURIComponent(user)}` : "";
   return html`<p class="about"><span>${size(result.size)}, ${result.media_type ?? "application/json"}</span>
       <a href=${path + query} download=${`${id}-result`}>Download</a>
       <${Digest} wanted=${result.sha256} found=${loaded?.digest} />
+      ${known && !loaded && html`<button class="quiet" onClick=${load}>Check the digest</button>`}
     </p>
     <${Failed} error=${error} />
     ${shown ? html`<${Value} value=${shown.value} name=${id} />${shown.image && html`<img alt="The result"
