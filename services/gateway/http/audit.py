@@ -68,6 +68,7 @@ class TaskAudit(msgspec.Struct, frozen=True):
 class TaskTrace(msgspec.Struct, frozen=True):
     """Where the task stands in the traces of whoever sent it; empty: it was sent without one."""
 
+    task: str
     traceparent: str
     """As W3C has it."""
     trace_id: str
@@ -89,6 +90,7 @@ EXAMPLES = (
         57,
     ),
     TaskTrace(
+        "t1",
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "0af7651916cd43dd8448eb211c80319c",
         "https://traces.example.com/trace/0af7651916cd43dd8448eb211c80319c",
@@ -130,7 +132,7 @@ async def get_trace(
 ) -> Envelope[TaskTrace]:
     """Return the trace that the task was sent in, and where it is shown."""
     _, records = await _of_task(parts, principal, user, task)
-    return ok(traced(records[0].trace, parts.settings.trace_url))
+    return ok(traced(task, records[0].trace, parts.settings.trace_url))
 
 
 async def _of_task(
@@ -173,11 +175,11 @@ def _audience(seq: int, spec: Host) -> PermitAudience:
         return PermitAudience(seq, refused=str(refused))
 
 
-def traced(traceparent: str, template: str) -> TaskTrace:
+def traced(task: str, traceparent: str, template: str) -> TaskTrace:
     """The trace, and its address by the template of the settings."""
     trace_id = traceparent.split("-")[1] if traceparent else ""
     url = template.replace("{trace_id}", trace_id) if trace_id else ""
-    return TaskTrace(traceparent, trace_id, url)
+    return TaskTrace(task, traceparent, trace_id, url)
 
 
 ROUTES = (get_audit, recompute_routes, get_trace)

@@ -98,6 +98,7 @@ export function Value({ value, name }) {
 function Document({ value, label, closed = false }) {
   const [plain, setPlain] = useState(false);
   const [open, setOpen] = useState(!closed);
+  if (value === "") return html`<p>Nothing: it is empty.</p>`;
   if (typeof value === "string") {
     return html`<pre tabindex="0" aria-label=${label}>${short(value, SHOWN_BYTES)}</pre>`;
   }
