@@ -24,6 +24,7 @@ from services.process import telemetry
 from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.router.actor import Router, Writer
+from services.router.audits import RouteAudits
 from services.router.line import Line
 from services.router.projection import SCHEMA, VERSION
 from services.router.restored import FOLDER, OpenAgain
@@ -51,7 +52,9 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     bus.on_reconnected.append(router.listen)
     await bus.subscribe(subjects.beat("*"), lambda message: router.hear(message.data))
     router.listen()
-    await bus.serve(SERVICE, _version(), {"status": _answer(router)})
+    audits = RouteAudits(log_, settings)
+    handlers = {"status": _answer(router), "recompute": audits.answer}
+    await bus.serve(SERVICE, _version(), handlers)
     await answer_all(bus, subjects.command(SERVICE, "restored"), _restored(router))
     await answer_all(bus, subjects.command(SERVICE, "queue"), _queue(Line(router, who.instance)))
     _measure(router, process)

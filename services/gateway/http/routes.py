@@ -18,6 +18,7 @@ from services.gateway.http import (
     access,
     accounts,
     asks,
+    audit,
     auth,
     blobs,
     connecting,
@@ -64,6 +65,7 @@ COMPRESSION = CompressionConfig(
 )
 ROUTES = (
     *tasks.ROUTES,
+    *audit.ROUTES,
     *asks.ROUTES,
     *results.ROUTES,
     *hosts.ROUTES,
@@ -96,6 +98,7 @@ BEHIND = "behind"
 """Where a request's state has what its gateway's routes work with."""
 EXAMPLES = (
     *examples.EXAMPLES,
+    *audit.EXAMPLES,
     *asks.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,

@@ -33,9 +33,6 @@ LEAST_PART = 16
 MOST_ENCODED = 900 * 1024
 """Bytes that a part takes in the answer: the SDK's client takes 1 MiB of one event."""
 
-BELIEVED = "routes recomputed"
-"""The check of an audit that is not made here."""
-
 A = TypeVar("A", bound=msgspec.Struct)
 
 
@@ -94,8 +91,8 @@ class OwnReads:
         hosts = [await log.at(seq) for seq in dict.fromkeys(routes)]
         registered = [host for host in hosts if host is not None]
         found = audits.audit(records, keys, _believed, registered)
-        checks = [check for check in found if check.name != BELIEVED]
-        left_out = f"{BELIEVED}: `metamcp audit` does that"
+        checks = [check for check in found if check.name != audits.ROUTES]
+        left_out = f"{audits.ROUTES}: `metamcp audit` does that"
         ok = audits.passed(checks)
         return mcp_tools.said({"task": task, "ok": ok, "checks": checks, "not_checked": [left_out]})
 

@@ -91,6 +91,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/tasks/{task}/events"): named(WAIT, **AUDITED),
     ("GET", "/api/tasks/{task}/why"): named(DONE, **AUDITED),
     ("GET", "/api/tasks/{task}/result"): named(DONE, **READ),
+    ("GET", "/api/tasks/{task}/audit"): named(DONE, **AUDITED),
+    ("GET", "/api/tasks/{task}/trace"): named(DONE, **AUDITED),
+    ("GET", "/api/tasks/{task}/recompute"): named(DONE, **AUDITED),
     ("POST", "/api/tasks/{task}/cancel"): named(WAIT, deed="own"),
     ("GET", "/api/asks"): OWN,
     ("POST", "/api/tasks/{task}/answer"): named(
