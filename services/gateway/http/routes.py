@@ -23,6 +23,7 @@ from services.gateway.http import (
     device,
     events,
     examples,
+    exports,
     github,
     health,
     hostlinks,
@@ -39,6 +40,7 @@ from services.gateway.http import (
     results,
     scoped,
     signin,
+    tags,
     tasks,
     tokens,
     users,
@@ -60,6 +62,8 @@ COMPRESSION = CompressionConfig(
 )
 ROUTES = (
     *tasks.ROUTES,
+    *exports.ROUTES,
+    *tags.ROUTES,
     *asks.ROUTES,
     *results.ROUTES,
     *hosts.ROUTES,
@@ -89,6 +93,7 @@ BEHIND = "behind"
 EXAMPLES = (
     *examples.EXAMPLES,
     *asks.EXAMPLES,
+    *tags.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,
     *github.EXAMPLES,
