@@ -20,13 +20,14 @@ from contracts.host import HealthStatus, Host
 from contracts.ids import OPERATOR, host_id
 from contracts.permitted import Asker, allows
 from contracts.status import of_outcome
+from services.gateway import figures
 from services.gateway.access.use import FactsRow, OpenRow
 from services.gateway.domain import weight
 from services.gateway.permit_keys import KeyRows
 from services.gateway.rows import HostHealth, HostView, Preference
 from services.log.projection import Change, Projection, reads
 
-VERSION = 9
+VERSION = 10
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS tasks (
         user TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, priority TEXT NOT NULL,
@@ -65,6 +66,7 @@ SCHEMA = (
         hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL, tasks INTEGER NOT NULL,
         PRIMARY KEY (hour, user)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL)",
+    *figures.SCHEMA,
 )
 
 _INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 18)})"
@@ -159,6 +161,7 @@ def apply(records: list[Record]) -> list[Change]:
     if spent:
         rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
         rest.append(Change(_FORGET_SPENT, [()]))
+    rest += figures.changes(records)
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
 
 

@@ -39,6 +39,7 @@ NEEDS: dict[str, list[str]] = {
         "GET /api/tasks/{task}",
         "GET /api/tasks/{task}/events",
         "GET /api/tasks/{task}/why",
+        *("GET /api/overview", "GET /api/queue", "GET /api/workers"),
         "GET /api/asks",
         "GET /api/blobs",
         "GET /api/accounts/huggingface/tasks",
