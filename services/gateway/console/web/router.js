@@ -3,21 +3,42 @@ import { signal } from "./lib.js";
 
 export const ROOT = "/console";
 
-/** The page's path below the root, and its query. */
+/** Between the values of what a query says several times. */
+const BETWEEN = "\n";
+
+/** The page's path below the root, and its query: what stands there more than once, joined. */
 export const place = signal(read());
 
 function read() {
   const path = decodeURIComponent(location.pathname.slice(ROOT.length)) || "/";
-  return { path, query: Object.fromEntries(new URLSearchParams(location.search)) };
+  const query = {};
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    query[name] = name in query ? query[name] + BETWEEN + value : value;
+  }
+  return { path, query };
+}
+
+/** All values that a query has for a name. @param {string | string[] | undefined} value */
+export function several(value) {
+  return (Array.isArray(value) ? value : (value ?? "").split(BETWEEN)).filter((one) => one !== "");
+}
+
+/**
+ * The text of a query; of a list each value is said.
+ * @param {Record<string, any>} query
+ */
+export function search(query) {
+  const found = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined || value === null) continue;
+    for (const one of several(Array.isArray(value) ? value : String(value))) found.append(name, one);
+  }
+  return found.toString();
 }
 
 /** @param {string} path below the root @param {Record<string, any>} [query] */
 export function href(path, query = {}) {
-  const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== null && value !== "") search.set(name, String(value));
-  }
-  const text = search.toString();
+  const text = search(query);
   const parts = path.split("/").map(encodeURIComponent).join("/");
   return `${ROOT}${parts === "/" ? "" : parts}${text ? `?${text}` : ""}`;
 }
