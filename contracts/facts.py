@@ -19,6 +19,7 @@ from contracts.fact import Fact as Fact
 from contracts.host import HealthStatus, Host
 from contracts.result import Pointer, Result
 from contracts.route import Earlier, Route
+from contracts.tags import TaskTagged as TaskTagged
 from contracts.task import TaskSpec
 
 
@@ -280,6 +281,7 @@ TaskFact: TypeAlias = (
     | TaskRouted
     | TaskAsked
     | TaskAnswered
+    | TaskTagged
     | JobSigned
     | JobFailed
     | JobDone
