@@ -65,7 +65,7 @@ function Nothing({ any }) {
 
 function Head({ rows, selection }) {
   const all = rows.length > 0 && rows.every((row) => selection.has(row));
-  return html`<div class="task head"><input type="checkbox" checked=${all}
+  return html`<div class="columns"><input type="checkbox" checked=${all}
       aria-label="Choose all that are shown" onChange=${() => (all ? selection.clear() : selection.all(rows))} />
     <div class="cells" aria-hidden="true"><span>Status</span><span class="id">Task</span>
       <span class="type">Type</span><span class="host">Host</span><span class="tags">Tags</span>
