@@ -1,5 +1,5 @@
 // Which tasks a list shows: what the address says, as the API is asked, and as people read it. Pure.
-import { several } from "./router.js";
+import { several } from "./query.js";
 
 export const STATUSES = [
   "pending", "queued", "running", "input_required", "succeeded", "failed", "cancelled",
@@ -54,11 +54,14 @@ export function filterOf(query, now) {
     if (STATUSES.includes(status)) filter.status.push(status);
     else wrong.push(`status: ${status}`);
   }
-  for (const name of PLAIN) if (query[name]) filter[name] = query[name];
+  // Of what can be said once, the last counts.
+  const last = (name) => several(query[name]).pop();
+  for (const name of PLAIN) if (last(name)) filter[name] = last(name);
   for (const name of [...TIMES, ...SPANS]) {
-    if (!query[name]) continue;
-    const value = TIMES.includes(name) ? moment(query[name], now) : seconds(query[name]);
-    if (value === null) wrong.push(`${label(name)}: ${query[name]}`);
+    const said = last(name);
+    if (!said) continue;
+    const value = TIMES.includes(name) ? moment(said, now) : seconds(said);
+    if (value === null) wrong.push(`${label(name)}: ${said}`);
     else filter[name] = value;
   }
   return { filter, wrong };

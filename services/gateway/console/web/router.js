@@ -1,39 +1,15 @@
 // Addresses: each page and every filter has one, so that it can be sent to somebody.
 import { signal } from "./lib.js";
+import { queryOf, search } from "./query.js";
 
 export const ROOT = "/console";
-
-/** Between the values of what a query says several times. */
-const BETWEEN = "\n";
 
 /** The page's path below the root, and its query: what stands there more than once, joined. */
 export const place = signal(read());
 
 function read() {
   const path = decodeURIComponent(location.pathname.slice(ROOT.length)) || "/";
-  const query = {};
-  for (const [name, value] of new URLSearchParams(location.search)) {
-    query[name] = name in query ? query[name] + BETWEEN + value : value;
-  }
-  return { path, query };
-}
-
-/** All values that a query has for a name. @param {string | string[] | undefined} value */
-export function several(value) {
-  return (Array.isArray(value) ? value : (value ?? "").split(BETWEEN)).filter((one) => one !== "");
-}
-
-/**
- * The text of a query; of a list each value is said.
- * @param {Record<string, any>} query
- */
-export function search(query) {
-  const found = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (value === undefined || value === null) continue;
-    for (const one of several(Array.isArray(value) ? value : String(value))) found.append(name, one);
-  }
-  return found.toString();
+  return { path, query: queryOf(location.search) };
 }
 
 /** @param {string} path below the root @param {Record<string, any>} [query] */

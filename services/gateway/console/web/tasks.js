@@ -4,7 +4,8 @@ import { api } from "./api.js";
 import { canBegin } from "./filters.js";
 import { fits } from "./fits.js";
 import { begin, evolve } from "./fold.js";
-import { search } from "./router.js";
+import { place } from "./order.js";
+import { search } from "./query.js";
 import { stream } from "./stream.js";
 
 const PAGE = 200;
@@ -190,17 +191,6 @@ export class TaskList {
       }
     }, REFILL_MS);
   }
-}
-
-/** Where a row of this sequence is, or belongs: rows are in descending order. */
-export function place(rows, seq) {
-  let low = 0, high = rows.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (rows[middle].created_seq > seq) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** A row without what no list shows. */

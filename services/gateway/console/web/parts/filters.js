@@ -2,7 +2,8 @@
 import { html } from "../lib.js";
 import { words } from "../format.js";
 import { chips, label, NAMES, STATUSES } from "../filters.js";
-import { place, refine, several } from "../router.js";
+import { several } from "../query.js";
+import { place, refine } from "../router.js";
 import { isAuditor } from "../session.js";
 
 const TIME = "2h, 1d, or 2026-12-24T18:00";
