@@ -20,7 +20,7 @@ from contracts.host import HealthStatus, Host
 from contracts.ids import OPERATOR, host_id
 from contracts.permitted import Asker, allows
 from contracts.status import of_outcome
-from services.gateway import lookup
+from services.gateway import figures, lookup
 from services.gateway.access.use import FactsRow, OpenRow
 from services.gateway.domain import weight
 from services.gateway.permit_keys import KeyRows
@@ -76,6 +76,7 @@ SCHEMA = (
         PRIMARY KEY (hour, user)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL)",
     *lookup.SCHEMA,
+    *figures.SCHEMA,
 )
 
 _INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 21)})"
@@ -175,7 +176,7 @@ def apply(records: list[Record]) -> list[Change]:
     if spent:
         rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
         rest.append(Change(_FORGET_SPENT, [()]))
-    rest += lookup.changes(records)
+    rest += [*lookup.changes(records), *figures.changes(records)]
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
 
 

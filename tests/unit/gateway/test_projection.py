@@ -112,7 +112,7 @@ def rows_after(batches: list[list[Record]]) -> dict[str, list[tuple[Any, ...]]]:
             db.executemany(sql, rows)
     found = {
         t: sorted(db.execute(f"SELECT * FROM {t}"), key=repr)
-        for t in ("tasks", "hosts", "keys", "spent", "tags", "times")
+        for t in ("tasks", "hosts", "keys", "spent", "tags", "times", "figures")
     }
     db.close()
     return found

@@ -12,6 +12,7 @@ import { ImportPage } from "./pages/importhosts.js";
 import { LivePage } from "./pages/live.js";
 import { OverviewPage } from "./pages/overview.js";
 import { SpacesPage } from "./pages/spaces.js";
+import { QueuePage } from "./pages/queue.js";
 import { SubmitPage } from "./pages/submit.js";
 import { TaskPage } from "./pages/task.js";
 import { TasksPage } from "./pages/tasks.js";
@@ -39,6 +40,7 @@ const PAGES = [
   { path: "/live", title: "Live", Page: LivePage, key: "l", group: "Work" },
   { path: "/hosts", title: "Hosts", Page: HostsPage, key: "h" },
   { path: "/connect", title: "Connect", Page: ConnectPage, key: "n" },
+  { path: "/queue", title: "Queue", Page: QueuePage, key: "q" },
   { path: "/account", title: "Account", Page: AccountPage, key: "c", group: "You" },
 ];
 

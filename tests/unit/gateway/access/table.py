@@ -174,6 +174,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
     ("PUT", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
     ("DELETE", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
+    **{("GET", f"/api/{name}"): Row(Who.ELSEWHERE) for name in ("overview", "queue", "workers")},
     ("GET", "/api/restored"): Row(Who.ELSEWHERE),
     ("POST", "/api/restored"): Row(Who.ELSEWHERE),
     ("GET", "/api/tokens"): Row(Who.ADMIN, given={"params": {"user": MARK}}),

@@ -41,6 +41,7 @@ NEEDS: dict[str, list[str]] = {
         "GET /api/tasks/{task}/why",
         "GET /api/tasks/{task}/trace",
         "GET /api/tasks/{task}/recompute",
+        *("GET /api/overview", "GET /api/queue", "GET /api/workers"),
         "GET /api/asks",
         "GET /api/blobs",
         "GET /api/accounts/huggingface/tasks",
