@@ -10,7 +10,7 @@ from services.bus.bus import Bus
 from services.gateway import lists
 from services.gateway import projection as tables
 from services.gateway.access.admission import Admission
-from services.gateway.access.identity import Identities, Identity, Principal
+from services.gateway.access.identity import FileIdentity, Identities, Identity, Principal
 from services.gateway.access.limits import Exchange, RateLimit
 from services.gateway.access.reserve import Reserve
 from services.gateway.access.tickets import Tickets
@@ -31,6 +31,7 @@ from services.gateway.peers.asked import Others
 from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
 from services.gateway.people.access_log import AccessLog
+from services.gateway.people.console_links import ConsoleLinks
 from services.gateway.people.devices import Devices
 from services.gateway.people.entrance import Entrance
 from services.gateway.people.keys import SignInKeys
@@ -244,6 +245,9 @@ def _known(parts: Parts, known: Identity) -> Identities:
     """Everybody who can be known; what an account may not, its tokens may not either."""
     _count(parts)
     parts.tokens.account = parts.users.account
+    own = known.of_digest if isinstance(known, FileIdentity) else lambda token: None
+    parts.signed_in.of_token = lambda token: parts.tokens.of_id(token) or own(token)
+    parts.tokens.on_gone.append(parts.signed_in.end_with)
     parts.users.on_less.append(parts.tokens.less)
     return Identities(parts.tokens, parts.signed_in, known, barred=parts.users.barred)
 
@@ -309,4 +313,5 @@ def _parts(
         projects=desk.gate.projects,
         profiles=Profiles(state, desk.gate.projects, log_.now),
         devices=Devices(state, users, signed_in, trail),
+        console_links=ConsoleLinks(state, users, signed_in, trail),
     )

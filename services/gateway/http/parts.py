@@ -30,6 +30,7 @@ from services.gateway.peers.asked import Others
 from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
 from services.gateway.people.access_log import AccessLog
+from services.gateway.people.console_links import ConsoleLinks
 from services.gateway.people.devices import Devices
 from services.gateway.people.entrance import Entrance
 from services.gateway.people.profiles import Profiles
@@ -105,6 +106,7 @@ class Parts(NamedTuple):
     projects: Projects
     profiles: Profiles
     devices: Devices
+    console_links: ConsoleLinks
 
     def asker(self, principal: Principal) -> Asker:
         """Somebody as hosts know them: which of them, and of their tools, are there for them."""

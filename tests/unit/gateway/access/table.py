@@ -185,6 +185,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/console/{page}"): PUBLIC,
     ("GET", "/console/assets/{version}/{file}"): Row(Who.PUBLIC, status=404),
     ("POST", "/api/auth/device/allow"): Row(Who.OWN, status=400),
+    ("POST", "/api/auth/console-links"): Row(Who.OWN, status=201),
+    ("POST", "/api/auth/console"): Row(Who.PUBLIC, status=403),
     ("POST", "/api/auth/logout"): Row(Who.OWN, status=400),
     ("GET", "/api/auth/csrf"): Row(Who.OWN, status=403),
     ("GET", "/api/auth/sessions"): OWN,

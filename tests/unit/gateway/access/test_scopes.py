@@ -119,7 +119,7 @@ NEEDS: dict[str, list[str]] = {
         *("GET /api/auth/invitations", "POST /api/auth/invitations"),
         "DELETE /api/auth/invitations/{key}",
         *("GET /api/auth/sessions", "DELETE /api/auth/sessions/{session}"),
-        *("POST /api/auth/password", "POST /api/auth/device/allow"),
+        *("POST /api/auth/password", "POST /api/auth/device/allow", "POST /api/auth/console-links"),
         *("GET /api/clients", "POST /api/clients", "DELETE /api/clients/{client}"),
         *(f"{verb} {PROJECT}/members/{{user}}" for verb in ("PUT", "DELETE")),
         *("GET /api/users", "POST /api/users", "POST /api/users/{person}/password"),
