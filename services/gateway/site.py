@@ -60,6 +60,7 @@ from services.keys.vault import KeyFile
 from services.log.port import Batch, Log
 from services.log.projection import Projection, project
 from services.outside.addresses import SPACES
+from services.process.in_force import SettingInForce
 from services.store.blobs import Blobs
 from services.store.kv import Bucket
 from services.store.stream import Stream
@@ -87,11 +88,13 @@ class Site:
         budget: Budget = DEFAULT,
         reserve: Reserve | None = None,
         allow_private: bool = False,
+        told: tuple[SettingInForce, ...] = (),
     ) -> None:
         """`known`: whose tokens are that were not issued; `key`: seals linked accounts; `spaces`:
         address of a Space.
 
-        `budget`: of users, as far as all services share it; the rest is in `settings`.
+        `budget`: of users, as far as all services share it; the rest is in `settings`; `told`: all
+        settings, for whoever asks.
         """
         state = PeopleState(Bucket(bus, subjects.ACCOUNTS_BUCKET))
         budget_of = Quotas(state, _whole(budget, settings))
@@ -103,7 +106,7 @@ class Site:
         blobs, gate = _blobs(bus, settings, budget_of), ProjectGate(Projects(state), now)
         self.desk = Desk(log_, blobs, instance, self.admission, gate=gate)
         known_parts = (bus, log_, self.desk, self.feed, projection, settings, instance, key)
-        self.parts = _parts(*known_parts, state, budget_of)
+        self.parts = _parts(*known_parts, state, budget_of)._replace(in_force=told)
         self.writer = TrailWriter(self.parts.trail, Stream(bus, subjects.ACCESS_STREAM))
         self.known = _known(self.parts, known)
         self.limit = RateLimit(settings.rate_limit_requests, window_s)
@@ -314,4 +317,5 @@ def _parts(
         profiles=Profiles(state, desk.gate.projects, log_.now),
         devices=Devices(state, users, signed_in, trail),
         console_links=ConsoleLinks(state, users, signed_in, trail),
+        in_force=(),
     )

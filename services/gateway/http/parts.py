@@ -49,6 +49,7 @@ from services.log.port import Log
 from services.log.projection import Projection
 from services.process import tracing
 from services.process.ids import new_id
+from services.process.in_force import SettingInForce
 
 MOST_LISTED = 500
 MOST_SEQ = 2**63 - 1
@@ -107,6 +108,8 @@ class Parts(NamedTuple):
     profiles: Profiles
     devices: Devices
     console_links: ConsoleLinks
+    in_force: tuple[SettingInForce, ...]
+    """The settings of this process."""
 
     def asker(self, principal: Principal) -> Asker:
         """Somebody as hosts know them: which of them, and of their tools, are there for them."""

@@ -160,6 +160,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
     ("PUT", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
     ("DELETE", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
+    ("GET", "/api/settings"): Row(Who.ELSEWHERE),
+    ("GET", "/api/keys"): Row(Who.ELSEWHERE),
     ("GET", "/api/restored"): Row(Who.ELSEWHERE),
     ("POST", "/api/restored"): Row(Who.ELSEWHERE),
     ("GET", "/api/tokens"): Row(Who.ADMIN, given={"params": {"user": MARK}}),

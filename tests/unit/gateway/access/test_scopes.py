@@ -127,7 +127,7 @@ NEEDS: dict[str, list[str]] = {
         *(f"{verb} /api/users/{{user}}/quota" for verb in ("GET", "PUT", "DELETE")),
         "GET /api/mcps/{host}/log",
         f"GET /api/mcps/{ID}/log",
-        *("GET /api/restored", "POST /api/restored"),
+        *("GET /api/restored", "POST /api/restored", "GET /api/settings", "GET /api/keys"),
         "GET /api/tokens",
         "POST /api/tokens",
         "DELETE /api/tokens/{token}",
@@ -140,6 +140,7 @@ OWN_RULES = {f"GET {app.EVENTS}": {TASKS_READ, HOSTS_READ}}
 OTHERWISE = {
     "GET /api/access/follow": "it has no end",
     "POST /api/auth/password": "the old password is wrong",
+    "POST /api/auth/console-links": "clients make none: `test_console_links`",
     "POST /api/auth/device/allow": "what is good for all is given by what is good for all",
 }
 """Routes that answer somebody with the scope otherwise than the table says, or refuse them."""
