@@ -6,6 +6,7 @@ import { AccountPage } from "./pages/account.js";
 import { AsksPage } from "./pages/asks.js";
 import { HostPage, HostsPage } from "./pages/hosts.js";
 import { LivePage } from "./pages/live.js";
+import { OverviewPage } from "./pages/overview.js";
 import { SubmitPage } from "./pages/submit.js";
 import { TaskPage } from "./pages/task.js";
 import { TasksPage } from "./pages/tasks.js";
@@ -17,16 +18,22 @@ import { TasksPage } from "./pages/tasks.js";
  * @property {string} key goes there after `g`
  * @property {any} Page
  * @property {(who: any) => boolean} [may] who sees it; default: everybody
+ * @property {string} [group] where it stands in the menu, one of GROUPS; default: the second
  */
+
+/** The parts of the menu. */
+export const GROUPS = ["Work", "System", "You"];
+
 
 /** @type {ConsolePage[]} */
 const PAGES = [
-  { path: "/", title: "Tasks", Page: TasksPage, key: "t" },
-  { path: "/submit", title: "Submit", Page: SubmitPage, key: "s" },
-  { path: "/live", title: "Live", Page: LivePage, key: "l" },
+  { path: "/", title: "Overview", Page: OverviewPage, key: "o", group: "Work" },
+  { path: "/tasks", title: "Tasks", Page: TasksPage, key: "t", group: "Work" },
+  { path: "/submit", title: "Submit", Page: SubmitPage, key: "s", group: "Work" },
+  { path: "/asks", title: "Asks", Page: AsksPage, key: "a", group: "Work" },
+  { path: "/live", title: "Live", Page: LivePage, key: "l", group: "Work" },
   { path: "/hosts", title: "Hosts", Page: HostsPage, key: "h" },
-  { path: "/asks", title: "Asks", Page: AsksPage, key: "a" },
-  { path: "/account", title: "Account", Page: AccountPage, key: "c" },
+  { path: "/account", title: "Account", Page: AccountPage, key: "c", group: "You" },
 ];
 
 /** @type {[RegExp, any][]} */

@@ -22,6 +22,7 @@ HOSTILE = (
 )
 PAGES = (
     "",
+    "/tasks",
     "/submit?type=t.x",
     "/live",
     "/hosts",
@@ -88,7 +89,7 @@ async def test_nobody_is_kept_out(one: World, looking: Looking, scheme: str) -> 
     await one.append(host())
     await told(one, looking.user, "t1")
     await looking.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    for path, wide in [*((path, 1280) for path in PAGES), ("", 360), ("/tasks/t1", 360)]:
+    for path, wide in [*((path, 1280) for path in PAGES), ("", 360), ("/tasks", 360), ("/tasks/t1", 360)]:
         await looking.page.set_viewport_size({"width": wide, "height": 800})
         await looking.go(path)
         assert await looking.barriers() == [], path
@@ -98,6 +99,7 @@ async def test_nobody_is_kept_out(one: World, looking: Looking, scheme: str) -> 
 
 async def test_a_list_outlives_cuts_and_nothing_is_missing(one: World, looking: Looking) -> None:
     user = looking.user
+    await looking.go("/tasks")
     await looking.page.wait_for_selector(".dot.live")
     assert "no tasks yet" in await looking.text()
     names = [f"n{number}" for number in range(300)]
@@ -139,6 +141,7 @@ async def test_a_question_is_answered(one: World, looking: Looking) -> None:
 async def test_the_keyboard_goes_everywhere(one: World, looking: Looking) -> None:
     await one.append(make.created(looking.user, "t1"), make.created(looking.user, "t2"))
     page = looking.page
+    await looking.go("/tasks")
     await page.wait_for_selector("text=t2")
     await page.keyboard.press("j")
     await page.keyboard.press("j")

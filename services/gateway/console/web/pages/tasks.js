@@ -28,7 +28,7 @@ export function TasksPage() {
     </form>
     <${Failed} error=${list.error.value} />
     ${rows.length === 0 && !list.busy.value && !list.error.value && html`<${Empty}>
-      ${status || type ? html`<p>No task fits. <a href=${href("/")}>See all of them.</a></p>` : html`
+      ${status || type ? html`<p>No task fits. <a href=${href("/tasks")}>See all of them.</a></p>` : html`
         <p>There are no tasks yet. Send one:</p>
         <pre>metamcp submit code_analysis --file README.md</pre>`}
     <//>`}
