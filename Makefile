@@ -72,8 +72,8 @@ test: $(READY) ## lint, types and all tests but the long ones
 	@$(MAKE) --no-print-directory -j 2 lint types unit
 	@$(MAKE) --no-print-directory acceptance
 
-lint: $(READY) ## ruff
-	$(call timed,$(BIN)/ruff check --quiet --output-format=concise .)
+lint: $(READY) ## ruff, and tsc over the console's modules
+	$(call timed,$(BIN)/ruff check --quiet --output-format=concise . && $(BIN)/python -m tests.support.typescript)
 
 types: $(READY) ## mypy --strict over contracts and services
 	$(call timed,$(BIN)/mypy --no-error-summary)

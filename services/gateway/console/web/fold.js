@@ -1,8 +1,7 @@
 // From facts to what is shown of a task: the rules of `contracts/status.py`, word for word.
 // tests/unit/gateway/console/test_fold.py runs both over the same facts.
 
-/** @typedef {{seq: number, at: number, event: any}} FactRecord */
-/** @typedef {Record<string, any>} TaskView */
+/** @typedef {TaskRow & Record<string, any>} TaskView */
 
 export const OVER = new Set(["succeeded", "failed", "cancelled", "timed_out", "rejected"]);
 const TOLD = new Set([
@@ -23,6 +22,7 @@ export function begin({ seq, at, event }) {
 
 /** Apply a later fact of the same task. @param {TaskView} view @param {FactRecord} record */
 export function evolve(view, { seq, at, event }) {
+  /** @type {TaskView} */
   const next = { ...view, seq, updated_at: at };
   const held = view.question?.held ?? false;
   if (TOLD.has(event.type)) Object.assign(next, { waiting: "", question: null });

@@ -26,6 +26,7 @@ const FIRST_MS = 250, LAST_MS = 15_000;
 class Stream {
   constructor() {
     this.subs = new Map();
+    /** @type {WebSocket | null} */
     this.socket = null;
     this.epoch = "";
     this.head = 0;
@@ -50,7 +51,7 @@ class Stream {
   }
 
   send(frame) {
-    this.socket.send(JSON.stringify(frame));
+    this.socket?.send(JSON.stringify(frame));
   }
 
   ask(sub) {
@@ -89,10 +90,10 @@ class Stream {
     }
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const url = `${scheme}//${location.host}/api/stream?ticket=${ticket}`;
-    this.socket = new WebSocket(url, "metamcp.v1");
-    this.socket.onmessage = ({ data }) => this.heard(JSON.parse(data));
+    const socket = (this.socket = new WebSocket(url, "metamcp.v1"));
+    socket.onmessage = ({ data }) => this.heard(JSON.parse(data));
     return new Promise((ended) => {
-      this.socket.onclose = ({ code }) => ended(code);
+      socket.onclose = ({ code }) => ended(code);
     });
   }
 
@@ -153,7 +154,7 @@ class Stream {
   refused({ ref, code, message }) {
     const sub = [...this.subs.values()].find((one) => one.ref === ref);
     if (!sub) return;
-    if (code === "unavailable" || code === "rate_limited") return void this.socket.close();
+    if (code === "unavailable" || code === "rate_limited") return void this.socket?.close();
     this.subs.delete(sub.name);
     sub.onRefused?.({ code, message });
   }

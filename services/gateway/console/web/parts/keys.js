@@ -42,7 +42,7 @@ function isTyping(target) {
 /** Move the focus among the rows of a list. */
 function step(by) {
   const rows = [...document.querySelectorAll("[data-row]")];
-  const at = rows.indexOf(document.activeElement);
+  const at = rows.findIndex((row) => row === document.activeElement);
   rows[Math.max(0, Math.min(rows.length - 1, at < 0 ? 0 : at + by))]?.focus();
 }
 
