@@ -3,6 +3,7 @@ import { html } from "./lib.js";
 import { href } from "./router.js";
 import { me } from "./session.js";
 import { AccountPage } from "./pages/account.js";
+import { AdminPage } from "./pages/admin.js";
 import { AsksPage } from "./pages/asks.js";
 import { HostPage, HostsPage } from "./pages/hosts.js";
 import { LivePage } from "./pages/live.js";
@@ -33,6 +34,10 @@ const PAGES = [
   { path: "/asks", title: "Asks", Page: AsksPage, key: "a", group: "Work" },
   { path: "/live", title: "Live", Page: LivePage, key: "l", group: "Work" },
   { path: "/hosts", title: "Hosts", Page: HostsPage, key: "h" },
+  {
+    path: "/admin", title: "Admin", Page: AdminPage, key: "d",
+    may: ({ roles }) => roles.includes("admin") || roles.includes("auditor"),
+  },
   { path: "/account", title: "Account", Page: AccountPage, key: "c", group: "You" },
 ];
 
@@ -40,6 +45,8 @@ const PAGES = [
 const BELOW = [
   [/^\/tasks\/([^/]+)$/, TaskPage],
   [/^\/hosts\/(.+)$/, HostPage],
+  [/^\/account\/(.+)$/, AccountPage],
+  [/^\/admin\/(.+)$/, AdminPage],
 ];
 
 /** The pages that whoever is signed in may see. */
