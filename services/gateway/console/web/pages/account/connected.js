@@ -47,7 +47,7 @@ function HostLinks() {
     ${list.data && (list.data.length ? html`<${Table} label="Sign-ins at hosts" heads=${["Host", "Issuer", "Since", "Ends", "State", ""]}>
       ${list.data.map((one) => html`<tr key=${one.host}><th scope="row">${one.host}</th><td>${one.issuer}</td>
         <td><${When} at=${one.linked_at} /></td><td><${When} at=${one.ends} none="renewed by itself" /></td>
-        <td>${one.broken ? html`<span class="bad">${one.broken}</span>` : "good"}</td>
+        <td class="wide">${one.broken ? html`<span class="bad">${one.broken}</span>` : "good"}</td>
         <td class="deeds"><${Deed} label="Sign out there" run=${() => unlink(one.host)} /></td></tr>`)}</${Table}>`
       : html`<p class="empty">You are signed in at no host. A host's page begins it.</p>`)}`;
 }
@@ -81,7 +81,7 @@ function Grants() {
   return html`<h2>Programs that act for you</h2><${Failed} error=${list.error} />
     ${list.data && (list.data.length ? html`<${Table} label="Programs that act for you" heads=${["Program", "Good for", "Since", "Ends", ""]}>
       ${list.data.map((one) => html`<tr key=${one.id}><th scope="row" class="wide">${one.client_name || one.client}</th>
-        <td>${one.scopes.join(", ")}</td><td><${When} at=${one.created} /></td><td><${When} at=${one.expires} /></td>
+        <td class="wide">${one.scopes.join(", ")}</td><td><${When} at=${one.created} /></td><td><${When} at=${one.expires} /></td>
         <td class="deeds"><${Deed} label="Withdraw" sure="It is out within a second." run=${() => withdraw(one.id)} /></td></tr>`)}</${Table}>`
       : html`<p class="empty">You have let no program act for you.</p>`)}`;
 }

@@ -4,7 +4,7 @@ import { api } from "../../api.js";
 import { pretty } from "../../format.js";
 import { isAdmin, me } from "../../session.js";
 import { Failed } from "../../parts/told.js";
-import { Deed, Field, Sending, Table, typed, useLoaded } from "../admin/kit.js";
+import { Deed, Field, NAME, Sending, Table, typed, useLoaded } from "../admin/kit.js";
 
 const SET_ELSEWHERE = ["name", "user", "project", "by", "changed"];
 const EMPTY = { description: "", hosts: ["*"], without: { "*": ["*delete*"] } };
@@ -37,7 +37,7 @@ export function Profiles() {
       </tr>`)}</${Table}>`}
     <h2>${edited ? `Change ${edited.name}` : "Make a profile"}</h2>
     <${Sending} label="Save the profile" send=${send} key=${edited?.name ?? ""}>
-      <${Field} label="Name"><input name="name" required maxlength="64" pattern="[A-Za-z0-9_\-]+" defaultValue=${edited?.name ?? ""} /></${Field}>
+      <${Field} label="Name"><input name="name" required maxlength="64" pattern=${NAME} defaultValue=${edited?.name ?? ""} /></${Field}>
       <${Field} label="What is shown, as JSON" note="hosts, only, without, changes, approve, tools; names have *. See docs/mcp.md.">
         <textarea name="body" rows="10" spellcheck="false" required defaultValue=${pretty(edited ? bodyOf(edited) : EMPTY)}></textarea></${Field}>
       ${isAdmin.value && html`<label><input type="checkbox" name="everybody" defaultChecked=${Boolean(edited && !edited.user && !edited.project)} />

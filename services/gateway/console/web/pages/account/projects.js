@@ -29,7 +29,7 @@ function List() {
         <td>${roleIn(one) ?? "not in it"}</td><td class="n">${one.members.length}</td>
         <td class="n">${one.open_tasks.toLocaleString()}</td><td class="n">${one.tasks_today.toLocaleString()}</td>
         <td><${When} at=${one.changed} /></td><td>${one.archived ? "archived" : ""}</td></tr>`)}</${Table}>`}
-    ${(list.items.length > 0 || list.error) && html`<${More} list=${list} what="projects" />`}
+    ${(list.items.length > 0 || list.error) && html`<${More} list=${list} what="project" />`}
     <h2>Make a project</h2>
     <${Sending} label="Make the project" send=${send}>
       <${Field} label="Name"><input name="name" required maxlength="100" /></${Field}>

@@ -61,10 +61,10 @@ export function TokenTable({ list, whose = false }) {
       ${list.items.map((one) => html`<tr key=${one.id}>
         ${whose && html`<th scope="row">${one.user}</th>`}
         <td class="wide">${one.note || html`<small>nothing was said</small>`}${one.by && html` <small>by ${one.by}</small>`}</td>
-        <td>${one.scopes ? one.scopes.join(", ") : "all"}</td><td>${one.roles.join(", ") || "user"}</td>
+        <td class="wide">${one.scopes ? one.scopes.join(", ") : "all"}</td><td>${one.roles.join(", ") || "user"}</td>
         <td><${When} at=${one.created} /></td><td><${When} at=${one.expires} none="never" /></td>
         <td class="id">${one.id.slice(-8)}</td>
         <td class="deeds"><${Deed} label="Revoke" sure="What shows it is out within a second." run=${() => revoke(one.id)} /></td>
       </tr>`)}</${Table}>`}
-    ${list.items.length > 0 || list.error ? html`<${More} list=${list} what="tokens" />` : ""}`;
+    ${list.items.length > 0 || list.error ? html`<${More} list=${list} what="token" />` : ""}`;
 }

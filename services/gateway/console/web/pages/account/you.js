@@ -6,7 +6,7 @@ import { size } from "../../format.js";
 import { Deed, Field, Sending, typed, useLoaded } from "../admin/kit.js";
 import { Failed } from "../../parts/told.js";
 
-const WINDOWS = { facts: "an hour", tasks_a_day: "24 hours", requests: "a minute", frames: "a minute" };
+const WINDOWS = { facts: "an hour", tasks_a_day: "24 hours", requests: "a window", frames: "a window" };
 
 export function You() {
   const { user, roles, scopes, budgets = {}, used = {}, exceptions = {} } = me.value;
@@ -18,7 +18,8 @@ export function You() {
       <dt>May here</dt><dd>${scopes.join(", ")}</dd>
     </dl>
     <p class="deeds"><${Deed} label="Sign out" run=${leave} /></p>
-    <p><a href="/device">Let a program in</a> that shows you a code, such as <code>metamcp login --device</code>.</p>
+    ${me.value.account && html`<p><a href="/device">Let a program in</a> that shows you a code, such as
+      <code>metamcp login --device</code>.</p>`}
     <${Failed} error=${account.error} />
     ${account.data === false && html`<p>This user comes in with a token and has no account: there is no
       password, and no name to be shown. An admin can make accounts for people.</p>`}
@@ -65,13 +66,13 @@ function Password() {
 
 /** Budgets, and what of them is used. @param {{budgets: any, used: any, exceptions: any}} props */
 export function Budgets({ budgets, used, exceptions }) {
-  return html`<table class="list"><thead><tr><th scope="col">What</th><th scope="col" class="n">Used</th>
+  return html`<div class="scrolls" tabindex="0" role="region" aria-label="Budgets"><table class="list"><thead><tr><th scope="col">What</th><th scope="col" class="n">Used</th>
       <th scope="col" class="n">At most</th><th scope="col"></th></tr></thead>
     <tbody>${Object.entries(budgets).map(([name, most]) => html`<tr key=${name}>
       <th scope="row">${name.replaceAll("_", " ")} ${WINDOWS[name] && html`<small>in ${WINDOWS[name]}</small>`}</th>
       <td class="n">${used[name] === undefined ? "" : amount(name, used[name])}</td>
       <td class="n">${WINDOWS[name] && most === 0 ? "no limit" : amount(name, most)}</td>
-      <td>${name in exceptions && "for this user alone"}</td></tr>`)}</tbody></table>`;
+      <td>${name in exceptions && "for this user alone"}</td></tr>`)}</tbody></table></div>`;
 }
 
 function amount(name, value) {

@@ -42,5 +42,5 @@ export function AccessPart() {
         <td class="wide">${one.subject}</td><td>${one.asked_by}</td>
         <td class="wide">${[one.reason, ...Object.entries(one.details).map(([name, text]) => `${name}: ${text}`)].filter(Boolean).join(", ")}</td>
       </tr>`)}</${Table}>`}
-    <${More} list=${list} what="events" />`;
+    <${More} list=${list} what="event" />`;
 }

@@ -21,10 +21,10 @@ export function ClientsPart() {
   return html`${list.loaded && !list.items.length && html`<p class="empty">No program has registered.</p>`}
     ${list.items.length > 0 && html`<${Table} label="Programs" heads=${["Name", "Id", "Good for", "Goes back to", "Made by", "Made", "Ends", ""]}>
       ${list.items.map((one) => html`<tr key=${one.id}><th scope="row" class="wide">${one.name}</th><td class="id">${one.id}</td>
-        <td>${one.scopes.join(", ")}</td><td class="wide">${one.redirects.join(" ")}</td><td>${one.by}</td>
+        <td class="wide">${one.scopes.join(", ")}</td><td class="wide">${one.redirects.join(" ")}</td><td>${one.by}</td>
         <td><${When} at=${one.created} /></td><td><${When} at=${one.expires} none="never" /></td>
         <td class="deeds"><${Deed} label="Remove" sure="All that it was given ends." run=${() => remove(one.id)} /></td></tr>`)}</${Table}>`}
-    ${(list.items.length > 0 || list.error) && html`<${More} list=${list} what="programs" />`}
+    ${(list.items.length > 0 || list.error) && html`<${More} list=${list} what="program" />`}
     ${made && html`<p role="status">${made.name} has the id <code>${made.id}</code>.</p>`}
     ${made?.secret && html`<${Once} secret=${made.secret} what=${`The secret of ${made.name}.`} onDone=${() => setMade(null)} />`}
     <h2>Make a program known</h2>

@@ -13,7 +13,7 @@ export function KeysPart() {
     ${list.data && !keys.length && html`<p class="empty">No executor has made a key yet.</p>`}
     ${keys.length > 0 && html`<${Table} label="Keys" heads=${["Key", "Algorithm", "State", "Last permit ends"]}>
       ${keys.map((one) => html`<tr key=${one.kid}><th scope="row" class="id wide">${one.kid}</th><td>${one.algorithm}</td>
-        <td>${one.replaced === null ? "in use" : html`replaced; its successor is known since <${When} at=${one.replaced} />`}</td>
+        <td class="wide">${one.replaced === null ? "in use" : html`replaced; its successor is known since <${When} at=${one.replaced} />`}</td>
         <td><${When} at=${one.needed} none="it has signed none" /></td></tr>`)}</${Table}>`}
     <h2>Change the key</h2>
     <p>The private halves never leave the machine of the executors. There <code>metamcp keys rotate</code> makes the

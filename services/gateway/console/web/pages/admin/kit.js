@@ -85,10 +85,15 @@ export function usePaged(path, query = {}) {
   };
 }
 
-/** The way to the next page of a list. */
+/** @param {number} many @param {string} word of one */
+export function count(many, word) {
+  return `${many.toLocaleString()} ${word}${many === 1 ? "" : "s"}`;
+}
+
+/** The way to the next page of a list. `what`: the word of one. */
 export function More({ list, what }) {
   return html`<${Failed} error=${list.error} />
-    <p class="more" aria-live="polite">${list.items.length} ${what}${list.next === null ? "" : " so far"}
+    <p class="more" aria-live="polite">${count(list.items.length, what)}${list.next === null ? "" : " so far"}
       ${list.next !== null && html` <button onClick=${list.more}>Show more</button>`}</p>`;
 }
 
@@ -197,5 +202,8 @@ export function marked(fields, name) {
 export function typed(fields, name) {
   return String(fields.get(name) ?? "").trim();
 }
+
+/** What names of users and profiles are made of. */
+export const NAME = "[A-Za-z0-9_\\-]+";
 
 export const ROLES = [["auditor", "sees all tasks and who came in"], ["admin", "keeps users, hosts and quotas"]];

@@ -2,7 +2,7 @@
 import { html, useState } from "../../lib.js";
 import { api } from "../../api.js";
 import { href, refine } from "../../router.js";
-import { Field, More, Once, ROLES, Sending, Table, When, asked, marked, typed, usePaged } from "./kit.js";
+import { Field, More, NAME, Once, ROLES, Sending, Table, When, asked, marked, typed, usePaged } from "./kit.js";
 import { UserPart } from "./user.js";
 
 const LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -24,7 +24,7 @@ function List() {
         <td class="wide">${one.display}</td><td>${one.email}</td><td>${one.roles.join(", ") || "user"}</td>
         <td>${one.service ? "tokens (a service)" : one.has_password ? "a password" : "no password"}</td>
         <td><${When} at=${one.seen} none="never" /></td><td>${one.disabled ? "disabled" : ""}</td></tr>`)}</${Table}>`}
-    ${list.items.length > 0 || list.error ? html`<${More} list=${list} what="accounts" />` : ""}
+    ${list.items.length > 0 || list.error ? html`<${More} list=${list} what="account" />` : ""}
     <h2>Make an account</h2><${NewUser} again=${list.again} />`;
 }
 
@@ -46,7 +46,7 @@ function NewUser({ again }) {
     ${made && !made.password && html`<p role="status">The account <a href=${href(`/admin/users/${made.name}`)}>${made.name}</a> is made.</p>`}
     <${Sending} label="Make the account" send=${send}>
       <${Field} label="Name" note="Letters, digits, _ and -. It stands in every subject of theirs and never changes.">
-        <input name="name" required maxlength="64" pattern="[A-Za-z0-9_\-]+" autocomplete="off" /></${Field}>
+        <input name="name" required maxlength="64" pattern=${NAME} autocomplete="off" /></${Field}>
       <${Field} label="Comes in by"><select name="way" value=${way} onChange=${(event) => setWay(event.target.value)}>
         <option value="made">a password that is made and shown once</option>
         <option value="typed">a password that you type</option>
