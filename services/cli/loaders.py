@@ -20,6 +20,12 @@ def _run() -> Functions:
     }
 
 
+def _console() -> Functions:
+    from services.cli.commands import console
+
+    return {"console": console.console}
+
+
 def _demo() -> Functions:
     from services.cli.commands import demo
 
@@ -312,6 +318,7 @@ def _version() -> Functions:
 
 LOADERS: Mapping[str, Callable[[], Functions]] = {
     "run": _run,
+    "console": _console,
     "demo": _demo,
     "doctor": _doctor,
     "hosts": _hosts,

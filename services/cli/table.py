@@ -26,6 +26,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             LOADERS["run"],
         ),
         Command(
+            "console",
+            "Open the console in your browser, signed in as whom commands act here.",
+            LOADERS["console"],
+        ),
+        Command(
             "demo",
             "Start everything, scan and analyse real code on real MCP servers, audit it, clean up.",
             LOADERS["demo"],

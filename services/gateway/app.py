@@ -24,6 +24,7 @@ from services.gateway.access.identity import InsufficientScope, Principal, beare
 from services.gateway.access.limits import RateLimit
 from services.gateway.access.tickets import PREFIX as TICKET
 from services.gateway.access.use import OverBudget
+from services.gateway.console import assets
 from services.gateway.errors import (
     challenge,
     scope_challenge,
@@ -65,6 +66,8 @@ OAUTH_PATHS = PATHS
 HEALTH = ("/api/health", "/api/health/live", "/api/health/ready")
 UNLIMITED = frozenset({*HEALTH, "/.well-known/jwks.json"})
 """Whoever watches the gateway or checks permits is never told to wait; these cost little."""
+FILES = f"{assets.PATH}/"
+"""Nor is a browser that loads the console, which asks for a hundred of its files at once."""
 SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -196,7 +199,8 @@ class Gateway:
         """Serve a request of which is known who asks."""
         state, path = scope["state"], scope["path"]
         principal: Principal | None = state["principal"]
-        waited = path not in UNLIMITED and self._limit.over(principal, client_of(scope))
+        free = path in UNLIMITED or path.startswith(FILES)
+        waited = not free and self._limit.over(principal, client_of(scope))
         if waited and LIMITED not in state:
             again = retry_after(waited)
             text = f"too many requests: wait {again[1].decode()} s"

@@ -10,7 +10,7 @@ from services.bus.bus import Bus
 from services.gateway import lists
 from services.gateway import projection as tables
 from services.gateway.access.admission import Admission
-from services.gateway.access.identity import Identities, Identity, Principal
+from services.gateway.access.identity import FileIdentity, Identities, Identity, Principal
 from services.gateway.access.limits import Exchange, RateLimit
 from services.gateway.access.reserve import Reserve
 from services.gateway.access.tickets import Tickets
@@ -32,6 +32,7 @@ from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
 from services.gateway.peers.queues import Queues
 from services.gateway.people.access_log import AccessLog
+from services.gateway.people.console_links import ConsoleLinks
 from services.gateway.people.devices import Devices
 from services.gateway.people.entrance import Entrance
 from services.gateway.people.keys import SignInKeys
@@ -60,6 +61,7 @@ from services.keys.vault import KeyFile
 from services.log.port import Batch, Log
 from services.log.projection import Projection, project
 from services.outside.addresses import SPACES
+from services.process.in_force import SettingInForce
 from services.store.blobs import Blobs
 from services.store.kv import Bucket
 from services.store.stream import Stream
@@ -87,11 +89,13 @@ class Site:
         budget: Budget = DEFAULT,
         reserve: Reserve | None = None,
         allow_private: bool = False,
+        told: tuple[SettingInForce, ...] = (),
     ) -> None:
         """`known`: whose tokens are that were not issued; `key`: seals linked accounts; `spaces`:
         address of a Space.
 
-        `budget`: of users, as far as all services share it; the rest is in `settings`.
+        `budget`: of users, as far as all services share it; the rest is in `settings`; `told`: all
+        settings, for whoever asks.
         """
         state = PeopleState(Bucket(bus, subjects.ACCOUNTS_BUCKET))
         budget_of = Quotas(state, _whole(budget, settings))
@@ -103,7 +107,7 @@ class Site:
         blobs, gate = _blobs(bus, settings, budget_of), ProjectGate(Projects(state), now)
         self.desk = Desk(log_, blobs, instance, self.admission, gate=gate)
         known_parts = (bus, log_, self.desk, self.feed, projection, settings, instance, key)
-        self.parts = _parts(*known_parts, state, budget_of)
+        self.parts = _parts(*known_parts, state, budget_of)._replace(in_force=told)
         self.writer = TrailWriter(self.parts.trail, Stream(bus, subjects.ACCESS_STREAM))
         self.known = _known(self.parts, known)
         self.limit = RateLimit(settings.rate_limit_requests, window_s)
@@ -245,6 +249,9 @@ def _known(parts: Parts, known: Identity) -> Identities:
     """Everybody who can be known; what an account may not, its tokens may not either."""
     _count(parts)
     parts.tokens.account = parts.users.account
+    own = known.of_digest if isinstance(known, FileIdentity) else lambda token: None
+    parts.signed_in.of_token = lambda token: parts.tokens.of_id(token) or own(token)
+    parts.tokens.on_gone.append(parts.signed_in.end_with)
     parts.users.on_less.append(parts.tokens.less)
     return Identities(parts.tokens, parts.signed_in, known, barred=parts.users.barred)
 
@@ -311,4 +318,6 @@ def _parts(
         projects=desk.gate.projects,
         profiles=Profiles(state, desk.gate.projects, log_.now),
         devices=Devices(state, users, signed_in, trail),
+        console_links=ConsoleLinks(state, users, signed_in, trail),
+        in_force=(),
     )

@@ -82,6 +82,7 @@ NEEDS: dict[str, tuple[str, str]] = {
     "github cat": ("github cat ann/shop README.md", HOSTS_WRITE),
     "github put": ("github put ann/shop token.txt token", HOSTS_WRITE),
     "github branches": ("github branches ann/shop", HOSTS_WRITE),
+    "console": ("console --print", ADMIN),
     "login allow": ("login allow BCDF-GHJK", ADMIN),
     "project": ("project", TASKS_READ),
     "project list": ("project list", TASKS_READ),

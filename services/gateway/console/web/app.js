@@ -6,7 +6,7 @@ import { follow, href, place } from "./router.js";
 import { Help, keys } from "./parts/keys.js";
 import { Failed } from "./parts/told.js";
 import { GROUPS, pageOf, shown } from "./pages.js";
-import { me } from "./session.js";
+import { arrive, followLinks, me } from "./session.js";
 
 const problem = signal(null);
 
@@ -57,17 +57,20 @@ function App() {
   }, [title]);
   return html`<${Header} />
     <main id="main" tabindex="-1">
-      ${problem.value && html`<${Failed} error=${problem.value} />`}
+      ${problem.value && html`<${Failed} error=${problem.value} />
+        ${!me.value && html`<p><a href="/signin?next=/console">Sign in</a></p>`}`}
       ${me.value && html`<${Page} key=${place.value.path} found=${found} />`}
     </main>
     <${Help} pages=${shown()} />`;
 }
 
 async function start() {
+  followLinks();
   follow();
   keys(shown);
   render(html`<${App} />`, document.getElementById("app"));
   try {
+    await arrive();
     me.value = (await api("/api/me")).data;
   } catch (error) {
     problem.value = error;

@@ -4,6 +4,7 @@ import { href } from "./router.js";
 import { me } from "./session.js";
 import { AccountPage } from "./pages/account.js";
 import { AddHostPage } from "./pages/addhost.js";
+import { AdminPage } from "./pages/admin.js";
 import { AsksPage } from "./pages/asks.js";
 import { ConnectPage } from "./pages/connect.js";
 import { HostPage } from "./pages/host.js";
@@ -41,6 +42,10 @@ const PAGES = [
   { path: "/hosts", title: "Hosts", Page: HostsPage, key: "h" },
   { path: "/connect", title: "Connect", Page: ConnectPage, key: "n" },
   { path: "/queue", title: "Queue", Page: QueuePage, key: "q" },
+  {
+    path: "/admin", title: "Admin", Page: AdminPage, key: "d",
+    may: ({ roles }) => roles.includes("admin") || roles.includes("auditor"),
+  },
   { path: "/account", title: "Account", Page: AccountPage, key: "c", group: "You" },
 ];
 
@@ -51,6 +56,8 @@ const BELOW = [
   [/^\/hosts\/import$/, ImportPage],
   [/^\/hosts\/discover$/, SpacesPage],
   [/^\/hosts\/(.+)$/, HostPage],
+  [/^\/account\/(.+)$/, AccountPage],
+  [/^\/admin\/(.+)$/, AdminPage],
 ];
 
 /** The pages that whoever is signed in may see. */

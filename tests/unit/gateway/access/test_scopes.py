@@ -128,7 +128,7 @@ NEEDS: dict[str, list[str]] = {
         *("GET /api/auth/invitations", "POST /api/auth/invitations"),
         "DELETE /api/auth/invitations/{key}",
         *("GET /api/auth/sessions", "DELETE /api/auth/sessions/{session}"),
-        *("POST /api/auth/password", "POST /api/auth/device/allow"),
+        *("POST /api/auth/password", "POST /api/auth/device/allow", "POST /api/auth/console-links"),
         *("GET /api/clients", "POST /api/clients", "DELETE /api/clients/{client}"),
         *(f"{verb} {PROJECT}/members/{{user}}" for verb in ("PUT", "DELETE")),
         *("GET /api/users", "POST /api/users", "POST /api/users/{person}/password"),
@@ -136,7 +136,7 @@ NEEDS: dict[str, list[str]] = {
         *(f"{verb} /api/users/{{user}}/quota" for verb in ("GET", "PUT", "DELETE")),
         "GET /api/mcps/{host}/log",
         f"GET /api/mcps/{ID}/log",
-        *("GET /api/restored", "POST /api/restored"),
+        *("GET /api/restored", "POST /api/restored", "GET /api/settings", "GET /api/keys"),
         "GET /api/tokens",
         "POST /api/tokens",
         "DELETE /api/tokens/{token}",
@@ -150,6 +150,7 @@ OTHERWISE = {
     "GET /api/access/follow": "it has no end",
     "POST /api/auth/password": "the old password is wrong",
     "POST /api/tasks/{task}/again": "it shows the input of the task: that needs tasks:read as well",
+    "POST /api/auth/console-links": "clients make none: `test_console_links`",
     "POST /api/auth/device/allow": "what is good for all is given by what is good for all",
 }
 """Routes that answer somebody with the scope otherwise than the table says, or refuse them."""
