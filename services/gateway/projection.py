@@ -21,6 +21,7 @@ from contracts.ids import OPERATOR, host_id
 from contracts.permitted import Asker, allows
 from contracts.status import of_outcome
 from services.gateway.access.use import FactsRow, OpenRow
+from services.gateway.bulk import tables as bulk
 from services.gateway.domain import weight
 from services.gateway.permit_keys import KeyRows
 from services.gateway.rows import HostHealth, HostView, Preference
@@ -65,6 +66,7 @@ SCHEMA = (
         hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL, tasks INTEGER NOT NULL,
         PRIMARY KEY (hour, user)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL)",
+    *bulk.SCHEMA,
 )
 
 _INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 18)})"
@@ -143,6 +145,10 @@ def apply(records: list[Record]) -> list[Change]:
             case facts.McpPreferred() as fact:
                 rest.append(_preference(record, fact))
                 spent[int(record.at // HOUR_S), fact.user] += 1
+            case (
+                facts.OperationStarted() | facts.OperationStepped() | facts.OperationStopped()
+            ) as fact:
+                rest += bulk.rows(record, fact)
             case facts.LogKey() as fact:
                 keys.announced(record, fact)
             case facts.Unknown():
