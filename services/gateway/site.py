@@ -19,7 +19,7 @@ from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Tokens
 from services.gateway.actor import Desk
 from services.gateway.app import Gateway
-from services.gateway.bulk.batches import batch_of
+from services.gateway.bulk.batches import Batches, batch_of
 from services.gateway.bulk.operations import Operations
 from services.gateway.bulk.steps import Tools
 from services.gateway.hostauth.build import host_links
@@ -138,6 +138,7 @@ class Site:
         behind = routes.Behind(
             *(self.parts, self.event_streams, self.linking, self.sign_in_door, self.oauth),
             *(FileWrites(), lambda: len(self.streams.connections), self.host_links),
+            *(Batches(self.desk), self.operations),
         )
         settings, trail = self.settings, self.parts.trail
         signed_in = self.parts.signed_in

@@ -17,7 +17,6 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import Record
 from contracts.ids import check_token
 from contracts.operation import (
-    Action,
     OperationStarted,
     OperationStepped,
     OperationStopped,
@@ -27,6 +26,7 @@ from contracts.operation import (
 from services.gateway.access.identity import Principal
 from services.gateway.access.use import SOON_S, OverBudget
 from services.gateway.bulk import tables
+from services.gateway.bulk.choice import NewOperation
 from services.gateway.bulk.steps import Tools, step
 from services.gateway.bulk.views import OpenOperation
 from services.gateway.stream.waits import TABLES_WAIT_S
@@ -68,35 +68,33 @@ class Operations:
     async def start(
         self,
         who: Principal,
-        action: Action,
+        wanted: NewOperation,
         tasks: Sequence[str],
-        tags: dict[str, str],
-        id_: str | None = None,
     ) -> Started:
         """Accept an operation on these tasks, which are the user's.
 
         One with the same id is the same one, whatever tasks would be chosen now. Raises OverBudget,
         Rejected, LogUnavailable.
         """
-        operation = check_short(check_token(id_ or new_id(), "operation id"), "operation id")
+        operation = check_short(check_token(wanted.id or new_id(), "operation id"), "operation id")
         self._tools.desk.admission.check_fact(who.user, operator=who.operator)
         first = subjects.operation_part(who.user, operation, 1)
         if (there := await self._tools.log.last(first)) is not None:
-            return Started(operation, _same(there, action, tags), duplicate=True)
+            return Started(operation, _same(there, wanted), duplicate=True)
         if await tables.open_of(self._tools.projection, who.user) >= MOST_OPEN_OF_USER:
             raise OverBudget(
                 f"{who.user} has {MOST_OPEN_OF_USER} operations that are not over, the most there"
                 " may be: wait until one is done, or stop one",
                 SOON_S,
             )
-        items = [Append(fact) for fact in self._parts(who, operation, action, tasks, tags)]
+        items = [Append(fact) for fact in self._parts(who, operation, wanted, tasks)]
         try:
             async with asyncio.timeout(ANSWER_S):
                 seqs = await self._tools.log.append_together(items)
         except AlreadyRecorded as known:
             if known.record is None:
                 raise LogUnavailable(f"operation {operation} can't be read") from known
-            return Started(operation, _same(known.record, action, tags), duplicate=True)
+            return Started(operation, _same(known.record, wanted), duplicate=True)
         except TimeoutError:
             raise LogUnavailable(f"operation {operation} was not stored in time") from None
         self._tools.desk.remember(who.user, seqs[-1])
@@ -197,9 +195,8 @@ class Operations:
         self,
         who: Principal,
         operation: str,
-        action: Action,
+        wanted: NewOperation,
         tasks: Sequence[str],
-        tags: dict[str, str],
     ) -> list[OperationStarted]:
         parts = parts_of(tuple(tasks))
         return [
@@ -211,9 +208,9 @@ class Operations:
                 k=k,
                 parts=len(parts),
                 total=len(tasks),
-                action=action,
+                action=wanted.action,
                 tasks=part,
-                tags=tags,
+                tags=wanted.tags or {},
                 asked_by=who.asked_by,
                 roles=tuple(sorted(who.powers)),
             )
@@ -231,11 +228,12 @@ def no_operation(operation: str) -> Rejected:
     return Rejected(Reason.NOT_FOUND, f"there is no operation {operation[:80]}")
 
 
-def _same(known: Record, action: Action, tags: dict[str, str]) -> int:
+def _same(known: Record, wanted: NewOperation) -> int:
     """The sequence of an operation that was there before. Raises Rejected(CONFLICT) if it is about
     something else."""
     first = known.fact
-    if isinstance(first, OperationStarted) and (first.action, first.tags) == (action, tags):
+    asked = (wanted.action, wanted.tags or {})
+    if isinstance(first, OperationStarted) and (first.action, first.tags) == asked:
         return known.seq
     text = "an operation with this id does something else: choose another id"
     raise Rejected(Reason.CONFLICT, text)

@@ -12,6 +12,8 @@ from litestar.di import Provide
 from litestar.types import Receive, Scope, Send
 
 from services.gateway import errors
+from services.gateway.bulk.batches import Batches
+from services.gateway.bulk.operations import Operations
 from services.gateway.console import routes as console
 from services.gateway.hostauth.links import HostLinks
 from services.gateway.http import (
@@ -19,6 +21,7 @@ from services.gateway.http import (
     accounts,
     asks,
     auth,
+    batches,
     blobs,
     device,
     events,
@@ -30,6 +33,7 @@ from services.gateway.http import (
     invitations,
     me,
     misc,
+    operations,
     preferences,
     profiles,
     projects,
@@ -61,6 +65,8 @@ COMPRESSION = CompressionConfig(
 ROUTES = (
     *tasks.ROUTES,
     *asks.ROUTES,
+    *batches.ROUTES,
+    *operations.ROUTES,
     *results.ROUTES,
     *hosts.ROUTES,
     *hostlinks.ROUTES,
@@ -89,6 +95,8 @@ BEHIND = "behind"
 EXAMPLES = (
     *examples.EXAMPLES,
     *asks.EXAMPLES,
+    *batches.EXAMPLES,
+    *operations.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,
     *github.EXAMPLES,
@@ -121,6 +129,8 @@ class Behind(NamedTuple):
     open_streams: Callable[[], int]
     """How many websockets are open."""
     host_links: HostLinks
+    batches: Batches
+    operations: Operations
 
 
 class Routes:
