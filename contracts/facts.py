@@ -22,6 +22,7 @@ from contracts.operation import OperationStepped as OperationStepped
 from contracts.operation import OperationStopped as OperationStopped
 from contracts.result import Pointer, Result
 from contracts.route import Earlier, Route
+from contracts.tags import TaskTagged as TaskTagged
 from contracts.task import TaskSpec
 
 
@@ -283,6 +284,7 @@ TaskFact: TypeAlias = (
     | TaskRouted
     | TaskAsked
     | TaskAnswered
+    | TaskTagged
     | JobSigned
     | JobFailed
     | JobDone

@@ -17,7 +17,7 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     "results": ("result.stored.*.*", "result.deleted.*.*", "log.sealed.*"),
     "gateway": (
         *("task.created.*.*", "task.cancelled.*.*", "task.answered.*.*.*"),
-        "mcp.preferred.*.*.*.*",
+        *("task.tagged.*.*.*", "mcp.preferred.*.*.*.*"),
         *("operation.started.*.*.*", "operation.stepped.*.*.*", "operation.stopped.*.*"),
     ),
 }

@@ -116,6 +116,8 @@ def of(fact: Logged) -> str:
             return f"{_tag(fact)}.{fact.user}.{fact.task}.{fact.attempt}"
         case facts.TaskAsked() | facts.TaskAnswered():
             return f"{_tag(fact)}.{fact.user}.{fact.task}.{fact.q}"
+        case facts.TaskTagged():
+            return f"{_tag(fact)}.{fact.user}.{fact.task}.{fact.k}"
         case facts.JobDone():
             return done(fact.user, fact.task)
         case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth():

@@ -37,6 +37,7 @@ WORDS = {
     "task.routed": "type",
     "task.asked": "type kind approvers.<None>.roles approvers.<None>.of_tomorrow",
     "task.answered": "type action",
+    "task.tagged": "type",
     "job.signed": "type",
     "job.failed": "type kind result.<inline>.kind result.<pointer>.kind",
     "job.done": "type outcome result.<inline>.kind result.<pointer>.kind",
@@ -165,6 +166,12 @@ def answered(v: Views, case: Case) -> None:
     assert shown(v, case) == "input_required"
 
 
+def tagged(v: Views, case: Case) -> None:
+    task = v.router.tasks[case.key]
+    assert (task.phase, task.unread) == (Phase.WAITING, False), "no decision depends on it"
+    assert shown(v, case) == "pending"
+
+
 def signed(v: Views, case: Case) -> None:
     task = v.router.tasks[case.key]
     assert (task.unread, task.head > 0, task.phase) == (True, True, Phase.ROUTED)
@@ -228,6 +235,7 @@ LOOKS: dict[str, Callable[[Views, Case], None]] = {
     "task.routed": routed,
     "task.asked": asked,
     "task.answered": answered,
+    "task.tagged": tagged,
     "job.signed": signed,
     "job.failed": failed,
     "job.done": done,

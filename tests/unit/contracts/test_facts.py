@@ -40,6 +40,7 @@ def all_kinds(user: str, name: str, host: str, n: int) -> list[facts.AnyFact]:
         facts.TaskRouted(**of_task, attempt=n, route=ROUTE),
         make.asked(user, name, n, host=host),
         make.answered(user, name, n),
+        make.tagged(user, name, n, tags={"run": "7"}, tagged_by=user),
         make.signed(user, name, n),
         make.failed(user, name, n),
         make.done(user, name, result=result.inline(b'{"a":1}')),

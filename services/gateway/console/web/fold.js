@@ -18,6 +18,7 @@ export function begin({ seq, at, event }) {
     attempt: 0, host: "", cancel_requested: false, result: null, error: null, last_failure: null,
     done_at: null, remarks: [], asked_by: event.asked_by ?? "", project: event.project ?? "",
     from: "", waiting: "", question: null,
+    tags: event.spec.tags ?? {}, again: event.spec.again ?? "", batch: event.spec.batch ?? "",
   };
 }
 
@@ -29,6 +30,8 @@ export function evolve(view, { seq, at, event }) {
   switch (event.type) {
     case "task.cancelled":
       return { ...next, cancel_requested: true };
+    case "task.tagged":
+      return { ...next, tags: event.tags ?? {} };
     case "task.routed":
       return {
         ...next, status: "queued", attempt: event.attempt, host: event.route.host, result: null,
