@@ -122,6 +122,7 @@ def apply(records: list[Record]) -> list[Change]:
     rest: list[Change] = []
     keys = KeyRows()
     spent, opened = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    in_batches: list[tuple[Record, TaskCreated]] = []
     last: Record | None = None
     """The last of the facts that change a row."""
     for record in records:
@@ -133,6 +134,8 @@ def apply(records: list[Record]) -> list[Change]:
             elif tell is _created or tell is _cancelled:
                 spent[int(record.at // HOUR_S), fact.user] += 1
                 opened[int(record.at // HOUR_S), fact.user] += tell is _created
+                if tell is _created and fact.spec.batch:
+                    in_batches.append((record, fact))
             last = record
             continue
         match record.fact:
@@ -163,6 +166,7 @@ def apply(records: list[Record]) -> list[Change]:
     created = [_row(task) for task in tasks.values() if task.type is not None]
     changed = [_CHANGED(task) for task in tasks.values() if task.type is None]
     rest += [*keys.changes(), Change(_SET_CLOCK, [(last.at,)] if last else [])]
+    rest += bulk.batch_rows(in_batches)
     if spent:
         rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
         rest.append(Change(_FORGET_SPENT, [()]))

@@ -37,7 +37,7 @@ class OperationStopView(msgspec.Struct, frozen=True):
 
 
 EXAMPLES = (
-    NewOperation(action=Action.CANCEL, filter=TaskFilter(type="code_analysis", tag=["ref=main"])),
+    NewOperation(action=Action.CANCEL, filter=TaskFilter(type="code_analysis", over=False)),
     OperationView(
         id="tidy-7",
         user="alice",
