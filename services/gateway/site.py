@@ -138,7 +138,7 @@ class Site:
         behind = routes.Behind(
             *(self.parts, self.event_streams, self.linking, self.sign_in_door, self.oauth),
             *(FileWrites(), lambda: len(self.streams.connections), self.host_links),
-            *(Batches(self.desk), self.operations),
+            *(Batches(self.desk, self.log, self.projection), self.operations),
         )
         settings, trail = self.settings, self.parts.trail
         signed_in = self.parts.signed_in

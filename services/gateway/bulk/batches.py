@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from contracts import subjects
 from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.operation import MOST_TASKS, check_short, derived
 from contracts.tags import MOST_TAGS
 from contracts.task import TaskRequest
+from contracts.wire import Accepted
 from services.gateway import domain
 from services.gateway.access.identity import Principal
 from services.gateway.access.use import SOON_S, OverBudget
@@ -27,6 +29,7 @@ from services.gateway.bulk import tables
 from services.gateway.bulk.lines import MOST_LINE
 from services.gateway.bulk.views import BatchAccepted, LineRefused
 from services.gateway.stream.waits import TABLES_WAIT_S
+from services.log.port import Log
 from services.log.projection import Projection
 from services.process.ids import new_id
 
@@ -89,10 +92,10 @@ class Tally:
         self._accepted = self._duplicates = self._count = 0
         self._refused: list[LineRefused] = []
 
-    def accepted(self, sent: Submitted) -> None:
+    def accepted(self, sent: Accepted) -> None:
         """A task is on disk, now or since before."""
-        self._duplicates += sent.accepted.duplicate
-        self._accepted += not sent.accepted.duplicate
+        self._duplicates += sent.duplicate
+        self._accepted += not sent.duplicate
 
     def refused(self, number: int, why: Rejected) -> None:
         """A line has come to nothing. Lines come in any order; the first of them are told."""
@@ -119,8 +122,8 @@ class Tally:
 class Batches:
     """Takes batches for all users of one gateway."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, log: Log, projection: Projection) -> None:
+        self._desk, self._log, self._projection = desk, log, projection
         self._users: Counter[str] = Counter()
 
     async def take(self, who: Principal, batch: Batch, lines: AsyncIterator[Line]) -> BatchAccepted:
@@ -159,6 +162,7 @@ class Batches:
                 tally.refused(number, why)
             else:
                 (small if domain.is_small(request) else alone)[number] = request
+        await self._before(who, small, tally)
         sent = await self._desk.submit_small(who, list(small.values()), "api")
         for number, outcome in zip(small, sent, strict=True):
             _count(tally, number, outcome)
@@ -172,6 +176,23 @@ class Batches:
                     tally.refused(number, why)
 
         await asyncio.gather(*(submit(*one) for one in alone.items()))
+
+    async def _before(self, who: Principal, small: dict[int, TaskRequest], tally: Tally) -> None:
+        """Take out of a chunk what is in the log already: that needs no place among open tasks,
+        which those that are over have left."""
+        numbers = {str(request.id): number for number, request in small.items()}
+        there = await tables.ends(self._projection, who.user, list(numbers))
+        wanted = [subjects.created(who.user, task) for task in there]
+        for record in await self._log.read_last(wanted) if wanted else ():
+            number = numbers[subjects.parse(record.subject).task]
+            request = small.pop(number)
+            try:
+                input_ = domain.plain_input(request.input)
+                origin = self._desk.origin(who, "api")
+                fact = domain.admit(origin, str(request.id), request, input_)
+                tally.accepted(domain.sent_again(fact, record))
+            except Rejected as why:
+                tally.refused(number, why)
 
     @contextlib.contextmanager
     def _place(self, who: Principal) -> Iterator[None]:
@@ -205,7 +226,7 @@ async def _chunks(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
 def _count(tally: Tally, number: int, outcome: Submitted | Exception) -> None:
     """Note what has become of a line. Raises what is no refusal."""
     if isinstance(outcome, Submitted):
-        tally.accepted(outcome)
+        tally.accepted(outcome.accepted)
     elif isinstance(outcome, Rejected):
         tally.refused(number, outcome)
     else:

@@ -74,6 +74,7 @@ Tag = Annotated[
 )
 async def create_batch(
     request: Request[Any, Any, Any],
+    parts: Wired,
     principal: Asking,
     batches: NamedDependency[Batches],
     id: BatchId = None,
@@ -90,6 +91,9 @@ async def create_batch(
     batch = named(id, project, _tags(tag or ()))
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     read = lines.of_object if given == "application/json" else lines.of_stream
+    if id is not None:
+        # What of it there is already is told from the tables.
+        await parts.holds_what_was_told(principal.user)
     found = await batches.take(principal, batch, read(request.stream()))
     text = f"{found.accepted} tasks created"
     text += f", {found.refused_count} refused" if found.refused_count else ""

@@ -72,7 +72,7 @@ async def test_each_line_is_accepted_or_refused_by_itself_and_sent_again_it_is_t
         await gateway.append(facts.done("alice", "b1-1"), facts.done("alice", "b1-7"))
         await gateway.settled()
         assert (await client.get("/api/batches/b1")).json()["data"]["ended_at"] is not None
-        await sent(client, json.dumps({"tasks": [{"type": "t.y"}] * 2}).encode(), id="b2")
+        await sent(client, GOOD, id="b2")
         listed = (await client.get("/api/batches", params={"limit": 1})).json()
         assert [one["id"] for one in listed["data"]] == ["b2"]
         following = {"cursor": listed["next_cursor"]}
