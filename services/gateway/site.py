@@ -201,6 +201,7 @@ class Site:
     def _on_batch(self, batch: Batch) -> None:
         # Before whoever waits for a task's end hears of it: there is room again.
         self.admission.use.fold(batch.records)
+        self.operations.fold(batch.records)
         self.parts.trail.fold(batch.records, self.log.now())
         self.desk.gate.counts.fold(batch.records)
         self.door.catalogue.fold(batch.records)

@@ -63,6 +63,8 @@ class Operations:
         self._tools = tools
         self._now = now
         self._wake = asyncio.Event()
+        self._heard = 0
+        """Sequence of the newest operation that has passed by."""
         self._at_work: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def start(
@@ -98,7 +100,6 @@ class Operations:
         except TimeoutError:
             raise LogUnavailable(f"operation {operation} was not stored in time") from None
         self._tools.desk.remember(who.user, seqs[-1])
-        self._wake.set()
         return Started(operation, seqs[0], duplicate=False)
 
     async def stop(self, user: str, operation: str) -> int:
@@ -117,12 +118,19 @@ class Operations:
         self._tools.desk.remember(user, seq)
         return seq
 
+    def fold(self, records: Sequence[Record]) -> None:
+        """Hear of operations that have begun, here or elsewhere."""
+        for record in records:
+            if isinstance(record.fact, OperationStarted):
+                self._heard = record.seq
+                self._wake.set()
+
     async def run(self) -> None:
         """Carry out what is not over, for ever."""
         try:
             while True:
-                await self._look()
                 self._wake.clear()
+                await self._look()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
                         await self._wake.wait()
@@ -134,6 +142,7 @@ class Operations:
 
     async def _look(self) -> None:
         try:
+            await self._tools.projection.shows(self._heard, TABLES_WAIT_S)
             found = await tables.open_operations(self._tools.projection)
         except Rejected as error:
             log.warning("operations_not_read", error=str(error))
