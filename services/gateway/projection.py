@@ -34,7 +34,7 @@ SCHEMA = (
         status TEXT NOT NULL, created_seq INTEGER NOT NULL, created_at REAL NOT NULL,
         seq INTEGER NOT NULL, updated_at REAL NOT NULL, done_at REAL, attempt INTEGER NOT NULL,
         host TEXT NOT NULL, cancel_requested INTEGER NOT NULL, error TEXT, size INTEGER NOT NULL,
-        asked_by TEXT NOT NULL, project TEXT NOT NULL, question TEXT NOT NULL, batch TEXT NOT NULL,
+        asked_by TEXT NOT NULL, project TEXT NOT NULL, question TEXT NOT NULL,
         PRIMARY KEY (user, id)) WITHOUT ROWID""",
     # What `lists` asks for: an owner, perhaps a type, and one status after the other.
     "CREATE INDEX IF NOT EXISTS tasks_user ON tasks (user, status, created_seq)",
@@ -69,7 +69,7 @@ SCHEMA = (
     *bulk.SCHEMA,
 )
 
-_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 19)})"
+_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 18)})"
 _CHANGE_TASK = """UPDATE tasks SET seq = ?, updated_at = ?,
     status = coalesce(?, status), attempt = coalesce(?, attempt), host = coalesce(?, host),
     cancel_requested = coalesce(?, cancel_requested), done_at = coalesce(?, done_at),
@@ -111,7 +111,6 @@ class _Task(msgspec.Struct, gc=False):
     """What it counts among the bytes of open tasks."""
     asked_by: str = ""
     project: str = ""
-    batch: str = ""
     question: str | None = None
     """What it asks, as JSON; empty once that is answered."""
 
@@ -187,7 +186,6 @@ def _created(task: _Task, record: Record, fact: TaskCreated) -> None:
     task.created_seq, task.created_at = record.seq, record.at
     task.status, task.size = "pending", weight(fact.spec, len(record.data))
     task.asked_by, task.project = fact.asked_by, fact.project
-    task.batch = fact.spec.batch or ""
 
 
 def _cancelled(task: _Task, _: Record, __: facts.TaskCancelled) -> None:
@@ -262,7 +260,7 @@ def _row(task: _Task) -> tuple[Any, ...]:
         *(task.user, task.id, task.type, task.priority, task.status),
         *(task.created_seq, task.created_at, task.seq, task.updated_at, task.done_at),
         *(task.attempt or 0, task.host or "", task.cancel_requested or 0, task.error or ""),
-        *(task.size, task.asked_by, task.project, task.question or "", task.batch),
+        *(task.size, task.asked_by, task.project, task.question or ""),
     )
 
 
