@@ -8,22 +8,34 @@ from contracts.errors import Reason, Rejected
 from contracts.ids import check_token
 from contracts.operation import MOST_TASKS, Action
 from contracts.status import Status
-from contracts.tags import Tags
+from contracts.tags import MOST_TAGS, Tags
 from services.gateway import lists
 from services.gateway.rows import Query
 from services.log.projection import Projection
 
+Time = str | float
+"""Seconds since the epoch, or a time as in RFC 3339."""
 PAGE = 1000
 """Tasks that are read at once."""
 
 
-class TaskFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which of one's tasks: those that fit everything that is given, as `GET /api/tasks` has it."""
+class OperationFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of one's own tasks: those that fit all that is given, as at `GET /api/tasks`."""
 
-    status: list[Status] | None = None
+    status: list[Status] = []
     type: str | None = None
+    host: str | None = None
+    tag: list[str] = []
+    text: str | None = None
     project: str | None = None
+    batch: str | None = None
     over: bool | None = None
+    created_after: Time | None = None
+    created_before: Time | None = None
+    ended_after: Time | None = None
+    ended_before: Time | None = None
+    longer_s: float | None = None
+    shorter_s: float | None = None
 
 
 class NewOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +44,7 @@ class NewOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     action: Action
     ids: list[str] | None = None
     """Tasks of one's own, at most 10,000."""
-    filter: TaskFilter | None = None
+    filter: OperationFilter | None = None
     """Of what is cancelled, only those that are not over."""
     tags: Tags | None = None
     """Of the action `tag`: the tags that they have then, in place of those that they had."""
@@ -46,6 +58,8 @@ def check(wanted: NewOperation) -> None:
         raise Rejected(Reason.BAD_REQUEST, "give either `ids` or `filter`")
     if (wanted.tags is None) == (wanted.action is Action.TAG):
         raise Rejected(Reason.BAD_REQUEST, "`tags` go with the action `tag`, and with no other")
+    if wanted.filter is not None and len(wanted.filter.tag) > MOST_TAGS:
+        raise Rejected(Reason.BAD_REQUEST, f"`tag` may be given {MOST_TAGS} times")
     if wanted.ids is not None:
         if not wanted.ids:
             raise Rejected(Reason.BAD_REQUEST, "`ids` names no task")
@@ -55,32 +69,25 @@ def check(wanted: NewOperation) -> None:
             check_token(task, "task id")
 
 
-async def chosen(projection: Projection, user: str, wanted: NewOperation) -> list[str]:
-    """The tasks of a user, each once. Raises Rejected."""
-    check(wanted)
+async def chosen(projection: Projection, wanted: NewOperation, query: Query) -> list[str]:
+    """The tasks, each once; `query`: what the filter asks of the tables. Raises Rejected."""
     if wanted.filter is None:
         return list(dict.fromkeys(wanted.ids or ()))
-    query = query_of(user, wanted.filter)
     if wanted.action is Action.CANCEL and query.over is None:
         query = query._replace(over=False)
     found: list[str] = []
     cursor: int | None = None
     while True:
-        rows = await lists.list_tasks(projection, query._replace(limit=PAGE, cursor=cursor))
+        page = query._replace(limit=PAGE, cursor=cursor)
+        rows, cursor = await lists.list_tasks(projection, page)
         found += [row.id for row in rows]
         if len(found) > MOST_TASKS:
             raise _too_many(f"more than {MOST_TASKS} tasks fit the filter")
-        if len(rows) < PAGE:
+        if cursor is None:
             break
-        cursor = rows[-1].created_seq
     if not found:
         raise Rejected(Reason.NOT_FOUND, "no task fits the filter")
     return found
-
-
-def query_of(user: str, given: TaskFilter) -> Query:
-    """What a filter asks of the tables. Pure."""
-    raise NotImplementedError
 
 
 def _too_many(what: str) -> Rejected:

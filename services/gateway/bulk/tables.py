@@ -179,8 +179,8 @@ async def batch_of(projection: Projection, user: str, id_: str) -> tuple[int | N
 async def _counted(projection: Projection, user: str, row: tuple[Any, ...]) -> BatchView:
     id_, seq, at = row
     found = await projection.query(
-        "SELECT status, count(*), max(done_at) FROM tasks WHERE user = ? AND batch = ?"
-        " GROUP BY status",
+        "SELECT status, count(*), max(done_at) FROM tasks"
+        " WHERE user = ? AND batch != '' AND batch = ? GROUP BY status",
         (user, id_),
     )
     counts = {Status(status): count for status, count, _ in found}

@@ -10,9 +10,10 @@ from litestar.params import FromPath, RawBody
 from contracts import scopes
 from contracts.operation import Action, StepFailure
 from services.gateway.bulk import tables
-from services.gateway.bulk.choice import NewOperation, TaskFilter, chosen
+from services.gateway.bulk.choice import NewOperation, OperationFilter, check, chosen
 from services.gateway.bulk.operations import Operations, no_operation
 from services.gateway.bulk.views import OperationView
+from services.gateway.http.filters import moment
 from services.gateway.http.parts import (
     Asking,
     Cursor,
@@ -27,6 +28,7 @@ from services.gateway.http.parts import (
     whose,
 )
 from services.gateway.openapi.document import described
+from services.gateway.rows import Query
 
 
 class OperationStopView(msgspec.Struct, frozen=True):
@@ -37,7 +39,7 @@ class OperationStopView(msgspec.Struct, frozen=True):
 
 
 EXAMPLES = (
-    NewOperation(action=Action.CANCEL, filter=TaskFilter(type="code_analysis", over=False)),
+    NewOperation(action=Action.CANCEL, filter=OperationFilter(type="code_analysis", tag=["ref=main"])),
     OperationView(
         id="tidy-7",
         user="alice",
@@ -74,9 +76,11 @@ async def create_operation(
     """Cancel, run again or tag up to 10,000 of one's tasks: those that are named, or those that a
     filter chooses now. 202: it goes on by itself, also after a restart."""
     wanted = read(body, NewOperation)
+    check(wanted)
     await parts.caught_up()
     await parts.holds_what_was_told(principal.user)
-    tasks = await chosen(parts.projection, principal.user, wanted)
+    query = query_of(principal.user, wanted.filter or OperationFilter())
+    tasks = await chosen(parts.projection, wanted, query)
     started = await operations.start(principal, wanted, tasks)
     await parts.holds_what_was_told(principal.user)
     view = await _existing(parts, principal.user, started.operation)
@@ -123,6 +127,28 @@ async def stop_operation(
     await parts.holds_what_was_told(principal.user)
     seq = await operations.stop(principal.user, operation)
     return ok(OperationStopView(operation, seq), "it stops after the part that is under way")
+
+
+def query_of(user: str, given: OperationFilter) -> Query:
+    """What a filter asks of the tables. Pure. Raises Rejected(BAD_REQUEST)."""
+    times = {
+        name: None if (at := getattr(given, name)) is None else moment(str(at), name)
+        for name in ("created_after", "created_before", "ended_after", "ended_before")
+    }
+    return Query(
+        user,
+        status=tuple(dict.fromkeys(given.status)),
+        type=given.type,
+        project=given.project,
+        over=given.over,
+        host=given.host,
+        tags=tuple(dict.fromkeys(given.tag)),
+        batch=given.batch,
+        text=given.text,
+        longer_s=given.longer_s,
+        shorter_s=given.shorter_s,
+        **times,
+    )
 
 
 async def _existing(parts: Parts, user: str, operation: str) -> OperationView:
