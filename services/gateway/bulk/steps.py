@@ -7,18 +7,22 @@ tags that are there are not written anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 from contracts import subjects
 from contracts.errors import Reason, Rejected
-from contracts.facts import OperationStarted, TaskCancelled, TaskCreated
+from contracts.facts import OperationStarted, Record, TaskCancelled, TaskCreated
 from contracts.operation import MOST_TOLD, PART, Action, OperationStepped, StepFailure, derived
-from contracts.task import TaskRequest, TaskSpec
-from services.gateway import domain
+from contracts.status import begin
+from contracts.task import TaskRequest
+from services.gateway import domain, tagging
 from services.gateway.access.identity import Principal
-from services.gateway.actor import Desk, Unanswered
+from services.gateway.actor import TRIES, Desk, Unanswered
 from services.gateway.bulk import tables
+from services.gateway.bulk.views import TaskEnd
 from services.log.port import AlreadyRecorded, Append, Log
 from services.log.projection import Projection
 from services.process.ids import new_id
@@ -27,7 +31,6 @@ AT_ONCE = 32
 """Tasks of a step that are worked on together, where each is work of its own."""
 LONGEST_MESSAGE = 200
 """Characters of why something could not be done with a task."""
-_SPEC_FIELDS = TaskSpec.__struct_fields__
 
 
 class Tools(NamedTuple):
@@ -100,48 +103,84 @@ async def _cancel(tools: Tools, part: OperationStarted) -> Outcomes:
 
 
 async def _again(tools: Tools, part: OperationStarted) -> Outcomes:
-    wanted = [subjects.created(part.user, task) for task in part.tasks]
-    records = await tools.log.read_last(wanted)
-    found = {r.fact.task: r.fact for r in records if isinstance(r.fact, TaskCreated)}
     first = (part.k - 1) * PART + 1
+    ids = {task: derived(part.operation, number) for number, task in enumerate(part.tasks, first)}
+    every = (subjects.created(part.user, task) for task in (*ids, *ids.values()))
+    records = await tools.log.read_last(list(every))
+    found = {r.fact.task: r for r in records if isinstance(r.fact, TaskCreated)}
+    known = await tables.ends(tools.projection, part.user, part.tasks)
+    outcomes: dict[str, Rejected | None] = {}
     requests: dict[str, TaskRequest] = {}
-    for number, task in enumerate(part.tasks, first):
-        if (fact := found.get(task)) is not None:
-            requests[task] = repeated(fact, derived(part.operation, number))
-    outcomes: dict[str, Rejected | None] = {
-        task: domain.no_task(task) for task in part.tasks if task not in requests
-    }
+    for task, id_ in ids.items():
+        try:
+            if not made_of(found.get(id_), task):
+                requests[task] = repeated(task, found.get(task), known.get(task), id_)
+            outcomes[task] = None
+        except Rejected as why:
+            outcomes[task] = why
     who = Principal(part.user, frozenset(part.roles), asked_by=part.asked_by)
     small = {task: one for task, one in requests.items() if domain.is_small(one)}
     sent = await tools.desk.submit_small(who, list(small.values()), "api")
     outcomes |= {task: _why(one) for task, one in zip(small, sent, strict=True)}
     big = [task for task in requests if task not in small]
 
-    async def submit(task: str) -> Any:
+    async def submit(task: str) -> object:
         return await tools.desk.submit(who, requests[task], "api")
 
     outcomes |= await _each(big, submit)
     return [outcomes[task] for task in part.tasks]
 
 
-def repeated(fact: TaskCreated, id_: str) -> TaskRequest:
-    """The same task once more, under another id. Pure."""
-    fields = {name: getattr(fact.spec, name) for name in _SPEC_FIELDS}
-    own = {"id": id_, "again": fact.task, "batch": None, "project": fact.project or None}
-    return TaskRequest(**fields | own)
+def made_of(record: Record | None, task: str) -> bool:
+    """Whether a task is there, and repeats this one: then it was made before a crash. Pure."""
+    fact = record.fact if record else None
+    return isinstance(fact, TaskCreated) and fact.spec.again == task
+
+
+def repeated(task: str, record: Record | None, known: TaskEnd | None, id_: str) -> TaskRequest:
+    """The same task once more under another id, with the tags that it has now. Pure.
+
+    Raises Rejected.
+    """
+    fact = record.fact if record else None
+    if record is None or not isinstance(fact, TaskCreated):
+        raise domain.no_task(task)
+    view = begin(record, fact)
+    if known is not None:
+        view = msgspec.structs.replace(view, tags=known.tags)
+    if fact.invalid:
+        text = f"task {task} could not be understood: there is nothing to repeat"
+        raise Rejected(Reason.BAD_REQUEST, text)
+    return tagging.repeated(view, {"id": msgspec.Raw(msgspec.json.encode(id_))})
 
 
 async def _tag(tools: Tools, part: OperationStarted) -> Outcomes:
     who = Principal(part.user, frozenset(part.roles), asked_by=part.asked_by)
 
-    async def tag(task: str) -> Any:
-        return await tools.desk.tag(who, part.user, task, part.tags)
+    async def tag(task: str) -> None:
+        for _ in range(TRIES):
+            records = await tools.desk.facts(part.user, task)
+            origin = tools.desk.origin(who, "api")
+            fact = tagging.tagged(origin, part.user, task, records, part.tags)
+            if fact is None:
+                return
+            try:
+                tools.desk.remember(part.user, await tools.log.append(fact))
+            except AlreadyRecorded as known:
+                # Somebody else was first.
+                tools.desk.remember(part.user, known.record.seq if known.record else 0)
+            else:
+                return
+        text = f"the tags of task {task} change all the time: try again"
+        raise Rejected(Reason.CONFLICT, text)
 
     outcomes = await _each(part.tasks, tag)
     return [outcomes[task] for task in part.tasks]
 
 
-async def _each(tasks: Sequence[str], do: Any) -> dict[str, Rejected | None]:
+async def _each(
+    tasks: Sequence[str], do: Callable[[str], Awaitable[object]]
+) -> dict[str, Rejected | None]:
     """Do it with each of them, some at a time."""
     places = asyncio.Semaphore(AT_ONCE)
 

@@ -57,6 +57,7 @@ _COLUMNS = (
 )
 _END = 2**63 - 1
 
+_tags: msgspec.json.Decoder[dict[str, str]] = msgspec.json.Decoder(dict[str, str])
 _failures: msgspec.json.Decoder[tuple[StepFailure, ...]] = msgspec.json.Decoder(
     tuple[StepFailure, ...]
 )
@@ -136,11 +137,14 @@ async def ends(projection: Projection, user: str, tasks: Sequence[str]) -> dict[
     """Whether a user's tasks are over; those that are not there are left out."""
     marks = ", ".join("?" * len(tasks))
     rows = await projection.query(
-        "SELECT id, done_at IS NOT NULL, cancel_requested, status FROM tasks"
+        "SELECT id, done_at IS NOT NULL, cancel_requested, status, tags FROM tasks"
         f" WHERE user = ? AND id IN ({marks})",
         (user, *tasks),
     )
-    return {id_: TaskEnd(bool(over), bool(asked), status) for id_, over, asked, status in rows}
+    return {
+        id_: TaskEnd(bool(over), bool(asked), status, _tags.decode(tags) if tags else {})
+        for id_, over, asked, status, tags in rows
+    }
 
 
 @reads

@@ -89,3 +89,4 @@ class TaskEnd(NamedTuple):
     cancelled: bool
     """Somebody has asked for its end."""
     status: str
+    tags: dict[str, str]

@@ -39,7 +39,9 @@ class OperationStopView(msgspec.Struct, frozen=True):
 
 
 EXAMPLES = (
-    NewOperation(action=Action.CANCEL, filter=OperationFilter(type="code_analysis", tag=["ref=main"])),
+    NewOperation(
+        action=Action.CANCEL, filter=OperationFilter(type="code_analysis", tag=["ref=main"])
+    ),
     OperationView(
         id="tidy-7",
         user="alice",
@@ -131,10 +133,11 @@ async def stop_operation(
 
 def query_of(user: str, given: OperationFilter) -> Query:
     """What a filter asks of the tables. Pure. Raises Rejected(BAD_REQUEST)."""
-    times = {
-        name: None if (at := getattr(given, name)) is None else moment(str(at), name)
-        for name in ("created_after", "created_before", "ended_after", "ended_before")
-    }
+
+    def at(name: str) -> float | None:
+        told = getattr(given, name)
+        return None if told is None else moment(str(told), name)
+
     return Query(
         user,
         status=tuple(dict.fromkeys(given.status)),
@@ -145,9 +148,12 @@ def query_of(user: str, given: OperationFilter) -> Query:
         tags=tuple(dict.fromkeys(given.tag)),
         batch=given.batch,
         text=given.text,
+        created_after=at("created_after"),
+        created_before=at("created_before"),
+        ended_after=at("ended_after"),
+        ended_before=at("ended_before"),
         longer_s=given.longer_s,
         shorter_s=given.shorter_s,
-        **times,
     )
 
 

@@ -74,7 +74,7 @@ async def test_tasks_are_cancelled_run_again_and_tagged_and_failures_are_told(
         await asked(client, action="again", ids=["t1", "none"], id="redo")
         assert (await over(client, gateway, "redo"))["done"] == 1
         made = (await client.get("/api/tasks/redo-1")).json()["data"]
-        assert (made["again"], made["type"]) == ("t1", "t.x")
+        assert (made["again"], made["type"]) == ("t1", "mcp.call")
         await asked(client, action="tag", ids=["t1", "t2"], tags={"a": "b"}, id="label")
         assert (await over(client, gateway, "label"))["done"] == 2
         assert (await client.get("/api/tasks/t1")).json()["data"]["tags"] == {"a": "b"}
@@ -101,7 +101,7 @@ async def test_a_filter_chooses_once_and_too_many_are_refused_with_their_number(
     await gateway.append(facts.done("alice", "t1"))
     await gateway.settled()
     async with gateway.http() as client:
-        begun = await asked(client, action="cancel", filter={"type": "t.x"})
+        begun = await asked(client, action="cancel", filter={"type": "mcp.call", "created_after": 0})
         assert begun["total"] == 2, "what is over is not chosen"
         assert (await over(client, gateway, begun["id"]))["failed"] == 0
         wrong: Sequence[dict[str, Any]] = (
