@@ -48,9 +48,11 @@ class OperationStarted(Fact, frozen=True, kw_only=True, tag="operation.started",
 
     user: str
     operation: str
+    """Its id."""
     k: int
     """Counts the parts up from 1."""
     parts: int
+    """How many there are."""
     total: int
     """Tasks of all parts."""
     action: Action
@@ -60,8 +62,9 @@ class OperationStarted(Fact, frozen=True, kw_only=True, tag="operation.started",
     tags: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the action `tag`: the tags that they have then."""
     asked_by: str = ""
-    """On whose authority, as in `task.created`; and so are the roles."""
+    """On whose authority, as in `task.created`."""
     roles: tuple[str, ...] = ()
+    """Roles that whoever asked acted in, besides `user`."""
 
 
 class OperationStepped(Fact, frozen=True, kw_only=True, tag="operation.stepped", gc=False):
@@ -69,9 +72,11 @@ class OperationStepped(Fact, frozen=True, kw_only=True, tag="operation.stepped",
 
     user: str
     operation: str
+    """Its id."""
     k: int
     """The part."""
     done: int
+    """Tasks with which it was done, or had been."""
     failed: int = 0
     """Tasks with which it could not be done …"""
     failures: tuple[StepFailure, ...] = ()
@@ -83,6 +88,7 @@ class OperationStopped(Fact, frozen=True, kw_only=True, tag="operation.stopped",
 
     user: str
     operation: str
+    """Its id."""
 
 
 def parts_of(tasks: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -101,7 +101,8 @@ async def test_a_filter_chooses_once_and_too_many_are_refused_with_their_number(
     await gateway.append(facts.done("alice", "t1"))
     await gateway.settled()
     async with gateway.http() as client:
-        begun = await asked(client, action="cancel", filter={"type": "mcp.call", "created_after": 0})
+        wanted = {"type": "mcp.call", "created_after": 0}
+        begun = await asked(client, action="cancel", filter=wanted)
         assert begun["total"] == 2, "what is over is not chosen"
         assert (await over(client, gateway, begun["id"]))["failed"] == 0
         wrong: Sequence[dict[str, Any]] = (
