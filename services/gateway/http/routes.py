@@ -26,6 +26,7 @@ from services.gateway.http import (
     device,
     events,
     examples,
+    exports,
     github,
     health,
     hostlinks,
@@ -43,6 +44,7 @@ from services.gateway.http import (
     results,
     scoped,
     signin,
+    tags,
     tasks,
     tokens,
     users,
@@ -64,6 +66,8 @@ COMPRESSION = CompressionConfig(
 )
 ROUTES = (
     *tasks.ROUTES,
+    *exports.ROUTES,
+    *tags.ROUTES,
     *asks.ROUTES,
     *batches.ROUTES,
     *operations.ROUTES,
@@ -97,6 +101,7 @@ EXAMPLES = (
     *asks.EXAMPLES,
     *batches.EXAMPLES,
     *operations.EXAMPLES,
+    *tags.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,
     *github.EXAMPLES,
