@@ -62,6 +62,20 @@ def _connect() -> Functions:
     return {"connect": connect.connect}
 
 
+def _bulk() -> Functions:
+    from services.cli.commands import batch, operations
+
+    return {
+        "batch": batch.batch,
+        "operations": operations.operations,
+        "operations show": operations.show,
+        "operations stop": operations.stop,
+        "operations cancel": operations.cancel,
+        "operations again": operations.again,
+        "operations tag": operations.tag,
+    }
+
+
 def _tasks() -> Functions:
     from services.cli.commands import tasks
 
@@ -323,6 +337,7 @@ LOADERS: Mapping[str, Callable[[], Functions]] = {
     "doctor": _doctor,
     "hosts": _hosts,
     "connect": _connect,
+    "bulk": _bulk,
     "tasks": _tasks,
     "asks": _asks,
     "scan": _scan,

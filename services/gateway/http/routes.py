@@ -12,6 +12,8 @@ from litestar.di import Provide
 from litestar.types import Receive, Scope, Send
 
 from services.gateway import errors
+from services.gateway.bulk.batches import Batches
+from services.gateway.bulk.operations import Operations
 from services.gateway.console import routes as console
 from services.gateway.hostauth.links import HostLinks
 from services.gateway.http import (
@@ -20,6 +22,7 @@ from services.gateway.http import (
     asks,
     audit,
     auth,
+    batches,
     blobs,
     connecting,
     console_links,
@@ -37,6 +40,7 @@ from services.gateway.http import (
     invitations,
     me,
     misc,
+    operations,
     overview,
     preferences,
     profiles,
@@ -75,6 +79,8 @@ ROUTES = (
     *exports.ROUTES,
     *tags.ROUTES,
     *asks.ROUTES,
+    *batches.ROUTES,
+    *operations.ROUTES,
     *results.ROUTES,
     *hosts.ROUTES,
     *hostlinks.ROUTES,
@@ -112,6 +118,8 @@ EXAMPLES = (
     *examples.EXAMPLES,
     *audit.EXAMPLES,
     *asks.EXAMPLES,
+    *batches.EXAMPLES,
+    *operations.EXAMPLES,
     *tags.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,
@@ -153,6 +161,8 @@ class Behind(NamedTuple):
     open_streams: Callable[[], int]
     """How many websockets are open."""
     host_links: HostLinks
+    batches: Batches
+    operations: Operations
 
 
 class Routes:
