@@ -92,5 +92,6 @@ export function canBegin(filter) {
 
 /** The filter as `POST /api/operations` takes it. @param {TaskFilter} filter */
 export function forOperation({ user: _, ...filter }) {
-  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value.length !== 0));
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) =>
+    value !== undefined && !(Array.isArray(value) && value.length === 0)));
 }

@@ -28,6 +28,7 @@ function within(at, after, before) {
   return (after === undefined || at >= after) && (before === undefined || at < before);
 }
 
+/** @param {any} row @param {import("./filters.js").TaskFilter} filter */
 function ended(row, { ended_after: after, ended_before: before, longer_s: longer, shorter_s: shorter }) {
   if ([after, before, longer, shorter].every((one) => one === undefined)) return true;
   if (row.done_at === null || row.done_at === undefined) return false;

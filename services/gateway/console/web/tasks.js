@@ -164,6 +164,7 @@ export class TaskList {
     this.timer = setTimeout(async () => {
       const known = this.known, last = this.cursor ?? 0;
       try {
+        /** @type {any} */
         let cursor = null, mark = null;
         for (let page = 0; page < REFILL_PAGES; page++) {
           const found = await this.ask(cursor, mark);

@@ -24,6 +24,7 @@ class QueueList {
   }
 
   async read(user) {
+    /** @type {any} */
     let all = null, cursor = null;
     for (let page = 0; page < this.pages; page++) {
       const { data } = await api("/api/queue", { query: { user, limit: PAGE, cursor } });

@@ -19,7 +19,9 @@ const HIGH = 40;
 class Listed {
   constructor(query) {
     const { filter, wrong } = filterOf(query, Date.now() / 1000);
-    Object.assign(this, { filter, wrong, selection: new Selection() });
+    this.filter = filter;
+    this.wrong = wrong;
+    this.selection = new Selection();
     this.to = filter.user && filter.user !== me.value.user ? "all" : "tasks";
     this.list = new TaskList(filter, { to: this.to });
     const counted = `/api/tasks/counts?${search(filter)}`;

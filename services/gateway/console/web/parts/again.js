@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../lib.js";
 import { api } from "../api.js";
 import { pretty } from "../format.js";
 import { go } from "../router.js";
-import { Form, valuesOf } from "./form.js";
+import { Form, useForm } from "./form.js";
 import { Failed } from "./told.js";
 
 const PRIORITIES = ["high", "normal", "low"];
@@ -15,13 +15,14 @@ export function Again({ task, user, onClose }) {
   const [busy, setBusy] = useState(false);
   const [asJson, setAsJson] = useState(false);
   const schema = useToolSchema(spec);
+  const filled = useRef(/** @type {import("./form.js").FormState | null} */ (null));
   const first = useRef(/** @type {any} */ (null));
   useEffect(() => first.current?.focus(), []);
   const send = async (event) => {
     event.preventDefault();
     setBusy(true);
     try {
-      const body = editsOf(event.target, spec, asJson ? null : schema);
+      const body = editsOf(event.target, spec, schema && !asJson ? filled.current : null);
       const made = await api(`/api/tasks/${encodeURIComponent(id)}/again`, { method: "POST", query: { user }, body });
       go(`/tasks/${made.data.id}`);
     } catch (problem) {
@@ -41,7 +42,7 @@ export function Again({ task, user, onClose }) {
       <button type="button" aria-pressed=${!asJson} onClick=${() => setAsJson(false)}>Form</button>
       <button type="button" aria-pressed=${asJson} onClick=${() => setAsJson(true)}>JSON</button></p>`}
     ${schema && !asJson ? html`<fieldset><legend>${spec.input.tool}</legend>
-        <${Form} schema=${schema} values=${spec.input.arguments ?? {}} /></fieldset>`
+        <${Arguments} schema=${schema} values=${spec.input.arguments ?? {}} filled=${filled} /></fieldset>`
       : spec.input_pointer ? html`<p><small>Its input lies in the object store and goes along as it is.</small></p>`
         : html`<label class="field"><span>Input (JSON)</span><textarea name="input" rows="8" spellcheck="false"
           defaultValue=${pretty(spec.input ?? {})}></textarea></label>`}
@@ -50,15 +51,23 @@ export function Again({ task, user, onClose }) {
   </form>`;
 }
 
-/** What differs from the old task. Raises Error that names the field. */
-function editsOf(form, spec, schema) {
+/** The form of a tool's arguments; `filled` has its state then. */
+function Arguments({ schema, values, filled }) {
+  filled.current = useForm(schema, values);
+  return html`<${Form} form=${filled.current} />`;
+}
+
+/** What differs from the old task. Raises Error that says what is wrong. */
+function editsOf(form, spec, filled) {
   /** @type {Record<string, any>} */
   const edits = {};
   const field = (name) => form.elements.namedItem(name);
   if (field("type").value !== spec.type) edits.type = field("type").value;
   if (field("host").value !== (spec.host ?? "")) edits.host = field("host").value || null;
   if (field("priority").value !== (spec.priority ?? "normal")) edits.priority = field("priority").value;
-  const input = schema ? { ...spec.input, arguments: valuesOf(form, schema) } : typed(field("input"));
+  const given = filled?.values();
+  if (given === null) throw new Error("Something is wrong in the fields that are marked.");
+  const input = filled ? { ...spec.input, arguments: given } : typed(field("input"));
   if (input !== undefined && pretty(input) !== pretty(spec.input ?? {})) edits.input = input;
   return edits;
 }

@@ -61,6 +61,7 @@ export function Bulk({ selection, filter, total }) {
     busy.value = true;
     try {
       const what = every.value ? { filter: forOperation(filter) } : { ids: [...chosen.value.values()] };
+      /** @type {any} */
       const body = { action: asked.value, ...what };
       if (asked.value === "tag") body.tags = tagsOf(tags.value);
       const { data } = await api("/api/operations", { method: "POST", body });

@@ -30,7 +30,10 @@ const ACTS = {
   },
   j: () => step(1),
   k: () => step(-1),
-  x: () => document.activeElement?.parentElement?.querySelector("input[type=checkbox]")?.click(),
+  x: () => {
+    const row = document.activeElement?.parentElement;
+    /** @type {HTMLElement | null | undefined} */ (row?.querySelector("input[type=checkbox]"))?.click();
+  },
   g: () => {
     going = true;
   },
