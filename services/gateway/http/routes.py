@@ -23,6 +23,7 @@ from services.gateway.http import (
     device,
     events,
     examples,
+    exports,
     github,
     health,
     hostlinks,
@@ -41,6 +42,7 @@ from services.gateway.http import (
     results,
     scoped,
     signin,
+    tags,
     tasks,
     tokens,
     users,
@@ -62,6 +64,8 @@ COMPRESSION = CompressionConfig(
 )
 ROUTES = (
     *tasks.ROUTES,
+    *exports.ROUTES,
+    *tags.ROUTES,
     *asks.ROUTES,
     *results.ROUTES,
     *hosts.ROUTES,
@@ -93,6 +97,7 @@ BEHIND = "behind"
 EXAMPLES = (
     *examples.EXAMPLES,
     *asks.EXAMPLES,
+    *tags.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,
     *github.EXAMPLES,

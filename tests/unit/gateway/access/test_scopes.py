@@ -35,7 +35,7 @@ from tests.unit.gateway.world import World
 
 NEEDS: dict[str, list[str]] = {
     TASKS_READ: [
-        "GET /api/tasks",
+        *("GET /api/tasks", "GET /api/tasks/counts", "GET /api/tasks/export"),
         "GET /api/tasks/{task}",
         "GET /api/tasks/{task}/events",
         "GET /api/tasks/{task}/why",
@@ -50,6 +50,7 @@ NEEDS: dict[str, list[str]] = {
         "POST /api/tasks",
         "POST /api/tasks/{task}/cancel",
         "POST /api/tasks/{task}/answer",
+        *("PUT /api/tasks/{task}/tags", "POST /api/tasks/{task}/again"),
         "PUT /api/blobs",
         "DELETE /api/blobs/{sha256}",
         "DELETE /api/results/{task}",
@@ -141,6 +142,7 @@ OWN_RULES = {f"GET {app.EVENTS}": {TASKS_READ, HOSTS_READ}}
 OTHERWISE = {
     "GET /api/access/follow": "it has no end",
     "POST /api/auth/password": "the old password is wrong",
+    "POST /api/tasks/{task}/again": "it shows the input of the task: that needs tasks:read as well",
     "POST /api/auth/device/allow": "what is good for all is given by what is good for all",
 }
 """Routes that answer somebody with the scope otherwise than the table says, or refuse them."""
