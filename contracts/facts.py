@@ -17,6 +17,9 @@ from contracts.asks import TaskAnswered as TaskAnswered
 from contracts.asks import TaskAsked as TaskAsked
 from contracts.fact import Fact as Fact
 from contracts.host import HealthStatus, Host
+from contracts.operation import OperationStarted as OperationStarted
+from contracts.operation import OperationStepped as OperationStepped
+from contracts.operation import OperationStopped as OperationStopped
 from contracts.result import Pointer, Result
 from contracts.route import Earlier, Route
 from contracts.tags import TaskTagged as TaskTagged
@@ -289,7 +292,10 @@ TaskFact: TypeAlias = (
     | ResultDeleted
 )
 HostFact: TypeAlias = McpRegistered | McpRemoved | McpHealth
-AnyFact: TypeAlias = TaskFact | HostFact | McpPreferred | LogRouter | LogKey | LogSealed
+OperationFact: TypeAlias = OperationStarted | OperationStepped | OperationStopped
+AnyFact: TypeAlias = (
+    TaskFact | HostFact | McpPreferred | OperationFact | LogRouter | LogKey | LogSealed
+)
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False):

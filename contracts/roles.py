@@ -18,6 +18,7 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     "gateway": (
         *("task.created.*.*", "task.cancelled.*.*", "task.answered.*.*.*"),
         *("task.tagged.*.*.*", "mcp.preferred.*.*.*.*"),
+        *("operation.started.*.*.*", "operation.stepped.*.*.*", "operation.stopped.*.*"),
     ),
 }
 """The five services, and the facts each may append."""

@@ -87,6 +87,7 @@ class Parsed(NamedTuple):
     task: str = ""
     host: str = ""
     last: str = ""
+    operation: str = ""
 
     @property
     def number(self) -> int:
@@ -121,6 +122,10 @@ def of(fact: Logged) -> str:
             return done(fact.user, fact.task)
         case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth():
             return f"{_tag(fact)}.{_host(fact.host)}.{fact.k}"
+        case facts.OperationStarted() | facts.OperationStepped():
+            return f"{_tag(fact)}.{fact.user}.{fact.operation}.{fact.k}"
+        case facts.OperationStopped():
+            return operation_stopped(fact.user, fact.operation)
         case facts.McpPreferred():
             return f"mcp.preferred.{fact.user}.{_host(fact.host)}.{fact.k}"
         case facts.LogRouter():
@@ -164,6 +169,9 @@ def parse(subject: str) -> Parsed:
             return Parsed(kind, host=host_id(tokens[2], tokens[3]), last=tokens[4])
         case "mcp", 6:
             return Parsed(kind, user=tokens[2], host=host_id(tokens[3], tokens[4]), last=tokens[5])
+        case "operation", (4 | 5):
+            last = tokens[4] if len(tokens) > 4 else ""
+            return Parsed(kind, user=tokens[2], last=last, operation=tokens[3])
         case "log", 3:
             return Parsed(kind, last=tokens[2])
         case _:
@@ -244,6 +252,26 @@ def preferences(user: str, host: str) -> tuple[str, ...]:
 def preferences_of(user: str) -> tuple[str, ...]:
     """Filters that select all this user has said about hosts."""
     return (f"mcp.preferred.{user}.*.*.*", f"mcp.preferred.{user}.*.*")
+
+
+def operation_part(user: str, operation: str, k: int) -> str:
+    """The subject of the part `k` of an operation's tasks."""
+    return f"operation.started.{user}.{operation}.{k}"
+
+
+def operation_step(user: str, operation: str, k: int) -> str:
+    """The subject of what has become of that part."""
+    return f"operation.stepped.{user}.{operation}.{k}"
+
+
+def operation_stopped(user: str, operation: str) -> str:
+    """The subject of the wish to stop an operation."""
+    return f"operation.stopped.{user}.{operation}"
+
+
+def operations_of(user: str) -> tuple[str, ...]:
+    """Filters that select all facts of a user's operations."""
+    return (f"operation.*.{user}.>",)
 
 
 def of_user(user: str) -> tuple[str, ...]:

@@ -50,6 +50,20 @@ def _hosts() -> Functions:
     }
 
 
+def _bulk() -> Functions:
+    from services.cli.commands import batch, operations
+
+    return {
+        "batch": batch.batch,
+        "operations": operations.operations,
+        "operations show": operations.show,
+        "operations stop": operations.stop,
+        "operations cancel": operations.cancel,
+        "operations again": operations.again,
+        "operations tag": operations.tag,
+    }
+
+
 def _tasks() -> Functions:
     from services.cli.commands import tasks
 
@@ -309,6 +323,7 @@ LOADERS: Mapping[str, Callable[[], Functions]] = {
     "demo": _demo,
     "doctor": _doctor,
     "hosts": _hosts,
+    "bulk": _bulk,
     "tasks": _tasks,
     "asks": _asks,
     "scan": _scan,

@@ -72,6 +72,16 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             " it answered.",
             LOADERS["tasks"],
         ),
+        Command(
+            "batch",
+            "Show how the tasks of a batch are, or list your batches, newest first.",
+            LOADERS["bulk"],
+        ),
+        Command(
+            "operations",
+            "List what you have asked of many tasks at once, newest first.",
+            LOADERS["bulk"],
+        ),
         Command("project", "List the projects you are in, newest first.", LOADERS["project"]),
         Command(
             "cancel",

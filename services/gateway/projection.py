@@ -22,6 +22,7 @@ from contracts.permitted import Asker, allows
 from contracts.status import of_outcome
 from services.gateway import figures, lookup
 from services.gateway.access.use import FactsRow, OpenRow
+from services.gateway.bulk import tables as bulk
 from services.gateway.domain import weight
 from services.gateway.permit_keys import KeyRows
 from services.gateway.rows import HostHealth, HostView, Preference
@@ -75,6 +76,7 @@ SCHEMA = (
         hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL, tasks INTEGER NOT NULL,
         PRIMARY KEY (hour, user)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL)",
+    *bulk.SCHEMA,
     *lookup.SCHEMA,
     *figures.SCHEMA,
 )
@@ -136,6 +138,7 @@ def apply(records: list[Record]) -> list[Change]:
     rest: list[Change] = []
     keys = KeyRows()
     spent, opened = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    in_batches: list[tuple[Record, TaskCreated]] = []
     last: Record | None = None
     """The last of the facts that change a row."""
     for record in records:
@@ -147,6 +150,8 @@ def apply(records: list[Record]) -> list[Change]:
             elif tell in _SPENT:
                 spent[int(record.at // HOUR_S), fact.user] += 1
                 opened[int(record.at // HOUR_S), fact.user] += tell is _created
+                if tell is _created and fact.spec.batch:
+                    in_batches.append((record, fact))
             last = record
             continue
         match record.fact:
@@ -160,6 +165,10 @@ def apply(records: list[Record]) -> list[Change]:
             case facts.McpPreferred() as fact:
                 rest.append(_preference(record, fact))
                 spent[int(record.at // HOUR_S), fact.user] += 1
+            case (
+                facts.OperationStarted() | facts.OperationStepped() | facts.OperationStopped()
+            ) as fact:
+                rest += bulk.rows(record, fact)
             case facts.LogKey() as fact:
                 keys.announced(record, fact)
             case facts.Unknown():
@@ -173,6 +182,7 @@ def apply(records: list[Record]) -> list[Change]:
     created = [_row(task) for task in tasks.values() if task.type is not None]
     changed = [_CHANGED(task) for task in tasks.values() if task.type is None]
     rest += [*keys.changes(), Change(_SET_CLOCK, [(last.at,)] if last else [])]
+    rest += bulk.batch_rows(in_batches)
     if spent:
         rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
         rest.append(Change(_FORGET_SPENT, [()]))

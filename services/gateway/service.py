@@ -69,6 +69,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     )
     site.parts.profiles.write_down(profile_files.load(settings.manifests))
     process.background("gateway-follow", site.follow())
+    process.background("gateway-operations", site.operations.run())
     process.background("gateway-waits", site.parts.waits.run())
     process.background("gateway-reserve", reserve.run())
     _measure(process, site)

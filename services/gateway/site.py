@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from contracts import subjects
@@ -17,6 +19,9 @@ from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Tokens
 from services.gateway.actor import Desk
 from services.gateway.app import Gateway
+from services.gateway.bulk.batches import Batches, batch_of
+from services.gateway.bulk.operations import Operations
+from services.gateway.bulk.steps import Tools
 from services.gateway.hostauth.build import host_links
 from services.gateway.http import routes
 from services.gateway.http.events import EventStreams
@@ -51,7 +56,7 @@ from services.gateway.sources.repack import ArchiveLimits
 from services.gateway.sources.repository import RepositoryFiles
 from services.gateway.stream.connection import RESET, RESTART, Streams
 from services.gateway.stream.feed import Feed
-from services.gateway.stream.history import History
+from services.gateway.stream.history import BatchOf, History
 from services.gateway.stream.waits import WaitTeller
 from services.github.site import GitHubSite
 from services.huggingface.hub import Hub
@@ -102,12 +107,14 @@ class Site:
         self.admission = Admission(budget_of, frames, reserve, now, counted=False)
         blobs, gate = _blobs(bus, settings, budget_of), ProjectGate(Projects(state), now)
         self.desk = Desk(log_, blobs, instance, self.admission, gate=gate)
+        self.operations = Operations(Tools(log_, self.desk, projection, instance), now)
         known_parts = (bus, log_, self.desk, self.feed, projection, settings, instance, key)
         self.parts = _parts(*known_parts, state, budget_of)
         self.writer = TrailWriter(self.parts.trail, Stream(bus, subjects.ACCESS_STREAM))
         self.known = _known(self.parts, known)
         self.limit = RateLimit(settings.rate_limit_requests, window_s)
-        history = _history(log_, self.feed, settings, budget_of)
+        known_batch = partial(batch_of, projection)
+        history = _history(log_, self.feed, settings, budget_of, known_batch)
         self.sign_in_door, self.linking = _doors(self.parts, bus, key, known, hub, spaces)
         self.oauth = _oauth(self.parts, key, self.sign_in_door)
         self.host_links = host_links(self.parts, key, self.address, allow_private=allow_private)
@@ -132,6 +139,7 @@ class Site:
         behind = routes.Behind(
             *(self.parts, self.event_streams, self.linking, self.sign_in_door, self.oauth),
             *(FileWrites(), lambda: len(self.streams.connections), self.host_links),
+            *(Batches(self.desk, self.log, self.projection), self.operations),
         )
         settings, trail = self.settings, self.parts.trail
         signed_in = self.parts.signed_in
@@ -194,6 +202,7 @@ class Site:
     def _on_batch(self, batch: Batch) -> None:
         # Before whoever waits for a task's end hears of it: there is room again.
         self.admission.use.fold(batch.records)
+        self.operations.fold(batch.records)
         self.parts.trail.fold(batch.records, self.log.now())
         self.desk.gate.counts.fold(batch.records)
         self.door.catalogue.fold(batch.records)
@@ -216,8 +225,11 @@ class Site:
         self.event_streams.end_all()
 
 
-def _history(log_: Log, feed: Feed, settings: Settings, quotas: Quotas) -> History:
-    return History(log_, feed, settings.history_readers, settings.queue_bytes, quotas)
+def _history(
+    log_: Log, feed: Feed, settings: Settings, quotas: Quotas, batch_of: BatchOf
+) -> History:
+    known = (settings.history_readers, settings.queue_bytes)
+    return History(log_, feed, *known, quotas, batch_of)
 
 
 def _blobs(bus: Bus, settings: Settings, quotas: Quotas) -> Blobs:

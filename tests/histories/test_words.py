@@ -58,6 +58,9 @@ WORDS = {
     "mcp.removed": "type",
     "mcp.health": "type status",
     "mcp.preferred": "type",
+    "operation.started": "type action",
+    "operation.stepped": "type",
+    "operation.stopped": "type",
     "log.router": "type",
     "log.key": "type",
     "log.sealed": "type",
@@ -225,6 +228,11 @@ def term(v: Views, case: Case) -> None:
     assert v.router.term == subjects.parse(case.subject).number
 
 
+def operated(v: Views, case: Case) -> None:
+    nothing(v, case)
+    assert v.rows["gateway"]["operations"] == [], "what can't be read is not carried out"
+
+
 def nothing(v: Views, case: Case) -> None:
     assert case.host in v.router.hosts
 
@@ -245,6 +253,9 @@ LOOKS: dict[str, Callable[[Views, Case], None]] = {
     "mcp.removed": removed,
     "mcp.health": health,
     "mcp.preferred": preferred,
+    "operation.started": operated,
+    "operation.stepped": operated,
+    "operation.stopped": operated,
     "log.router": term,
     "log.key": nothing,
     "log.sealed": nothing,

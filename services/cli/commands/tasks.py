@@ -136,11 +136,12 @@ NOTHING = Brought()
 
 
 def submit(
-    type_: Annotated[str, Parameter(name="TYPE")],
+    type_: Annotated[str | None, Parameter(name="TYPE")] = None,
     input_: Annotated[str | None, Parameter(name="INPUT", allow_leading_hyphen=True)] = None,
     /,
     *,
     brought: Brought = NOTHING,
+    batch: Path | None = None,
     wait: bool = False,
     sarif: SarifFile = None,
     shown: Shown = AS_USUAL,
@@ -155,11 +156,16 @@ def submit(
         Task type, see `metamcp types`.
     input_
         The task's input: a JSON object, a file with one, or - for standard input.
+    batch
+        In place of TYPE and INPUT: create all tasks of this file, a JSON object on each line, or -
+        for standard input; --id is the batch's.
     wait
         Wait for the outcome; the exit code is 0 only for success.
     sarif
         With --wait, of a security_scan: write the findings to this file as SARIF; - prints them.
     """
+    if batch is not None or type_ is None:
+        return _submit_batch(type_, batch, wish, options, wait=wait)
     body = wish.request(type_)
     content = read_input(input_)
     out = options.out
@@ -177,6 +183,17 @@ def submit(
         attach.check_names(content, picked)
     ending = Ending(wait, sarif, shown, UPLOAD_S if picked else REQUEST_S, wish.project)
     return run(_submit(target, out, body, content, picked, ending))
+
+
+def _submit_batch(
+    type_: str | None, file: Path | None, wish: Wish, options: Options, *, wait: bool
+) -> int:
+    if type_ is not None or file is None:
+        text = "Give a TYPE, or --batch FILE: one of the two."
+        raise CliError(Exit.USAGE, text, "See `metamcp submit --help`.")
+    from services.cli.commands import batch
+
+    return batch.send(file, batch.Sent(wish.id, wish.project, wish.tag, wait), options)
 
 
 class Ending(NamedTuple):

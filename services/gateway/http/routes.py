@@ -12,6 +12,8 @@ from litestar.di import Provide
 from litestar.types import Receive, Scope, Send
 
 from services.gateway import errors
+from services.gateway.bulk.batches import Batches
+from services.gateway.bulk.operations import Operations
 from services.gateway.console import routes as console
 from services.gateway.hostauth.links import HostLinks
 from services.gateway.http import (
@@ -19,6 +21,7 @@ from services.gateway.http import (
     accounts,
     asks,
     auth,
+    batches,
     blobs,
     device,
     events,
@@ -32,6 +35,7 @@ from services.gateway.http import (
     me,
     misc,
     overview,
+    operations,
     preferences,
     profiles,
     projects,
@@ -67,6 +71,8 @@ ROUTES = (
     *exports.ROUTES,
     *tags.ROUTES,
     *asks.ROUTES,
+    *batches.ROUTES,
+    *operations.ROUTES,
     *results.ROUTES,
     *hosts.ROUTES,
     *hostlinks.ROUTES,
@@ -97,6 +103,8 @@ BEHIND = "behind"
 EXAMPLES = (
     *examples.EXAMPLES,
     *asks.EXAMPLES,
+    *batches.EXAMPLES,
+    *operations.EXAMPLES,
     *tags.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,
@@ -132,6 +140,8 @@ class Behind(NamedTuple):
     open_streams: Callable[[], int]
     """How many websockets are open."""
     host_links: HostLinks
+    batches: Batches
+    operations: Operations
 
 
 class Routes:
