@@ -22,7 +22,7 @@ export function OverviewPage() {
   useEffect(() => () => fresh.close(), [fresh]);
   const seen = fresh.data.value;
   return html`<div class="heading"><h1>Overview</h1>
-      <nav class="switch" aria-label="How far back">${["hour", "day"].map((one) => html`<a
+      <nav class="tabs" aria-label="How far back">${["hour", "day"].map((one) => html`<a
         href=${href("/", { window: one })} aria-current=${one === window ? "true" : undefined}
       >Last ${one}</a>`)}</nav></div>
     <${Failed} error=${fresh.error.value} />
@@ -83,7 +83,7 @@ function Done({ seen, window }) {
       <small>${user === null ? "of everybody" : "of yours"}</small></h2>
     <ul class="totals"><li><b>${totals.created ?? 0}</b> created</li>
       ${ENDS.map((word) => (totals[word] || word === "succeeded" || word === "failed") && html`<li>
-        <a href=${href("/tasks", { status: word, created_after: `1${window[0]}` })}><i class=${`key of-${word}`}></i>
+        <a href=${href("/tasks", { status: word, created_after: `1${window[0]}` })}><i class=${`swatch of-${word}`}></i>
         <b>${totals[word] ?? 0}</b> ${words(word)}</a></li>`)}</ul>
     <${Bars} buckets=${buckets} since=${since} size=${size} count=${SIZES[window]} words=${ENDS}
       label=${label} named=${words} />

@@ -52,7 +52,7 @@ export function Filters({ counts, children }) {
       <${Field} name="type" title="Type" hint="any" />
       <${Field} name="host" title="Host" hint="any" />
       ${children}
-      <details class="more"><summary>More filters${open ? ` (${open})` : ""}</summary>
+      <details class="further"><summary>More filters${open ? ` (${open})` : ""}</summary>
         <div class="fields">${more.map(([name, title, hint]) => html`<${Field} key=${name}
           name=${name} title=${title} hint=${hint} />`)}</div></details>
     </form><${Chips} query=${query} />`;

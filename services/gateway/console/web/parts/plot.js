@@ -65,7 +65,7 @@ export function Bars({ buckets, since, size, count, words, label, named = (word)
 export function Load({ of, most, label }) {
   const share = most ? Math.min(1, of / most) : 0;
   const state = share >= 1 ? "full" : share > 0.75 ? "high" : "";
-  return html`<span class=${`load ${state}`} role="meter" aria-valuenow=${of} aria-valuemin="0"
+  return html`<span class=${`gauge ${state}`} role="meter" aria-valuenow=${of} aria-valuemin="0"
     aria-valuemax=${Math.max(most, of)} aria-label=${label}>
     <i style=${{ width: `${share * 100}%` }}></i></span>`;
 }
