@@ -15,7 +15,8 @@ function told(deed) {
 }
 
 const RUN = {
-  form: ({ schema, typed, begins }) => valueOf(schema, typed ?? draftOf(schema, begins, schema), schema, { needed: true }),
+  form: ({ schema, typed, begins, needed = true }) =>
+    valueOf(schema, typed ?? draftOf(schema, begins, schema), schema, { needed }),
   place: ({ message, within }) => placeOf(message, within),
   entry: ({ kind, fields }) => entryOf(kind, fields),
   again: ({ host }) => {

@@ -58,12 +58,13 @@ def run(*cases: tuple[str, dict[str, Any]]) -> list[Any]:
 def test_what_is_typed_becomes_the_value_that_the_schema_wants() -> None:
     typed = {"where": {"x": "2"}, "tags": ["a"], "mode": '"fast"', "what": "[", "depth": "12"}
     wrong = {"where": {"x": "two", "note": "longer"}, "tags": ["", "b"], "depth": "1.5"}
-    again, begun, first, second, empty = run(
+    again, begun, first, second, empty, nothing = run(
         ("form", {"schema": DEEP, "begins": WHOLE}),
         ("form", {"schema": DEEP, "begins": {"where": {"x": 0}, "tags": []}}),
         ("form", {"schema": DEEP, "typed": typed}),
         ("form", {"schema": DEEP, "typed": wrong}),
         ("form", {"schema": DEEP, "typed": {}}),
+        ("form", {"schema": {"type": "object", "properties": {}}, "needed": False}),
     )
     assert again == {"value": WHOLE, "errors": {}}
     assert Schema(DEEP).misfit(again["value"]) is None
@@ -73,6 +74,7 @@ def test_what_is_typed_becomes_the_value_that_the_schema_wants() -> None:
     assert set(first["errors"]) == {"what", "depth"}
     assert set(second["errors"]) == {"where.x", "where.note", "tags.0", "depth"}
     assert empty["errors"] == {"where.x": "it is needed"}
+    assert nothing == {"errors": {}}
 
 
 def test_an_error_is_shown_at_the_field_that_it_names() -> None:

@@ -59,7 +59,7 @@ export function ImportPage() {
     ${rows.length > 0 && html`<div class="wide"><table><thead><tr><th scope="col">Take</th><th scope="col">Server</th><th scope="col">Host</th>
         <th scope="col">Where</th><th scope="col">Outcome</th><th scope="col">To do</th></tr></thead>
       <tbody>${rows.map((one) => html`<${Server} key=${one.server} one=${one} done=${done.value} ids=${ids} out=${out} />`)}</tbody></table></div>
-      ${!done.value && html`<p><button class="yes" disabled=${busy.value || !ready.length} onClick=${() => ask(false)}>
+      ${!done.value && html`<p class="buttons"><button class="yes" disabled=${busy.value || !ready.length} onClick=${() => ask(false)}>
         Register ${ready.length} ${ready.length === 1 ? "host" : "hosts"}</button>
         <small>An id that was changed is looked at when it is registered.</small></p>`}
       ${done.value && html`<p><a href=${href("/hosts")}>See all hosts</a></p>`}`}`;

@@ -25,7 +25,7 @@ export function useForm(schema, values) {
     draft,
     errors,
     values() {
-      const read = valueOf(schema ?? {}, draft.value, schema, { needed: true });
+      const read = valueOf(schema ?? {}, draft.value, schema, { needed: kindOf(plain(schema, schema)) === "object" });
       errors.value = read.errors;
       if (Object.keys(read.errors).length) return null;
       return Object.keys(more.value).length ? { ...more.value, ...read.value } : read.value ?? {};
@@ -53,11 +53,16 @@ export function Form({ form }) {
     return html`<${Fields} schema=${own} root=${schema} path="" draft=${draft.value} depth=${0} of=${form.id}
       errors=${errors.value} change=${(/** @type {any} */ value) => put(form, value)} />`;
   }
-  if (!Object.keys(own).length || own.type === "object") {
-    return html`<p class="pale">It takes no arguments that it has named.</p>`;
-  }
+  if (takesNothing(own)) return html`<p class="pale">Nothing is asked for.</p>`;
   return html`<${Field} name="JSON" schema=${own} root=${schema} path="" draft=${draft.value} of=${form.id}
-    errors=${errors.value} depth=${0} needed=${true} change=${(/** @type {any} */ value) => put(form, value)} />`;
+    errors=${errors.value} depth=${0} needed=${false} change=${(/** @type {any} */ value) => put(form, value)} />`;
+}
+
+/** Whether nothing can be said. @param {any} schema */
+function takesNothing(schema) {
+  const { type, properties, additionalProperties: more, oneOf, anyOf, allOf } = schema;
+  if (oneOf || anyOf || allOf || (type && type !== "object")) return false;
+  return !Object.keys(properties ?? {}).length && (more === undefined || more === false);
 }
 
 /** @param {FormState} form @param {any} value */

@@ -17,7 +17,7 @@ export function Tool({ host, tool, open }) {
   const [shown, setShown] = useState(open ?? false);
   return html`<details class="tool" open=${shown} onToggle=${(e) => setShown(e.target.open)}>
     <summary><b>${tool.title || tool.name}</b> ${tool.title && html`<code>${tool.name}</code> `}
-      ${HINTS.map(([hint, word]) => tool[hint] === true && html`<span class="hint">${word}</span>`)}
+      ${HINTS.map(([hint, word]) => tool[hint] === true && html`<span class="hint">${word}</span> `)}
       <span class="about">${short((tool.description ?? "").split("\n")[0], 160)}</span></summary>
     ${shown && html`<${Trying} host=${host} tool=${tool} />`}
   </details>`;
