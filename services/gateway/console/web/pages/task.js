@@ -111,8 +111,8 @@ function Summary({ task, user, waiting, progress }) {
     task.error && ["Error", html`<span class="bad">${task.error.code}: ${task.error.message}</span>`],
     !over && task.last_failure && ["Last attempt", html`<span class="bad">${task.last_failure.code}: ${task.last_failure.message}</span>`],
     ...(task.remarks ?? []).map((one) => ["Remark", one]),
-    task.from && ["Result from", task.from === "-" ? "a task of somebody else"
-      : html`<a href=${href(`/tasks/${task.from}`)}>${task.from}</a>`],
+    task.from && ["Given again", task.from === "-" ? "from a task of somebody else"
+      : html`from <a href=${href(`/tasks/${task.from}`)}>${task.from}</a>`],
     ["Tags", html`<${Tags} task=${task} own=${!user} />`],
   ].filter(Boolean);
   return html`<dl class="summary">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}
