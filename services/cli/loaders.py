@@ -97,6 +97,12 @@ def _blobs() -> Functions:
     }
 
 
+def _queue() -> Functions:
+    from services.cli.commands import queue
+
+    return {"queue": queue.queue}
+
+
 def _prefer() -> Functions:
     from services.cli.commands import prefer
 
@@ -308,6 +314,7 @@ LOADERS: Mapping[str, Callable[[], Functions]] = {
     "scan": _scan,
     "results": _results,
     "blobs": _blobs,
+    "queue": _queue,
     "prefer": _prefer,
     "link": _link,
     "spaces": _spaces,

@@ -108,6 +108,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             LOADERS["blobs"],
         ),
         Command(
+            "queue",
+            "Show who waits for a host and for what, first what is served next, and who works.",
+            LOADERS["queue"],
+        ),
+        Command(
             "limits",
             "Show your budgets and what you have used of them.",
             LOADERS["blobs"],

@@ -275,7 +275,7 @@ def sent_again(fact: TaskCreated, known: Record) -> Accepted:
         isinstance(first, TaskCreated)
         and first.invalid == fact.invalid
         and first.project == fact.project
-        and content_digest(_as_asked(first.spec)) == content_digest(_as_asked(fact.spec))
+        and content_digest(as_asked(first.spec)) == content_digest(as_asked(fact.spec))
     ):
         return Accepted(fact.task, known.seq, duplicate=True)
     raise other_content(fact.task)
@@ -287,7 +287,7 @@ def other_content(task: str) -> Rejected:
     return Rejected(Reason.CONFLICT, text)
 
 
-def _as_asked(spec: TaskSpec) -> TaskSpec:
+def as_asked(spec: TaskSpec) -> TaskSpec:
     """The task without what the gateway has found of a repository, which may have gone on."""
     if not files_from.mentioned(spec.input):
         return spec

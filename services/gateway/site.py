@@ -30,6 +30,7 @@ from services.gateway.peers import asked
 from services.gateway.peers.asked import Others
 from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
+from services.gateway.peers.queues import Queues
 from services.gateway.people.access_log import AccessLog
 from services.gateway.people.devices import Devices
 from services.gateway.people.entrance import Entrance
@@ -299,6 +300,7 @@ def _parts(
         others=Others(asked.over(bus)),
         checks=Checks(log_, bus),
         executors=Executors(),
+        queues=Queues(bus),
         state=state,
         trail=trail,
         access=AccessLog(Stream(bus, subjects.ACCESS_STREAM)),

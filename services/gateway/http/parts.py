@@ -29,6 +29,7 @@ from services.gateway.domain import AUDITOR, UNREADABLE
 from services.gateway.peers.asked import Others
 from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
+from services.gateway.peers.queues import Queues
 from services.gateway.people.access_log import AccessLog
 from services.gateway.people.devices import Devices
 from services.gateway.people.entrance import Entrance
@@ -93,6 +94,7 @@ class Parts(NamedTuple):
     others: Others
     checks: Checks
     executors: Executors
+    queues: Queues
     state: PeopleState
     """People and what is theirs."""
     trail: Trail

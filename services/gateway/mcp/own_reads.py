@@ -67,8 +67,9 @@ class OwnReads:
         asked = _read(given, _Listing)
         who.needs(scopes.TASKS_READ)
         await self._parts.holds_what_was_told(who.user)
-        query = Query(who.user, asked.limit + 1, 0, asked.cursor, asked.status, asked.type, None)
-        page = await page_of(self._parts, query, asked.limit, asked.mark)
+        status = () if asked.status is None else (asked.status,)
+        query = Query(who.user, asked.limit, 0, asked.cursor, status, asked.type)
+        page = await page_of(self._parts, query, asked.mark)
         return mcp_tools.said(
             {"tasks": page.data, "next_cursor": page.next_cursor, "next_mark": page.next_mark}
         )

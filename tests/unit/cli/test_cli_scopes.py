@@ -38,6 +38,7 @@ NEEDS: dict[str, tuple[str, str]] = {
     "task": ("task t1", TASKS_READ),
     "cancel": ("cancel t1", TASKS_WRITE),
     "asks": ("asks", TASKS_READ),
+    "queue": ("queue", TASKS_READ),
     "answer": ("answer t1 --accept", TASKS_READ),
     "result": ("result t1", RESULTS_READ),
     "results": ("results", RESULTS_READ),

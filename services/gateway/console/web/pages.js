@@ -7,6 +7,7 @@ import { AsksPage } from "./pages/asks.js";
 import { HostPage, HostsPage } from "./pages/hosts.js";
 import { LivePage } from "./pages/live.js";
 import { OverviewPage } from "./pages/overview.js";
+import { QueuePage } from "./pages/queue.js";
 import { SubmitPage } from "./pages/submit.js";
 import { TaskPage } from "./pages/task.js";
 import { TasksPage } from "./pages/tasks.js";
@@ -33,6 +34,7 @@ const PAGES = [
   { path: "/asks", title: "Asks", Page: AsksPage, key: "a", group: "Work" },
   { path: "/live", title: "Live", Page: LivePage, key: "l", group: "Work" },
   { path: "/hosts", title: "Hosts", Page: HostsPage, key: "h" },
+  { path: "/queue", title: "Queue", Page: QueuePage, key: "q" },
   { path: "/account", title: "Account", Page: AccountPage, key: "c", group: "You" },
 ];
 

@@ -86,6 +86,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/blobs"): OWN,
     ("DELETE", "/api/blobs/{sha256}"): named(SHA256),
     ("GET", "/api/tasks"): Row(Who.OWN, **AUDITED),
+    ("GET", "/api/tasks/counts"): Row(Who.ELSEWHERE, deed="see"),
+    ("GET", "/api/tasks/export"): Row(Who.OWN, **AUDITED),
     ("POST", "/api/tasks"): Row(Who.OWN, given={"json": TASK}, status=201, deed="submit"),
     ("GET", "/api/tasks/{task}"): named(DONE, **AUDITED),
     ("GET", "/api/tasks/{task}/events"): named(WAIT, **AUDITED),
@@ -95,6 +97,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/tasks/{task}/trace"): named(DONE, **AUDITED),
     ("GET", "/api/tasks/{task}/recompute"): named(DONE, **AUDITED),
     ("POST", "/api/tasks/{task}/cancel"): named(WAIT, deed="own"),
+    ("PUT", "/api/tasks/{task}/tags"): named(WAIT, {"json": {"tags": {"a": "b"}}}, deed="own"),
+    ("POST", "/api/tasks/{task}/again"): named(WAIT, status=201, deed="own"),
     ("GET", "/api/asks"): OWN,
     ("POST", "/api/tasks/{task}/answer"): named(
         WAIT, {"json": {"q": 1, "action": "accept"}}, status=404, deed="own"
@@ -163,6 +167,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
     ("PUT", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
     ("DELETE", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
+    **{("GET", f"/api/{name}"): Row(Who.ELSEWHERE) for name in ("overview", "queue", "workers")},
     ("GET", "/api/restored"): Row(Who.ELSEWHERE),
     ("POST", "/api/restored"): Row(Who.ELSEWHERE),
     ("GET", "/api/tokens"): Row(Who.ADMIN, given={"params": {"user": MARK}}),

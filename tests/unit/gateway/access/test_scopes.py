@@ -35,12 +35,13 @@ from tests.unit.gateway.world import World
 
 NEEDS: dict[str, list[str]] = {
     TASKS_READ: [
-        "GET /api/tasks",
+        *("GET /api/tasks", "GET /api/tasks/counts", "GET /api/tasks/export"),
         "GET /api/tasks/{task}",
         "GET /api/tasks/{task}/events",
         "GET /api/tasks/{task}/why",
         "GET /api/tasks/{task}/trace",
         "GET /api/tasks/{task}/recompute",
+        *("GET /api/overview", "GET /api/queue", "GET /api/workers"),
         "GET /api/asks",
         "GET /api/blobs",
         "GET /api/accounts/huggingface/tasks",
@@ -51,6 +52,7 @@ NEEDS: dict[str, list[str]] = {
         "POST /api/tasks",
         "POST /api/tasks/{task}/cancel",
         "POST /api/tasks/{task}/answer",
+        *("PUT /api/tasks/{task}/tags", "POST /api/tasks/{task}/again"),
         "PUT /api/blobs",
         "DELETE /api/blobs/{sha256}",
         "DELETE /api/results/{task}",
@@ -143,6 +145,7 @@ OWN_RULES = {f"GET {app.EVENTS}": {TASKS_READ, HOSTS_READ}}
 OTHERWISE = {
     "GET /api/access/follow": "it has no end",
     "POST /api/auth/password": "the old password is wrong",
+    "POST /api/tasks/{task}/again": "it shows the input of the task: that needs tasks:read as well",
     "POST /api/auth/device/allow": "what is good for all is given by what is good for all",
 }
 """Routes that answer somebody with the scope otherwise than the table says, or refuse them."""

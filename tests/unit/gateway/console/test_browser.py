@@ -89,12 +89,8 @@ async def test_nobody_is_kept_out(one: World, looking: Looking, scheme: str) -> 
     await one.append(host())
     await told(one, looking.user, "t1")
     await looking.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    for path, wide in [
-        *((path, 1280) for path in PAGES),
-        ("", 360),
-        ("/tasks", 360),
-        ("/tasks/t1", 360),
-    ]:
+    narrow = [(path, 360) for path in ("", "/tasks", "/tasks/t1")]
+    for path, wide in [*((path, 1280) for path in PAGES), *narrow]:
         await looking.page.set_viewport_size({"width": wide, "height": 800})
         await looking.go(path)
         assert await looking.barriers() == [], path
