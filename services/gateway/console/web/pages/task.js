@@ -80,10 +80,10 @@ export function TaskPage({ found: [id] }) {
     <${Failed} error=${story.error.value} />
     <p class="acts">
       ${!over && !user && html`<${Cancel} task=${task} />`}
-      <button aria-expanded=${again} onClick=${() => setAgain(!again)}>Run again …</button>
+      ${!user && html`<button aria-expanded=${again} onClick=${() => setAgain(!again)}>Run again …</button>`}
       ${user && html`<button onClick=${() => story.load()}>Read anew</button><small>Of ${user}: it is not followed here.</small>`}
     </p>
-    ${again && html`<${Again} task=${task} user=${user} onClose=${() => setAgain(false)} />`}
+    ${again && html`<${Again} task=${task} onClose=${() => setAgain(false)} />`}
     ${task.question && html`<section class="card"><h2>It asks</h2>
       <${Question} task=${task.id} user=${task.user} question=${task.question} /></section>`}
     <${Summary} task=${task} user=${user} waiting=${waiting} progress=${progress?.attempt ? progress : null} />

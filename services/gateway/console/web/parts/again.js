@@ -8,8 +8,8 @@ import { Failed } from "./told.js";
 
 const PRIORITIES = ["high", "normal", "low"];
 
-/** @param {{task: any, user?: string, onClose: () => void}} props */
-export function Again({ task, user, onClose }) {
+/** @param {{task: any, onClose: () => void}} props */
+export function Again({ task, onClose }) {
   const { id, spec } = task;
   const [error, setError] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
@@ -22,7 +22,7 @@ export function Again({ task, user, onClose }) {
     setBusy(true);
     try {
       const body = editsOf(event.target, spec, asJson ? null : schema);
-      const made = await api(`/api/tasks/${encodeURIComponent(id)}/again`, { method: "POST", query: { user }, body });
+      const made = await api(`/api/tasks/${encodeURIComponent(id)}/again`, { method: "POST", body });
       go(`/tasks/${made.data.id}`);
     } catch (problem) {
       setError(problem);
