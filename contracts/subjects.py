@@ -261,6 +261,16 @@ def beat(instance: str) -> str:
     return f"beat.executor.{instance}"
 
 
+def health(host: str, k: int | str = "*") -> str:
+    """The subject of one change of a host's health; also the filter of all of them."""
+    return f"mcp.health.{_host(host)}.{k}"
+
+
+def removals(host: str) -> str:
+    """The filter of a host's removals."""
+    return f"mcp.removed.{_host(host)}.*"
+
+
 def breaker(host: str) -> str:
     """Circuit breaker of an executor for this host (core NATS, outside the log)."""
     return f"breaker.{_host(host)}"

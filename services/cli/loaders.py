@@ -50,6 +50,12 @@ def _hosts() -> Functions:
     }
 
 
+def _connect() -> Functions:
+    from services.cli.commands import connect
+
+    return {"connect": connect.connect}
+
+
 def _tasks() -> Functions:
     from services.cli.commands import tasks
 
@@ -309,6 +315,7 @@ LOADERS: Mapping[str, Callable[[], Functions]] = {
     "demo": _demo,
     "doctor": _doctor,
     "hosts": _hosts,
+    "connect": _connect,
     "tasks": _tasks,
     "asks": _asks,
     "scan": _scan,

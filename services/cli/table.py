@@ -125,6 +125,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             LOADERS["hosts"],
         ),
         Command(
+            "connect",
+            "Print what to write into other programs so that they use this gateway: all, or one.",
+            LOADERS["connect"],
+        ),
+        Command(
             "prefer",
             "Say how much you want tasks to go to a host; without HOST, list what you have said.",
             LOADERS["prefer"],

@@ -57,6 +57,7 @@ NEEDS: dict[str, tuple[str, str]] = {
     "hosts probe": ("hosts probe h", HOSTS_WRITE),
     "hosts discover": ("hosts discover", HOSTS_WRITE),
     "hosts import": ("hosts import servers.json", HOSTS_WRITE),
+    "connect": ("connect", HOSTS_READ),
     "prefer": ("prefer h 1", HOSTS_READ),
     "link": ("link huggingface --token-file token", HOSTS_WRITE),
     "unlink": ("unlink huggingface", HOSTS_WRITE),

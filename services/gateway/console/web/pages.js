@@ -3,11 +3,16 @@ import { html } from "./lib.js";
 import { href } from "./router.js";
 import { me } from "./session.js";
 import { AccountPage } from "./pages/account.js";
+import { AddHostPage } from "./pages/addhost.js";
 import { AsksPage } from "./pages/asks.js";
-import { HostPage, HostsPage } from "./pages/hosts.js";
+import { ConnectPage } from "./pages/connect.js";
+import { HostPage } from "./pages/host.js";
+import { HostsPage } from "./pages/hosts.js";
+import { ImportPage } from "./pages/importhosts.js";
 import { LivePage } from "./pages/live.js";
 import { OverviewPage } from "./pages/overview.js";
 import { QueuePage } from "./pages/queue.js";
+import { SpacesPage } from "./pages/spaces.js";
 import { SubmitPage } from "./pages/submit.js";
 import { TaskPage } from "./pages/task.js";
 import { TasksPage } from "./pages/tasks.js";
@@ -35,12 +40,16 @@ const PAGES = [
   { path: "/live", title: "Live", Page: LivePage, key: "l", group: "Work" },
   { path: "/hosts", title: "Hosts", Page: HostsPage, key: "h" },
   { path: "/queue", title: "Queue", Page: QueuePage, key: "q" },
+  { path: "/connect", title: "Connect", Page: ConnectPage, key: "n" },
   { path: "/account", title: "Account", Page: AccountPage, key: "c", group: "You" },
 ];
 
 /** @type {[RegExp, any][]} */
 const BELOW = [
   [/^\/tasks\/([^/]+)$/, TaskPage],
+  [/^\/hosts\/add$/, AddHostPage],
+  [/^\/hosts\/import$/, ImportPage],
+  [/^\/hosts\/discover$/, SpacesPage],
   [/^\/hosts\/(.+)$/, HostPage],
 ];
 

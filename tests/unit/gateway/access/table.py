@@ -136,6 +136,13 @@ TABLE: dict[tuple[str, str], Row] = {
     **{("POST", f"/api/mcps/{one}/link"): named(HOST, status=503) for one in ("{host}", ID)},
     **{("DELETE", f"/api/mcps/{one}/link"): named(HOST) for one in ("{host}", ID)},
     ("GET", "/api/links"): OWN,
+    ("POST", "/api/mcps/import"): Row(
+        Who.OWN, given={"json": {"text": '{"mcpServers": {"a": {}}}'}}
+    ),
+    ("GET", "/api/mcps/{host}/history"): named(HOST),
+    ("GET", f"/api/mcps/{ID}/history"): named(HOST, audited={}),
+    ("GET", "/api/connect"): OWN,
+    ("GET", "/api/load"): Row(Who.OWN, audited={}),
     ("GET", "/link/callback"): Row(Who.PUBLIC, status=400),
     ("GET", "/link/client.json"): PUBLIC,
     ("DELETE", "/api/mcps/{host}"): named(HOST),

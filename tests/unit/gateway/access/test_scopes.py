@@ -80,6 +80,9 @@ NEEDS: dict[str, list[str]] = {
         "GET /api/links",
         "GET /api/mcps/{host}/link",
         f"GET /api/mcps/{ID}/link",
+        *(f"GET /api/mcps/{one}/history" for one in ("{host}", ID)),
+        "GET /api/connect",
+        "GET /api/load",
         "GET /api/accounts/{provider}",
         "GET /api/spaces",
         f"GET {REPO}",
@@ -87,6 +90,7 @@ NEEDS: dict[str, list[str]] = {
     HOSTS_WRITE: [
         "POST /api/mcps",
         "POST /api/mcps/discover",
+        "POST /api/mcps/import",
         *(
             f"{verb} /api/mcps/{path}"
             for verb in ("POST", "PUT", "DELETE")

@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../lib.js";
 import { api } from "../api.js";
 import { pretty } from "../format.js";
 import { go } from "../router.js";
-import { Form, valuesOf } from "./form.js";
+import { Form, useForm } from "./form.js";
 import { Failed } from "./told.js";
 
 const PRIORITIES = ["high", "normal", "low"];
@@ -14,18 +14,21 @@ export function Again({ task, onClose }) {
   const [error, setError] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
   const [asJson, setAsJson] = useState(false);
-  const schema = useToolSchema(spec);
+  const schema = useToolSchema(spec), form = useForm(schema, spec.input?.arguments);
   const first = useRef(/** @type {any} */ (null));
   useEffect(() => first.current?.focus(), []);
   const send = async (event) => {
     event.preventDefault();
+    const given = schema && !asJson ? form.values() : undefined;
+    if (given === null) return;
     setBusy(true);
+    setError(null);
     try {
-      const body = editsOf(event.target, spec, asJson ? null : schema);
+      const body = editsOf(event.target, spec, given);
       const made = await api(`/api/tasks/${encodeURIComponent(id)}/again`, { method: "POST", body });
       go(`/tasks/${made.data.id}`);
     } catch (problem) {
-      setError(problem);
+      if (!given || !form.refuse(problem.message, "input.arguments")) setError(problem);
       setBusy(false);
     }
   };
@@ -41,7 +44,7 @@ export function Again({ task, onClose }) {
       <button type="button" aria-pressed=${!asJson} onClick=${() => setAsJson(false)}>Form</button>
       <button type="button" aria-pressed=${asJson} onClick=${() => setAsJson(true)}>JSON</button></p>`}
     ${schema && !asJson ? html`<fieldset><legend>${spec.input.tool}</legend>
-        <${Form} schema=${schema} values=${spec.input.arguments ?? {}} /></fieldset>`
+        <${Form} form=${form} /></fieldset>`
       : spec.input_pointer ? html`<p><small>Its input lies in the object store and goes along as it is.</small></p>`
         : html`<label class="field"><span>Input (JSON)</span><textarea name="input" rows="8" spellcheck="false"
           defaultValue=${pretty(spec.input ?? {})}></textarea></label>`}
@@ -50,15 +53,15 @@ export function Again({ task, onClose }) {
   </form>`;
 }
 
-/** What differs from the old task. Raises Error that names the field. */
-function editsOf(form, spec, schema) {
+/** What differs from the old task; `given`: the tool's arguments, where a form has them. Raises Error. */
+function editsOf(form, spec, given) {
   /** @type {Record<string, any>} */
   const edits = {};
   const field = (name) => form.elements.namedItem(name);
   if (field("type").value !== spec.type) edits.type = field("type").value;
   if (field("host").value !== (spec.host ?? "")) edits.host = field("host").value || null;
   if (field("priority").value !== (spec.priority ?? "normal")) edits.priority = field("priority").value;
-  const input = schema ? { ...spec.input, arguments: valuesOf(form, schema) } : typed(field("input"));
+  const input = given ? { ...spec.input, arguments: given } : typed(field("input"));
   if (input !== undefined && pretty(input) !== pretty(spec.input ?? {})) edits.input = input;
   return edits;
 }

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from contracts import references
-from services.cli.foreign import reading, shapes
-from services.cli.foreign.secrecy import SecretKeeper
-from services.cli.foreign.shapes import Named
-from services.cli.foreign.variables import Resolver, Surroundings, secret_name
-from services.cli.host_entry import BadEntry
+from services.foreign import reading, shapes
+from services.foreign.entry import BadEntry
+from services.foreign.secrecy import SecretKeeper
+from services.foreign.shapes import Named
+from services.foreign.variables import Resolver, Surroundings, secret_name
 
 _OTHER = re.compile(r"[^A-Za-z0-9_-]+")
 _HTTP = frozenset("http https remote streamablehttp url".split())
@@ -215,7 +215,7 @@ class _Server:
         words = [str(one) for one in command] if isinstance(command, list) else [command]
         if not command or not isinstance(words[0], str) or not words[0]:
             raise BadEntry("it has neither a `command` nor a `url`")
-        if not given and len(words) == 1 and " " in words[0] and not Path(words[0]).exists():
+        if not given and len(words) == 1 and " " in words[0] and not self._there(words[0]):
             words = _split(words[0])
         while len(words) > 1 and (said := _ASSIGNED.fullmatch(words[0])):
             assigned[said[1]] = said[2]
@@ -253,7 +253,13 @@ class _Server:
             for name in _list(server, "env_keys")
         }
 
+    def _there(self, path: str) -> bool:
+        return self._around.folder is not None and Path(path).exists()
+
     def _of_file(self, path: str) -> dict[str, str]:
+        if self._around.folder is None:
+            text = "is read where it lies: by `metamcp hosts import`, or write its lines into `env`"
+            raise BadEntry(f"envFile {path} {text}")
         try:
             return reading.variables(reading.decoded((self._around.folder / path).read_bytes()))
         except OSError as error:

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit, urlunsplit
 
 from contracts import references
 from contracts.account import SECRET_NAMES
-from services.cli.foreign.variables import secret_name
-from services.cli.host_entry import BadEntry
+from services.foreign.entry import BadEntry
+from services.foreign.variables import secret_name
 from services.keys import spotting
 
 _SHORTEST = 6

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from contracts import references
-from services.cli.host_entry import BadEntry
+from services.foreign.entry import BadEntry
 from services.keys import spotting
 
 _VARIABLE = re.compile(
@@ -37,9 +37,10 @@ _OTHER = re.compile(r"[^A-Za-z0-9]+")
 class Surroundings(NamedTuple):
     """What variables stand for."""
 
-    folder: Path
-    """Of the file."""
-    home: Path
+    folder: Path | None
+    """Of the file; None: it was sent here from elsewhere."""
+    home: Path | None
+    """None: somebody else's machine is meant."""
     workspace: Path | None
     """Folder of the project that the file belongs to."""
     inputs: Mapping[str, Any]
@@ -67,9 +68,17 @@ class Resolver:
             raise BadEntry(f"{where}: {found[0]} is known on Windows only: write the whole path")
         text = _VARIABLE.sub(lambda found: self._resolved(where, found, plain=plain), text)
         if _HOME.match(text):
-            self._note(f"~ is {self._around.home}")
-            text = str(self._around.home) + text[1:]
+            home = self._home(where, "~")
+            self._note(f"~ is {home}")
+            text = home + text[1:]
         return text
+
+    def _home(self, where: str, written: str) -> str:
+        if self._around.home is None:
+            raise BadEntry(
+                f"{where}: {written} is a folder of another machine: write the whole path"
+            )
+        return str(self._around.home)
 
     def _resolved(self, where: str, found: re.Match[str], *, plain: bool) -> str:
         if found["github"]:
@@ -127,12 +136,18 @@ class Resolver:
         if place["slash"]:
             return os.sep
         if place["home"]:
-            self._note(f"{written} is {around.home}")
-            return str(around.home)
+            home = self._home(where, written)
+            self._note(f"{written} is {home}")
+            return home
         if place["here"]:
+            if around.folder is None:
+                raise BadEntry(f"{where}: {written} is a folder of another machine: write its path")
             return str(around.folder)
         if around.workspace is None:
-            raise BadEntry(f"{where}: {written}: name the project's folder with --workspace")
+            why = (
+                "name the project's folder with --workspace" if around.folder else "write its path"
+            )
+            raise BadEntry(f"{where}: {written}: {why}")
         self._note(f"{written} is {around.workspace}")
         return around.workspace.name if place["base"] else str(around.workspace)
 

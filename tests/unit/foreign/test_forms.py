@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.cli.foreign import reading, servers
-from services.cli.foreign.servers import Import
-from services.cli.foreign.variables import Surroundings
-from services.cli.host_entry import BadEntry
+from services.foreign import reading, servers
+from services.foreign.entry import BadEntry
+from services.foreign.servers import Import
+from services.foreign.variables import Surroundings
 from services.registry.manifests import checks, entries
 
 WEB = "https://mcp.example.com/mcp"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.foreign.reading import UnreadableFile, decoded, parsed, variables
+from services.foreign.reading import UnreadableFile, decoded, parsed, variables
 
 TEXT = '{"a": ["é", "b"]}'
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.foreign import servers
-from services.cli.foreign.servers import Import
-from services.cli.foreign.variables import Surroundings
+from services.foreign import servers
+from services.foreign.servers import Import
+from services.foreign.variables import Surroundings
 from services.keys import spotting
 from services.registry.manifests import checks, entries
 
