@@ -17,6 +17,10 @@ export function Again({ task, onClose }) {
   const schema = useToolSchema(spec), form = useForm(schema, spec.input?.arguments);
   const first = useRef(/** @type {any} */ (null));
   useEffect(() => first.current?.focus(), []);
+  // The schema comes later than the form.
+  useEffect(() => {
+    if (schema) form.fill(spec.input.arguments ?? {});
+  }, [schema]);
   const send = async (event) => {
     event.preventDefault();
     const given = schema && !asJson ? form.values() : undefined;
