@@ -24,6 +24,8 @@ from tests.support.nats import NatsServer
 from tests.unit.cli import story as stories
 from tests.unit.cli.story import Story, retried
 from tests.unit.contracts.test_sarif import finding
+from tests.unit.gateway.console.test_browser import host
+from tests.unit.gateway.peopled import ADMIN
 from tests.unit.gateway.world import World
 
 pytestmark = pytest.mark.timeout(120)
@@ -180,3 +182,45 @@ async def test_what_came_out_is_shown_as_what_it_is(
     await looking.go("/tasks/said?facts=json")
     assert '"type": "task.created"' in await looking.text("pre[aria-label=Facts]")
     assert "<script>words</script>" in await looking.text("pre[aria-label=Result]")
+
+
+async def test_a_task_is_tagged_and_run_again_with_edits(one: World, looking: Looking) -> None:
+    user, page = looking.user, looking.page
+    call = msgspec.Raw(b'{"arguments":{"path":"a"},"tool":"read"}')
+    spec = TaskSpec(type="mcp.call", host="h1", input=call, tags={"team": "red"})
+    await one.append(host(), make.created(user, "t1", spec=spec), make.created(user, "t2"))
+    await one.settled()
+
+    await looking.go("/tasks/t1")
+    await page.click("text=Edit tags")
+    await page.fill("textarea[name=tags]", "team=blue\nnightly")
+    await page.click("text=Save tags")
+    await page.wait_for_selector(".tag:has-text('nightly')")
+    assert await page.locator(".tag").all_inner_texts() == ["team=blue", "nightly"]
+
+    # By the form of the tool; the input as JSON for everything else.
+    await page.click("text=Run again")
+    await page.fill("fieldset input[name=path]", "b")
+    await page.select_option("select[name=priority]", "high")
+    assert await looking.barriers() == []
+    await page.click("form.again button.yes")
+    await page.wait_for_selector("dd:has-text('t1 was run again')")
+    made = page.url.rpartition("/")[2]
+    await looking.go("/tasks/t2")
+    await page.click("text=Run again")
+    await page.fill("textarea[name=input]", "{")
+    await page.click("form.again button.yes")
+    await page.wait_for_selector("text=The input is no JSON")
+    await page.fill("textarea[name=input]", '{"c": 3}')
+    await page.click("form.again button.yes")
+    await page.wait_for_selector("dd:has-text('t2 was run again')")
+    other = page.url.rpartition("/")[2]
+    async with one.http(ADMIN) as http:
+        specs = [
+            (await http.get(f"/api/tasks/{task}", params={"user": user})).json()["data"]["spec"]
+            for task in (made, other)
+        ]
+    assert (specs[0]["host"], specs[0]["priority"]) == ("h1", "high")
+    assert specs[0]["input"] == {"arguments": {"path": "b"}, "tool": "read"}
+    assert specs[0]["tags"] == {"team": "blue", "nightly": ""}
+    assert (specs[1]["again"], specs[1]["input"]) == ("t2", {"c": 3})

@@ -80,10 +80,10 @@ export function TaskPage({ found: [id] }) {
     <${Failed} error=${story.error.value} />
     <p class="acts">
       ${!over && !user && html`<${Cancel} task=${task} />`}
-      <button aria-expanded=${again} onClick=${() => setAgain(!again)}>Run again …</button>
+      ${!user && html`<button aria-expanded=${again} onClick=${() => setAgain(!again)}>Run again …</button>`}
       ${user && html`<button onClick=${() => story.load()}>Read anew</button><small>Of ${user}: it is not followed here.</small>`}
     </p>
-    ${again && html`<${Again} task=${task} user=${user} onClose=${() => setAgain(false)} />`}
+    ${again && html`<${Again} task=${task} onClose=${() => setAgain(false)} />`}
     ${task.question && html`<section class="card"><h2>It asks</h2>
       <${Question} task=${task.id} user=${task.user} question=${task.question} /></section>`}
     <${Summary} task=${task} user=${user} waiting=${waiting} progress=${progress?.attempt ? progress : null} />
@@ -111,8 +111,8 @@ function Summary({ task, user, waiting, progress }) {
     task.error && ["Error", html`<span class="bad">${task.error.code}: ${task.error.message}</span>`],
     !over && task.last_failure && ["Last attempt", html`<span class="bad">${task.last_failure.code}: ${task.last_failure.message}</span>`],
     ...(task.remarks ?? []).map((one) => ["Remark", one]),
-    task.from && ["Result from", task.from === "-" ? "a task of somebody else"
-      : html`<a href=${href(`/tasks/${task.from}`)}>${task.from}</a>`],
+    task.from && ["Given again", task.from === "-" ? "from a task of somebody else"
+      : html`from <a href=${href(`/tasks/${task.from}`)}>${task.from}</a>`],
     ["Tags", html`<${Tags} task=${task} own=${!user} />`],
   ].filter(Boolean);
   return html`<dl class="summary">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}

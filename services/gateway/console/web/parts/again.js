@@ -8,25 +8,31 @@ import { Failed } from "./told.js";
 
 const PRIORITIES = ["high", "normal", "low"];
 
-/** @param {{task: any, user?: string, onClose: () => void}} props */
-export function Again({ task, user, onClose }) {
+/** @param {{task: any, onClose: () => void}} props */
+export function Again({ task, onClose }) {
   const { id, spec } = task;
   const [error, setError] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
   const [asJson, setAsJson] = useState(false);
-  const schema = useToolSchema(spec);
-  const filled = useRef(/** @type {import("./form.js").FormState | null} */ (null));
+  const schema = useToolSchema(spec), form = useForm(schema, spec.input?.arguments);
   const first = useRef(/** @type {any} */ (null));
   useEffect(() => first.current?.focus(), []);
+  // The schema comes later than the form.
+  useEffect(() => {
+    if (schema) form.fill(spec.input.arguments ?? {});
+  }, [schema]);
   const send = async (event) => {
     event.preventDefault();
+    const given = schema && !asJson ? form.values() : undefined;
+    if (given === null) return;
     setBusy(true);
+    setError(null);
     try {
-      const body = editsOf(event.target, spec, schema && !asJson ? filled.current : null);
-      const made = await api(`/api/tasks/${encodeURIComponent(id)}/again`, { method: "POST", query: { user }, body });
+      const body = editsOf(event.target, spec, given);
+      const made = await api(`/api/tasks/${encodeURIComponent(id)}/again`, { method: "POST", body });
       go(`/tasks/${made.data.id}`);
     } catch (problem) {
-      setError(problem);
+      if (!given || !form.refuse(problem.message, "input.arguments")) setError(problem);
       setBusy(false);
     }
   };
@@ -42,7 +48,7 @@ export function Again({ task, user, onClose }) {
       <button type="button" aria-pressed=${!asJson} onClick=${() => setAsJson(false)}>Form</button>
       <button type="button" aria-pressed=${asJson} onClick=${() => setAsJson(true)}>JSON</button></p>`}
     ${schema && !asJson ? html`<fieldset><legend>${spec.input.tool}</legend>
-        <${Arguments} schema=${schema} values=${spec.input.arguments ?? {}} filled=${filled} /></fieldset>`
+        <${Form} form=${form} /></fieldset>`
       : spec.input_pointer ? html`<p><small>Its input lies in the object store and goes along as it is.</small></p>`
         : html`<label class="field"><span>Input (JSON)</span><textarea name="input" rows="8" spellcheck="false"
           defaultValue=${pretty(spec.input ?? {})}></textarea></label>`}
@@ -51,23 +57,15 @@ export function Again({ task, user, onClose }) {
   </form>`;
 }
 
-/** The form of a tool's arguments; `filled` has its state then. */
-function Arguments({ schema, values, filled }) {
-  filled.current = useForm(schema, values);
-  return html`<${Form} form=${filled.current} />`;
-}
-
-/** What differs from the old task. Raises Error that says what is wrong. */
-function editsOf(form, spec, filled) {
+/** What differs from the old task; `given`: the tool's arguments, where a form has them. Raises Error. */
+function editsOf(form, spec, given) {
   /** @type {Record<string, any>} */
   const edits = {};
   const field = (name) => form.elements.namedItem(name);
   if (field("type").value !== spec.type) edits.type = field("type").value;
   if (field("host").value !== (spec.host ?? "")) edits.host = field("host").value || null;
   if (field("priority").value !== (spec.priority ?? "normal")) edits.priority = field("priority").value;
-  const given = filled?.values();
-  if (given === null) throw new Error("Something is wrong in the fields that are marked.");
-  const input = filled ? { ...spec.input, arguments: given } : typed(field("input"));
+  const input = given ? { ...spec.input, arguments: given } : typed(field("input"));
   if (input !== undefined && pretty(input) !== pretty(spec.input ?? {})) edits.input = input;
   return edits;
 }

@@ -8,7 +8,7 @@ import { Failed } from "./told.js";
 /** @param {{id: string, user?: string, last: number}} props `last`: sequence of the newest fact */
 export function Audit({ id, user, last }) {
   if (place.value.query.audit !== "yes") {
-    return html`<p class="about"><button onClick=${() => refine({ audit: "yes" })}>Audit this task</button>
+    return html`<p class="gist"><button onClick=${() => refine({ audit: "yes" })}>Audit this task</button>
       <small>Checks order, outcome, permits and digests in this browser, and has a router recompute the routes.</small></p>`;
   }
   if (!globalThis.crypto?.subtle) {

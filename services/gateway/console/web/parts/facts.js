@@ -14,7 +14,7 @@ export function Facts({ records }) {
       ${FORMS.map(([name, title]) => html`<button aria-pressed=${form === name}
         onClick=${() => refine({ facts: name })}>${title}</button>`)}
     </p>
-    ${form === "json" ? html`<${Json} value=${records} label="Facts" />` : html`<ol class="told">
+    ${form === "json" ? html`<${Json} value=${records} label="Facts" />` : html`<ol class="factlist">
       ${records.map(({ seq, at, event }, i) => html`<li key=${seq}>
         <span class="seq">${seq}</span><${Time} at=${at} /><b>${event.type ?? "damaged"}</b>
         <span class="what">${said(event)}</span>

@@ -22,7 +22,7 @@ export function Findings({ value, name }) {
       ${left > 0 && html`<span class="bad">${left} more are not listed</span>`}
       <${Sarif} value=${value} name=${name} />
     </p>
-    ${shown.length > 0 && html`<div class="wide" tabindex="0" role="region" aria-label="Findings"><table>
+    ${shown.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Findings"><table>
       <thead><tr>${["Severity", "Rule", "Place", "What"].map((one) => html`<th scope="col">${one}</th>`)}</tr></thead>
       <tbody>${shown.slice(0, MOST).map((one, at) => html`<tr key=${at}>
         <td class=${`level ${one.level}`}>${one.severity}</td>

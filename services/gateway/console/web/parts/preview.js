@@ -40,7 +40,7 @@ export function Result({ task: { id, result }, user }) {
   useEffect(() => setLoaded(null), [result?.sha256, result?.uri]);
   if (!result) return html`<p>None.</p>`;
   const shown = loaded ?? known, query = user ? `?user=${encodeURIComponent(user)}` : "";
-  return html`<p class="about"><span>${size(result.size)}, ${result.media_type ?? "application/json"}</span>
+  return html`<p class="gist"><span>${size(result.size)}, ${result.media_type ?? "application/json"}</span>
       <a href=${path + query} download=${`${id}-result`}>Download</a>
       <${Digest} wanted=${result.sha256} found=${loaded?.digest} />
       ${known && !loaded && html`<button class="quiet" onClick=${load}>Check the digest</button>`}

@@ -36,7 +36,7 @@ function Route({ seq, event: { attempt, route } }) {
   const candidates = route.candidates ?? [];
   return html`<h3>Attempt ${attempt} went to ${route.host}</h3>
     <p>${sentence(route, candidates)}</p>
-    <div class="wide" tabindex="0" role="region" aria-label=${`Candidates of attempt ${attempt}`}><table>
+    <div class="scroll" tabindex="0" role="region" aria-label=${`Candidates of attempt ${attempt}`}><table>
       <thead><tr><th scope="col">Host</th><th scope="col">Score</th><th scope="col">Made of</th>
         ${PARTS.map(([name, weight]) => html`<th scope="col"><i class=${`key ${name}`}></i>${name} × ${weight}</th>`)}
         <th scope="col">Slots in use</th></tr></thead>
