@@ -9,7 +9,8 @@ import { Failed } from "./told.js";
 
 /** Tasks that one operation may be about. */
 const MOST_TASKS = 10_000;
-const SHOWN = 5;
+/** Failures of an operation that are shown. */
+const MOST_SHOWN = 100;
 
 export class Selection {
   constructor() {
@@ -78,21 +79,23 @@ export function Bulk({ selection, filter, total }) {
     error.value = null;
   };
   const tasks = `${many} ${many === 1 ? "task" : "tasks"}`;
+  // By keys: a button that became another one under the pointer would send the form at once.
   return html`<section class="bulk" aria-label="Chosen tasks"><form onSubmit=${start}>
     <b role="status">${tasks} chosen</b>
-    ${!every.value && total > chosen.value.size && html`<button type="button" onClick=${() => {
+    ${!every.value && total > chosen.value.size && html`<button key="every" type="button" onClick=${() => {
       every.value = true;
     }}>All ${total} that fit the filter</button>`}
     ${!asked.value && Object.entries(ACTIONS).map(([action, title]) => html`<button type="button"
-      onClick=${() => ask(action)}>${title}</button>`)}
-    ${asked.value === "tag" && html`<label>Tags, in place of those they have <input name="tags"
+      key=${action} onClick=${() => ask(action)}>${title}</button>`)}
+    ${asked.value === "tag" && html`<label key="tags">Tags, in place of those they have <input name="tags"
       value=${tags.value} placeholder="key=value other=value" spellcheck="false"
       onInput=${(e) => {
         tags.value = e.target.value;
       }} /></label>`}
-    ${asked.value && html`<button class="yes" disabled=${busy.value}>${ACTIONS[asked.value]}: ${tasks}</button>
-      <button type="button" onClick=${() => ask("")}>Not now</button>`}
-    <button type="button" class="quiet" onClick=${() => selection.clear()}>Choose none</button>
+    ${asked.value && html`<button key="yes" type="submit" class="yes" disabled=${busy.value}>${
+      ACTIONS[asked.value]}: ${tasks}</button>
+      <button key="no" type="button" onClick=${() => ask("")}>Not now</button>`}
+    <button key="none" type="button" class="quiet" onClick=${() => selection.clear()}>Choose none</button>
   </form><${Failed} error=${error.value} /></section>`;
 }
 
@@ -105,6 +108,13 @@ export function tagsOf(text) {
 }
 
 const DOING = { cancel: "Cancelling", again: "Running again", tag: "Tagging" };
+const DONE = { cancel: "Cancelled", again: "Ran again", tag: "Tagged" };
+
+function told({ action, state, total, done, failed }) {
+  const what = state === "running" ? `${DOING[action]}: ${done}` : `${DONE[action]} ${done}`;
+  const stopped = state === "stopped" ? ", then stopped" : "";
+  return `${what} of ${total} tasks${failed ? `, ${failed} failed` : ""}${stopped}`;
+}
 
 /** How far an operation has got; it goes on by itself, whoever looks. */
 export function Progress({ operation }) {
@@ -121,13 +131,12 @@ export function Progress({ operation }) {
   const seen = fresh.data.value;
   return html`<section class="bulk" aria-label="Operation">
     ${seen && html`<form onSubmit=${(event) => event.preventDefault()}>
-      <b role="status">${DOING[seen.action]} ${seen.total} tasks: ${seen.done} done${
-        seen.failed ? `, ${seen.failed} failed` : ""}${seen.state === "running" ? "" : `, ${seen.state}`}</b>
+      <b role="status">${told(seen)}</b>
       <progress max=${seen.total} value=${seen.done + seen.failed} aria-label="Progress"></progress>
       ${seen.state === "running" && html`<button type="button" onClick=${stop}>Stop</button>`}
       <button type="button" class="quiet" onClick=${() => refine({ operation: undefined })}>Close</button></form>
       ${seen.failures.length > 0 && html`<details><summary>What failed</summary><ul>
-        ${seen.failures.slice(0, 20 * SHOWN).map((one) => html`<li key=${one.task}>
+        ${seen.failures.slice(0, MOST_SHOWN).map((one) => html`<li key=${one.task}>
           <a href=${href(`/tasks/${one.task}`)}>${one.task}</a> ${one.message}</li>`)}</ul></details>`}`}
     <${Failed} error=${fresh.error.value ?? error.value} /></section>`;
 }

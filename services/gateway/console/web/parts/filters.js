@@ -1,12 +1,12 @@
 // The filters of the list of tasks: fields, and chips that take them away. All of it is the address.
-import { html } from "../lib.js";
+import { html, useEffect, useRef } from "../lib.js";
 import { words } from "../format.js";
 import { chips, label, NAMES, STATUSES } from "../filters.js";
 import { several } from "../query.js";
 import { place, refine } from "../router.js";
 import { isAuditor } from "../session.js";
 
-const TIME = "2h, 1d, or 2026-12-24T18:00";
+const TIME = "2h, 1d, a date";
 const MORE = [
   ["tag", "Tag", "key or key=value"], ["project", "Project", "any"], ["batch", "Batch", "any"],
   ["created_after", "Created after", TIME], ["created_before", "Created before", TIME],
@@ -34,7 +34,20 @@ function Statuses({ counts }) {
   const change = (status, on) => refine({
     status: STATUSES.filter((one) => (one === status ? on : chosen.includes(one))),
   });
-  return html`<details class="drop-down"><summary>Status${chosen.length ? ` (${chosen.length})` : ""}</summary>
+  const box = useRef(null);
+  useEffect(() => {
+    const shut = (event) => {
+      const away = event.type === "click" ? !box.current.contains(event.target) : event.key === "Escape";
+      if (away) box.current.open = false;
+    };
+    document.addEventListener("click", shut);
+    document.addEventListener("keydown", shut);
+    return () => {
+      document.removeEventListener("click", shut);
+      document.removeEventListener("keydown", shut);
+    };
+  }, []);
+  return html`<details class="drop-down" ref=${box}><summary>Status${chosen.length ? ` (${chosen.length})` : ""}</summary>
     <fieldset><legend class="unseen">Status</legend>${STATUSES.map((status) => html`<label>
       <input type="checkbox" name="status" value=${status} checked=${chosen.includes(status)}
         onChange=${(event) => change(status, event.target.checked)} />
