@@ -99,8 +99,7 @@ class Site:
         """`known`: whose tokens are that were not issued; `key`: seals linked accounts; `spaces`:
         address of a Space.
 
-        `budget`: of users, as far as all services share it; the rest is in `settings`; `told`: all
-        settings, for whoever asks.
+        `budget`: of users, as far as all services share it; `told`: all settings, for who asks.
         """
         state = PeopleState(Bucket(bus, subjects.ACCOUNTS_BUCKET))
         budget_of = Quotas(state, _whole(budget, settings))

@@ -16,7 +16,7 @@ export function SettingsPart() {
       <label><input type="checkbox" checked=${changed} onChange=${(event) => refine({ changed: event.target.checked ? "yes" : "" })} />
         Only what is not the default</label></p>
     <${Failed} error=${list.error} />
-    ${list.data && html`<${Table} label="Settings" heads=${["Setting", "Value", "Default", "Comes from", "Meaning"]}>
+    ${list.data && html`<${Table} label="Settings" heads=${["Setting", "Value", "Default", "Source", "Meaning"]}>
       ${shown.map((one) => html`<tr key=${one.variable} class=${one.source === "default" ? "" : "changed"}>
         <th scope="row" class="id">${one.variable}</th><td class="id wide">${told(one, one.value)}</td>
         <td class="id">${told(one, one.default)}</td><td>${one.source === "start" ? "the command that started it" : one.source}</td>
