@@ -115,7 +115,7 @@ async def test_a_question_is_answered(one: World, looking: Looking) -> None:
     await looking.page.fill("input[name=name]", "Ada")
     await looking.page.check("input[name=sure]")
     await looking.page.select_option("select[name=size]", label="big")
-    await looking.page.click("text=Answer")
+    await looking.page.click("main button.yes")
     await looking.page.wait_for_selector("text=No task asks anything")
     found = await one.log.read_last([subjects.unanswered(user, "t1", 1).subject])
     answered = [r.fact for r in found if isinstance(r.fact, make.TaskAnswered)]
