@@ -37,7 +37,7 @@ class Piece(msgspec.Struct, frozen=True):
     """What else there is to know; may be empty."""
 
 
-class Door(NamedTuple):
+class ClientDoor(NamedTuple):
     """What is pointed at."""
 
     base: str
@@ -62,19 +62,19 @@ class Door(NamedTuple):
         return self.auth == "oauth"
 
 
-def pieces(door: Door) -> list[Piece]:
+def pieces(door: ClientDoor) -> list[Piece]:
     """For every client that is known."""
     return [make(door) for make in CLIENTS.values()]
 
 
-def _claude_code(door: Door) -> Piece:
+def _claude_code(door: ClientDoor) -> Piece:
     header = "" if door.oauth else f' --header "{_BEARER}"'
     text = f"claude mcp add --transport http {NAME} {_url(door)}{header}"
     note = "Then /mcp in Claude Code signs you in." if door.oauth else ""
     return Piece("claude-code", "Claude Code", "a shell", "shell", text, note)
 
 
-def _claude_desktop(door: Door) -> Piece:
+def _claude_desktop(door: ClientDoor) -> Piece:
     args = ["-y", "mcp-remote", door.mcp]
     entry: dict[str, Any] = {"command": "npx", "args": args}
     if door.base.startswith("http://"):
@@ -92,7 +92,7 @@ def _claude_desktop(door: Door) -> Piece:
     return Piece("claude-desktop", "Claude Desktop", _DESKTOP, "json", text, note)
 
 
-def _vscode(door: Door) -> Piece:
+def _vscode(door: ClientDoor) -> Piece:
     server: dict[str, Any] = {"type": "http", "url": door.mcp}
     if not door.oauth:
         server["headers"] = {"Authorization": f"Bearer {TOKEN}"}
@@ -101,7 +101,7 @@ def _vscode(door: Door) -> Piece:
     return Piece("vscode", "VS Code", ".vscode/mcp.json", "json", text, note)
 
 
-def _cursor(door: Door) -> Piece:
+def _cursor(door: ClientDoor) -> Piece:
     server: dict[str, Any] = {"url": door.mcp}
     if not door.oauth:
         server["headers"] = {"Authorization": f"Bearer {TOKEN}"}
@@ -109,7 +109,7 @@ def _cursor(door: Door) -> Piece:
     return Piece("cursor", "Cursor", "~/.cursor/mcp.json", "json", text, "")
 
 
-def _codex(door: Door) -> Piece:
+def _codex(door: ClientDoor) -> Piece:
     lines = [f"[mcp_servers.{NAME}]", f"url = {json.dumps(door.mcp)}"]
     note = f"Then `codex mcp login {NAME}` signs you in."
     if not door.oauth:
@@ -118,14 +118,14 @@ def _codex(door: Door) -> Piece:
     return Piece("codex", "Codex", "~/.codex/config.toml", "toml", "\n".join(lines), note)
 
 
-def _gemini(door: Door) -> Piece:
+def _gemini(door: ClientDoor) -> Piece:
     header = "" if door.oauth else f' --header "{_BEARER}"'
     text = f"gemini mcp add --scope user --transport http{header} {NAME} {_url(door)}"
     note = f"Then /mcp auth {NAME} in Gemini CLI signs you in." if door.oauth else ""
     return Piece("gemini", "Gemini CLI", "a shell", "shell", text, note)
 
 
-def _inspector(door: Door) -> Piece:
+def _inspector(door: ClientDoor) -> Piece:
     call = f"npx @modelcontextprotocol/inspector --cli {_url(door)} --transport http"
     header = "" if door.oauth else f' --header "{_BEARER}"'
     text = f"{call} --method tools/list{header}"
@@ -133,7 +133,7 @@ def _inspector(door: Door) -> Piece:
     return Piece("inspector", "MCP Inspector", "a shell", "shell", text, note)
 
 
-def _fastmcp(door: Door) -> Piece:
+def _fastmcp(door: ClientDoor) -> Piece:
     auth = "oauth" if door.oauth else TOKEN
     text = f"""import asyncio
 
@@ -150,23 +150,25 @@ asyncio.run(main())"""
     return Piece("fastmcp", "FastMCP", "a Python file", "python", text, "")
 
 
-def _curl(door: Door) -> Piece:
+def _curl(door: ClientDoor) -> Piece:
     text = f"""curl {shlex.quote(door.base + "/api/tasks?wait=30")} \\
   -H "{_BEARER}" -H "Content-Type: application/json" \\
   -d '{{"type": "code_analysis", "input": {{"files": {{"a.py": "print(1)"}}}}}}'"""
-    note = f"Every route, with examples, is described at {door.base}/api/docs."
+    note = f"The token needs `tasks:write`. Every route is described at {door.base}/api/docs."
     return Piece("curl", "HTTP (curl)", "a shell", "shell", text, note)
 
 
-def _websocket(door: Door) -> Piece:
+def _websocket(door: ClientDoor) -> Piece:
     url = "ws" + door.base.removeprefix("http") + "/api/stream"
     frame = '{"op":"subscribe","ref":1,"sub":"a","to":"tasks","after":null}'
     text = f'npx wscat --subprotocol metamcp.v1 --header "{_BEARER}" --connect {shlex.quote(url)}'
-    note = f"Then send {frame} to follow your tasks: docs/protocol.md."
+    note = (
+        f"Then send {frame} to follow your tasks; the token needs `tasks:read`: docs/protocol.md."
+    )
     return Piece("websocket", "Websocket", "a shell", "shell", text, note)
 
 
-def _nats(door: Door) -> Piece:
+def _nats(door: ClientDoor) -> Piece:
     task = '{"type": "code_analysis", "input": {"files": {"a.py": "print(1)"}}}'
     text = (
         "nats --server nats://HOST:4222 --user USER --password PASSWORD \\\n"
@@ -179,7 +181,7 @@ def _nats(door: Door) -> Piece:
     return Piece("nats", "NATS", "a shell", "shell", text, note)
 
 
-CLIENTS: Mapping[str, Callable[[Door], Piece]] = {
+CLIENTS: Mapping[str, Callable[[ClientDoor], Piece]] = {
     "claude-code": _claude_code,
     "claude-desktop": _claude_desktop,
     "vscode": _vscode,
@@ -194,7 +196,7 @@ CLIENTS: Mapping[str, Callable[[Door], Piece]] = {
 }
 
 
-def _url(door: Door) -> str:
+def _url(door: ClientDoor) -> str:
     return shlex.quote(door.mcp)
 
 

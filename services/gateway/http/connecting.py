@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 
 from contracts import scopes
 from contracts.errors import Reason, Rejected
-from services.foreign.pieces import TOKEN, Auth, Door, Piece, pieces
+from services.foreign.pieces import TOKEN, Auth, ClientDoor, Piece, pieces
 from services.gateway.http.parts import Asking, Envelope, Wired, ok
 from services.gateway.mcp.address import LONGEST_PATTERN
 from services.gateway.mcp.selection import MOST_HOSTS
@@ -70,7 +70,7 @@ def show_connect(
         raise Rejected(Reason.BAD_REQUEST, "origin: expected an address such as https://a.example")
     named = tuple(filter(None, (hosts or "").split(",")))
     _check(named, profile)
-    door = Door(base, profile or "", named, search, auth)
+    door = ClientDoor(base, profile or "", named, search, auth)
     return ok(Connect(door.mcp, TOKEN, tuple(pieces(door))))
 
 
@@ -92,6 +92,6 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     Connect(
         "https://tasks.example.com/mcp?hosts=git",
         TOKEN,
-        tuple(pieces(Door("https://tasks.example.com", hosts=("git",)))[:1]),
+        tuple(pieces(ClientDoor("https://tasks.example.com", hosts=("git",)))[:1]),
     ),
 )

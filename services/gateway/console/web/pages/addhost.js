@@ -7,7 +7,7 @@ import { isAdmin, me } from "../session.js";
 import { Failed } from "../parts/told.js";
 
 const HTTP = [
-  ["bearer_from", "Secret sent as bearer token", "Its name, not its value."],
+  [`bearer_from`, "Secret sent as bearer token", "Its name, not its value."],
   ["headers", "Headers", "NAME: VALUE, one on each line. They stand in the log: a secret is written {secret:NAME}.", "rows"],
 ];
 /** @type {Record<string, string[][]>} */
@@ -17,7 +17,7 @@ const FIELDS = {
     ["command", "Command *", "A program that speaks MCP on standard input and output, such as npx or uvx."],
     ["args", "Arguments", "One on each line.", "rows"],
     ["env", "Environment", "NAME=VALUE, one on each line. It stands in the log: a secret is written {secret:NAME}.", "rows"],
-    ["env_from", "Passed on", "Names of variables that the executor passes on from its own environment."],
+    [`env_from`, "Passed on", "Names of variables that the executor passes on from its own environment."],
     ["cwd", "Folder", "It runs in."],
   ],
   openapi: [

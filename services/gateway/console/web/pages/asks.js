@@ -47,7 +47,7 @@ export function AsksPage() {
       <p><b class="kind">${ask.question.url ? "A page to visit" : KINDS[ask.question.kind] ?? ask.question.kind}</b> ${ask.question.host && html`<a
           href=${href(`/hosts/${ask.question.host}`)}>${ask.question.host}</a>`}
         ${ask.question.tool && html` <code>${ask.question.tool}</code>`}</p>
-      <p class="from"><a href=${href(`/tasks/${ask.task}`)}>${ask.task}</a> (${ask.type})${
+      <p class="of"><a href=${href(`/tasks/${ask.task}`)}>${ask.task}</a> (${ask.type})${
         ask.user === me.value?.user ? "" : ` of ${ask.user}`}, asked <${Time} at=${ask.question.asked_at} /></p>
       ${ask.input && html`<details><summary>Input</summary><pre tabindex="0" aria-label="Input">${ask.input}</pre></details>`}
       <${Question} task=${ask.task} user=${ask.user} question=${ask.question} onDone=${load} />

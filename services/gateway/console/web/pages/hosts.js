@@ -16,7 +16,7 @@ export function HostsPage() {
   const kinds = [...new Set([...every.map(kindOf), ...(kind ? [kind] : [])])].sort();
   return html`<div class="title"><h1>Hosts</h1>
       <nav aria-label="Add hosts"><a class="button yes" href=${href("/hosts/add")}>Add a host</a>
-        <a class="button" href=${href("/hosts/import")}>Import a client's file</a>
+        <a class="button" href=${href(`/hosts/import`)}>Import a client's file</a>
         <a class="button" href=${href("/hosts/discover")}>Spaces</a></nav></div>
     <form class="filters" role="search" onSubmit=${(e) => e.preventDefault()}>
       <label>Text <input data-search value=${text} placeholder="name, tool, capability" spellcheck="false"
@@ -31,7 +31,7 @@ export function HostsPage() {
     </form>
     <${Failed} error=${failed.value} />
     ${hosts.value?.length === 0 && html`<${Empty}><p>There are no hosts yet.
-      <a href=${href("/hosts/add")}> Add one</a>, or <a href=${href("/hosts/import")}>take those of another client's file</a>.</p><//>`}
+      <a href=${href("/hosts/add")}> Add one</a>, or <a href=${href(`/hosts/import`)}>take those of another client's file</a>.</p><//>`}
     ${every.length > 0 && !shown.length && html`<${Empty}><p>No host fits. <a href=${href("/hosts")}>See all of them.</a></p><//>`}
     ${shown.length > 0 && html`<div class="hosts" role="list" aria-label="Hosts">
       ${shown.map((host) => html`<${Row} key=${host.id} host=${host} />`)}</div>`}`;

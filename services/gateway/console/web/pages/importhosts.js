@@ -31,7 +31,7 @@ export function ImportPage() {
     try {
       const only = dry ? undefined : (found.value ?? []).filter((one) => one.good && !out.value.includes(one.server)).map((one) => one.server);
       const body = { text: text.value, name: name.value || "mcp.json", ids: ids.value, dry_run: dry, only };
-      const { data } = await api("/api/mcps/import", { method: "POST", body });
+      const { data } = await api(`/api/mcps/import`, { method: "POST", body });
       found.value = data;
       done.value = !dry;
       // Values of secrets may stand in it: once it has been taken, it need not lie here.
@@ -46,7 +46,7 @@ export function ImportPage() {
   return html`<h1>Import a client's file</h1>
     <p>Claude, VS Code, Cursor, Codex, Gemini CLI, Zed and others name their MCP servers in a file. Paste it, or drop it here.
       What may be a secret is taken out: the host refers to it, and its value is not kept.</p>
-    <form class="import" onSubmit=${(e) => { e.preventDefault(); ask(true); }}
+    <form class="importing" onSubmit=${(e) => { e.preventDefault(); ask(true); }}
       onDragOver=${(e) => e.preventDefault()} onDrop=${(e) => { e.preventDefault(); take(e.dataTransfer.files[0]); }}>
       <label class="field"><span>File</span><textarea name="text" rows="10" spellcheck="false" value=${text.value}
         placeholder=${'{"mcpServers": {"wiki": {"url": "https://wiki.example.com/mcp"}}}'}
