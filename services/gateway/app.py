@@ -66,8 +66,6 @@ OAUTH_PATHS = PATHS
 HEALTH = ("/api/health", "/api/health/live", "/api/health/ready")
 UNLIMITED = frozenset({*HEALTH, "/.well-known/jwks.json"})
 """Whoever watches the gateway or checks permits is never told to wait; these cost little."""
-FILES = f"{assets.PATH}/"
-"""Nor is a browser that loads the console, which asks for a hundred of its files at once."""
 SECURITY: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -199,7 +197,8 @@ class Gateway:
         """Serve a request of which is known who asks."""
         state, path = scope["state"], scope["path"]
         principal: Principal | None = state["principal"]
-        free = path in UNLIMITED or path.startswith(FILES)
+        # A browser that loads the console asks for a hundred of its files at once.
+        free = path in UNLIMITED or assets.is_file(path)
         waited = not free and self._limit.over(principal, client_of(scope))
         if waited and LIMITED not in state:
             again = retry_after(waited)

@@ -148,7 +148,7 @@ async def tell_of_console(running: up.Running, out: Out) -> None:
         return
     with contextlib.suppress(CliError):
         url, _ = await new_link(Target(running.url, running.token, running.trust))
-        out.say(Text("console      ", "bold").append(url, "default"), soft_wrap=True)
+        out.say(Text("console".ljust(18), "bold").append(url, "default"), soft_wrap=True)
         out.note("this link is good once, for ten minutes; `metamcp console` makes another")
 
 
