@@ -25,10 +25,12 @@ BELOW = (
 """Pages that no menu names, but what is on other pages."""
 PICTURES = {
     "overview": ("", "dark"),
-    "task": ("/tasks/scan-003", "light"),
+    "task": ("/tasks/scan-003?audit=yes", "light"),
     "hosts": ("/hosts", "light"),
     "tasks": ("/tasks", "dark"),
 }
+TO_WHY = """() => [...document.querySelectorAll("main h2")]
+  .find((one) => one.textContent === "Why")?.scrollIntoView()"""
 PICTURE_SIZE = {"width": 1280, "height": 800}
 MOST_HEIGHT = 4000
 MOST_BYTES = 200_000
@@ -67,6 +69,7 @@ async def look(chromium: Browser, url: str, scheme: str) -> list[str]:
         if wanted == scheme:
             await looking.page.set_viewport_size(PICTURE_SIZE)  # type: ignore[arg-type]
             await settled(looking, path)
+            await looking.page.evaluate(TO_WHY)
             picture = README / f"{name}.png"
             await looking.page.screenshot(path=picture)
             if picture.stat().st_size > MOST_BYTES:

@@ -141,7 +141,7 @@ def submit(
     /,
     *,
     brought: Brought = NOTHING,
-    batch: Path | None = None,
+    batch: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     wait: bool = False,
     sarif: SarifFile = None,
     shown: Shown = AS_USUAL,
@@ -165,7 +165,8 @@ def submit(
         With --wait, of a security_scan: write the findings to this file as SARIF; - prints them.
     """
     if batch is not None or type_ is None:
-        return _submit_batch(type_, batch, wish, options, wait=wait)
+        from services.cli.commands.batch import Sent, send
+        return send(type_, batch, Sent(wish.id, wish.project, wait), options)
     body = wish.request(type_)
     content = read_input(input_)
     out = options.out
@@ -183,17 +184,6 @@ def submit(
         attach.check_names(content, picked)
     ending = Ending(wait, sarif, shown, UPLOAD_S if picked else REQUEST_S, wish.project)
     return run(_submit(target, out, body, content, picked, ending))
-
-
-def _submit_batch(
-    type_: str | None, file: Path | None, wish: Wish, options: Options, *, wait: bool
-) -> int:
-    if type_ is not None or file is None:
-        text = "Give a TYPE, or --batch FILE: one of the two."
-        raise CliError(Exit.USAGE, text, "See `metamcp submit --help`.")
-    from services.cli.commands import batch
-
-    return batch.send(file, batch.Sent(wish.id, wish.project, wish.tag, wait), options)
 
 
 class Ending(NamedTuple):
@@ -381,15 +371,25 @@ async def _task(
     return Exit.OK
 
 
-def cancel(id_: Annotated[str, Parameter(name="ID")], /, *, options: Options = NO_OPTIONS) -> int:
+def cancel(
+    id_: Annotated[str, Parameter(name="ID")],
+    /,
+    *more: Annotated[str, Parameter(name="MORE")],
+    options: Options = NO_OPTIONS,
+) -> int:
     """Ask to cancel a task; it is over when its job.done says so.
 
     Parameters
     ----------
     id_
         The task's id.
+    more
+        More tasks, all of them by one operation.
     """
     check_ids(task=id_)
+    if more:
+        from services.cli.commands.operations import ask
+        return ask(options, {"action": "cancel"}, (id_, *more))
     return run(_cancel(options, id_))
 
 

@@ -26,6 +26,7 @@ from contracts.task import TaskSpec
 from services.bus.all import answer_all
 from services.executor.hosts import host_log
 from services.gateway.access.identity import Principal
+from services.gateway.bulk import operations
 from services.gateway.peers.host_logs import SUBJECT
 from services.gateway.people.membership import MemberRole
 from services.gateway.people.projects import Projects
@@ -48,7 +49,7 @@ DONE, BLOB, WAIT, GONE = (f"{MARK}-{end}" for end in ("done", "blob", "wait", "g
 HOST, IDLE = f"{MARK}-host", f"{MARK}-idle"
 SPACE = f"{MARK}-room"
 BATCH, OPERATION = f"{MARK}-pack", f"{MARK}-work"
-"""The operation is not over, and another gateway's."""
+"""The operation is not over, and another gateway's, from which it is never taken over here."""
 GRANT, CLIENT = f"{MARK}-grant", f"{MARK}-client"
 SHOP = f"{MARK}-shop"
 """A project, to which the first of the tasks belongs."""
@@ -199,12 +200,16 @@ async def alices(server: NatsServer, folder: Path) -> AsyncIterator[Alices]:
         logs.mkdir()
         for host in (HOST, f"alice/{HOST}"):
             log_path(logs, host).write_text(f"{MARK}\n")
+        quiet, operations.QUIET_S = operations.QUIET_S, float("inf")
         await answer_all(executor, SUBJECT, host_log.HostLogServer(logs, "e1").answer)
         one = Alices(gateway, hub)
         async with one.clients():
             await _repositories(one, github)
             await _furnish(one)
-            yield one
+            try:
+                yield one
+            finally:
+                operations.QUIET_S = quiet
 
 
 async def _furnish(one: Alices) -> None:
