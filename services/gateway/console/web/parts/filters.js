@@ -37,7 +37,7 @@ function Statuses({ counts }) {
   const box = useRef(null);
   useEffect(() => {
     const shut = (event) => {
-      const away = event.type === "click" ? !box.current.contains(event.target) : event.key === "Escape";
+      const away = event.type === "click" ? !box.current?.contains(event.target) : event.key === "Escape";
       if (away) box.current.open = false;
     };
     document.addEventListener("click", shut);
