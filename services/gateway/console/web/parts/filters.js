@@ -38,7 +38,8 @@ function Statuses({ counts }) {
   useEffect(() => {
     const shut = (event) => {
       const away = event.type === "click" ? !box.current?.contains(event.target) : event.key === "Escape";
-      if (away) box.current.open = false;
+      // The page may have gone with the click.
+      if (away && box.current) box.current.open = false;
     };
     document.addEventListener("click", shut);
     document.addEventListener("keydown", shut);
