@@ -1,7 +1,7 @@
 # Every target is safe to repeat. `make` alone lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit unit-newest acceptance test-long soak clients attacks failures bench \
-	search schema docs lock clean
+	screens search schema docs lock clean
 # Hundreds of processes start from these files: without bytecode each compiles them all again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -72,8 +72,8 @@ test: $(READY) ## lint, types and all tests but the long ones
 	@$(MAKE) --no-print-directory -j 2 lint types unit
 	@$(MAKE) --no-print-directory acceptance
 
-lint: $(READY) ## ruff
-	$(call timed,$(BIN)/ruff check --quiet --output-format=concise .)
+lint: $(READY) ## ruff, and tsc over the console's modules
+	$(call timed,$(BIN)/ruff check --quiet --output-format=concise . && $(BIN)/python -m tests.support.typescript)
 
 types: $(READY) ## mypy --strict over contracts and services
 	$(call timed,$(BIN)/mypy --no-error-summary)
@@ -108,6 +108,9 @@ attacks: $(READY) ## hostile hosts, users and publishers, each at its worst: a q
 
 failures: $(READY) ## try disks, views, clocks and hosts that fail; writes the table of docs/reliability.md
 	@$(BIN)/python -m tests.failures
+
+screens: $(READY) ## write every page of the console, light and dark, wide and narrow, into build/screens
+	@$(BIN)/python -m tests.screens
 
 search: $(READY) ## look for examples that break a property, other ones each time: `make test` has the same ones
 	$(call timed,$(PYTEST) -n 2 -m "hypothesis and not long" --timeout=600 --hypothesis-profile=search --hypothesis-seed=random)

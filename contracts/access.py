@@ -31,7 +31,7 @@ class AccessEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     address: str = ""
     """The client's."""
     method: str = ""
-    """How: `password`, `cookie`, `token`, `oauth`, `github`, `huggingface`, an issuer."""
+    """How: `password`, `link`, `cookie`, `token`, `oauth`, `github`, `huggingface`, an issuer."""
     reason: str = ""
     """Why not; a word of `contracts.errors`, or of OAuth."""
     request_id: str = ""

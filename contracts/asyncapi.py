@@ -54,7 +54,10 @@ _PARAMETERS = {
     "task": {"description": "The task's id."},
     "attempt": {"description": "Counts the task's attempts up from 1."},
     "q": {"description": "Counts the task's questions up from 1."},
+    "k": {"description": "Counts the changes of the task's tags up from 1."},
 }
+_NUMBERS = {"task.asked": "{q}", "task.answered": "{q}", "task.tagged": "{k}"}
+"""What stands at the end of a fact's subject, where it is not the attempt."""
 
 
 def document() -> Object:
@@ -183,7 +186,7 @@ def _seen_as(type_: str) -> str:
     """The subject of a fact in its publisher's account: as in the log, without the user."""
     pattern = next(one for one in subjects.WRITTEN if one.startswith(f"{type_}."))
     _, _, *last = pattern.removeprefix(f"{type_}.").split(".")
-    number = "{q}" if type_ in ("task.asked", "task.answered") else "{attempt}"
+    number = _NUMBERS.get(type_, "{attempt}")
     return ".".join((type_, "{task}", *(number if one == "*" else one for one in last)))
 
 

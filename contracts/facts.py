@@ -17,8 +17,12 @@ from contracts.asks import TaskAnswered as TaskAnswered
 from contracts.asks import TaskAsked as TaskAsked
 from contracts.fact import Fact as Fact
 from contracts.host import HealthStatus, Host
+from contracts.operation import OperationStarted as OperationStarted
+from contracts.operation import OperationStepped as OperationStepped
+from contracts.operation import OperationStopped as OperationStopped
 from contracts.result import Pointer, Result
 from contracts.route import Earlier, Route
+from contracts.tags import TaskTagged as TaskTagged
 from contracts.task import TaskSpec
 
 
@@ -280,6 +284,7 @@ TaskFact: TypeAlias = (
     | TaskRouted
     | TaskAsked
     | TaskAnswered
+    | TaskTagged
     | JobSigned
     | JobFailed
     | JobDone
@@ -287,7 +292,10 @@ TaskFact: TypeAlias = (
     | ResultDeleted
 )
 HostFact: TypeAlias = McpRegistered | McpRemoved | McpHealth
-AnyFact: TypeAlias = TaskFact | HostFact | McpPreferred | LogRouter | LogKey | LogSealed
+OperationFact: TypeAlias = OperationStarted | OperationStepped | OperationStopped
+AnyFact: TypeAlias = (
+    TaskFact | HostFact | McpPreferred | OperationFact | LogRouter | LogKey | LogSealed
+)
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False):

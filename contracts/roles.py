@@ -17,7 +17,8 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     "results": ("result.stored.*.*", "result.deleted.*.*", "log.sealed.*"),
     "gateway": (
         *("task.created.*.*", "task.cancelled.*.*", "task.answered.*.*.*"),
-        "mcp.preferred.*.*.*.*",
+        *("task.tagged.*.*.*", "mcp.preferred.*.*.*.*"),
+        *("operation.started.*.*.*", "operation.stepped.*.*.*", "operation.stopped.*.*"),
     ),
 }
 """The five services, and the facts each may append."""

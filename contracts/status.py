@@ -23,6 +23,7 @@ from contracts.facts import (
     TaskCancelled,
     TaskCreated,
     TaskRouted,
+    TaskTagged,
     Unknown,
 )
 from contracts.result import Result
@@ -89,6 +90,12 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     for nothing."""
     question: TaskQuestion | None = None
     """What it asks, while it waits for the answer."""
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    """As they are now; `spec` has those it was created with."""
+    again: str = ""
+    """Not empty: the task that this one repeats."""
+    batch: str = ""
+    """The batch that it belongs to; empty: none."""
 
     @property
     def over(self) -> bool:
@@ -110,6 +117,9 @@ def begin(record: Record, fact: TaskCreated) -> TaskView:
         updated_at=record.at,
         asked_by=fact.asked_by,
         project=fact.project,
+        tags=fact.spec.tags,
+        again=fact.spec.again or "",
+        batch=fact.spec.batch or "",
     )
 
 
@@ -125,6 +135,8 @@ def evolve(view: TaskView, record: Record) -> TaskView:
     match record.fact:
         case TaskCancelled():
             return replace(view, cancel_requested=True)
+        case TaskTagged() as fact:
+            return replace(view, tags=fact.tags)
         case TaskRouted() as fact:
             return replace(
                 view,

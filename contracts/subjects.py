@@ -87,6 +87,7 @@ class Parsed(NamedTuple):
     task: str = ""
     host: str = ""
     last: str = ""
+    operation: str = ""
 
     @property
     def number(self) -> int:
@@ -115,10 +116,16 @@ def of(fact: Logged) -> str:
             return f"{_tag(fact)}.{fact.user}.{fact.task}.{fact.attempt}"
         case facts.TaskAsked() | facts.TaskAnswered():
             return f"{_tag(fact)}.{fact.user}.{fact.task}.{fact.q}"
+        case facts.TaskTagged():
+            return f"{_tag(fact)}.{fact.user}.{fact.task}.{fact.k}"
         case facts.JobDone():
             return done(fact.user, fact.task)
         case facts.McpRegistered() | facts.McpRemoved() | facts.McpHealth():
             return f"{_tag(fact)}.{_host(fact.host)}.{fact.k}"
+        case facts.OperationStarted() | facts.OperationStepped():
+            return f"{_tag(fact)}.{fact.user}.{fact.operation}.{fact.k}"
+        case facts.OperationStopped():
+            return operation_stopped(fact.user, fact.operation)
         case facts.McpPreferred():
             return f"mcp.preferred.{fact.user}.{_host(fact.host)}.{fact.k}"
         case facts.LogRouter():
@@ -162,6 +169,9 @@ def parse(subject: str) -> Parsed:
             return Parsed(kind, host=host_id(tokens[2], tokens[3]), last=tokens[4])
         case "mcp", 6:
             return Parsed(kind, user=tokens[2], host=host_id(tokens[3], tokens[4]), last=tokens[5])
+        case "operation", (4 | 5):
+            last = tokens[4] if len(tokens) > 4 else ""
+            return Parsed(kind, user=tokens[2], last=last, operation=tokens[3])
         case "log", 3:
             return Parsed(kind, last=tokens[2])
         case _:
@@ -244,6 +254,26 @@ def preferences_of(user: str) -> tuple[str, ...]:
     return (f"mcp.preferred.{user}.*.*.*", f"mcp.preferred.{user}.*.*")
 
 
+def operation_part(user: str, operation: str, k: int) -> str:
+    """The subject of the part `k` of an operation's tasks."""
+    return f"operation.started.{user}.{operation}.{k}"
+
+
+def operation_step(user: str, operation: str, k: int) -> str:
+    """The subject of what has become of that part."""
+    return f"operation.stepped.{user}.{operation}.{k}"
+
+
+def operation_stopped(user: str, operation: str) -> str:
+    """The subject of the wish to stop an operation."""
+    return f"operation.stopped.{user}.{operation}"
+
+
+def operations_of(user: str) -> tuple[str, ...]:
+    """Filters that select all facts of a user's operations."""
+    return (f"operation.*.{user}.>",)
+
+
 def of_user(user: str) -> tuple[str, ...]:
     """Filters that select all facts of one user's tasks."""
     return (f"task.*.{user}.>", f"job.*.{user}.>", f"result.*.{user}.>")
@@ -257,6 +287,16 @@ def live(filter_: str) -> str:
 def beat(instance: str) -> str:
     """Heartbeat of an executor (core NATS, outside the log)."""
     return f"beat.executor.{instance}"
+
+
+def health(host: str, k: int | str = "*") -> str:
+    """The subject of one change of a host's health; also the filter of all of them."""
+    return f"mcp.health.{_host(host)}.{k}"
+
+
+def removals(host: str) -> str:
+    """The filter of a host's removals."""
+    return f"mcp.removed.{_host(host)}.*"
 
 
 def breaker(host: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from contracts.host import Capability, Execute, Host, OnLeave
 from contracts.result import Pointer, sha256_hex
+from contracts.tags import Tags
 
 MCP_CALL = "mcp.call"
 """The generic task type every MCP host serves: input `{"tool": ..., "arguments": {...}}`."""
@@ -69,6 +70,13 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """Ask for work, also where an earlier result could be given again."""
     approve: bool = False
     """A person has to allow it before a host gets it, also where the host asks for no approval."""
+    tags: Tags = msgspec.field(default_factory=dict)
+    """What lists can be filtered by: at most 16, a key of A-Z a-z 0-9 _ . - and a value of at most
+    256 characters. They may be changed later, see `task.tagged`."""
+    again: str | None = None
+    """The task of the same user that this one repeats."""
+    batch: str | None = None
+    """The batch that it belongs to."""
 
 
 class TaskRequest(TaskSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,5 +127,8 @@ def input_sha256(spec: TaskSpec) -> str:
 
 
 def content_digest(spec: TaskSpec) -> str:
-    """Return the digest that tells whether a task id sent again carries the same content."""
+    """Return the digest that tells whether a task id sent again carries the same content.
+
+    Tags, `again` and `batch` are part of it: with others something else was asked for.
+    """
     return sha256_hex(canonical(spec))

@@ -239,6 +239,11 @@ class PermitClaims(msgspec.Struct, frozen=True):
 PROTOCOL = "metamcp.v1"
 
 
+FollowTo: TypeAlias = Literal["tasks", "task", "batch", "operations", "hosts", "all"]
+"""What one can follow: one's own tasks, one of them, those of a batch, one's operations, the hosts,
+or, for auditors, everything."""
+
+
 class ClientAuth(
     msgspec.Struct, frozen=True, tag_field="op", tag="auth", forbid_unknown_fields=True
 ):
@@ -256,12 +261,14 @@ class Subscribe(
 
     ref: int
     sub: str
-    to: Literal["tasks", "task", "hosts", "all"] = "tasks"
+    to: FollowTo = "tasks"
     task: str | None = None
     types: tuple[str, ...] = ()
     after: int | Literal["start"] | None = None
     epoch: str | None = None
     mark: str | None = None
+    batch: str | None = None
+    """With `to: "batch"`, which."""
 
 
 class Unsubscribe(

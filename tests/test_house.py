@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bus", "outside", "huggingface", "github", "packed"),
     ("log", "store"),
     ("keys", "join"),
-    ("audit",),
+    ("audit", "foreign"),
     SERVICES,
     ("up",),
     ("cli",),

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from contracts import facts, subjects
+from contracts.audit import Check as Check
 from contracts.facts import (
     JobDone,
     JobFailed,
@@ -36,17 +37,11 @@ from services.outside import addresses
 
 CLOCK_SKEW_S = 5.0
 """How far an executor's clock may be from the log's when it signs."""
+ROUTES = "routes recomputed"
+"""The check for which the router's function runs once more."""
 _SAME_SCORE = 1e-9
 
 F = TypeVar("F", bound=facts.Fact)
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One thing the audit looked at; `detail` says what it saw, or what is wrong."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 class Recomputed(msgspec.Struct, frozen=True):
@@ -71,12 +66,10 @@ def audit(
 ) -> list[Check]:
     """Check all facts of one task, given in log order, against `log.key` facts and the router.
 
-    With the registrations of `hosts`, permits are held against their addresses as well; they hold
-    the earlier task too, if its result was given again. A task that is not over fails the check
-    `one outcome` only.
+    With the registrations of `hosts`, permits are held against their addresses; they hold the
+    earlier task too, if its result was given again. An open task fails the check `one outcome`.
     """
     specs = {r.seq: r.fact.spec for r in hosts if isinstance(r.fact, McpRegistered)}
-    again = told(records)
     parts = (
         ("facts in order", _order(records), f"{_span(records)}{_by(records)}"),
         ("attempts without gap", _attempts(records), _count(records, TaskRouted, "attempt")),
@@ -84,15 +77,23 @@ def audit(
         ("claim before outcome", _claims(records), _count(records, JobSigned, "claim")),
         ("same host and input", _bindings(records), _binding(records)),
         ("permits", _permits(records, keys, specs), _count(records, JobSigned, "valid signature")),
-        ("routes recomputed", _routes(records, recompute), _chosen(records)),
         ("result digest", _result(records), _size(records)),
-        *((("given again", given_again(records, hosts), again),) if again else ()),
     )
-    checks = []
-    for name, found, fine in parts:
-        problems = list(found)
-        checks.append(Check(name, not problems, "; ".join(problems) or fine))
-    return checks
+    return [*_checks(parts), *recomputed(records, recompute, hosts)]
+
+
+def recomputed(
+    records: Sequence[Record], recompute: Recompute, hosts: Sequence[Record] = ()
+) -> list[Check]:
+    """The checks for which more of the log is needed than the task's own facts."""
+    routes, again = (ROUTES, _routes(records, recompute), _chosen(records)), told(records)
+    given = (("given again", given_again(records, hosts), again),) if again else ()
+    return _checks((routes, *given))
+
+
+def _checks(parts: Iterable[tuple[str, Iterable[str], str]]) -> list[Check]:
+    found = [(name, list(problems), fine) for name, problems, fine in parts]
+    return [Check(name, not wrong, "; ".join(wrong) or fine) for name, wrong, fine in found]
 
 
 def key_subjects(records: Iterable[Record]) -> list[str]:

@@ -6,7 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from services.cli.common import Out
@@ -30,3 +37,16 @@ def bar(out: Out, what: str = "", *, shown: bool = True) -> Iterator[Moved]:
             progress.update(shown_as, completed=at, total=size)
 
         yield moved
+
+
+@contextlib.contextmanager
+def count_bar(out: Out, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many of so many are done; nothing with `--json` or without a terminal."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+    )
+    disable = not out.errors.is_terminal or out.as_json
+    with Progress(*columns, console=out.errors, transient=True, disable=disable) as progress:
+        shown_as = progress.add_task(what, total=total)
+        yield lambda done: progress.update(shown_as, completed=done)

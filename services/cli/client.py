@@ -121,6 +121,14 @@ class Api:
         headers = {"Content-Type": media_type, "Content-Length": str(size)}
         return _data(await self._send("PUT", path, content=parts, headers=headers))
 
+    async def post_lines(
+        self, path: str, parts: AsyncIterator[bytes], size: int, **params: Any
+    ) -> Any:
+        """Send so many bytes of JSON lines that come in parts and return `data` of the answer."""
+        headers = {"Content-Type": "application/x-ndjson", "Content-Length": str(size)}
+        sent = {"content": parts, "headers": headers, "params": _present(params)}
+        return _data(await self._send("POST", path, **sent))
+
     async def raw(self, path: str, **params: Any) -> tuple[bytes, str]:
         """Return the bytes of an answer and their media type."""
         answer = await self._send("GET", path, params=_present(params))

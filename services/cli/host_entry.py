@@ -10,11 +10,9 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from services.foreign.entry import BadEntry
+
 _URL = re.compile(r"(https?|hf)://", re.IGNORECASE)
-
-
-class BadEntry(Exception):
-    """What can't become a host; the message says why and what to do."""
 
 
 def is_url(target: Sequence[str]) -> bool:

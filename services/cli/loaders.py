@@ -20,6 +20,12 @@ def _run() -> Functions:
     }
 
 
+def _console() -> Functions:
+    from services.cli.commands import console
+
+    return {"console": console.console}
+
+
 def _demo() -> Functions:
     from services.cli.commands import demo
 
@@ -47,6 +53,26 @@ def _hosts() -> Functions:
         "hosts probe": host_changes.probe,
         "hosts discover": host_changes.discover,
         "hosts import": host_import.import_,
+    }
+
+
+def _connect() -> Functions:
+    from services.cli.commands import connect
+
+    return {"connect": connect.connect}
+
+
+def _bulk() -> Functions:
+    from services.cli.commands import batch, operations
+
+    return {
+        "batch": batch.batch,
+        "operations": operations.operations,
+        "operations show": operations.show,
+        "operations stop": operations.stop,
+        "operations cancel": operations.cancel,
+        "operations again": operations.again,
+        "operations tag": operations.tag,
     }
 
 
@@ -95,6 +121,12 @@ def _blobs() -> Functions:
         "blobs delete": blobs.delete,
         "limits": blobs.limits,
     }
+
+
+def _queue() -> Functions:
+    from services.cli.commands import queue
+
+    return {"queue": queue.queue}
 
 
 def _prefer() -> Functions:
@@ -300,14 +332,18 @@ def _version() -> Functions:
 
 LOADERS: Mapping[str, Callable[[], Functions]] = {
     "run": _run,
+    "console": _console,
     "demo": _demo,
     "doctor": _doctor,
     "hosts": _hosts,
+    "connect": _connect,
+    "bulk": _bulk,
     "tasks": _tasks,
     "asks": _asks,
     "scan": _scan,
     "results": _results,
     "blobs": _blobs,
+    "queue": _queue,
     "prefer": _prefer,
     "link": _link,
     "spaces": _spaces,

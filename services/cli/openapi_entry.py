@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from services.cli.host_entry import BadEntry, is_url, pairs
+from services.cli.host_entry import is_url, pairs
 from services.cli.http import httpx
+from services.foreign.entry import BadEntry
 from services.outside.openapi import reading
 from services.outside.openapi.reading import MOST_BYTES, BadDocument
 from services.outside.openapi.servers import base_url

@@ -23,6 +23,7 @@ from contracts.wire import (
     CaughtUp,
     ErrorFrame,
     Events,
+    FollowTo,
     Hello,
     ProgressFrame,
     ServerFrame,
@@ -43,7 +44,7 @@ _NOT_UNDERSTOOD = (Reason.BAD_REQUEST, Reason.BAD_ID, Reason.TOO_LARGE)
 _frames: msgspec.json.Decoder[ServerFrame] = msgspec.json.Decoder(ServerFrame)
 
 Item: TypeAlias = Record | ProgressFrame | CaughtUp
-Scope = Literal["tasks", "task", "hosts", "all"]
+Scope = FollowTo
 Note = Callable[[str], object]
 
 
@@ -64,6 +65,7 @@ class FactStream:
         to: Scope,
         *,
         task: str | None = None,
+        batch: str | None = None,
         types: Sequence[str] = (),
         after: int | Literal["start"] | None = None,
     ) -> AsyncIterator[Item]:
@@ -72,7 +74,7 @@ class FactStream:
         Raises CliError when the gateway refuses, or was not there in the first place.
         """
         self._after, self._mark = after, ""
-        wanted = Subscribe(ref=1, sub="cli", to=to, task=task, types=tuple(types))
+        wanted = Subscribe(ref=1, sub="cli", to=to, task=task, types=tuple(types), batch=batch)
         failures, seen = 0, False
         while True:
             try:

@@ -26,6 +26,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             LOADERS["run"],
         ),
         Command(
+            "console",
+            "Open the console in your browser, signed in as whom commands act here.",
+            LOADERS["console"],
+        ),
+        Command(
             "demo",
             "Start everything, scan and analyse real code on real MCP servers, audit it, clean up.",
             LOADERS["demo"],
@@ -72,6 +77,16 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             " it answered.",
             LOADERS["tasks"],
         ),
+        Command(
+            "batch",
+            "Show how the tasks of a batch are, or list your batches, newest first.",
+            LOADERS["bulk"],
+        ),
+        Command(
+            "operations",
+            "List what you have asked of many tasks at once, newest first.",
+            LOADERS["bulk"],
+        ),
         Command("project", "List the projects you are in, newest first.", LOADERS["project"]),
         Command(
             "cancel",
@@ -108,6 +123,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             LOADERS["blobs"],
         ),
         Command(
+            "queue",
+            "Show who waits for a host and for what, first what is served next, and who works.",
+            LOADERS["queue"],
+        ),
+        Command(
             "limits",
             "Show your budgets and what you have used of them.",
             LOADERS["blobs"],
@@ -118,6 +138,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "hosts",
             "Show the hosts and how healthy they are, or one host with its tools.",
             LOADERS["hosts"],
+        ),
+        Command(
+            "connect",
+            "Print what to write into other programs so that they use this gateway: all, or one.",
+            LOADERS["connect"],
         ),
         Command(
             "prefer",

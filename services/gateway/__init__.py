@@ -1,8 +1,8 @@
 """The gateway faces the world: HTTP, websocket streams, and tasks published on NATS from outside.
 
-Writes `task.created`, `task.cancelled`, `task.answered`. Reads the whole log, once per process
-(`projection`, `stream.feed`), and answers single tasks from the log itself, so that what was
-accepted is found.
+Writes `task.created`, `task.cancelled`, `task.answered`, `task.tagged`. Reads the whole log, once
+per process (`projection`, `stream.feed`), and answers single tasks from the log itself, so that
+what was accepted is found.
 
 domain      what is accepted, and who may see which fact (pure)
 asks        what tasks ask of people, and who may answer (pure)

@@ -24,6 +24,7 @@ from services.gateway.access.identity import InsufficientScope, Principal, beare
 from services.gateway.access.limits import RateLimit
 from services.gateway.access.tickets import PREFIX as TICKET
 from services.gateway.access.use import OverBudget
+from services.gateway.console import assets
 from services.gateway.errors import (
     challenge,
     scope_challenge,
@@ -196,7 +197,9 @@ class Gateway:
         """Serve a request of which is known who asks."""
         state, path = scope["state"], scope["path"]
         principal: Principal | None = state["principal"]
-        waited = path not in UNLIMITED and self._limit.over(principal, client_of(scope))
+        # A browser that loads the console asks for a hundred of its files at once.
+        free = path in UNLIMITED or assets.is_file(path)
+        waited = not free and self._limit.over(principal, client_of(scope))
         if waited and LIMITED not in state:
             again = retry_after(waited)
             text = f"too many requests: wait {again[1].decode()} s"

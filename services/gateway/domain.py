@@ -138,7 +138,8 @@ def is_small(request: TaskRequest) -> bool:
 
 def rough_size(request: TaskRequest) -> int:
     """About what the task will count among the bytes of open tasks."""
-    return weight(request, min(len(request.input), INLINE_LIMIT) + AROUND)
+    tags = sum(len(key) + len(value) for key, value in request.tags.items())
+    return weight(request, min(len(request.input), INLINE_LIMIT) + AROUND + tags)
 
 
 def weight(spec: TaskSpec, size: int) -> int:
@@ -191,6 +192,9 @@ def admit(origin: Origin, task: str, request: TaskRequest, input_: bytes | Point
     check_token(task, "task id")
     if request.host is not None:
         check_host(request.host)
+    for value, what in ((request.again, "`again`"), (request.batch, "`batch`")):
+        if value is not None:
+            check_token(value, what)
     if isinstance(input_, bytes) and len(input_) > INLINE_LIMIT:
         raise Rejected(
             Reason.TOO_LARGE,
@@ -209,7 +213,8 @@ def admit(origin: Origin, task: str, request: TaskRequest, input_: bytes | Point
 def _check_size(spec: TaskSpec) -> None:
     if not spec.required_capabilities and not spec.preferred_capabilities:
         return
-    size = len(msgspec.json.encode(spec)) - len(bytes(spec.input))
+    held = msgspec.structs.replace(spec, input=EMPTY, tags={})
+    size = len(msgspec.json.encode(held))
     if size > SPEC_LIMIT:
         raise Rejected(
             Reason.TOO_LARGE,
@@ -270,7 +275,7 @@ def sent_again(fact: TaskCreated, known: Record) -> Accepted:
         isinstance(first, TaskCreated)
         and first.invalid == fact.invalid
         and first.project == fact.project
-        and content_digest(_as_asked(first.spec)) == content_digest(_as_asked(fact.spec))
+        and content_digest(as_asked(first.spec)) == content_digest(as_asked(fact.spec))
     ):
         return Accepted(fact.task, known.seq, duplicate=True)
     raise other_content(fact.task)
@@ -282,7 +287,7 @@ def other_content(task: str) -> Rejected:
     return Rejected(Reason.CONFLICT, text)
 
 
-def _as_asked(spec: TaskSpec) -> TaskSpec:
+def as_asked(spec: TaskSpec) -> TaskSpec:
     """The task without what the gateway has found of a repository, which may have gone on."""
     if not files_from.mentioned(spec.input):
         return spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -10,67 +9,84 @@ import msgspec
 
 from contracts.approval import may_approve
 from contracts.asks import TaskQuestion
+from contracts.errors import Reason, Rejected
 from contracts.facts import Failure
 from contracts.permitted import Asker
-from contracts.status import OVER, Status
+from contracts.status import Status
 from contracts.task import Priority
 from services.gateway.people.load import DAY_S, ProjectDayRow, ProjectOpenRow
-from services.gateway.rows import AskRow, Query, TaskRow
+from services.gateway.rows import AskRow, Counts, Query, TaskRow
+from services.gateway.selection import END, Range, select, spans, statuses
 from services.log.projection import Projection, reads
 
-_COLUMNS = (
-    "id, user, type, priority, status, tasks.created_seq, created_at, seq, updated_at, done_at,"
-    " attempt, host, cancel_requested, error, asked_by, project, question"
-)
 _ASKED = "user, id, type, created_seq, asked_by, project, question"
 LOOKED = 200
 """Questions looked at with one query."""
 LOOKS = 10
 """Queries for one page of questions."""
 _created = itemgetter(5)
-_END = 2**63 - 1
+LOOKS_AT = (500, 4_500, 15_000)
+"""Tasks that are looked at for one page, step by step."""
+MOST_COUNTED = 100_000
+"""Tasks that are looked at to count them."""
 
 
 @reads
-async def list_tasks(projection: Projection, query: Query) -> list[TaskRow]:
-    """Return a page of a user's tasks, or a project's, newest first."""
-    if not (statuses := _statuses(query)):
-        return []
-    rows = await projection.query(*statement(query, statuses))
+async def list_tasks(projection: Projection, query: Query) -> tuple[list[TaskRow], int | None]:
+    """A page of a user's tasks, or a project's, newest first, and where the next begins.
+
+    Where each has to be looked at, it looks at a bounded number of them: the page may be short, or
+    empty, though there are more. Raises Rejected(BAD_REQUEST).
+    """
+    if not (wanted := statuses(query)):
+        return [], None
+    within = await _within(projection, query)
+    found = select(query, wanted, within)
+    if not found.rest:
+        rows = await projection.query(*found.page(query.limit + 1, query.offset))
+        return _page(rows, query.limit, None)
+    if query.offset:
+        text = "offset: not where each task has to be looked at; use `cursor`"
+        raise Rejected(Reason.BAD_REQUEST, text)
+    rows, cursor = [], query.cursor
+    for looked in LOOKS_AT:
+        found = select(query._replace(cursor=cursor), wanted, within)
+        room = query.limit + 1 - len(rows)
+        rows += await projection.query(*found.looked(looked, room))
+        last = await projection.query(*found.last(looked))
+        cursor = last[0][0] if last else None
+        if cursor is None or len(rows) > query.limit:
+            break
+    return _page(rows, query.limit, cursor)
+
+
+async def _within(projection: Projection, query: Query) -> Range:
+    """Where tasks of the times that are asked for can be."""
+    if (asked := spans(query)) is None:
+        return Range()
+    ((first, last),) = await projection.query(*asked)
+    return Range(END if first is None else first, 0 if last is None else last + 1)
+
+
+def _page(
+    rows: list[tuple[Any, ...]], limit: int, cursor: int | None
+) -> tuple[list[TaskRow], int | None]:
+    """The page of what was read, one more than its size; else the next begins at `cursor`."""
     # A join keeps the order of its left side, but does not promise to.
     rows.sort(key=_created, reverse=True)
-    return [_task_row(row) for row in rows]
+    more = rows[limit - 1][5] if len(rows) > limit else cursor
+    return [_task_row(row) for row in rows[:limit]], more
 
 
-def statement(query: Query, statuses: Sequence[Status]) -> tuple[str, tuple[object, ...]]:
-    """The SELECT of a page, whose cost does not depend on how many tasks there are.
-
-    Each status is read by itself, in order, out of an index that begins with all that is asked for;
-    SQLite merges them, and reads no more of them than the page needs.
-    """
-    wanted: list[tuple[str, object]] = [
-        ("user = ?", query.user),
-        # The indexes of projects hold only what has one.
-        ("project != '' AND project = ?", query.project),
-        ("type = ?", query.type),
-        ("created_seq < ?", _END if query.cursor is None else query.cursor),
-    ]
-    where = " AND ".join(text for text, value in wanted if value is not None)
-    values = [value for _, value in wanted if value is not None]
-    one = f"SELECT created_seq, user, id FROM tasks WHERE status = ? AND {where}"
-    keys = " UNION ALL ".join([one] * len(statuses))
-    given = [value for status in statuses for value in (status.value, *values)]
-    return (
-        f"SELECT {_COLUMNS} FROM ({keys} ORDER BY created_seq DESC LIMIT ? OFFSET ?) AS page"
-        " CROSS JOIN tasks USING (user, id)",
-        (*given, query.limit, query.offset),
-    )
-
-
-def _statuses(query: Query) -> list[Status]:
-    """Those that the tasks of the page may have."""
-    over, status = query.over, query.status
-    return [one for one in Status if over in (None, one in OVER) and status in (None, one)]
+@reads
+async def count_tasks(projection: Projection, query: Query) -> Counts:
+    """How many tasks fit, of the newest `MOST_COUNTED` that an index finds."""
+    if not (wanted := statuses(query)):
+        return Counts(0, {})
+    found = select(query, wanted, await _within(projection, query))
+    by_status = dict(await projection.query(*found.counted(MOST_COUNTED)))
+    more = await projection.query(*found.last(MOST_COUNTED + 1))
+    return Counts(sum(by_status.values()), by_status, bool(more))
 
 
 @reads
@@ -102,7 +118,7 @@ def ask_statement(user: str, cursor: int | None, *, admin: bool) -> tuple[str, t
     return (
         f"SELECT {_ASKED} FROM tasks INDEXED BY tasks_asked WHERE status = 'input_required'"
         f" AND created_seq < ? AND {whose} ORDER BY created_seq DESC LIMIT ?",
-        (_END if cursor is None else cursor, *(() if admin else (user,)), LOOKED),
+        (END if cursor is None else cursor, *(() if admin else (user,)), LOOKED),
     )
 
 
@@ -146,4 +162,5 @@ def _task_row(row: tuple[Any, ...]) -> TaskRow:
     values["error"] = msgspec.json.decode(row[13], type=Failure) if row[13] else None
     asks = values["status"] is Status.INPUT_REQUIRED and row[16]
     values["asks"] = msgspec.json.decode(row[16], type=TaskQuestion).message if asks else ""
+    values["tags"] = msgspec.json.decode(row[17], type=dict[str, str]) if row[17] else {}
     return TaskRow(**values)

@@ -24,6 +24,21 @@ _HEAD = 1024
 """Characters that a permit's first part may have."""
 
 
+MOST_LISTED = 200
+"""Keys of one list: those that were announced last."""
+
+
+class PermitKey(msgspec.Struct, frozen=True):
+    """A key that permits are or were signed with."""
+
+    kid: str
+    algorithm: str
+    replaced: float | None
+    """When another key was announced in its place, in log time; none: none was."""
+    needed: float
+    """When the last permit that it has signed expires; 0: none was."""
+
+
 class KeyRows:
     """What one batch says about keys; changes keep their order, because permits follow keys."""
 
@@ -79,3 +94,15 @@ async def jwks(projection: Projection) -> list[dict[str, Any]]:
         (KEPT_S, LATE_S),
     )
     return [msgspec.json.decode(row[0]) for row in rows]
+
+
+@reads
+async def listed(projection: Projection) -> list[PermitKey]:
+    """Return the newest keys, also those that are served no more."""
+    rows: Sequence[tuple[str, str, float | None, float]] = await projection.query(
+        "SELECT kid, jwk, replaced_at, expires FROM keys ORDER BY seq DESC LIMIT ?", (MOST_LISTED,)
+    )
+    return [
+        PermitKey(kid, str(msgspec.json.decode(jwk).get("alg", "")), replaced, needed)
+        for kid, jwk, replaced, needed in rows
+    ]

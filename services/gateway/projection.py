@@ -20,13 +20,15 @@ from contracts.host import HealthStatus, Host
 from contracts.ids import OPERATOR, host_id
 from contracts.permitted import Asker, allows
 from contracts.status import of_outcome
+from services.gateway import figures, lookup
 from services.gateway.access.use import FactsRow, OpenRow
+from services.gateway.bulk import tables as bulk
 from services.gateway.domain import weight
 from services.gateway.permit_keys import KeyRows
 from services.gateway.rows import HostHealth, HostView, Preference
 from services.log.projection import Change, Projection, reads
 
-VERSION = 9
+VERSION = 10
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS tasks (
         user TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, priority TEXT NOT NULL,
@@ -34,8 +36,9 @@ SCHEMA = (
         seq INTEGER NOT NULL, updated_at REAL NOT NULL, done_at REAL, attempt INTEGER NOT NULL,
         host TEXT NOT NULL, cancel_requested INTEGER NOT NULL, error TEXT, size INTEGER NOT NULL,
         asked_by TEXT NOT NULL, project TEXT NOT NULL, question TEXT NOT NULL,
+        tags TEXT NOT NULL, again TEXT NOT NULL, batch TEXT NOT NULL,
         PRIMARY KEY (user, id)) WITHOUT ROWID""",
-    # What `lists` asks for: an owner, perhaps a type, and one status after the other.
+    # What `selection` asks for: an owner, perhaps a type or host, and one status after the other.
     "CREATE INDEX IF NOT EXISTS tasks_user ON tasks (user, status, created_seq)",
     "CREATE INDEX IF NOT EXISTS tasks_user_type ON tasks (user, type, status, created_seq)",
     """CREATE INDEX IF NOT EXISTS tasks_project ON tasks (project, status, created_seq)
@@ -46,6 +49,14 @@ SCHEMA = (
         WHERE project != ''""",
     """CREATE INDEX IF NOT EXISTS tasks_project_user_type
         ON tasks (project, user, type, status, created_seq) WHERE project != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_host ON tasks (user, host, status, created_seq)
+        WHERE host != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_project_host ON tasks (project, host, status, created_seq)
+        WHERE project != '' AND host != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_batch ON tasks (user, batch, created_seq)
+        WHERE batch != ''""",
+    """CREATE INDEX IF NOT EXISTS tasks_project_batch ON tasks (project, batch, created_seq)
+        WHERE project != '' AND batch != ''""",
     "CREATE INDEX IF NOT EXISTS tasks_open ON tasks (user, id, size) WHERE done_at IS NULL",
     """CREATE INDEX IF NOT EXISTS tasks_project_time ON tasks (created_at, project)
         WHERE project != ''""",
@@ -65,13 +76,17 @@ SCHEMA = (
         hour INTEGER NOT NULL, user TEXT NOT NULL, count INTEGER NOT NULL, tasks INTEGER NOT NULL,
         PRIMARY KEY (hour, user)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL)",
+    *bulk.SCHEMA,
+    *lookup.SCHEMA,
+    *figures.SCHEMA,
 )
 
-_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 18)})"
+_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 21)})"
 _CHANGE_TASK = """UPDATE tasks SET seq = ?, updated_at = ?,
     status = coalesce(?, status), attempt = coalesce(?, attempt), host = coalesce(?, host),
     cancel_requested = coalesce(?, cancel_requested), done_at = coalesce(?, done_at),
-    error = coalesce(?, error), question = coalesce(?, question) WHERE user = ? AND id = ?"""
+    error = coalesce(?, error), question = coalesce(?, question),
+    tags = coalesce(?, tags) WHERE user = ? AND id = ?"""
 _INSERT_HOST = """INSERT INTO hosts VALUES (?, ?, ?, ?, 'unknown', '', 0, NULL, '')
     ON CONFLICT (id) DO UPDATE
     SET owner = excluded.owner, seq = excluded.seq, spec = excluded.spec"""
@@ -111,6 +126,10 @@ class _Task(msgspec.Struct, gc=False):
     project: str = ""
     question: str | None = None
     """What it asks, as JSON; empty once that is answered."""
+    tags: str | None = None
+    """As JSON; empty: it has none."""
+    again: str = ""
+    batch: str = ""
 
 
 def apply(records: list[Record]) -> list[Change]:
@@ -119,6 +138,7 @@ def apply(records: list[Record]) -> list[Change]:
     rest: list[Change] = []
     keys = KeyRows()
     spent, opened = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    in_batches: list[tuple[Record, TaskCreated]] = []
     last: Record | None = None
     """The last of the facts that change a row."""
     for record in records:
@@ -127,9 +147,11 @@ def apply(records: list[Record]) -> list[Change]:
             tell(_touched(tasks, fact.user, fact.task, record), record, fact)
             if tell is _signed:
                 keys.signed(fact)
-            elif tell is _created or tell is _cancelled:
+            elif tell in _SPENT:
                 spent[int(record.at // HOUR_S), fact.user] += 1
                 opened[int(record.at // HOUR_S), fact.user] += tell is _created
+                if tell is _created and fact.spec.batch:
+                    in_batches.append((record, fact))
             last = record
             continue
         match record.fact:
@@ -143,6 +165,10 @@ def apply(records: list[Record]) -> list[Change]:
             case facts.McpPreferred() as fact:
                 rest.append(_preference(record, fact))
                 spent[int(record.at // HOUR_S), fact.user] += 1
+            case (
+                facts.OperationStarted() | facts.OperationStepped() | facts.OperationStopped()
+            ) as fact:
+                rest += bulk.rows(record, fact)
             case facts.LogKey() as fact:
                 keys.announced(record, fact)
             case facts.Unknown():
@@ -156,9 +182,11 @@ def apply(records: list[Record]) -> list[Change]:
     created = [_row(task) for task in tasks.values() if task.type is not None]
     changed = [_CHANGED(task) for task in tasks.values() if task.type is None]
     rest += [*keys.changes(), Change(_SET_CLOCK, [(last.at,)] if last else [])]
+    rest += bulk.batch_rows(in_batches)
     if spent:
         rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
         rest.append(Change(_FORGET_SPENT, [()]))
+    rest += [*lookup.changes(records), *figures.changes(records)]
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
 
 
@@ -172,14 +200,20 @@ def _touched(tasks: dict[tuple[str, str], _Task], user: str, id_: str, record: R
 
 
 def _created(task: _Task, record: Record, fact: TaskCreated) -> None:
-    task.type, task.priority = fact.spec.type, str(fact.spec.priority)
+    spec = fact.spec
+    task.type, task.priority = spec.type, str(spec.priority)
     task.created_seq, task.created_at = record.seq, record.at
-    task.status, task.size = "pending", weight(fact.spec, len(record.data))
+    task.status, task.size = "pending", weight(spec, len(record.data))
     task.asked_by, task.project = fact.asked_by, fact.project
+    task.tags, task.again, task.batch = _tags(spec.tags), spec.again or "", spec.batch or ""
 
 
 def _cancelled(task: _Task, _: Record, __: facts.TaskCancelled) -> None:
     task.cancel_requested = 1
+
+
+def _tagged(task: _Task, _: Record, fact: facts.TaskTagged) -> None:
+    task.tags = _tags(fact.tags)
 
 
 def _routed(task: _Task, _: Record, fact: facts.TaskRouted) -> None:
@@ -222,6 +256,7 @@ _TELL: dict[type, Callable[[_Task, Record, Any], None]] = {
     facts.TaskRouted: _routed,
     facts.TaskAsked: _asked,
     facts.TaskAnswered: _answered,
+    facts.TaskTagged: _tagged,
     facts.JobSigned: _signed,
     facts.JobFailed: _failed,
     facts.JobDone: _done,
@@ -229,7 +264,13 @@ _TELL: dict[type, Callable[[_Task, Record, Any], None]] = {
     facts.ResultDeleted: _no_more,
 }
 """What each fact of a task says about it."""
+_SPENT = (_created, _cancelled, _tagged)
+"""Facts that users write."""
 _STATUS = {outcome: str(of_outcome(outcome)) for outcome in facts.Outcome}
+
+
+def _tags(tags: dict[str, str]) -> str:
+    return msgspec.json.encode(tags).decode() if tags else ""
 
 
 def _error(failure: Failure | None) -> str:
@@ -239,7 +280,7 @@ def _error(failure: Failure | None) -> str:
 
 _CHANGED = attrgetter(
     *("seq", "updated_at", "status", "attempt", "host", "cancel_requested", "done_at", "error"),
-    *("question", "user", "id"),
+    *("question", "tags", "user", "id"),
 )
 """The row for `_CHANGE_TASK`."""
 
@@ -251,6 +292,7 @@ def _row(task: _Task) -> tuple[Any, ...]:
         *(task.created_seq, task.created_at, task.seq, task.updated_at, task.done_at),
         *(task.attempt or 0, task.host or "", task.cancel_requested or 0, task.error or ""),
         *(task.size, task.asked_by, task.project, task.question or ""),
+        *(task.tags or "", task.again, task.batch),
     )
 
 

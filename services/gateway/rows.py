@@ -38,6 +38,12 @@ class TaskRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """The project it belongs to; empty: none."""
     asks: str = ""
     """What it asks, while it waits for the answer; the task itself has the whole question."""
+    tags: dict[str, str] = {}
+    """As they are now."""
+    again: str = ""
+    """Not empty: the task that this one repeats."""
+    batch: str = ""
+    """The batch that it belongs to; empty: none."""
 
 
 class AskRow(msgspec.Struct, frozen=True):
@@ -88,9 +94,37 @@ class Query(NamedTuple):
     user: str | None
     limit: int = 50
     offset: int = 0
+    """Only without what takes looking at each task, see `selection.Selection.rest`."""
     cursor: int | None = None
-    status: Status | None = None
+    status: tuple[Status, ...] = ()
+    """One of these; empty: any."""
     type: str | None = None
     project: str | None = None
     over: bool | None = None
     """Only those that are over, or only those that are not."""
+    host: str | None = None
+    """Where its latest attempt went."""
+    tags: tuple[str, ...] = ()
+    """All of these: `key`, or `key=value`."""
+    batch: str | None = None
+    text: str | None = None
+    """Stands in the type or the id, whatever the case of its letters."""
+    created_after: float | None = None
+    """From this log time on; what is called `before` is before it."""
+    created_before: float | None = None
+    ended_after: float | None = None
+    ended_before: float | None = None
+    longer_s: float | None = None
+    """Over, and so long or longer after its creation."""
+    shorter_s: float | None = None
+    """Over, and sooner than so."""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How many tasks fit a filter."""
+
+    total: int
+    by_status: dict[str, int]
+    """Statuses that no task has are left out."""
+    more: bool = False
+    """There are more: only the newest were counted."""

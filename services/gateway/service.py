@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,6 +29,7 @@ from services.join import connected, join
 from services.keys.vault import KeyFile, VaultError, key_path
 from services.log.projection import Projection, view_path
 from services.process import telemetry
+from services.process.in_force import in_force
 from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.store.blobs import StoreError
@@ -66,9 +69,11 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
         budget=common.budget,
         reserve=reserve,
         allow_private=common.allow_private_hosts,
+        told=in_force({"common": common, "gateway": settings}, os.environ, Path.cwd()),
     )
     site.parts.profiles.write_down(profile_files.load(settings.manifests))
     process.background("gateway-follow", site.follow())
+    process.background("gateway-operations", site.operations.run())
     process.background("gateway-waits", site.parts.waits.run())
     process.background("gateway-reserve", reserve.run())
     _measure(process, site)

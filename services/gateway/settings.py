@@ -129,6 +129,13 @@ class Settings(SignInSettings, frozen=True, kw_only=True, forbid_unknown_fields=
             " given the keys themselves when the kit is deployed."
         ),
     ] = ""
+    trace_url: Annotated[
+        str,
+        msgspec.Meta(
+            description="Address of a trace where yours are shown, with `{trace_id}` in it, such as"
+            " `https://traces.example.com/trace/{trace_id}`; the console links tasks to it."
+        ),
+    ] = ""
     access_token_minutes: Annotated[
         int,
         msgspec.Meta(
@@ -217,6 +224,16 @@ class Settings(SignInSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()
 
     def __post_init__(self) -> None:
-        """Refuse half a pair, and a sign-in that can't work."""
+        """Refuse half a pair, a link that leads nowhere, and a sign-in that can't work."""
+        check_trace_url(self.trace_url)
         set_together(self, "tls_cert", "tls_key")
         check_sign_in(self)
+
+
+def check_trace_url(url: str) -> None:
+    """Raise ValueError for a link to traces that can't work."""
+    if url and not (url.startswith(("https://", "http://")) and "{trace_id}" in url):
+        raise ValueError(
+            "trace_url is no address with {trace_id} in it:"
+            " expected one like https://traces.example.com/trace/{trace_id}"
+        )

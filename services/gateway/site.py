@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from contracts import subjects
@@ -10,13 +12,16 @@ from services.bus.bus import Bus
 from services.gateway import lists
 from services.gateway import projection as tables
 from services.gateway.access.admission import Admission
-from services.gateway.access.identity import Identities, Identity, Principal
+from services.gateway.access.identity import FileIdentity, Identities, Identity, Principal
 from services.gateway.access.limits import Exchange, RateLimit
 from services.gateway.access.reserve import Reserve
 from services.gateway.access.tickets import Tickets
 from services.gateway.access.tokens import Tokens
 from services.gateway.actor import Desk
 from services.gateway.app import Gateway
+from services.gateway.bulk.batches import Batches, batch_of
+from services.gateway.bulk.operations import Operations
+from services.gateway.bulk.steps import Tools
 from services.gateway.hostauth.build import host_links
 from services.gateway.http import routes
 from services.gateway.http.events import EventStreams
@@ -30,7 +35,9 @@ from services.gateway.peers import asked
 from services.gateway.peers.asked import Others
 from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
+from services.gateway.peers.queues import Queues
 from services.gateway.people.access_log import AccessLog
+from services.gateway.people.console_links import ConsoleLinks
 from services.gateway.people.devices import Devices
 from services.gateway.people.entrance import Entrance
 from services.gateway.people.keys import SignInKeys
@@ -50,7 +57,7 @@ from services.gateway.sources.repack import ArchiveLimits
 from services.gateway.sources.repository import RepositoryFiles
 from services.gateway.stream.connection import RESET, RESTART, Streams
 from services.gateway.stream.feed import Feed
-from services.gateway.stream.history import History
+from services.gateway.stream.history import BatchOf, History
 from services.gateway.stream.waits import WaitTeller
 from services.github.site import GitHubSite
 from services.huggingface.hub import Hub
@@ -59,6 +66,7 @@ from services.keys.vault import KeyFile
 from services.log.port import Batch, Log
 from services.log.projection import Projection, project
 from services.outside.addresses import SPACES
+from services.process.in_force import SettingInForce
 from services.store.blobs import Blobs
 from services.store.kv import Bucket
 from services.store.stream import Stream
@@ -86,11 +94,12 @@ class Site:
         budget: Budget = DEFAULT,
         reserve: Reserve | None = None,
         allow_private: bool = False,
+        told: tuple[SettingInForce, ...] = (),
     ) -> None:
         """`known`: whose tokens are that were not issued; `key`: seals linked accounts; `spaces`:
         address of a Space.
 
-        `budget`: of users, as far as all services share it; the rest is in `settings`.
+        `budget`: of users, as far as all services share it; `told`: all settings, for who asks.
         """
         state = PeopleState(Bucket(bus, subjects.ACCOUNTS_BUCKET))
         budget_of = Quotas(state, _whole(budget, settings))
@@ -101,12 +110,14 @@ class Site:
         self.admission = Admission(budget_of, frames, reserve, now, counted=False)
         blobs, gate = _blobs(bus, settings, budget_of), ProjectGate(Projects(state), now)
         self.desk = Desk(log_, blobs, instance, self.admission, gate=gate)
+        self.operations = Operations(Tools(log_, self.desk, projection, instance), now)
         known_parts = (bus, log_, self.desk, self.feed, projection, settings, instance, key)
-        self.parts = _parts(*known_parts, state, budget_of)
+        self.parts = _parts(*known_parts, state, budget_of)._replace(in_force=told)
         self.writer = TrailWriter(self.parts.trail, Stream(bus, subjects.ACCESS_STREAM))
         self.known = _known(self.parts, known)
         self.limit = RateLimit(settings.rate_limit_requests, window_s)
-        history = _history(log_, self.feed, settings, budget_of)
+        known_batch = partial(batch_of, projection)
+        history = _history(log_, self.feed, settings, budget_of, known_batch)
         self.sign_in_door, self.linking = _doors(self.parts, bus, key, known, hub, spaces)
         self.oauth = _oauth(self.parts, key, self.sign_in_door)
         self.host_links = host_links(self.parts, key, self.address, allow_private=allow_private)
@@ -131,6 +142,7 @@ class Site:
         behind = routes.Behind(
             *(self.parts, self.event_streams, self.linking, self.sign_in_door, self.oauth),
             *(FileWrites(), lambda: len(self.streams.connections), self.host_links),
+            *(Batches(self.desk, self.log, self.projection), self.operations),
         )
         settings, trail = self.settings, self.parts.trail
         signed_in = self.parts.signed_in
@@ -193,6 +205,7 @@ class Site:
     def _on_batch(self, batch: Batch) -> None:
         # Before whoever waits for a task's end hears of it: there is room again.
         self.admission.use.fold(batch.records)
+        self.operations.fold(batch.records)
         self.parts.trail.fold(batch.records, self.log.now())
         self.desk.gate.counts.fold(batch.records)
         self.door.catalogue.fold(batch.records)
@@ -215,8 +228,11 @@ class Site:
         self.event_streams.end_all()
 
 
-def _history(log_: Log, feed: Feed, settings: Settings, quotas: Quotas) -> History:
-    return History(log_, feed, settings.history_readers, settings.queue_bytes, quotas)
+def _history(
+    log_: Log, feed: Feed, settings: Settings, quotas: Quotas, batch_of: BatchOf
+) -> History:
+    known = (settings.history_readers, settings.queue_bytes)
+    return History(log_, feed, *known, quotas, batch_of)
 
 
 def _blobs(bus: Bus, settings: Settings, quotas: Quotas) -> Blobs:
@@ -244,6 +260,9 @@ def _known(parts: Parts, known: Identity) -> Identities:
     """Everybody who can be known; what an account may not, its tokens may not either."""
     _count(parts)
     parts.tokens.account = parts.users.account
+    own = known.of_digest if isinstance(known, FileIdentity) else lambda token: None
+    parts.signed_in.of_token = lambda token: parts.tokens.of_id(token) or own(token)
+    parts.tokens.on_gone.append(parts.signed_in.end_with)
     parts.users.on_less.append(parts.tokens.less)
     return Identities(parts.tokens, parts.signed_in, known, barred=parts.users.barred)
 
@@ -299,6 +318,7 @@ def _parts(
         others=Others(asked.over(bus)),
         checks=Checks(log_, bus),
         executors=Executors(),
+        queues=Queues(bus),
         state=state,
         trail=trail,
         access=AccessLog(Stream(bus, subjects.ACCESS_STREAM)),
@@ -309,4 +329,6 @@ def _parts(
         projects=desk.gate.projects,
         profiles=Profiles(state, desk.gate.projects, log_.now),
         devices=Devices(state, users, signed_in, trail),
+        console_links=ConsoleLinks(state, users, signed_in, trail),
+        in_force=(),
     )

@@ -17,9 +17,12 @@ class Audience(msgspec.Struct, frozen=True, gc=False):
     """Who a fact is for, besides auditors, who see everything."""
 
     kind: str
-    """`task`: its user. `host`: the owner, or everybody without one. `system`: auditors only."""
+    """`task` and `operation`: its user. `host`: the owner, or everybody without one. `system`:
+    auditors only."""
     user: str | None = None
     task: str = ""
+    batch: str | None = None
+    """Of a fact that creates a task: the batch it is of, or empty; None: the fact does not say."""
 
 
 SYSTEM = Audience("system")
@@ -30,6 +33,8 @@ def audience(fact: Logged, owners: Mapping[str, str | None]) -> Audience:
 
     What can't be read is for those whose task its subject names, else for auditors.
     """
+    if isinstance(fact, facts.TaskCreated):
+        return Audience("task", fact.user, fact.task, fact.spec.batch or "")
     if isinstance(fact, facts.TaskFact):
         return Audience("task", fact.user, fact.task)
     match fact:
@@ -40,6 +45,8 @@ def audience(fact: Logged, owners: Mapping[str, str | None]) -> Audience:
             return Audience("host", owners[fact.host]) if known else SYSTEM
         case facts.McpPreferred():
             return Audience("host", fact.user)
+        case facts.OperationStarted() | facts.OperationStepped() | facts.OperationStopped():
+            return Audience("operation", fact.user)
         case facts.LogRouter() | facts.LogKey() | facts.LogSealed():
             return SYSTEM
         case facts.Unknown():

@@ -93,11 +93,11 @@ class Router:
         self._mono = mono
         self._state = initial()
         self._unwritten = Changes()
-        self._beats = Beats(settings.lost_after_s)
+        self.beats = Beats(settings.lost_after_s)
         self._clock: LogClock | None = None
         """Kept over terms, because it remembers jumps."""
         self._steady = False  # Caught up and not cut off since: what comes is new.
-        self._plan: TermPlan | None = None
+        self.plan: TermPlan | None = None
         self._lease_until = 0.0
         self._wake = asyncio.Event()
         self._folded = asyncio.Event()
@@ -106,7 +106,7 @@ class Router:
         self._unleased = asyncio.Event()
         self._unleased.set()
         self._stopping = False
-        reign = Reign(lambda plan: self._plan is plan, self._depose, self._moment, self._wake.set)
+        reign = Reign(lambda plan: self.plan is plan, self._depose, self.moment, self._wake.set)
         self._appends = Appends(log_, reign, who.instance)
         self._supervisor = Supervisor("router")
 
@@ -118,11 +118,11 @@ class Router:
     @property
     def active(self) -> bool:
         """Whether this router decides."""
-        return self._plan is not None
+        return self.plan is not None
 
     def status(self) -> dict[str, object]:
         """Return what an operator asks first."""
-        plan, state = self._plan, self._state
+        plan, state = self.plan, self._state
         return {
             "instance": self._who.instance,
             "active": plan is not None,
@@ -161,16 +161,16 @@ class Router:
             beat = _beat.decode(payload)
         except msgspec.MsgspecError:
             return
-        if self._beats.hear(beat, self._mono()):
+        if self.beats.hear(beat, self._mono()):
             self._wake.set()
 
     def listen(self) -> None:
         """From now on every heartbeat is heard."""
-        self._beats.listen(self._mono())
+        self.beats.listen(self._mono())
 
     def deafen(self) -> None:
         """The connection is cut: heartbeats may be missed, and what comes next may be old."""
-        self._beats.deafen()
+        self.beats.deafen()
         self._steady = False
 
     def restored(self, request: RestoredRequest) -> Restored:
@@ -214,15 +214,15 @@ class Router:
         state.seq = max(state.seq, batch.through)
         if batch.live:
             self._live.set()
-        if self._plan is not None and self._plan.over:
+        if self.plan is not None and self.plan.over:
             self._depose()
         jumped = self._read_clock(batch)
-        if self._plan is not None and batch.records:
-            moment = self._moment()
+        if self.plan is not None and batch.records:
+            moment = self.moment()
             if jumped:
                 log.warning("log_clock_jumped", seq=batch.through)
-                self._plan.begin(moment)
-            self._plan.notice(changes, moment)
+                self.plan.begin(moment)
+            self.plan.notice(changes, moment)
             self._wake.set()
         self._steady = self._steady or batch.live
         self._folded.set()
@@ -249,7 +249,7 @@ class Router:
 
     def _depose(self) -> None:
         """Stop deciding; whoever holds the lease next begins a new term."""
-        self._plan = None
+        self.plan = None
         self._deposed.set()
 
     async def _lead(self) -> None:
@@ -298,7 +298,7 @@ class Router:
             log.warning("router_began_no_term", error=str(error))
             return False
         finally:
-            self._plan = None
+            self.plan = None
             with contextlib.suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(self._settings.lease_ttl_s):
                     await self._leases.release(lease)
@@ -347,8 +347,8 @@ class Router:
         if record is None or self._state.term_seq != seq or self._deposed.is_set():
             raise LeaseLost(f"term {term} was over before it began")
         self._clock = self._clock or LogClock(record.at, mono)
-        self._plan = TermPlan(self._state, self._settings, self._clock, self._who.instance, new_id)
-        self._plan.begin(self._moment())
+        self.plan = TermPlan(self._state, self._settings, self._clock, self._who.instance, new_id)
+        self.plan.begin(self.moment())
         log.info("router_active", term=term, open_tasks=len(self._state.tasks))
         self._wake.set()
 
@@ -374,22 +374,23 @@ class Router:
 
     def _round(self) -> bool:
         """Decide once and append it on the side; True if there may be more to decide at once."""
-        self._beats.look(self._mono())
-        plan = self._plan
+        self.beats.look(self._mono())
+        plan = self.plan
         if plan is None or self._mono() >= self._lease_until:
             return False
         room = min(ROUND, MOST_PENDING - plan.pending)
-        decisions = plan.decide(self._moment(), self._beats, room) if room > 0 else []
+        decisions = plan.decide(self.moment(), self.beats, room) if room > 0 else []
         if decisions:
             self._appends.start(plan, decisions)
         return bool(decisions) and len(decisions) == room
 
     def _sleep_s(self) -> float:
-        if self._plan is None:
+        if self.plan is None:
             return LOOK_S
-        seconds = self._plan.sleep_s(self._moment(), self._beats)
+        seconds = self.plan.sleep_s(self.moment(), self.beats)
         return LOOK_S if seconds is None else min(seconds, LOOK_S)
 
-    def _moment(self) -> Moment:
+    def moment(self) -> Moment:
+        """This instant, for whoever has a plan."""
         assert self._clock is not None, "whoever has a plan has a clock"
         return self._clock.moment(self._mono())

@@ -71,7 +71,7 @@ class TermPlan:
         self.term = state.term
         self._began = state.term_seq
         self._guard = subjects.latest_term(state.term)
-        self._queue = Queue(rules.age_s)
+        self.queue = Queue(rules.age_s)
         self._timers = Timers()
         self._due: dict[str, End | Lose | GiveAgain] = {}
         self._pending: dict[str, OnItsWay] = {}
@@ -79,7 +79,8 @@ class TermPlan:
         """Routes that are not folded yet."""
         self._shares: Shares | None = None
         self._screens = Screens(state)
-        self._hopeless: set[str] = set()
+        self.hopeless: set[str] = set()
+        """Tasks that wait for a host that may still register."""
         self._bound: set[str] = set()
         """Queued tasks that go to one host as long as it is there."""
         self._aside: dict[str, float] = {}
@@ -99,11 +100,11 @@ class TermPlan:
     @property
     def waiting(self) -> int:
         """Tasks in the queue."""
-        return len(self._queue)
+        return len(self.queue)
 
     def begin(self, moment: Moment) -> None:
         """Look at every open task; also after the log's clock has jumped."""
-        self._queue = Queue(self._rules.age_s)
+        self.queue = Queue(self._rules.age_s)
         self._timers = Timers()
         self._aside.clear()
         for key in list(self._state.tasks):
@@ -121,11 +122,11 @@ class TermPlan:
             self._aside.pop(key, None)
             self._review(key, moment)
         for host in changes.freed_hosts:
-            self._queue.wake(host, moment.now)
+            self.queue.wake(host, moment.now)
         for user in changes.freed_users:
-            self._queue.release(user, moment.now)
+            self.queue.release(user, moment.now)
         for user in changes.freed_foreign:
-            self._queue.wake_each(after_foreign(user), moment.now)
+            self.queue.wake_each(after_foreign(user), moment.now)
 
     def refused(self, key: str, seq: int, moment: Moment) -> None:
         """The log refused this decision because of the fact at `seq`; once folded, decide again."""
@@ -155,11 +156,11 @@ class TermPlan:
         for most in (share.contended, share.alone):
             while len(out) < limit and (found := self._next(moment, share, most)) is not None:
                 out.append(self._send(*found, len(out), moment))
-            wanting = list(islice(self._queue.held(), 2))
+            wanting = list(islice(self.queue.held(), 2))
             if len(wanting) != 1 or self._of(wanting[0]) >= share.alone:
                 break
             # Nobody else has a use for what is left.
-            self._queue.release(wanting[0], moment.now)
+            self.queue.release(wanting[0], moment.now)
         return out
 
     def sleep_s(self, moment: Moment, beats: Beats) -> float | None:
@@ -182,8 +183,8 @@ class TermPlan:
         if key in self._claims:
             self._claims.drop(key)
         else:
-            self._queue.leave(key)
-            self._hopeless.discard(key)
+            self.queue.leave(key)
+            self.hopeless.discard(key)
             self._bound.discard(key)
         task = self._state.tasks.get(key)
         if task is None or task.unread:
@@ -225,12 +226,12 @@ class TermPlan:
         if found.possible:
             self._timers.set(key, wait)
             item = Waiting(task.seq, at, key)
-            self._queue.enter(item, task.user, RANK[task.priority], wanted, now)
+            self.queue.enter(item, task.user, RANK[task.priority], wanted, now)
             return
         early = not 0 < self._state.first_host_seq < task.seq
         until = at + self._rules.no_host_grace_s
         if early and now < until:
-            self._hopeless.add(key)
+            self.hopeless.add(key)
             self._timers.set(key, min(until, step.until))
             return
         why = why_nobody(wanted._replace(user=task.user), self._state.hosts.values())
@@ -240,16 +241,16 @@ class TermPlan:
 
     def _hosts_changed(self, changes: Changes, moment: Moment) -> None:
         self._screens.clear()
-        self._queue.wake_all(moment.now)
+        self.queue.wake_all(moment.now)
         tasks = self._state.tasks
         again = [key for key in self._bound if key in tasks and tasks[key].only in changes.hosts]
-        again += self._hopeless
+        again += self.hopeless
         for user in changes.owners:
-            again += self._queue.keys_of(user)
-        for wanted in self._queue.demands():
+            again += self.queue.keys_of(user)
+        for wanted in self.queue.demands():
             found = self._screens.of(wanted)
             if changes.guards or not found.possible or found.down in changes.hosts:
-                again += self._queue.keys(wanted)
+                again += self.queue.keys(wanted)
         for key in again:
             self._review(key, moment)
 
@@ -258,8 +259,8 @@ class TermPlan:
         share = shares(beats.slots(moment.mono), self._rules)
         if share != self._shares:
             self._shares = share
-            self._queue.release_all(moment.now)
-            self._queue.wake_all(moment.now)
+            self.queue.release_all(moment.now)
+            self.queue.wake_all(moment.now)
         return share
 
     def _of(self, user: str) -> int:
@@ -274,7 +275,7 @@ class TermPlan:
 
         `most`: attempts in flight with which a user is passed over.
         """
-        state, queue = self._state, self._queue
+        state, queue = self._state, self.queue
         while self._in_flight() < share.all:
             first = queue.best(moment.now)
             if first is None:
@@ -312,7 +313,7 @@ class TermPlan:
         step = domain.decide(task, now, self._rules, self._clock)
         if not isinstance(step, NeedsHost) or step.spare_until <= now:
             return False
-        self._queue.leave(first.key)
+        self.queue.leave(first.key)
         self._timers.set(first.key, min(step.spare_until, step.until))
         return True
 
@@ -334,8 +335,8 @@ class TermPlan:
     def _route(
         self, key: str, task: OpenTask, chosen: Selection, index: int, moment: Moment
     ) -> Decision:
-        self._queue.served(task.user)
-        self._queue.leave(key)
+        self.queue.served(task.user)
+        self.queue.leave(key)
         self._hold(key, task, chosen.host, foreign=chosen.foreign)
         known = self._state, task, chosen, self._rules, self._clock
         route = routing(*known, now=moment.now, index=index)
@@ -351,7 +352,7 @@ class TermPlan:
 
     def _ask(self, key: str, task: OpenTask, host: Host) -> Decision:
         """Have a person say whether the host may get the task."""
-        self._queue.leave(key)
+        self.queue.leave(key)
         asked = asking(task, host, self._rules.question_timeout_s, self._mint(), self._by)
         self._forget(key)
         self._hold(key, task, "")
@@ -383,10 +384,10 @@ class TermPlan:
             task = self._state.tasks.get(key)
             if task is None or task.attempt == known.attempt:
                 # It was not routed after all: the slot is free again.
-                self._queue.wake(known.host, moment.now)
-                self._queue.release(known.user, moment.now)
+                self.queue.wake(known.host, moment.now)
+                self.queue.release(known.user, moment.now)
                 if known.foreign:
-                    self._queue.wake_each(after_foreign(known.user), moment.now)
+                    self.queue.wake_each(after_foreign(known.user), moment.now)
 
     def _mourn(self, moment: Moment, beats: Beats) -> None:
         for key, why in self._claims.lost(beats, moment.mono):

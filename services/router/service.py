@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 
 from contracts import subjects
 from contracts.errors import Reason, Rejected
+from contracts.queue import QueueRequest
 from contracts.restored import RestoredRequest
 from services.bus import health, metrics
 from services.bus.all import answer_all
@@ -22,6 +24,8 @@ from services.process import telemetry
 from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.router.actor import Router, Writer
+from services.router.audits import RouteAudits
+from services.router.line import Line
 from services.router.projection import SCHEMA, VERSION
 from services.router.restored import FOLDER, OpenAgain
 from services.router.saved import Copier, restore
@@ -48,8 +52,11 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     bus.on_reconnected.append(router.listen)
     await bus.subscribe(subjects.beat("*"), lambda message: router.hear(message.data))
     router.listen()
-    await bus.serve(SERVICE, _version(), {"status": _answer(router)})
+    audits = RouteAudits(log_, settings)
+    handlers = {"status": _answer(router), "recompute": audits.answer}
+    await bus.serve(SERVICE, _version(), handlers)
     await answer_all(bus, subjects.command(SERVICE, "restored"), _restored(router))
+    await answer_all(bus, subjects.command(SERVICE, "queue"), _queue(Line(router, who.instance)))
     _measure(router, process)
     running = process.spawn("router", router.run())
     process.on_drain(lambda: _end(running))
@@ -80,6 +87,17 @@ def _restored(router: Router) -> Handler:
         return msgspec.json.encode(router.restored(request))
 
     return restored
+
+
+def _queue(line: Line) -> Handler:
+    async def queue(payload: bytes) -> bytes:
+        try:
+            request = msgspec.json.decode(payload or b"{}", type=QueueRequest)
+        except msgspec.MsgspecError as error:
+            raise Rejected(Reason.BAD_REQUEST, str(error)) from None
+        return msgspec.json.encode(line.answer(request, time.monotonic()))
+
+    return queue
 
 
 def _answer(router: Router) -> Handler:

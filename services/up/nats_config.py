@@ -44,7 +44,8 @@ MAX_MEMORY = 256 * 1024 * 1024
 
 PUBLISHER_FACTS = (
     *("task.created", "task.cancelled", "task.routed", "task.asked", "task.answered"),
-    *("job.signed", "job.failed", "job.done", "result.stored", "result.deleted"),
+    *("task.tagged", "job.signed", "job.failed", "job.done"),
+    *("result.stored", "result.deleted"),
 )
 """What an outside publisher sees of its own tasks, each as `<fact>.<task>…` in its own account."""
 

@@ -14,6 +14,7 @@ import uvloop
 from tests.bench import (
     asks,
     command_line,
+    console,
     fanout,
     hosts,
     http_clients,
@@ -30,6 +31,7 @@ PARTS = (
     "isolation",
     "people",
     "asks",
+    "console",
 )
 
 
@@ -82,6 +84,9 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         if "asks" in options.only:
             waiting = asks.Load(options.waiting, options.waiting_s)
             found["asks"] = await asks.measure(places["asks"], waiting)
+        if "console" in options.only:
+            watched = console.Load(options.past_tasks, options.live_facts, options.minutes)
+            found["console"] = await console.measure(places["console"], watched)
     return found
 
 
@@ -123,6 +128,7 @@ def report(found: dict[str, Any]) -> None:
             cpu = f"{line['cpu_us_per_fact']:.1f} µs of CPU each, of {line['facts']:.0f}"
             print(f"{name + ' facts/s':18} {line['facts_per_s']:10.0f}   rebuilt {how}, {cpu}")
     others = {"streams": report_streams, "people": people.report, "asks": asks.report}
+    others["console"] = console.report
     for name, tell in others.items():
         if name in found:
             tell(found[name])
@@ -204,6 +210,10 @@ def main() -> None:
     waiting = asks.Load()
     parser.add_argument("--waiting", type=int, default=waiting.tasks, help="tasks of asks")
     parser.add_argument("--waiting-s", type=float, default=waiting.seconds, help="of asks")
+    watched = console.Load()
+    parser.add_argument("--past-tasks", type=int, default=watched.tasks, help="of console")
+    parser.add_argument("--live-facts", type=int, default=watched.facts_per_s, help="of console")
+    parser.add_argument("--minutes", type=float, default=watched.minutes, help="of console")
     parser.add_argument("--only", type=parts, default=PARTS, help=",".join(PARTS))
     parser.add_argument("--executors", type=int, default=1)
     parser.add_argument("--in-process", action="store_true", help="all five in one process")

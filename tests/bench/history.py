@@ -9,7 +9,7 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,12 @@ async def served(folder: Path) -> AsyncIterator[str]:
 
 
 async def fill(url: str, tasks: int) -> int:
-    """Make the stream and store the facts; returns how many."""
+    """Make the stream and store the facts of so many tasks; returns how many."""
+    return await keep(url, history(tasks))
+
+
+async def keep(url: str, past: Iterable[AnyFact]) -> int:
+    """Make the stream and store these facts; returns how many."""
     bus = await Bus.connect(url, name="bench-history")
     wire = Wire(bus)
     await wire.start()
@@ -147,13 +152,14 @@ async def fill(url: str, tasks: int) -> int:
     await wire.api(f"$JS.API.STREAM.CREATE.{subjects.STREAM}", msgspec.json.encode(plain))
     piece: list[Outgoing] = []
     count = 0
-    for fact in history(tasks):
+    for fact in past:
         piece.append((subjects.of(fact), "", _HEAD, facts.encode(fact)))
         count += 1
         if len(piece) == PIECE:
             await _send(bus, wire, piece)
             piece = []
-    await _send(bus, wire, piece)
+    if piece:
+        await _send(bus, wire, piece)
     await wire.api(f"$JS.API.STREAM.UPDATE.{subjects.STREAM}", msgspec.json.encode(STREAM_CONFIG))
     await bus.close()
     return count

@@ -12,8 +12,9 @@ import pytest
 
 from contracts import subjects, wire
 from contracts.facts import Record
-from services.gateway.stream.feed import Feed, Subscription
+from services.gateway.stream.feed import Feed
 from services.gateway.stream.history import History
+from services.gateway.stream.subscription import Subscription
 from services.log.jetstream import NatsLog
 from services.log.port import START, Checkpoint, name_of
 from services.log.projection import Change, Projection, project

@@ -37,6 +37,7 @@ WORDS = {
     "task.routed": "type",
     "task.asked": "type kind approvers.<None>.roles approvers.<None>.of_tomorrow",
     "task.answered": "type action",
+    "task.tagged": "type",
     "job.signed": "type",
     "job.failed": "type kind result.<inline>.kind result.<pointer>.kind",
     "job.done": "type outcome result.<inline>.kind result.<pointer>.kind",
@@ -57,6 +58,9 @@ WORDS = {
     "mcp.removed": "type",
     "mcp.health": "type status",
     "mcp.preferred": "type",
+    "operation.started": "type action",
+    "operation.stepped": "type",
+    "operation.stopped": "type",
     "log.router": "type",
     "log.key": "type",
     "log.sealed": "type",
@@ -165,6 +169,12 @@ def answered(v: Views, case: Case) -> None:
     assert shown(v, case) == "input_required"
 
 
+def tagged(v: Views, case: Case) -> None:
+    task = v.router.tasks[case.key]
+    assert (task.phase, task.unread) == (Phase.WAITING, False), "no decision depends on it"
+    assert shown(v, case) == "pending"
+
+
 def signed(v: Views, case: Case) -> None:
     task = v.router.tasks[case.key]
     assert (task.unread, task.head > 0, task.phase) == (True, True, Phase.ROUTED)
@@ -218,6 +228,11 @@ def term(v: Views, case: Case) -> None:
     assert v.router.term == subjects.parse(case.subject).number
 
 
+def operated(v: Views, case: Case) -> None:
+    nothing(v, case)
+    assert v.rows["gateway"]["operations"] == [], "what can't be read is not carried out"
+
+
 def nothing(v: Views, case: Case) -> None:
     assert case.host in v.router.hosts
 
@@ -228,6 +243,7 @@ LOOKS: dict[str, Callable[[Views, Case], None]] = {
     "task.routed": routed,
     "task.asked": asked,
     "task.answered": answered,
+    "task.tagged": tagged,
     "job.signed": signed,
     "job.failed": failed,
     "job.done": done,
@@ -237,6 +253,9 @@ LOOKS: dict[str, Callable[[Views, Case], None]] = {
     "mcp.removed": removed,
     "mcp.health": health,
     "mcp.preferred": preferred,
+    "operation.started": operated,
+    "operation.stepped": operated,
+    "operation.stopped": operated,
     "log.router": term,
     "log.key": nothing,
     "log.sealed": nothing,

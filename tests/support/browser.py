@@ -11,25 +11,27 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
+NONE_HERE = "the console was not looked at: there is no Chromium (apt install chromium)"
 SERIOUS = {"serious", "critical"}
 EXPECTED = ("401", "404")
 """What a page logs whose visitor has to sign in first, or asks for what is not there."""
 
 
-def program() -> str:
-    """Where it is."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    pytest.skip("the console was not looked at: there is no Chromium (apt install chromium)")
+def program() -> str | None:
+    """Where it is; None: nowhere."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 @contextlib.asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
-    """A browser without anything in it."""
+async def browser(*arguments: str) -> AsyncIterator[Browser]:
+    """A browser without anything in it, started with these arguments besides."""
     path = program()
+    if path is None:
+        pytest.skip(NONE_HERE)
     async with async_playwright() as driver:
-        one = await driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        words = ["--no-sandbox", *arguments]
+        one = await driver.chromium.launch(executable_path=path, args=words)
         try:
             yield one
         finally:
@@ -65,6 +67,13 @@ class Looking:
         """Open a page of the console."""
         await self.page.goto(f"{self.url}/console{path}")
         await self.page.wait_for_selector("main h1")
+
+    async def pages(self) -> list[str]:
+        """Paths of the pages that whoever has signed in is offered, below `/console`."""
+        found = await self.page.eval_on_selector_all(
+            "header nav a", "links => links.map((link) => new URL(link.href).pathname)"
+        )
+        return [path.removeprefix("/console") for path in found if path.startswith("/console")]
 
     async def until(self, condition: str) -> None:
         """Wait until this expression holds in the page."""

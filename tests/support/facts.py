@@ -18,6 +18,7 @@ from contracts.facts import (
     TaskRouted,
 )
 from contracts.route import Candidate, Policy, Route
+from contracts.tags import TaskTagged
 from contracts.task import TaskSpec
 from services.log.port import Checkpoint, Log, name_of
 from services.process.ids import new_id
@@ -53,6 +54,10 @@ def asked(user: str, task: str, q: int = 1, **fields: Any) -> TaskAsked:
 def answered(user: str, task: str, q: int = 1, **fields: Any) -> TaskAnswered:
     known: dict[str, Any] = {"action": AnswerAction.ACCEPT, "answered_by": user}
     return TaskAnswered(id=new_id(), by="test", user=user, task=task, q=q, **known | fields)
+
+
+def tagged(user: str, task: str, k: int = 1, **fields: Any) -> TaskTagged:
+    return TaskTagged(id=new_id(), by="test", user=user, task=task, k=k, **fields)
 
 
 def signed(user: str, task: str, attempt: int = 1, **fields: Any) -> JobSigned:

@@ -15,11 +15,11 @@ from rich.text import Text
 from services.cli import host_entry as entries
 from services.cli.client import Api, find_target
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
-from services.cli.host_entry import BadEntry
 from services.cli.input import check_ids
 from services.cli.openapi_entry import endpoint
 from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain, status
+from services.foreign.entry import BadEntry
 
 EXAMPLE = "metamcp hosts add NAME https://example.com/mcp, or metamcp hosts add NAME -- COMMAND"
 _MOST_FILE = 1024 * 1024

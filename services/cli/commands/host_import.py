@@ -18,13 +18,13 @@ from services.cli import host_entry as entries
 from services.cli.client import Api, find_target
 from services.cli.commands.host_changes import Many
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, run
-from services.cli.foreign import reading, servers, shapes
-from services.cli.foreign.servers import Import, Imported
-from services.cli.foreign.variables import Surroundings
-from services.cli.host_entry import BadEntry
 from services.cli.secret_words import asked_value
 from services.cli.show.fitted import Column, FittedTable
 from services.cli.show.tasks import plain
+from services.foreign import reading, servers, shapes
+from services.foreign.entry import BadEntry
+from services.foreign.servers import Import, Imported
+from services.foreign.variables import Surroundings
 from services.process.files import create_private, is_private
 from services.registry.changes import Acting
 from services.registry.commands import described

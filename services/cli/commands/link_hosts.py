@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import sys
 import time
-import webbrowser
 from typing import Any
 
 from rich.text import Text
 
 from contracts.account import Provider
+from services.cli import browser
 from services.cli.client import Api
 from services.cli.common import CliError, Exit, Options
 from services.cli.show.tasks import plain
@@ -70,9 +68,6 @@ async def linked(api: Api) -> list[dict[str, Any]]:
 
 
 def show_in_browser(url: str) -> None:
-    """Open a page, where somebody sits before a screen; a browser in the terminal is none."""
-    screen = sys.platform in ("darwin", "win32") or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
-    if screen and sys.stderr.isatty() and url.startswith(("https://", "http://")):
-        webbrowser.open(url)
+    """Open a page, where somebody sits before a screen."""
+    if browser.on_a_screen() and url.startswith(("https://", "http://")):
+        browser.open_page(url)

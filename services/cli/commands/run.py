@@ -18,6 +18,7 @@ from rich.text import Text
 
 from services.cli.client import Api, Target
 from services.cli.commands import restored
+from services.cli.commands.console import new_link
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, environ, run
 from services.process import telemetry, tracing
 from services.process.hangup import on_hangup
@@ -118,6 +119,7 @@ async def _up(plan: up.Plan, options: Options, *, logs: bool) -> int:
             stop.ready = True
             summary = describe(running)
             out.show(summary, _summary(summary))
+            await tell_of_console(running, out)
             await _tell_of_accounts(running, out)
             telling = asyncio.create_task(_tell_of_restored(running, out))
             failing = asyncio.create_task(running.wait())
@@ -135,6 +137,19 @@ async def _up(plan: up.Plan, options: Options, *, logs: bool) -> int:
         return Exit.INTERRUPTED
     out.note("stopped")
     return Exit.OK
+
+
+async def tell_of_console(running: up.Running, out: Out) -> None:
+    """Give whoever sits at the terminal a link into the console, and nobody who reads a file."""
+    if out.as_json:
+        return
+    if not sys.stdout.isatty():
+        out.note("the console: `metamcp console` opens it")
+        return
+    with contextlib.suppress(CliError):
+        url, _ = await new_link(Target(running.url, running.token, running.trust))
+        out.say(Text("console".ljust(18), "bold").append(url, "default"), soft_wrap=True)
+        out.note("this link is good once, for ten minutes; `metamcp console` makes another")
 
 
 async def _tell_of_accounts(running: up.Running, out: Out) -> None:

@@ -136,11 +136,12 @@ NOTHING = Brought()
 
 
 def submit(
-    type_: Annotated[str, Parameter(name="TYPE")],
+    type_: Annotated[str | None, Parameter(name="TYPE")] = None,
     input_: Annotated[str | None, Parameter(name="INPUT", allow_leading_hyphen=True)] = None,
     /,
     *,
     brought: Brought = NOTHING,
+    batch: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     wait: bool = False,
     sarif: SarifFile = None,
     shown: Shown = AS_USUAL,
@@ -155,11 +156,17 @@ def submit(
         Task type, see `metamcp types`.
     input_
         The task's input: a JSON object, a file with one, or - for standard input.
+    batch
+        In place of TYPE and INPUT: create all tasks of this file, a JSON object on each line, or -
+        for standard input; --id is the batch's.
     wait
         Wait for the outcome; the exit code is 0 only for success.
     sarif
         With --wait, of a security_scan: write the findings to this file as SARIF; - prints them.
     """
+    if batch is not None or type_ is None:
+        from services.cli.commands.batch import Sent, send
+        return send(type_, batch, Sent(wish.id, wish.project, wait), options)
     body = wish.request(type_)
     content = read_input(input_)
     out = options.out
@@ -364,15 +371,25 @@ async def _task(
     return Exit.OK
 
 
-def cancel(id_: Annotated[str, Parameter(name="ID")], /, *, options: Options = NO_OPTIONS) -> int:
+def cancel(
+    id_: Annotated[str, Parameter(name="ID")],
+    /,
+    *more: Annotated[str, Parameter(name="MORE")],
+    options: Options = NO_OPTIONS,
+) -> int:
     """Ask to cancel a task; it is over when its job.done says so.
 
     Parameters
     ----------
     id_
         The task's id.
+    more
+        More tasks, all of them by one operation.
     """
     check_ids(task=id_)
+    if more:
+        from services.cli.commands.operations import ask
+        return ask(options, {"action": "cancel"}, (id_, *more))
     return run(_cancel(options, id_))
 
 

@@ -118,6 +118,10 @@ def _describe_other(record: Record) -> str:
             return f"{fact.user} gives {fact.host} {fact.weight}"
         case facts.TaskAsked() | facts.TaskAnswered():
             return asks.said(fact)
+        case facts.OperationStarted():
+            return f"{fact.action} {fact.total} tasks, part {fact.k} of {fact.parts}"
+        case facts.OperationStepped():
+            return f"part {fact.k}: {fact.done} done, {fact.failed} failed"
         case facts.Unknown():
             return f"can't be read by this release: {fact.why}"
         case _:

@@ -127,9 +127,13 @@ class FileIdentity:
 
     def of(self, token: str) -> Principal | None:
         """See `Identity`. A changed file is read again at once, so a removed token ends at once."""
-        self._refresh()
         # The key is a digest, so what its comparison takes says nothing about any token.
-        found = self._tokens.get(digest(token))
+        return self.of_digest(digest(token))
+
+    def of_digest(self, key: str) -> Principal | None:
+        """The same for a token's SHA-256."""
+        self._refresh()
+        found = self._tokens.get(key)
         if found is None or (found.expires is not None and found.expires <= time.time()):
             return None
         return Principal(found.user, frozenset(found.roles), found.expires)

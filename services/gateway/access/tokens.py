@@ -113,6 +113,12 @@ class Tokens:
         key = self._ids.get(id_)
         return None if key is None else self._held[key].issued
 
+    def of_id(self, id_: str) -> Principal | None:
+        """Whose the token with this id is, if it is good."""
+        issued = self.find(id_)
+        good = issued is not None and issued.good(time.time())
+        return self._principal(issued) if good and issued is not None else None
+
     def less(self, user: str) -> None:
         """Have all that is open with a user's tokens shown anew: the account has changed."""
         self._tell({self._held[key].issued.id for key in self._keys.get(user, ())})

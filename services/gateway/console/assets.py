@@ -56,6 +56,11 @@ class Assets(NamedTuple):
         return sorted(name for name in self.files if name.endswith(ending))
 
 
+def is_file(path: str) -> bool:
+    """Whether a path is that of a file here; they lie in memory and cost little."""
+    return path.startswith(f"{PATH}/")
+
+
 @functools.cache
 def load() -> Assets:
     """Read them."""

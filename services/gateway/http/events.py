@@ -25,10 +25,10 @@ from services.gateway.access.use import SOON_S, OverBudget
 from services.gateway.http.parts import Asking, Parts, Wired
 from services.gateway.openapi.document import described
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Subscription
 from services.gateway.stream.history import History, Start
 from services.gateway.stream.marks import mark_of
 from services.gateway.stream.rules import check_subscription
+from services.gateway.stream.subscription import Subscription
 from services.log.port import named
 
 PING_S = 15.0
@@ -36,8 +36,11 @@ RETRY_MS = 1000
 """How long browsers wait before they connect again."""
 
 To = Annotated[
-    Literal["tasks", "task", "hosts", "all"],
-    QueryParameter(description="One's own tasks, one task, the hosts, or, for auditors, all."),
+    wire.FollowTo,
+    QueryParameter(
+        description="One's own tasks, one task, those of a batch, one's operations, the hosts, or,"
+        " for auditors, all."
+    ),
 ]
 Types = Annotated[
     list[str] | None, QueryParameter(description="Only facts of these types.", max_items=32)
@@ -191,7 +194,7 @@ class EventStreams:
             return
         stream = EventStream(parts.log.epoch, parts.settings.queue_bytes, principal.token)
         subscription = Subscription.of(stream, request, principal)
-        subscription.cursor = start.after
+        subscription.begin(start.after, start.strangers)
         self._open.add(stream)
         self._users[principal.user] += 1
         parts.feed.want_progress(subscription, 1)
@@ -261,6 +264,7 @@ async def stream_events(
     event_streams: NamedDependency[EventStreams],
     to: To = "tasks",
     task: Annotated[str | None, QueryParameter(description="With `to=task`.")] = None,
+    batch: Annotated[str | None, QueryParameter(description="With `to=batch`.")] = None,
     types: Types = None,
     after: After = None,
     last_event_id: LastId = None,
@@ -270,9 +274,9 @@ async def stream_events(
         raise Rejected(Reason.UNAVAILABLE, "too many streams are open: try again")
     event_streams.check_room(principal)
     begin = place(last_event_id if last_event_id is not None else after)
-    request = wire.Subscribe(0, "sse", to, task, tuple(types or ()), *begin)
+    request = wire.Subscribe(0, "sse", to, task, tuple(types or ()), *begin, batch)
     check_subscription(request, principal)
-    start = await event_streams.history.start(request)
+    start = await event_streams.history.start(request, principal.user)
     events = event_streams.events(parts, principal, request, start)
     # Proxies would keep events until they have many.
     headers = {"X-Accel-Buffering": "no"}

@@ -22,7 +22,7 @@ from services.gateway.http.results import ResultList
 from services.gateway.http.tasks import Cancelled, Why
 from services.gateway.http.tokens import Made, NewToken, Revoked
 from services.gateway.openapi.types import HostEntry, NewHost
-from services.gateway.rows import HostHealth, HostView, Preference, TaskRow
+from services.gateway.rows import Counts, HostHealth, HostView, Preference, TaskRow
 
 AT = 1767225600.0
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -112,6 +112,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     TaskBody(type="code_analysis", input=INPUT, id="t1", priority=Priority.HIGH),
     VIEW,
     ROW,
+    Counts(42, {"succeeded": 40, "failed": 2}),
     Event(41, AT, msgspec.Raw(b'{"type":"task.cancelled","user":"ann","task":"t1"}')),
     Cancelled("t1", 46),
     Why(42, AT, 1, ROUTE),

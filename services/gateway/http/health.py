@@ -144,6 +144,26 @@ async def health(
     request: Request[Any, Any, Any], parts: Wired, streams_open: NamedDependency[int]
 ) -> Response[HealthReport]:
     """Tell what works, of all services. 200 when ready, also when a service is missing."""
+    body, words = await seen(parts, streams_open)
+    if body.ready:
+        text = f"ready, but {words}" if words else "ready"
+        return Response(HealthReport(True, body, text))
+    error = HttpError(
+        UNAVAILABLE,
+        Reason.UNAVAILABLE.value,
+        words,
+        request.url.path,
+        request_id=errors.request_id(request),
+    )
+    return Response(
+        HealthReport(False, body, words, error),
+        status_code=UNAVAILABLE,
+        headers={"Retry-After": str(errors.RETRY_AFTER_S)},
+    )
+
+
+async def seen(parts: Parts, streams_open: int) -> tuple[Health, str]:
+    """What works now, and in words what does not."""
     head, found = await asyncio.gather(_head(parts), parts.checks.services.answer())
     feed = parts.feed
     unready, absent = _unready(parts, head), [*_absent(found), *_troubled(found)]
@@ -163,22 +183,7 @@ async def health(
         services=tuple(_instances(found, head)),
         full=full,
     )
-    words = "; ".join([*unready, *absent, *([full] if full else [])])
-    if not unready:
-        text = f"ready, but {words}" if words else "ready"
-        return Response(HealthReport(True, body, text))
-    error = HttpError(
-        UNAVAILABLE,
-        Reason.UNAVAILABLE.value,
-        words,
-        request.url.path,
-        request_id=errors.request_id(request),
-    )
-    return Response(
-        HealthReport(False, body, words, error),
-        status_code=UNAVAILABLE,
-        headers={"Retry-After": str(errors.RETRY_AFTER_S)},
-    )
+    return body, "; ".join([*unready, *absent, *([full] if full else [])])
 
 
 async def _head(parts: Parts) -> int | None:

@@ -88,7 +88,7 @@ async def list_hosts(
 async def get_host(host_id: HostId, parts: Wired, principal: Asking) -> Envelope[HostView]:
     """Return one host."""
     await parts.caught_up()
-    return ok(await _existing(parts, principal, host_id))
+    return ok(await existing(parts, principal, host_id))
 
 
 @post(
@@ -136,7 +136,7 @@ async def check_host_entry(
     host_id: HostId, body: RawBody, parts: Wired, principal: Asking
 ) -> Envelope[Checked]:
     """Say whether a host could be registered so; nothing is. What it is refused for is answered."""
-    found = await _write(parts, principal, host_id, body, "check")
+    found = await written(parts, principal, host_id, body, "check")
     return ok(Checked(found.host, found.changed))
 
 
@@ -148,7 +148,7 @@ async def update_host(
     host_id: HostId, body: RawBody, parts: Wired, principal: Asking
 ) -> Envelope[HostView]:
     """Replace a host that is there."""
-    changed = await _write(parts, principal, host_id, body, "update")
+    changed = await written(parts, principal, host_id, body, "update")
     view = await _shown(parts, principal, changed)
     return ok(view, "updated" if changed.changed else "it was so")
 
@@ -162,7 +162,7 @@ async def remove_host(host_id: HostId, parts: Wired, principal: Asking) -> Envel
     """Take a host away; what runs there fails over or ends."""
     request = HostRemoval(principal.user, principal.operator, host_id)
     changed = await parts.others.ask("registry", "remove", request, HostChanged)
-    await _reached(parts, changed)
+    await reached(parts, changed)
     return ok(Removed(changed.host, changed.seq), "removed")
 
 
@@ -239,15 +239,16 @@ async def get_host_log(
 async def _added(
     parts: Parts, principal: Principal, host: str, body: bytes
 ) -> Response[Envelope[HostView]]:
-    changed = await _write(parts, principal, host, body, "add")
+    changed = await written(parts, principal, host, body, "add")
     text = "registered" if changed.changed else "it was there"
     view = await _shown(parts, principal, changed)
     return Response(ok(view, text), status_code=201 if changed.changed else 200)
 
 
-async def _write(
+async def written(
     parts: Parts, principal: Principal, host: str, body: bytes, verb: str
 ) -> HostChanged:
+    """Have the registry `add`, `update` or `check` a host. Raises what that refuses."""
     _object(body)
     admission = parts.desk.admission
     admission.reserve.check(operator=principal.operator)
@@ -282,16 +283,17 @@ async def _switch(
 
 
 async def _shown(parts: Parts, principal: Principal, changed: HostChanged) -> HostView:
-    await _reached(parts, changed)
-    return await _existing(parts, principal, changed.host)
+    await reached(parts, changed)
+    return await existing(parts, principal, changed.host)
 
 
-async def _reached(parts: Parts, changed: HostChanged) -> None:
+async def reached(parts: Parts, changed: HostChanged) -> None:
     """Who has changed something must see it at once."""
     await parts.projection.reached(changed.seq, TABLES_WAIT_S)
 
 
-async def _existing(parts: Parts, principal: Principal, name: str) -> HostView:
+async def existing(parts: Parts, principal: Principal, name: str) -> HostView:
+    """The host that is meant, as this user sees it. Raises Rejected(NOT_FOUND)."""
     found = await _found(parts, principal, name)
     if found is None:
         raise domain.no_host(name)

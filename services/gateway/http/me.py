@@ -39,6 +39,8 @@ class Myself(msgspec.Struct, frozen=True):
     """What of that is used."""
     exceptions: dict[str, int]
     """Those budgets that an administrator has set for this user alone."""
+    account: bool = False
+    """Whether there is an account of this name; a token's user need not have one."""
 
 
 EXAMPLES = (
@@ -51,6 +53,7 @@ EXAMPLES = (
         msgspec.structs.replace(DEFAULT, tasks_a_day=500),
         InUse(open_tasks=3, open_bytes=2_400, facts=41, tasks_a_day=120, hosts=1),
         {"tasks_a_day": 500},
+        account=True,
     ),
     EXAMPLE,
 )
@@ -70,6 +73,7 @@ async def show_me(parts: Wired, principal: Asking) -> Envelope[Myself]:
             budgets=parts.quotas(principal.user),
             used=await use_of(parts, principal.user),
             exceptions={} if set_ is None else set_.value.limits,
+            account=parts.users.account(principal.user) is not None,
         )
     )
 

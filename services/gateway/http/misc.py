@@ -82,6 +82,8 @@ def index() -> Envelope[dict[str, Any]]:
         "accounts": "/api/accounts",
         "spaces": "/api/spaces",
         "tokens": "/api/tokens",
+        "batches": "/api/batches",
+        "operations": "/api/operations",
         "users": "/api/users",
         "sessions": "/api/auth/sessions",
         "clients": "/api/clients",

@@ -29,7 +29,9 @@ from services.gateway.domain import AUDITOR, UNREADABLE
 from services.gateway.peers.asked import Others
 from services.gateway.peers.checks import Checks, Executors
 from services.gateway.peers.host_logs import HostLogs
+from services.gateway.peers.queues import Queues
 from services.gateway.people.access_log import AccessLog
+from services.gateway.people.console_links import ConsoleLinks
 from services.gateway.people.devices import Devices
 from services.gateway.people.entrance import Entrance
 from services.gateway.people.profiles import Profiles
@@ -48,6 +50,7 @@ from services.log.port import Log
 from services.log.projection import Projection
 from services.process import tracing
 from services.process.ids import new_id
+from services.process.in_force import SettingInForce
 
 MOST_LISTED = 500
 MOST_SEQ = 2**63 - 1
@@ -93,6 +96,7 @@ class Parts(NamedTuple):
     others: Others
     checks: Checks
     executors: Executors
+    queues: Queues
     state: PeopleState
     """People and what is theirs."""
     trail: Trail
@@ -105,6 +109,9 @@ class Parts(NamedTuple):
     projects: Projects
     profiles: Profiles
     devices: Devices
+    console_links: ConsoleLinks
+    in_force: tuple[SettingInForce, ...]
+    """The settings of this process."""
 
     def asker(self, principal: Principal) -> Asker:
         """Somebody as hosts know them: which of them, and of their tools, are there for them."""

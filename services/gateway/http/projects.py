@@ -14,6 +14,7 @@ from contracts.errors import Reason, Rejected
 from contracts.ids import check_user
 from contracts.result import Kept, ResultFound, ResultRequest
 from services.gateway.access.identity import NotAllowed, Principal
+from services.gateway.http.filters import OfStatus, OfType
 from services.gateway.http.paging import Mark
 from services.gateway.http.parts import (
     Asking,
@@ -26,7 +27,7 @@ from services.gateway.http.parts import (
     ok,
     read,
 )
-from services.gateway.http.tasks import OfStatus, OfType, page_of
+from services.gateway.http.tasks import page_of
 from services.gateway.openapi.document import described
 from services.gateway.people import load
 from services.gateway.people.membership import MemberRole
@@ -243,8 +244,8 @@ async def list_project_tasks(
     """List the tasks of a project, newest first, whoever sent them."""
     await parts.projects.find(project, principal, "see")
     await _told(parts, principal)
-    query = Query(None, limit + 1, 0, cursor, status, type, project)
-    return await page_of(parts, query, limit, mark)
+    query = Query(None, limit, 0, cursor, tuple(status or ()), type, project)
+    return await page_of(parts, query, mark)
 
 
 @get(
@@ -265,8 +266,8 @@ async def list_project_results(
     """
     await parts.projects.find(project, principal, "see")
     await _told(parts, principal)
-    query = Query(None, limit + 1, 0, cursor, None, None, project, over=True)
-    page = await page_of(parts, query, limit, mark)
+    query = Query(None, limit, 0, cursor, project=project, over=True)
+    page = await page_of(parts, query, mark)
     at_once = asyncio.Semaphore(AT_ONCE)
 
     async def kept(row: TaskRow) -> Kept | None:

@@ -12,33 +12,48 @@ from litestar.di import Provide
 from litestar.types import Receive, Scope, Send
 
 from services.gateway import errors
+from services.gateway.bulk.batches import Batches
+from services.gateway.bulk.operations import Operations
 from services.gateway.console import routes as console
 from services.gateway.hostauth.links import HostLinks
 from services.gateway.http import (
     access,
     accounts,
     asks,
+    audit,
     auth,
+    batches,
     blobs,
+    connecting,
+    console_links,
     device,
     events,
     examples,
+    exports,
     github,
     health,
+    hosthistory,
+    hostimport,
     hostlinks,
+    hostload,
     hosts,
     invitations,
     me,
     misc,
+    operations,
+    overview,
     preferences,
     profiles,
     projects,
     queries,
+    queue,
     quotas,
     restored,
     results,
     scoped,
+    settings,
     signin,
+    tags,
     tasks,
     tokens,
     users,
@@ -60,14 +75,25 @@ COMPRESSION = CompressionConfig(
 )
 ROUTES = (
     *tasks.ROUTES,
+    *audit.ROUTES,
+    *exports.ROUTES,
+    *tags.ROUTES,
     *asks.ROUTES,
+    *batches.ROUTES,
+    *operations.ROUTES,
     *results.ROUTES,
     *hosts.ROUTES,
     *hostlinks.ROUTES,
+    *hosthistory.ROUTES,
+    *hostload.ROUTES,
+    *hostimport.ROUTES,
+    *connecting.ROUTES,
     *preferences.ROUTES,
     *tokens.ROUTES,
     *auth.ROUTES,
+    *console_links.ROUTES,
     *users.ROUTES,
+    *settings.ROUTES,
     *device.ROUTES,
     *access.ROUTES,
     *me.ROUTES,
@@ -76,6 +102,8 @@ ROUTES = (
     *projects.ROUTES,
     *profiles.ROUTES,
     *health.ROUTES,
+    *overview.ROUTES,
+    *queue.ROUTES,
     *events.ROUTES,
     *accounts.ROUTES,
     *github.ROUTES,
@@ -88,17 +116,25 @@ BEHIND = "behind"
 """Where a request's state has what its gateway's routes work with."""
 EXAMPLES = (
     *examples.EXAMPLES,
+    *audit.EXAMPLES,
     *asks.EXAMPLES,
+    *batches.EXAMPLES,
+    *operations.EXAMPLES,
+    *tags.EXAMPLES,
     *misc.EXAMPLES,
     *blobs.EXAMPLES,
     *github.EXAMPLES,
     *health.EXAMPLES,
+    *overview.EXAMPLES,
+    *queue.EXAMPLES,
     *access.EXAMPLES,
     *me.EXAMPLES,
     *quotas.EXAMPLES,
     *restored.EXAMPLES,
     *auth.EXAMPLES,
+    *console_links.EXAMPLES,
     *users.EXAMPLES,
+    *settings.EXAMPLES,
     *projects.EXAMPLES,
     *profiles.EXAMPLES,
     *signin.EXAMPLES,
@@ -106,6 +142,10 @@ EXAMPLES = (
     *oauth_routes.EXAMPLES,
     *device.EXAMPLES,
     *hostlinks.EXAMPLES,
+    *hosthistory.EXAMPLES,
+    *hostload.EXAMPLES,
+    *hostimport.EXAMPLES,
+    *connecting.EXAMPLES,
 )
 
 
@@ -121,6 +161,8 @@ class Behind(NamedTuple):
     open_streams: Callable[[], int]
     """How many websockets are open."""
     host_links: HostLinks
+    batches: Batches
+    operations: Operations
 
 
 class Routes:

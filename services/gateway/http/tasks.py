@@ -10,12 +10,12 @@ from litestar.params import FromPath, QueryParameter, RawBody
 
 from contracts import scopes
 from contracts.facts import Record, TaskRouted
-from contracts.ids import check_user
 from contracts.route import Route
-from contracts.status import Status, TaskView
+from contracts.status import TaskView
 from contracts.wire import Event
 from services.gateway import domain, lists
 from services.gateway.domain import TaskBody, no_task, parse_task
+from services.gateway.http.filters import FILTERED, Filtered
 from services.gateway.http.paging import Mark, next_mark, proven
 from services.gateway.http.parts import (
     Asking,
@@ -30,10 +30,9 @@ from services.gateway.http.parts import (
     owner_of,
     seen_by,
     submitted,
-    whose,
 )
 from services.gateway.openapi.document import described
-from services.gateway.rows import Query, TaskRow
+from services.gateway.rows import Counts, Query, TaskRow
 from services.process import tracing
 
 MOST_WAIT_S = 60.0
@@ -47,11 +46,6 @@ Wait = Annotated[
         le=MOST_WAIT_S,
         description="Answer when the task is over, or after so many seconds.",
     ),
-]
-OfStatus = Annotated[Status | None, QueryParameter(description="Only tasks that are so.")]
-OfType = Annotated[str | None, QueryParameter(description="Only tasks of this type.")]
-OfProject = Annotated[
-    str | None, QueryParameter(description="Only tasks of this project, whoever sent them.")
 ]
 Offset = Annotated[
     int,
@@ -98,38 +92,43 @@ async def create_task(
     return Response(ok(view, text), status_code=status)
 
 
-@get("/api/tasks", opt=described(scope=scopes.TASKS_READ, errors=(404, 409)))
+@get("/api/tasks", dependencies=FILTERED, opt=described(scope=scopes.TASKS_READ, errors=(404, 409)))
 async def list_tasks(
     parts: Wired,
     principal: Asking,
+    filtered: Filtered,
     limit: Limit = 50,
     offset: Offset = 0,
     cursor: Cursor = None,
-    status: OfStatus = None,
-    type: OfType = None,
-    user: User = None,
-    project: OfProject = None,
     mark: Mark = None,
 ) -> Page[TaskRow]:
-    """List tasks, newest first: one's own, or with `project` those of all in it."""
-    if project is None:
-        owner: str | None = whose(principal, user)
-        await parts.holds_what_was_told(owner or "")
-    else:
-        await parts.projects.find(project, principal, "see")
-        owner = user if user is None else check_user(user)
-        await parts.caught_up()
-        await parts.holds_what_was_told(principal.user)
-    query = Query(owner, limit + 1, offset, cursor, status, type, project)
-    return await page_of(parts, query, limit, mark)
+    """List tasks, newest first: one's own, or with `project` those of all in it.
+
+    Where no index can find what fits, a page may be short, or empty, and still have a
+    `next_cursor`.
+    """
+    query = await filtered.of(parts, principal)
+    return await page_of(parts, query._replace(limit=limit, offset=offset, cursor=cursor), mark)
 
 
-async def page_of(parts: Parts, query: Query, limit: int, mark: str | None = None) -> Page[TaskRow]:
-    """A page of tasks; `query` asks for one more than `limit`, and `mark` proves its cursor."""
+async def page_of(parts: Parts, query: Query, mark: str | None = None) -> Page[TaskRow]:
+    """A page of tasks; `mark` proves its cursor."""
     await proven(parts, query.cursor, mark)
-    rows = await lists.list_tasks(parts.projection, query)
-    more = rows[limit - 1].created_seq if len(rows) > limit else None
-    return Page(True, rows[:limit], next_cursor=more, next_mark=await next_mark(parts, more))
+    rows, more = await lists.list_tasks(parts.projection, query)
+    return Page(True, rows, next_cursor=more, next_mark=await next_mark(parts, more))
+
+
+@get(
+    "/api/tasks/counts",
+    dependencies=FILTERED,
+    opt=described(scope=scopes.TASKS_READ, errors=(404,)),
+)
+async def count_tasks(parts: Wired, principal: Asking, filtered: Filtered) -> Envelope[Counts]:
+    """Count the tasks that `GET /api/tasks` lists with these filters, by status.
+
+    `more`: only the newest 100,000 were looked at.
+    """
+    return ok(await lists.count_tasks(parts.projection, await filtered.of(parts, principal)))
 
 
 @get("/api/tasks/{task:str}", opt=described(scope=scopes.TASKS_READ, errors=(503,)))
@@ -195,4 +194,4 @@ async def _facts(parts: Parts, user: str, task: str) -> list[Record]:
     return records
 
 
-ROUTES = (create_task, list_tasks, get_task, get_events, get_why, cancel_task)
+ROUTES = (create_task, list_tasks, count_tasks, get_task, get_events, get_why, cancel_task)

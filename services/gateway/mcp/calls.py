@@ -36,7 +36,8 @@ from services.gateway.mcp.seen import check_seen, there
 from services.gateway.mcp.selection import choosing
 from services.gateway.mcp.share import UserShares
 from services.gateway.mcp.views import AgentView
-from services.gateway.stream.feed import Subscription, Waiter
+from services.gateway.stream.feed import Waiter
+from services.gateway.stream.subscription import Subscription
 from services.log.port import LogUnavailable
 from services.process import tracing
 from services.process.ids import new_id

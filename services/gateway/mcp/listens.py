@@ -23,7 +23,7 @@ from services.gateway.mcp.context import Context, principal
 from services.gateway.mcp.news import seq_of
 from services.gateway.mcp.seen import check_seen
 from services.gateway.mcp.tasks import TASKS
-from services.gateway.stream.feed import Subscription
+from services.gateway.stream.subscription import Subscription
 from services.log.port import LogUnavailable
 from services.process import telemetry
 from services.store.blobs import StoreError

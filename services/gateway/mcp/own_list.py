@@ -29,6 +29,11 @@ OWN: tuple[Tool, ...] = (
                 },
                 "host": {"type": "string", "description": "Only this host may run it."},
                 "project": {"type": "string", "description": "Id of the project it belongs to."},
+                "tags": {
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                    "description": "Up to 16 tags, by which lists of tasks are filtered.",
+                },
                 "priority": {"enum": ["high", "normal", "low"]},
                 "is_heavy": {"type": "boolean", "description": "Heavy work: for one's own Space."},
                 "deadline_s": {"type": "number", "description": "Limit of the whole task."},

@@ -33,9 +33,6 @@ LEAST_PART = 16
 MOST_ENCODED = 900 * 1024
 """Bytes that a part takes in the answer: the SDK's client takes 1 MiB of one event."""
 
-BELIEVED = "routes recomputed"
-"""The check of an audit that is not made here."""
-
 A = TypeVar("A", bound=msgspec.Struct)
 
 
@@ -70,8 +67,9 @@ class OwnReads:
         asked = _read(given, _Listing)
         who.needs(scopes.TASKS_READ)
         await self._parts.holds_what_was_told(who.user)
-        query = Query(who.user, asked.limit + 1, 0, asked.cursor, asked.status, asked.type, None)
-        page = await page_of(self._parts, query, asked.limit, asked.mark)
+        status = () if asked.status is None else (asked.status,)
+        query = Query(who.user, asked.limit, 0, asked.cursor, status, asked.type)
+        page = await page_of(self._parts, query, asked.mark)
         return mcp_tools.said(
             {"tasks": page.data, "next_cursor": page.next_cursor, "next_mark": page.next_mark}
         )
@@ -94,8 +92,8 @@ class OwnReads:
         hosts = [await log.at(seq) for seq in dict.fromkeys(routes)]
         registered = [host for host in hosts if host is not None]
         found = audits.audit(records, keys, _believed, registered)
-        checks = [check for check in found if check.name != BELIEVED]
-        left_out = f"{BELIEVED}: `metamcp audit` does that"
+        checks = [check for check in found if check.name != audits.ROUTES]
+        left_out = f"{audits.ROUTES}: `metamcp audit` does that"
         ok = audits.passed(checks)
         return mcp_tools.said({"task": task, "ok": ok, "checks": checks, "not_checked": [left_out]})
 

@@ -18,7 +18,7 @@ from services.gateway.mcp.news import News
 from services.gateway.mcp.seen import as_seen, check_seen, there
 from services.gateway.mcp.selection import choosing
 from services.gateway.rows import HostView
-from services.gateway.stream.feed import Subscription
+from services.gateway.stream.subscription import Subscription
 
 ASKED = ("task.asked",)
 

@@ -30,6 +30,8 @@ PATH = "/api/schema"
 JSON = "application/json"
 TAGS = {
     "tasks": "What you ask for, and how it goes.",
+    "batches": "Tasks that are sent together.",
+    "operations": "Cancelling, running again and tagging many tasks at once.",
     "results": "What tasks left behind.",
     "mcps": "The hosts that work on tasks.",
     "preferences": "How much you want tasks to go to which host.",
@@ -53,6 +55,8 @@ TEXT = (
 )
 _IN_PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "task": ("Id of a task.", ID),
+    "batch": ("Id of a batch.", ID),
+    "operation": ("Id of an operation.", ID),
     "host": ("Name of a host.", ID),
     "user": ("Whose host it is, or who is in a project.", ID),
     "project": ("Id of a project.", ID),

@@ -26,6 +26,10 @@ RESTORED = subjects.command("router", "restored")
 ANSWER_S = 1.0
 """How long all answers together may take."""
 BEAT_FRESH_S = 5.0
+BEAT_KEPT_S = 600.0
+"""How long an executor that has fallen silent is still told of."""
+MOST_EXECUTORS = 1_000
+"""Told of at once: those heard last."""
 _NOUNS = {"results": "results service"}
 
 
@@ -105,6 +109,16 @@ class TaskLimits(NamedTuple):
     input_bytes: int = MAX_INPUT_BYTES
 
 
+class ExecutorHeard(NamedTuple):
+    """An executor, by its last beat."""
+
+    instance: str
+    alive: bool
+    busy: int
+    slots: int
+    silent_s: float
+
+
 class Executors:
     """Which executors have been heard of lately, and what they say of themselves."""
 
@@ -118,14 +132,34 @@ class Executors:
 
     def count(self) -> int:
         """How many there are."""
-        since = self._clock() - BEAT_FRESH_S
-        self._heard = {name: one for name, one in self._heard.items() if one[0] >= since}
-        return len(self._heard)
+        return len(self._fresh())
+
+    def every(self) -> list[ExecutorHeard]:
+        """All that have been heard of in the last minutes, by name."""
+        now, found = self._clock(), list[ExecutorHeard]()
+        self._forget(now)
+        for heard, data in self._heard.values():
+            if (beat := _beat(data)) is not None:
+                silent = now - heard
+                known = (beat.instance, silent <= BEAT_FRESH_S, beat.busy, beat.slots, silent)
+                found.append(ExecutorHeard(*known))
+        return sorted(found)
+
+    def _fresh(self) -> list[bytes]:
+        now = self._clock()
+        self._forget(now)
+        return [data for heard, data in self._heard.values() if heard >= now - BEAT_FRESH_S]
+
+    def _forget(self, now: float) -> None:
+        kept = {name: one for name, one in self._heard.items() if one[0] >= now - BEAT_KEPT_S}
+        if len(kept) > MOST_EXECUTORS:
+            newest = sorted(kept.items(), key=lambda one: one[1][0])[-MOST_EXECUTORS:]
+            kept = dict(newest)
+        self._heard = kept
 
     def limits(self) -> TaskLimits:
         """The smallest limits of those there are; while none says its own, the defaults."""
-        self.count()
-        beats = [beat for _, data in self._heard.values() if (beat := _beat(data)) is not None]
+        beats = [beat for data in self._fresh() if (beat := _beat(data)) is not None]
         said = [(one.max_files, one.max_files_bytes, one.max_input_bytes) for one in beats]
         columns = zip(*said, strict=True) if said else ((), (), ())
         return TaskLimits(

@@ -26,8 +26,8 @@ PASSWORD = "password"
 class Throttled(Rejected):
     """Too many wrong passwords: it may be tried again after `wait_s` seconds."""
 
-    def __init__(self, wait_s: float) -> None:
-        text = f"too many wrong passwords: wait {int(wait_s) + 1} s"
+    def __init__(self, wait_s: float, what: str = "passwords") -> None:
+        text = f"too many wrong {what}: wait {int(wait_s) + 1} s"
         super().__init__(Reason.RATE_LIMITED, text)
         self.wait_s = wait_s
 

@@ -13,7 +13,7 @@ class Came(NamedTuple):
     """How somebody has come in."""
 
     method: str
-    """`password`, `device`, or the provider."""
+    """`password`, `device`, `link`, or the provider."""
     address: str = ""
     agent: str = ""
     request_id: str = ""

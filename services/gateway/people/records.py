@@ -116,7 +116,7 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     epoch: int
     """Of the user, when it began."""
     method: str
-    """`password`, `device`, or the provider."""
+    """`password`, `device`, `link`, or the provider."""
     created: float
     expires: float
     """When the newest refresh token ends; seconds since the epoch."""
@@ -129,6 +129,28 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`User-Agent`, shortened."""
     scopes: tuple[str, ...] | None = None
     """None: all."""
+    token: str = ""
+    """Id of the issued token, or SHA-256 of the data folder's, that it came from by a link: it may
+    what that may, for as long as that is good."""
+
+
+class ConsoleLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`console_link.<SHA-256 of its code>`: a browser may come in as whoever has made it, once."""
+
+    user: str
+    epoch: int
+    """Of the user, when it was made."""
+    created: float
+    expires: float
+    """Seconds since the epoch."""
+    by: str = ""
+    """Who has made it, as `asked_by` of `task.created`."""
+    token: str = ""
+    """With what, as in `SignIn`; empty: with a session."""
+    scopes: tuple[str, ...] | None = None
+    """None: all."""
+    used: float = 0.0
+    """When a browser came in by it; 0: none has."""
 
 
 class DeviceAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

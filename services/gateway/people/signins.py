@@ -10,8 +10,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+import msgspec
 
 from contracts.budget import DEFAULT
 from contracts.errors import Reason, Rejected
@@ -19,7 +21,7 @@ from services.gateway.access.identity import UNKNOWN, Principal
 from services.gateway.people import rotation
 from services.gateway.people.keys import RootKeys, SignInKeys
 from services.gateway.people.ports import Begun, Came, OnGone
-from services.gateway.people.records import SignIn, User
+from services.gateway.people.records import ConsoleLink, SignIn, User
 from services.gateway.people.rotation import Again, Over, Reuse, Rotated
 from services.gateway.people.state import Gone, PeopleState
 from services.gateway.people.trail import Trail
@@ -76,6 +78,9 @@ class SignedIn:
         """Sessions of a user; the one that was used longest ago makes room for the next."""
         self.origins: Collection[str] = ()
         """Of pages from which a change may come."""
+        self.of_token: Callable[[str], Principal | None] = lambda token: None
+        """Whose a token is by which somebody came in (`SignIn.token`); None: nobody's that is
+        good. The gateway sets it."""
         self.on_gone: list[OnGone] = []
         self._table = state.table("session", SignIn)
         self._table.on_change.append(self._changed)
@@ -88,20 +93,24 @@ class SignedIn:
         """See `SignIns`. Who has too many loses the one that was used longest ago."""
         if user.service or self._users.get(user.name) is None:
             raise Rejected(Reason.FORBIDDEN, "this account can't sign in")
-        keys, now = await self.keys.ensure(), time.time()
-        for old, _ in self.of_user(user.name)[max(self.most(user.name), 1) - 1 :]:
-            await self.end(old, user.name, reason="too many", asked_by="")
-        id_ = new_id()
+        return await self._begin(SignIn(**_beginning(user.name, user.epoch, came)))
+
+    async def begin_by(self, link: ConsoleLink, came: Came) -> Begun:
+        """Let in by a link whoever has made it. Raises Rejected, StoreError."""
         made = SignIn(
-            user=user.name,
-            epoch=user.epoch,
-            method=came.method,
-            created=now,
-            expires=now + self._lifetimes.refresh_s,
-            rotated=now,
-            address=came.address,
-            agent=came.agent[:MOST_AGENT],
+            **_beginning(link.user, link.epoch, came), token=link.token, scopes=link.scopes
         )
+        account = self._users.account(link.user)
+        if (account is not None and account.service) or not self._good(made):
+            raise Rejected(Reason.FORBIDDEN, "what this link was made with is no good any more")
+        return await self._begin(made)
+
+    async def _begin(self, sign_in: SignIn) -> Begun:
+        keys, now, user = await self.keys.ensure(), time.time(), sign_in.user
+        for old, _ in self.of_user(user)[max(self.most(user), 1) - 1 :]:
+            await self.end(old, user, reason="too many", asked_by="")
+        id_, expires = new_id(), now + self._lifetimes.refresh_s
+        made = msgspec.structs.replace(sign_in, created=now, rotated=now, expires=expires)
         # Dead from here on there is a session in the list that nobody can use.
         if await self._table.put(id_, made, 0) is None and self.get(id_) != made:
             raise _busy()
@@ -252,16 +261,32 @@ class SignedIn:
 
     def _principal(self, id_: str) -> Principal | None:
         sign_in = self.get(id_)
-        user = None if sign_in is None else self._users.get(sign_in.user)
-        if sign_in is None or user is None:
+        if sign_in is None:
+            return None
+        if sign_in.token:
+            shown = self.of_token(sign_in.token)
+            return shown and shown._replace(
+                expires=min(sign_in.expires, shown.expires or sign_in.expires),
+                token=id_,
+                asked_by=f"session:{id_}",
+            )
+        user = self._users.get(sign_in.user)
+        if user is None:
             return None
         scopes = None if sign_in.scopes is None else frozenset(sign_in.scopes)
         roles = frozenset(user.roles) - {"user"}
         return Principal(user.name, roles, sign_in.expires, id_, scopes, f"session:{id_}")
 
     def _good(self, sign_in: SignIn) -> bool:
-        user = self._users.get(sign_in.user)
-        return user is not None and user.epoch == sign_in.epoch
+        account = self._users.account(sign_in.user)
+        if sign_in.token:
+            # Who has made it need not have an account: the token says what it may.
+            shown = self.of_token(sign_in.token)
+            if shown is None or shown.user != sign_in.user:
+                return False
+            if account is None:
+                return True
+        return account is not None and not account.disabled and account.epoch == sign_in.epoch
 
     def _changed(self, gone: Gone[SignIn]) -> None:
         if gone.after is not None:
@@ -269,6 +294,13 @@ class SignedIn:
         elif gone.before is not None:
             self._forget(gone.before.user, gone.key)
             self._tell({gone.key})
+
+    def end_with(self, tokens: frozenset[str]) -> None:
+        """Have what is open with sessions that came from these tokens shown anew."""
+        if not tokens:
+            return
+        held = self._table.held.items()
+        self._tell({id_ for id_, one in held if one.value.token in tokens})
 
     def _less(self, name: str) -> None:
         """Let what is open be shown anew: it is looked at then."""
@@ -288,6 +320,19 @@ class SignedIn:
     def _set_cookie(self, value: str, age_s: int) -> tuple[bytes, bytes]:
         text = f"{self.cookie}={value}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Lax"
         return b"set-cookie", (text + ("; Secure" if self._secure else "")).encode()
+
+
+def _beginning(user: str, epoch: int, came: Came) -> dict[str, Any]:
+    """What a new session has, but for its times."""
+    return {
+        "user": user,
+        "epoch": epoch,
+        "method": came.method,
+        "created": 0.0,
+        "expires": 0.0,
+        "address": came.address,
+        "agent": came.agent[:MOST_AGENT],
+    }
 
 
 def lifetimes(settings: Settings) -> Lifetimes:

@@ -23,10 +23,11 @@ from services.gateway.actor import Desk
 from services.gateway.refusals import DENIALS
 from services.gateway.settings import Settings
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Feed, Subscription
+from services.gateway.stream.feed import Feed
 from services.gateway.stream.history import History
 from services.gateway.stream.rules import check_frame, check_subscription, may_follow
 from services.gateway.stream.socket import StreamSocket
+from services.gateway.stream.subscription import Subscription
 from services.gateway.stream.work import SubmitFrame, Work, refused
 from services.log.port import LogUnavailable
 from services.process import telemetry
@@ -328,9 +329,9 @@ class Connection:
 
     async def _subscribe(self, frame: wire.Subscribe, principal: Principal) -> None:
         self._check(frame, principal)
-        start = await self._streams.history.start(frame)
+        start = await self._streams.history.start(frame, principal.user)
         subscription = Subscription.of(self.socket, frame, principal)
-        subscription.cursor = start.after
+        subscription.begin(start.after, start.strangers)
         self._subscriptions[frame.sub] = subscription
         self._streams.subscriptions[principal.user] += 1
         self._streams.feed.want_progress(subscription, 1)

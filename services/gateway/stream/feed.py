@@ -11,77 +11,31 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
-from contracts import scopes, wire
+from contracts import wire
 from contracts.facts import JobDone, Record
 from services.gateway import visibility
-from services.gateway.access.identity import Principal
 from services.gateway.stream import frames
 from services.gateway.stream.frames import FeedEntry, Shows
 from services.gateway.stream.marks import mark_of
 from services.gateway.stream.said import SaidFeed
+from services.gateway.stream.subscription import (
+    FeedReader,
+    Key,
+    Subscription,
+    TaskKey,
+    keys_of,
+    of_task,
+)
 from services.log.port import Batch
 
 TICK_S = 0.003
 """Facts may wait this long to share frames, when handing them out is much work."""
 REST = 4
 """A hand-out is followed by a rest of this many times its length, at most a tick."""
-
-Key = tuple[str, ...]
-TaskKey = tuple[str, str]
-"""Whose task, and which."""
-EVERYTHING: Key = ("all",)
-PUBLIC: Key = ("host",)
-
-
-class FeedReader(Protocol):
-    """The feed's view of a connection."""
-
-    def offer(self, frame: bytes) -> None:
-        """Take a frame without waiting."""
-
-    def offer_if_idle(self, frame: bytes) -> None:
-        """Take a frame if nothing waits."""
-
-
-class Subscription:
-    """What one client follows under one name, and how far it has got."""
-
-    __slots__ = ("cursor", "keys", "name", "reader", "shows", "task", "to", "types", "user")
-
-    def __init__(
-        self, reader: FeedReader, request: wire.Subscribe, user: str, *, whole: bool = False
-    ) -> None:
-        """`whole`: it gets facts as they are stored, and not as users see them."""
-        self.shows = Shows(whole=whole)
-        self.reader = reader
-        self.name = request.sub
-        self.user = user
-        self.to: Literal["tasks", "task", "hosts", "all"] = request.to
-        self.task = request.task or ""
-        self.types = frozenset(request.types)
-        self.keys = _keys(self)
-        self.cursor = 0
-
-    @classmethod
-    def of(cls, reader: FeedReader, request: wire.Subscribe, who: Principal) -> Subscription:
-        """What somebody follows, shown as far as they and their token may see it."""
-        made = cls(reader, request, who.user)
-        made.shown_to(who)
-        return made
-
-    def shown_to(self, who: Principal) -> None:
-        """Show from now on what this token lets see."""
-        whole = visibility.sees_all_of_hosts(who.powers)
-        self.shows = Shows(whole=whole, results=who.may(scopes.RESULTS_READ))
-
-    def wants(self, item: FeedEntry) -> bool:
-        """Whether this fact belongs to the subscription."""
-        return _within(self, item.audience) and (not self.types or item.type in self.types)
-
 
 class Waiter(NamedTuple):
     """Somebody who waits for the end of a task."""
@@ -185,7 +139,7 @@ class Feed:
     def recent(self, subscription: Subscription) -> list[FeedEntry]:
         """Return what memory holds for a subscription after its cursor, in order."""
         after = subscription.cursor
-        if subscription.to in ("tasks", "task"):
+        if subscription.to in ("tasks", "task", "batch"):
             source: Iterable[FeedEntry] = reversed(self._users.get(subscription.user, ()))
         else:
             source = reversed(self._ring)
@@ -253,7 +207,7 @@ class Feed:
 
     def progress(self, user: str, task: str, data: bytes) -> None:
         """Pass live progress on to whoever follows the task; it may be lost."""
-        keys = (("user", user), ("task", user, task), EVERYTHING)
+        keys = of_task(user, task)
         readers = {reader for key in keys for reader in self._progress.get(key, ())}
         if not readers:
             return
@@ -333,6 +287,11 @@ class Feed:
                 if len(subscription.keys) > 1:
                     several.setdefault(subscription, []).extend(items)
                     continue
+                if subscription.to == "batch":
+                    # It knows by itself which tasks only look as if they were of the batch.
+                    for frame in _build(subscription, items):
+                        subscription.reader.offer(frame)
+                    continue
                 group = (subscription.name, subscription.types, subscription.shows)
                 ready = built.get(group)
                 if ready is None:
@@ -345,42 +304,6 @@ class Feed:
                 subscription.reader.offer(frame)
 
 
-def keys_of(audience: visibility.Audience) -> tuple[Key, ...]:
-    """Return the keys under which a fact's readers are found."""
-    user = audience.user
-    if audience.kind == "task" and user is not None:
-        return (("user", user), ("task", user, audience.task), EVERYTHING)
-    if audience.kind == "host":
-        return (PUBLIC if user is None else ("host", user), EVERYTHING)
-    return (EVERYTHING,)
-
-
 def _build(subscription: Subscription, items: list[FeedEntry]) -> list[bytes]:
-    types, shows = subscription.types, subscription.shows
-    wanted = [item for item in items if item.type in types] if types else items
-    return frames.event_frames(subscription.name, wanted, shows)
-
-
-def _keys(subscription: Subscription) -> tuple[Key, ...]:
-    match subscription.to:
-        case "tasks":
-            return (("user", subscription.user),)
-        case "task":
-            return (("task", subscription.user, subscription.task),)
-        case "hosts":
-            return (PUBLIC, ("host", subscription.user))
-        case "all":
-            return (EVERYTHING,)
-
-
-def _within(subscription: Subscription, whose: visibility.Audience) -> bool:
-    match subscription.to:
-        case "tasks":
-            return whose.kind == "task" and whose.user == subscription.user
-        case "task":
-            mine = whose.kind == "task" and whose.user == subscription.user
-            return mine and whose.task == subscription.task
-        case "hosts":
-            return whose.kind == "host" and whose.user in (None, subscription.user)
-        case "all":
-            return True
+    wanted = subscription.selected(items)
+    return frames.event_frames(subscription.name, wanted, subscription.shows)

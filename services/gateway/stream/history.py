@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from contracts import subjects, wire
@@ -17,9 +17,10 @@ from contracts.budget import BudgetOf, usual
 from contracts.facts import Record
 from services.gateway import visibility
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Feed, FeedReader, Subscription
+from services.gateway.stream.feed import Feed
 from services.gateway.stream.frames import FeedEntry
 from services.gateway.stream.marks import mark_of
+from services.gateway.stream.subscription import FeedReader, Subscription
 from services.gateway.visibility import Audience
 from services.log.port import Batch, Log, LogUnavailable, name_of
 from services.process import telemetry
@@ -41,11 +42,23 @@ class PacedReader(FeedReader, Protocol):
 class Start:
     """Where a subscription begins, and what that means for the client."""
 
-    __slots__ = ("after", "recovered")
+    __slots__ = ("after", "recovered", "strangers")
 
-    def __init__(self, after: int, *, recovered: bool) -> None:
+    def __init__(self, after: int, *, recovered: bool, strangers: Iterable[str] = ()) -> None:
+        """`strangers`: tasks that only look as if they were of the batch that is followed."""
         self.after = after
         self.recovered = recovered
+        self.strangers = frozenset(strangers)
+
+
+BatchOf = Callable[[str, str, int], Awaitable[tuple[int | None, Iterable[str]]]]
+"""Of a user's batch: the sequence of its first task, and tasks that only look as if they were of
+it, as of a sequence of the log."""
+
+
+async def no_batch(user: str, batch: str, at: int) -> tuple[int | None, Iterable[str]]:
+    """Where there are no batches."""
+    return None, ()
 
 
 class Readers:
@@ -106,18 +119,30 @@ class History:
         readers: int,
         queue_bytes: int,
         budget_of: BudgetOf = usual,
+        batch_of: BatchOf = no_batch,
     ) -> None:
+        self._batch_of = batch_of
         self._log = log_
         self._feed = feed
         self._readers = Readers(readers, lambda user: budget_of(user).history_readers)
         self._chunk = min(CHUNK_BYTES, queue_bytes // 2)
 
-    async def start(self, request: wire.Subscribe) -> Start:
+    async def start(self, request: wire.Subscribe, user: str = "") -> Start:
         """Decide where to begin. `recovered` only if every fact after `after` will be delivered.
 
         What can't be resumed (another log or past, a sequence that it doesn't have) starts live.
-        Raises LogUnavailable.
+        Raises LogUnavailable, and of a batch ViewError and ViewUnfit.
         """
+        start = await self._start(request)
+        if request.to != "batch":
+            return start
+        at = max(start.after, self._feed.position)
+        first, strangers = await self._batch_of(user, request.batch or "", at)
+        # There is nothing of a batch before its first task.
+        after = max(start.after, at if first is None else first - 1)
+        return Start(after, recovered=start.recovered, strangers=strangers)
+
+    async def _start(self, request: wire.Subscribe) -> Start:
         if request.after == "start":
             return Start(0, recovered=True)
         feed = self._feed
@@ -226,6 +251,11 @@ def _filters(subscription: Subscription) -> tuple[str, ...]:
     match subscription.to:
         case "tasks":
             return subjects.of_user(subscription.user)
+        case "batch":
+            # The server finds no beginning of a token: the rest is left out here.
+            return subjects.of_user(subscription.user)
+        case "operations":
+            return subjects.operations_of(subscription.user)
         case "task":
             return subjects.of_task(subscription.user, subscription.task)
         case "hosts":

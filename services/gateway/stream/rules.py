@@ -23,6 +23,8 @@ OF_FRAMES: Mapping[type, str] = {
 OF_SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "tasks": (scopes.TASKS_READ,),
     "task": (scopes.TASKS_READ,),
+    "batch": (scopes.TASKS_READ,),
+    "operations": (scopes.TASKS_READ,),
     "hosts": (scopes.HOSTS_READ,),
     "all": (scopes.ADMIN, scopes.TASKS_READ, scopes.HOSTS_READ),
 }
@@ -48,6 +50,8 @@ def check_subscription(request: wire.Subscribe, who: Principal) -> None:
     check_subject(request.to, who)
     if request.to == "task":
         check_token(request.task, "task")
+    if request.to == "batch":
+        check_token(request.batch, "batch")
     if unknown := [name for name in request.types if name not in FACT_TYPES]:
         raise Rejected(
             Reason.BAD_REQUEST,

@@ -20,7 +20,8 @@ from services.gateway import lists
 from services.gateway import projection as tables
 from services.gateway.actor import Desk
 from services.gateway.rows import HostView
-from services.gateway.stream.feed import Feed, TaskKey
+from services.gateway.stream.feed import Feed
+from services.gateway.stream.subscription import TaskKey
 from services.log.port import LogUnavailable
 from services.log.projection import Projection
 from services.outside.fits import HostState, waiting

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.cli.host_entry import BadEntry, described, shown
+from services.cli.host_entry import described, shown
+from services.foreign.entry import BadEntry
 
 
 def test_a_url_is_an_mcp_server() -> None:

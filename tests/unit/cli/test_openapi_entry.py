@@ -10,8 +10,9 @@ import pytest
 
 from services.cli.commands.host_changes import Description
 from services.cli.common import CliError
-from services.cli.host_entry import BadEntry, described
+from services.cli.host_entry import described
 from services.cli.openapi_entry import endpoint
+from services.foreign.entry import BadEntry
 from services.outside.openapi import document, reading
 from services.outside.openapi.servers import base_url
 from services.registry.manifests import checks, entries

@@ -45,8 +45,17 @@ OF_TASKS: list[facts.TaskFact] = [
     make.done("u", "t", result=result.inline(b'{"a":1}')),
     facts.ResultStored(**OF_TASK, pointer=result.Pointer("nats://b/u/0", "0" * 64, 7)),
     facts.ResultDeleted(**OF_TASK, reason="old"),
+    make.tagged("u", "t", 2, tags={"run": "7"}),
 ]
-REQUEST = TaskRequest(type="mcp.call", input=msgspec.Raw(b'{"tool":"echo"}'), id="t", delay_s=1.5)
+REQUEST = TaskRequest(
+    type="mcp.call",
+    input=msgspec.Raw(b'{"tool":"echo"}'),
+    id="t",
+    delay_s=1.5,
+    tags={"run": "7"},
+    again="t0",
+    batch="b",
+)
 EVENTS = [wire.Event(n, 1.5, msgspec.Raw(facts.encode(f))) for n, f in enumerate(OF_TASKS, 1)]
 FRAMES: list[wire.ClientFrame | wire.ServerFrame] = [
     wire.ClientAuth(1, "token"),
@@ -182,7 +191,8 @@ def test_a_publisher_sees_these_subjects_and_no_others() -> None:
 
 @pytest.mark.parametrize("fact", OF_TASKS, ids=lambda fact: type(fact).__name__)
 def test_the_address_of_a_fact_is_its_subject_without_the_user(fact: facts.TaskFact) -> None:
-    values = {"task": fact.task} | {name: getattr(fact, name, None) for name in ("attempt", "q")}
+    numbers = ("attempt", "q", "k")
+    values = {"task": fact.task} | {name: getattr(fact, name, None) for name in numbers}
     address = CHANNELS[fact.__struct_config__.tag]["address"].format_map(values)
     assert address == subjects.of(fact).replace(".u.t", ".t", 1)
 

@@ -13,6 +13,7 @@ from contracts import facts, ids, result, schema, status, subjects, task
 from contracts.errors import Reason, Rejected
 from contracts.facts import Record
 from contracts.host import Host, Noop
+from contracts.operation import Action, StepFailure
 from contracts.route import Policy, Route
 from contracts.task import TaskSpec
 from tests.support import facts as make
@@ -40,6 +41,7 @@ def all_kinds(user: str, name: str, host: str, n: int) -> list[facts.AnyFact]:
         facts.TaskRouted(**of_task, attempt=n, route=ROUTE),
         make.asked(user, name, n, host=host),
         make.answered(user, name, n),
+        make.tagged(user, name, n, tags={"run": "7"}, tagged_by=user),
         make.signed(user, name, n),
         make.failed(user, name, n),
         make.done(user, name, result=result.inline(b'{"a":1}')),
@@ -49,6 +51,27 @@ def all_kinds(user: str, name: str, host: str, n: int) -> list[facts.AnyFact]:
         facts.McpRemoved(**base, host=host, k=n),
         facts.McpHealth(**base, host=host, k=n, status=facts.HealthStatus.HEALTHY),
         facts.McpPreferred(**base, user=user, host=host, k=n, weight=0.5),
+        facts.OperationStarted(
+            **base,
+            user=user,
+            operation=name,
+            k=n,
+            parts=n,
+            total=n,
+            action=Action.TAG,
+            tasks=("a", "b"),
+            tags={"run": "7"},
+        ),
+        facts.OperationStepped(
+            **base,
+            user=user,
+            operation=name,
+            k=n,
+            done=1,
+            failed=1,
+            failures=(StepFailure("a", "not_found", "there is no task a"),),
+        ),
+        facts.OperationStopped(**base, user=user, operation=name),
         facts.LogRouter(**base, term=n),
         facts.LogKey(**base, kid=name, jwk={"kty": "RSA"}),
         facts.LogSealed(**base, k=n, through=4, digest="d"),

@@ -127,6 +127,32 @@ def test_a_description_has_a_limit_of_its_own() -> None:
         admitted({"type": "t", "required_capabilities": capabilities})
 
 
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"tags": {f"k{n}": "" for n in range(17)}}, "length <= 16"),
+        ({"tags": {"a b": "x"}}, "key"),
+        ({"tags": {"": "x"}}, "key"),
+        ({"tags": {"a": "x" * 257}}, "length <= 256"),
+        ({"tags": {"a": 1}}, "tags"),
+        ({"again": "a.b"}, "`again`"),
+        ({"batch": "*"}, "`batch`"),
+    ],
+)
+def test_what_can_not_be_a_tag_or_the_name_of_a_task_is_refused(
+    fields: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(Rejected, match=place):
+        admitted({"type": "t", **fields})
+
+
+def test_tags_stand_in_the_task_and_are_not_what_the_router_holds() -> None:
+    tags = {f"key.{n}": "ä" * 256 for n in range(16)}
+    body = {"type": "t", "tags": tags, "preferred_capabilities": [{"name": "c"}], "batch": "b"}
+    spec = admitted(body).spec
+    assert (spec.tags, spec.batch, spec.again) == (tags, "b", None)
+
+
 @given(st.sampled_from(sorted(TaskSpec.__struct_fields__)))
 def test_every_field_counts_for_the_content(field: str) -> None:
     other: dict[str, Any] = {
@@ -147,6 +173,9 @@ def test_every_field_counts_for_the_content(field: str) -> None:
         "on_leave": "cancel",
         "required_capabilities": (Capability("c"),),
         "preferred_capabilities": (Capability("c"),),
+        "tags": {"run": "7"},
+        "again": "t0",
+        "batch": "b",
     }
     first = TaskSpec(type="t")
     changed = msgspec.structs.replace(first, **{field: other[field]})

@@ -16,8 +16,10 @@ from contracts.host import HealthStatus, Host, Stdio
 from contracts.result import inline
 from contracts.status import Status, fold
 from contracts.subjects import of
+from contracts.task import TaskSpec
 from services.gateway import lists
 from services.gateway import projection as tables
+from services.gateway.lookup import words
 from services.process.ids import new_id
 from tests.support import facts
 
@@ -40,6 +42,8 @@ def task_fact(kind: str, user: str, task: str, n: int) -> AnyFact:
     match kind:
         case "cancelled":
             return facts.cancelled(user, task)
+        case "tagged":
+            return facts.tagged(user, task, n, tags={"n": str(n)} if n % 3 else {})
         case "asked":
             return facts.asked(user, task, n)
         case "answered":
@@ -66,12 +70,16 @@ TASK_STEP = st.tuples(
     st.sampled_from(
         [
             *("cancelled", "asked", "answered", "signed", "failed", "stored"),
-            *("succeeded", "given", "broken"),
+            *("succeeded", "given", "broken", "tagged"),
         ]
     ),
     st.sampled_from(USERS),
     st.sampled_from(TASKS),
 )
+SPECS = {
+    "t1": TaskSpec(type="mcp.call", tags={"run": "7", "n": "1"}, again="t0"),
+    "t2": TaskSpec(type="mcp.call", batch="b"),
+}
 PROJECTS = st.sampled_from(["", "p1"])
 HOST_STEP = st.tuples(
     st.sampled_from(["registered", "removed", "health"]), st.sampled_from(HOSTS), st.just("")
@@ -85,7 +93,8 @@ def logs(draw: st.DrawFn) -> list[Record]:
     created = draw(st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from(TASKS)), unique=True))
     made: list[AnyFact] = [
         msgspec.structs.replace(
-            facts.created(user, task, asked_by=f"token:{task}"), project=draw(PROJECTS)
+            facts.created(user, task, asked_by=f"token:{task}", spec=SPECS[task]),
+            project=draw(PROJECTS),
         )
         for user, task in created
     ]
@@ -103,7 +112,7 @@ def rows_after(batches: list[list[Record]]) -> dict[str, list[tuple[Any, ...]]]:
             db.executemany(sql, rows)
     found = {
         t: sorted(db.execute(f"SELECT * FROM {t}"), key=repr)
-        for t in ("tasks", "hosts", "keys", "spent")
+        for t in ("tasks", "hosts", "keys", "spent", "tags", "times", "figures")
     }
     db.close()
     return found
@@ -119,10 +128,11 @@ def test_rows_do_not_depend_on_the_batches(records: list[Record], cuts: set[int]
 
 @given(logs())
 def test_rows_say_what_the_fold_says(records: list[Record]) -> None:
-    every = rows_after([records])["tasks"]
+    found = rows_after([records])
+    every = found["tasks"]
     questions = {(row[0], row[1]): row[17] for row in every}
     rows = {
-        (row[0], row[1]): lists._task_row((row[1], row[0], *row[2:14], *row[15:18]))
+        (row[0], row[1]): lists._task_row((row[1], row[0], *row[2:14], *row[15:21]))
         for row in every
     }
     for user in USERS:
@@ -150,8 +160,15 @@ def test_rows_say_what_the_fold_says(records: list[Record]) -> None:
                 "cancel_requested",
                 "asked_by",
                 "project",
+                "tags",
+                "again",
+                "batch",
             ):
                 assert getattr(row, field) == getattr(view, field), field
+            looked_up = [
+                tag for owner, id_, tag, *_ in found["tags"] if (owner, id_) == (user, task)
+            ]
+            assert sorted(looked_up) == sorted(words(view.tags))
 
 
 def test_every_fact_of_a_task_says_something_about_it() -> None:

@@ -1,4 +1,4 @@
-"""A gateway with the services behind it: a registry and a results service over one log."""
+"""A gateway with those behind it: a registry, a results service, and what a router recomputes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from services.registry.settings import Settings as RegistrySettings
 from services.results.actor import Keeper
 from services.results.listing import Listing
 from services.results.settings import Settings as ResultsSettings
+from services.router.audits import RouteAudits
+from services.router.settings import Settings as RouterSettings
 from services.store.blobs import Blobs
 from tests.support.nats import NatsServer
 from tests.unit.gateway.served import registry
@@ -62,6 +64,7 @@ async def whole(
         bus = await stack.enter_async_context(server.connected("gateway"))
         registry_bus = await stack.enter_async_context(server.connected("registry"))
         results_bus = await stack.enter_async_context(server.connected("results"))
+        router_bus = await stack.enter_async_context(server.connected("router"))
         one = await stack.enter_async_context(world(folder, bus, chosen))
         rules = RegistrySettings(allow_noop=True, probe_limit_s=1.0)
         await stack.enter_async_context(registry(one, registry_bus, folder, rules, no_spaces))
@@ -73,6 +76,8 @@ async def whole(
         listing = Listing(Datasets(hub), one.site.linking._accounts, ResultsSettings())
         handlers = keeper.commands() | {"tasks": listing.tasks}
         await results_bus.serve("results", "1.0.0", handlers)
+        audits = RouteAudits(one.log, RouterSettings())
+        await router_bus.serve("router", "1.0.0", {"recompute": audits.answer})
         complete = Whole(one.site, one.log, one.url, bus)
         complete.keeper = keeper
         yield complete

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from services.log.memory import MemoryLog
 from services.log.port import Log
 from services.log.projection import Projection
 from services.process.files import write_private
+from services.process.in_force import in_force
 from services.store.kv import Bucket
 
 KEY = b"5a" * 32
@@ -221,8 +222,9 @@ async def world(
     budget: Budget = DEFAULT,
     reserve: Reserve | None = None,
     key_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[World]:
-    """Run a gateway; what is no log is on `bus`."""
+    """Run a gateway; what is no log is on `bus`. `environ`: what its settings come from."""
     write_tokens(folder, TOKENS)
     used = log or MemoryLog()
     async with contextlib.AsyncExitStack() as stack:
@@ -238,6 +240,7 @@ async def world(
             *(bus, used, view, identity, key, hub, settings),
             budget=budget,
             reserve=reserve,
+            told=in_force({"gateway": settings}, environ or {}, folder),
         )
         await use_quick_passwords(site)
         stack.push_async_callback(site.parts.entrance.passwords.close)
@@ -247,6 +250,9 @@ async def world(
         telling = asyncio.create_task(site.parts.waits.run())
         stack.push_async_callback(asyncio.wait, (telling,))
         stack.callback(telling.cancel)
+        operating = asyncio.create_task(site.operations.run())
+        stack.push_async_callback(asyncio.wait, (operating,))
+        stack.callback(operating.cancel)
         listener = await Listener.start(site, waits)
         stack.push_async_callback(listener.stop)
         one = World(site, used, listener.url, bus)

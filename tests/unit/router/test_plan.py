@@ -200,14 +200,14 @@ def test_a_flood_of_one_user_costs_a_round_nothing() -> None:
         world.submit(f"f{n}", "flood")
     assert world.run() == []
     calls = 0
-    best = world.plan._queue.best
+    best = world.plan.queue.best
 
     def counted(now: float):
         nonlocal calls
         calls += 1
         return best(now)
 
-    world.plan._queue.best = counted
+    world.plan.queue.best = counted
     world.submit("o1", "alice", type="other")
     assert one_route(world).user == "alice"
     assert calls <= 4

@@ -1,6 +1,11 @@
 // The HTTP API, as whoever has signed in in this browser. Errors are told as the API tells them.
 
+/** What the API tells of a failure. @typedef {{message?: string, reason?: string, details?: any,
+ *   request_id?: string}} ApiFailure */
+/** @typedef {{method?: string, query?: Record<string, any>, body?: any, signal?: AbortSignal}} Asked */
+
 export class ApiError extends Error {
+  /** @param {number} status @param {ApiFailure | null} failure */
   constructor(status, failure) {
     super(failure?.message ?? `the gateway answered ${status}`);
     this.status = status;
@@ -20,15 +25,18 @@ export function signIn() {
 
 /**
  * Ask for something; the answer is its envelope (`data`, `next_cursor`, …).
- * @param {string} path
- * @param {{method?: string, query?: Record<string, any>, body?: any, signal?: AbortSignal}} [asked]
+ * @param {string} path @param {Asked} [asked]
+ * @returns {Promise<{data: any, next_cursor?: string | null, [more: string]: any}>}
  */
 export async function api(path, { method = "GET", query, body, signal } = {}) {
   const found = await send(path, { method, query, body, signal });
   return found.json();
 }
 
-/** The same as `api`, with the answer's bytes. */
+/**
+ * The same as `api`, with the answer's bytes.
+ * @param {string} path @param {Asked} [asked]
+ */
 export async function bytes(path, { query, signal } = {}) {
   const found = await send(path, { method: "GET", query, signal });
   const type = found.headers.get("content-type") ?? "";
@@ -40,7 +48,9 @@ export async function csrf() {
   return (formToken ||= await fetchFormToken());
 }
 
-async function send(path, { method, query, body, signal }, again = true) {
+/** @param {string} path @param {Asked} asked */
+async function send(path, { method = "GET", query, body, signal }, again = true) {
+  /** @type {Record<string, string>} */
   const headers = {};
   if (method !== "GET") headers["X-CSRF-Token"] = await csrf();
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -74,6 +84,7 @@ async function failureOf(answer) {
   }
 }
 
+/** @param {string} path @param {Record<string, any>} [query] */
 function address(path, query) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query ?? {})) {

@@ -1,8 +1,7 @@
 // From facts to what is shown of a task: the rules of `contracts/status.py`, word for word.
 // tests/unit/gateway/console/test_fold.py runs both over the same facts.
 
-/** @typedef {{seq: number, at: number, event: any}} FactRecord */
-/** @typedef {Record<string, any>} TaskView */
+/** @typedef {TaskRow & Record<string, any>} TaskView */
 
 export const OVER = new Set(["succeeded", "failed", "cancelled", "timed_out", "rejected"]);
 const TOLD = new Set([
@@ -18,17 +17,21 @@ export function begin({ seq, at, event }) {
     attempt: 0, host: "", cancel_requested: false, result: null, error: null, last_failure: null,
     done_at: null, remarks: [], asked_by: event.asked_by ?? "", project: event.project ?? "",
     from: "", waiting: "", question: null,
+    tags: event.spec.tags ?? {}, again: event.spec.again ?? "", batch: event.spec.batch ?? "",
   };
 }
 
 /** Apply a later fact of the same task. @param {TaskView} view @param {FactRecord} record */
 export function evolve(view, { seq, at, event }) {
+  /** @type {TaskView} */
   const next = { ...view, seq, updated_at: at };
   const held = view.question?.held ?? false;
   if (TOLD.has(event.type)) Object.assign(next, { waiting: "", question: null });
   switch (event.type) {
     case "task.cancelled":
       return { ...next, cancel_requested: true };
+    case "task.tagged":
+      return { ...next, tags: event.tags ?? {} };
     case "task.routed":
       return {
         ...next, status: "queued", attempt: event.attempt, host: event.route.host, result: null,

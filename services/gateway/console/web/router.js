@@ -1,23 +1,20 @@
 // Addresses: each page and every filter has one, so that it can be sent to somebody.
 import { signal } from "./lib.js";
+import { queryOf, search } from "./query.js";
 
 export const ROOT = "/console";
 
-/** The page's path below the root, and its query. */
+/** The page's path below the root, and its query: what stands there more than once, joined. */
 export const place = signal(read());
 
 function read() {
   const path = decodeURIComponent(location.pathname.slice(ROOT.length)) || "/";
-  return { path, query: Object.fromEntries(new URLSearchParams(location.search)) };
+  return { path, query: queryOf(location.search) };
 }
 
 /** @param {string} path below the root @param {Record<string, any>} [query] */
 export function href(path, query = {}) {
-  const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== null && value !== "") search.set(name, String(value));
-  }
-  const text = search.toString();
+  const text = search(query);
   const parts = path.split("/").map(encodeURIComponent).join("/");
   return `${ROOT}${parts === "/" ? "" : parts}${text ? `?${text}` : ""}`;
 }

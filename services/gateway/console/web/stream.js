@@ -1,21 +1,24 @@
 // Our own websocket, `metamcp.v1`: subscriptions that outlive every cut without a gap.
-import { signal } from "./lib.js";
+import { batch, signal } from "./lib.js";
 import { api, ApiError, signIn } from "./api.js";
 
 /** Empty while nothing is followed, else `connecting`, `live`, or `cut`: shown in the header. */
 export const connection = signal("");
 
 const FIRST_MS = 250, LAST_MS = 15_000;
+/** Facts that wait for the next frame of the page at most; it hears of more at once. */
+const MOST_WAITING = 4000;
 
 /**
  * @typedef {object} Subscription
- * @property {string} to tasks, task, hosts or all
+ * @property {string} to tasks, task, batch, hosts or all
  * @property {string} [task]
+ * @property {string} [batch]
  * @property {string[]} [types]
  * @property {number | "start" | null} [after]
  * @property {number} [overlap] begin so many facts before now: a list that is read beside may be
  *   a little older than the facts
- * @property {(events: any[]) => void} onEvents
+ * @property {(events: FactRecord[]) => void} onEvents once a frame of the page, however many came
  * @property {() => void} [onReady] from here on nothing is missed: once for each connection
  * @property {() => void} [onLive] history has been delivered
  * @property {(frame: any) => void} [onProgress]
@@ -26,18 +29,21 @@ const FIRST_MS = 250, LAST_MS = 15_000;
 class Stream {
   constructor() {
     this.subs = new Map();
+    /** @type {WebSocket | null} */
     this.socket = null;
     this.epoch = "";
     this.head = 0;
     this.failures = 0;
     this.names = 0;
     this.running = false;
+    this.waiting = 0;
+    this.frame = 0;
     connection.value = "";
   }
 
   /** Follow facts until what this returns is called. @param {Subscription} asked */
   subscribe(asked) {
-    const sub = { ...asked, name: `s${++this.names}`, after: asked.after ?? null, mark: null };
+    const sub = { ...asked, name: `s${++this.names}`, after: asked.after ?? null, mark: null, heard: [] };
     this.subs.set(sub.name, sub);
     if (this.socket?.readyState === WebSocket.OPEN && this.epoch) this.ask(sub);
     else this.run();
@@ -50,7 +56,7 @@ class Stream {
   }
 
   send(frame) {
-    this.socket.send(JSON.stringify(frame));
+    this.socket?.send(JSON.stringify(frame));
   }
 
   ask(sub) {
@@ -60,6 +66,7 @@ class Stream {
     sub.ref = ++this.names;
     const frame = { op: "subscribe", ref: sub.ref, sub: name, to, after };
     if (task) frame.task = task;
+    if (sub.batch) frame.batch = sub.batch;
     if (types) frame.types = types;
     if (typeof after === "number") Object.assign(frame, { epoch: this.epoch, mark });
     this.send(frame);
@@ -89,10 +96,10 @@ class Stream {
     }
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const url = `${scheme}//${location.host}/api/stream?ticket=${ticket}`;
-    this.socket = new WebSocket(url, "metamcp.v1");
-    this.socket.onmessage = ({ data }) => this.heard(JSON.parse(data));
+    const socket = (this.socket = new WebSocket(url, "metamcp.v1"));
+    socket.onmessage = ({ data }) => this.heard(JSON.parse(data));
     return new Promise((ended) => {
-      this.socket.onclose = ({ code }) => ended(code);
+      socket.onclose = ({ code }) => ended(code);
     });
   }
 
@@ -105,6 +112,7 @@ class Stream {
       case "events":
         return this.events(frame);
       case "caught_up":
+        this.flush();
         return this.subs.get(frame.sub)?.onLive?.();
       case "progress":
         for (const sub of this.subs.values()) sub.onProgress?.(frame);
@@ -115,6 +123,7 @@ class Stream {
   }
 
   hello({ epoch, head }) {
+    this.flush();
     const another = this.epoch && this.epoch !== epoch;
     this.epoch = epoch;
     this.head = head;
@@ -132,6 +141,7 @@ class Stream {
   }
 
   acked({ ref, recovered, seq }) {
+    this.flush();
     const sub = [...this.subs.values()].find((one) => one.ref === ref);
     if (!sub) return;
     if (recovered === false) {
@@ -144,16 +154,31 @@ class Stream {
   events({ sub: name, events, mark }) {
     const sub = this.subs.get(name);
     if (!sub) return;
-    sub.onEvents(events);
+    for (const event of events) sub.heard.push(event);
     const last = events[events.length - 1].seq;
     this.head = Math.max(this.head, last);
     Object.assign(sub, { after: last, mark });
+    this.waiting += events.length;
+    // A page that nobody sees has no frames, and must not gather facts for ever.
+    if (document.hidden || this.waiting > MOST_WAITING) this.flush();
+    else this.frame ||= requestAnimationFrame(() => this.flush());
+  }
+
+  /** Have everybody hear what has come. */
+  flush() {
+    cancelAnimationFrame(this.frame);
+    this.frame = this.waiting = 0;
+    batch(() => {
+      for (const sub of this.subs.values()) {
+        if (sub.heard.length) sub.onEvents(sub.heard.splice(0));
+      }
+    });
   }
 
   refused({ ref, code, message }) {
     const sub = [...this.subs.values()].find((one) => one.ref === ref);
     if (!sub) return;
-    if (code === "unavailable" || code === "rate_limited") return void this.socket.close();
+    if (code === "unavailable" || code === "rate_limited") return void this.socket?.close();
     this.subs.delete(sub.name);
     sub.onRefused?.({ code, message });
   }

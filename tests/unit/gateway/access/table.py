@@ -10,6 +10,7 @@ from services.gateway.oauth.server import RESOURCES
 from services.gateway.openapi.document import PATH as SCHEMA
 from tests.unit.gateway.access.rows import Row, Who, named
 from tests.unit.gateway.alices import (
+    BATCH,
     BLOB,
     CLIENT,
     DONE,
@@ -18,6 +19,8 @@ from tests.unit.gateway.alices import (
     IDLE,
     INVITED,
     MARK,
+    NONE,
+    OPERATION,
     REPOSITORY,
     SHA256,
     SHOP,
@@ -31,6 +34,7 @@ from tests.unit.gateway.world import TASK
 OF_ALICE: dict[str, Any] = {"params": {"user": "alice"}}
 OF_NOBODY: dict[str, Any] = {"params": {"user": "carol"}}
 AUDITED: dict[str, Any] = {"audited": OF_ALICE, "more": (OF_ALICE,), "deed": "see"}
+OWN_AUDITED = AUDITED | {"deed": "own"}
 BYTES: tuple[dict[str, Any], ...] = (
     {"headers": {"Range": "bytes=0-9"}},
     {"headers": {"Range": "bytes=999999-"}},
@@ -86,12 +90,30 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/blobs"): OWN,
     ("DELETE", "/api/blobs/{sha256}"): named(SHA256),
     ("GET", "/api/tasks"): Row(Who.OWN, **AUDITED),
+    ("GET", "/api/tasks/counts"): Row(Who.ELSEWHERE, deed="see"),
+    ("GET", "/api/tasks/export"): Row(Who.OWN, **AUDITED),
     ("POST", "/api/tasks"): Row(Who.OWN, given={"json": TASK}, status=201, deed="submit"),
     ("GET", "/api/tasks/{task}"): named(DONE, **AUDITED),
     ("GET", "/api/tasks/{task}/events"): named(WAIT, **AUDITED),
     ("GET", "/api/tasks/{task}/why"): named(DONE, **AUDITED),
     ("GET", "/api/tasks/{task}/result"): named(DONE, **READ),
+    ("GET", "/api/tasks/{task}/audit"): named(DONE, **AUDITED),
+    ("GET", "/api/tasks/{task}/trace"): named(DONE, **AUDITED),
+    ("GET", "/api/tasks/{task}/recompute"): named(DONE, **AUDITED),
     ("POST", "/api/tasks/{task}/cancel"): named(WAIT, deed="own"),
+    ("PUT", "/api/tasks/{task}/tags"): named(WAIT, {"json": {"tags": {"a": "b"}}}, deed="own"),
+    ("POST", "/api/tasks/{task}/again"): named(WAIT, status=201, deed="own"),
+    ("POST", "/api/batches"): Row(
+        Who.OWN, given={"json": {"tasks": [TASK]}}, status=201, deed="submit"
+    ),
+    ("GET", "/api/batches"): Row(Who.OWN, **OWN_AUDITED),
+    ("GET", "/api/batches/{batch}"): named(BATCH, **OWN_AUDITED),
+    ("POST", "/api/operations"): Row(
+        Who.OWN, given={"json": {"action": "cancel", "ids": [NONE]}}, status=202, deed="own"
+    ),
+    ("GET", "/api/operations"): Row(Who.OWN, **OWN_AUDITED),
+    ("GET", "/api/operations/{operation}"): named(OPERATION, **OWN_AUDITED),
+    ("POST", "/api/operations/{operation}/stop"): named(OPERATION, deed="own"),
     ("GET", "/api/asks"): OWN,
     ("POST", "/api/tasks/{task}/answer"): named(
         WAIT, {"json": {"q": 1, "action": "accept"}}, status=404, deed="own"
@@ -129,6 +151,13 @@ TABLE: dict[tuple[str, str], Row] = {
     **{("POST", f"/api/mcps/{one}/link"): named(HOST, status=503) for one in ("{host}", ID)},
     **{("DELETE", f"/api/mcps/{one}/link"): named(HOST) for one in ("{host}", ID)},
     ("GET", "/api/links"): OWN,
+    ("POST", "/api/mcps/import"): Row(
+        Who.OWN, given={"json": {"text": '{"mcpServers": {"a": {}}}'}}
+    ),
+    ("GET", "/api/mcps/{host}/history"): named(HOST),
+    ("GET", f"/api/mcps/{ID}/history"): named(HOST, audited={}),
+    ("GET", "/api/connect"): OWN,
+    ("GET", "/api/load"): Row(Who.OWN, audited={}),
     ("GET", "/link/callback"): Row(Who.PUBLIC, status=400),
     ("GET", "/link/client.json"): PUBLIC,
     ("DELETE", "/api/mcps/{host}"): named(HOST),
@@ -160,6 +189,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
     ("PUT", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
     ("DELETE", "/api/users/{user}/quota"): Row(Who.ELSEWHERE),
+    **{("GET", f"/api/{name}"): Row(Who.ELSEWHERE) for name in ("overview", "queue", "workers")},
+    ("GET", "/api/settings"): Row(Who.ELSEWHERE),
+    ("GET", "/api/keys"): Row(Who.ELSEWHERE),
     ("GET", "/api/restored"): Row(Who.ELSEWHERE),
     ("POST", "/api/restored"): Row(Who.ELSEWHERE),
     ("GET", "/api/tokens"): Row(Who.ADMIN, given={"params": {"user": MARK}}),
@@ -185,6 +217,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/console/{page}"): PUBLIC,
     ("GET", "/console/assets/{version}/{file}"): Row(Who.PUBLIC, status=404),
     ("POST", "/api/auth/device/allow"): Row(Who.OWN, status=400),
+    ("POST", "/api/auth/console-links"): Row(Who.OWN, status=201),
+    ("POST", "/api/auth/console"): Row(Who.PUBLIC, status=403),
     ("POST", "/api/auth/logout"): Row(Who.OWN, status=400),
     ("GET", "/api/auth/csrf"): Row(Who.OWN, status=403),
     ("GET", "/api/auth/sessions"): OWN,

@@ -35,10 +35,15 @@ from tests.unit.gateway.world import World
 
 NEEDS: dict[str, list[str]] = {
     TASKS_READ: [
-        "GET /api/tasks",
+        *("GET /api/tasks", "GET /api/tasks/counts", "GET /api/tasks/export"),
+        *(f"GET /api/{one}" for one in ("batches", "batches/{batch}")),
+        *(f"GET /api/{one}" for one in ("operations", "operations/{operation}")),
         "GET /api/tasks/{task}",
         "GET /api/tasks/{task}/events",
         "GET /api/tasks/{task}/why",
+        "GET /api/tasks/{task}/trace",
+        "GET /api/tasks/{task}/recompute",
+        *("GET /api/overview", "GET /api/queue", "GET /api/workers"),
         "GET /api/asks",
         "GET /api/blobs",
         "GET /api/accounts/huggingface/tasks",
@@ -49,6 +54,8 @@ NEEDS: dict[str, list[str]] = {
         "POST /api/tasks",
         "POST /api/tasks/{task}/cancel",
         "POST /api/tasks/{task}/answer",
+        *("PUT /api/tasks/{task}/tags", "POST /api/tasks/{task}/again"),
+        *("POST /api/batches", "POST /api/operations", "POST /api/operations/{operation}/stop"),
         "PUT /api/blobs",
         "DELETE /api/blobs/{sha256}",
         "DELETE /api/results/{task}",
@@ -61,6 +68,7 @@ NEEDS: dict[str, list[str]] = {
         "GET /api/results/{task}",
         "GET /api/results/{task}/content",
         "GET /api/tasks/{task}/result",
+        "GET /api/tasks/{task}/audit",
         "POST /api/results/{task}/verify",
         f"GET {PROJECT}/results",
     ],
@@ -75,6 +83,9 @@ NEEDS: dict[str, list[str]] = {
         "GET /api/links",
         "GET /api/mcps/{host}/link",
         f"GET /api/mcps/{ID}/link",
+        *(f"GET /api/mcps/{one}/history" for one in ("{host}", ID)),
+        "GET /api/connect",
+        "GET /api/load",
         "GET /api/accounts/{provider}",
         "GET /api/spaces",
         f"GET {REPO}",
@@ -82,6 +93,7 @@ NEEDS: dict[str, list[str]] = {
     HOSTS_WRITE: [
         "POST /api/mcps",
         "POST /api/mcps/discover",
+        "POST /api/mcps/import",
         *(
             f"{verb} /api/mcps/{path}"
             for verb in ("POST", "PUT", "DELETE")
@@ -119,7 +131,7 @@ NEEDS: dict[str, list[str]] = {
         *("GET /api/auth/invitations", "POST /api/auth/invitations"),
         "DELETE /api/auth/invitations/{key}",
         *("GET /api/auth/sessions", "DELETE /api/auth/sessions/{session}"),
-        *("POST /api/auth/password", "POST /api/auth/device/allow"),
+        *("POST /api/auth/password", "POST /api/auth/device/allow", "POST /api/auth/console-links"),
         *("GET /api/clients", "POST /api/clients", "DELETE /api/clients/{client}"),
         *(f"{verb} {PROJECT}/members/{{user}}" for verb in ("PUT", "DELETE")),
         *("GET /api/users", "POST /api/users", "POST /api/users/{person}/password"),
@@ -127,7 +139,7 @@ NEEDS: dict[str, list[str]] = {
         *(f"{verb} /api/users/{{user}}/quota" for verb in ("GET", "PUT", "DELETE")),
         "GET /api/mcps/{host}/log",
         f"GET /api/mcps/{ID}/log",
-        *("GET /api/restored", "POST /api/restored"),
+        *("GET /api/restored", "POST /api/restored", "GET /api/settings", "GET /api/keys"),
         "GET /api/tokens",
         "POST /api/tokens",
         "DELETE /api/tokens/{token}",
@@ -140,6 +152,8 @@ OWN_RULES = {f"GET {app.EVENTS}": {TASKS_READ, HOSTS_READ}}
 OTHERWISE = {
     "GET /api/access/follow": "it has no end",
     "POST /api/auth/password": "the old password is wrong",
+    "POST /api/tasks/{task}/again": "it shows the input of the task: that needs tasks:read as well",
+    "POST /api/auth/console-links": "clients make none: `test_console_links`",
     "POST /api/auth/device/allow": "what is good for all is given by what is good for all",
 }
 """Routes that answer somebody with the scope otherwise than the table says, or refuse them."""

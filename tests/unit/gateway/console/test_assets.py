@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
+from services.bus.bus import Bus
 from services.gateway.console import assets, routes
-from tests.unit.gateway.world import World
+from tests.unit.gateway.world import SETTINGS, World, world
 
 ROW = re.compile(r"^\| (\S+\.js) \|.*\| `([0-9a-f]{64})` \|$", re.MULTILINE)
 IMPORT = re.compile(r'(?:from\s*|import\s*\(?\s*)"([^"]+)"')
@@ -73,3 +76,13 @@ async def test_a_browser_is_led_to_the_console_and_a_program_is_not(gateway: Wor
         program = await http.get(gateway.url)
     assert (person.status_code, person.headers["location"]) == (303, "/console")
     assert program.json()["data"]["links"]["console"] == "/console"
+
+
+async def test_who_loads_the_console_is_not_told_to_wait(tmp_path: Path, bus: Bus) -> None:
+    few = msgspec.structs.replace(SETTINGS, rate_limit_requests=3)
+    found = assets.load()
+    async with world(tmp_path, bus, few) as one, one.http(None) as http:
+        answers = [await http.get(found.url(name)) for name in found.modules]
+        assert {answer.status_code for answer in answers} == {200}
+        codes = [(await http.get("/console")).status_code for _ in range(4)]
+        assert codes == [200, 200, 200, 429]

@@ -30,6 +30,7 @@ from contracts.facts import (
 from contracts.host import Access
 from contracts.result import Inline, Pointer
 from contracts.route import Earlier
+from contracts.task import TaskSpec
 from services.gateway.console.assets import WEB
 from tests.histories.test_histories import RELEASES
 from tests.histories.views import lines
@@ -54,6 +55,8 @@ NEXT: tuple[Callable[[], AnyFact], ...] = (
     lambda: make.asked(A, T, 3, kind=QuestionKind.INPUT, tool="", host="", keys=("a", "b")),
     lambda: make.answered(A, T, action=AnswerAction.DECLINE),
     lambda: make.cancelled(A, T),
+    lambda: make.tagged(A, T, tags={"run": "7", "a.b": "é"}),
+    lambda: make.tagged(A, T, 2),
     lambda: ResultStored(id=make.new_id(), by="test", user=A, task=T, pointer=POINTER),
     lambda: ResultDeleted(id=make.new_id(), by="test", user=A, task=T, reason="old"),
     lambda: make.done(A, T, attempt=3, host="h3", result=INLINE, remarks=("one", "two")),
@@ -74,7 +77,12 @@ def made_up() -> list[list[Record]]:
     chosen = random.Random(1851)
     begun = [
         make.created(A, T),
-        make.created(A, T, asked_by="token:x", project="p"),
+        make.created(
+            *(A, T),
+            asked_by="token:x",
+            project="p",
+            spec=TaskSpec(type="scan", tags={"run": "6"}, again="t0", batch="b1"),
+        ),
     ]
     each = [[begun[0], *(fact() for fact in (first, second))] for first in NEXT for second in NEXT]
     walks = [
@@ -105,7 +113,7 @@ def without_defaults(view: dict[str, Any] | None) -> Any:
     """As the API leaves out what is empty."""
     if view is None:
         return None
-    empty = (None, "", 0, False, [])
+    empty = (None, "", 0, False, [], {})
     return {name: value for name, value in view.items() if not (name in VIEW and value in empty)}
 
 

@@ -32,7 +32,7 @@ ASKING = {"ask", "poll"}
 """Whoever is not let in is told so there, too."""
 PUBLIC = SIGN_IN | ASKING | {"index", "health", "live", "ready", "jwks", "show_docs", "show_limits"}
 PUBLIC |= {"list_providers", "start_sign_in", "start_linking", "finish_sign_in"}
-PUBLIC |= {"finish_link", "describe_client"}
+PUBLIC |= {"finish_link", "describe_client", "take_link"}
 
 
 async def described(client: httpx.AsyncClient) -> dict[str, Any]:

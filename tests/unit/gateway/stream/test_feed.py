@@ -17,9 +17,10 @@ from contracts.facts import AnyFact
 from contracts.host import HealthStatus, Host, Stdio
 from services.gateway import visibility
 from services.gateway.stream import frames
-from services.gateway.stream.feed import Feed, Subscription
+from services.gateway.stream.feed import Feed
 from services.gateway.stream.history import History
 from services.gateway.stream.marks import mark_of
+from services.gateway.stream.subscription import Subscription
 from services.log.memory import MemoryLog
 from services.log.port import START, Batch, Checkpoint
 from services.process.ids import new_id

@@ -1,69 +1,102 @@
 // Asks: what waits for an answer of yours.
 import { html, signal, useEffect, useState } from "../lib.js";
 import { api } from "../api.js";
+import { short } from "../format.js";
 import { href } from "../router.js";
 import { stream } from "../stream.js";
+import { me } from "../session.js";
 import { Empty, Failed, Time } from "../parts/told.js";
-import { Form, valuesOf } from "../parts/form.js";
+import { Form, useForm } from "../parts/form.js";
 
-const asks = signal(null);
-const failed = signal(null);
+const asks = signal(/** @type {any[] | null} */ (null));
+const failed = signal(/** @type {any} */ (null));
+const KINDS = { approval: "Allow a call?", input: "A question" };
+const MOST = 200, AGAIN_MS = 500;
+let planned = 0;
 
 async function load() {
+  planned = 0;
   try {
-    asks.value = (await api("/api/asks", { query: { limit: 200 } })).data;
+    asks.value = (await api("/api/asks", { query: { limit: MOST } })).data;
     failed.value = null;
   } catch (error) {
     failed.value = error;
   }
 }
 
+/** However many facts there are: once in a while. */
+function loadSoon() {
+  planned ||= setTimeout(load, AGAIN_MS);
+}
+
 export function AsksPage() {
   useEffect(() => {
     load();
     return stream.subscribe({
-      to: "tasks", types: ["task.asked", "task.answered", "job.done"], onEvents: load, onReady: load,
+      to: "tasks", types: ["task.asked", "task.answered", "job.done"], onEvents: loadSoon, onReady: loadSoon,
     });
   }, []);
+  const found = asks.value;
   return html`<h1>Asks</h1>
     <${Failed} error=${failed.value} />
-    ${asks.value?.length === 0 && html`<${Empty}><p>No task asks anything. Questions of hosts and
+    ${found && found.length > 0 && html`<p><output aria-live="polite">${found.length}${found.length >= MOST ? "+" : ""}
+      ${" "}${found.length === 1 ? "task waits" : "tasks wait"} for an answer.</output></p>`}
+    ${found?.length === 0 && html`<${Empty}><p>No task asks anything. Questions of hosts and
       calls that a person has to allow wait here.</p><//>`}
-    ${asks.value?.map((ask) => html`<article class="card" key=${`${ask.user}/${ask.task}`}>
-      <p><a href=${href(`/tasks/${ask.task}`)}>${ask.task}</a> of ${ask.user}, ${ask.type},
-        asked <${Time} at=${ask.question.asked_at} /></p>
-      ${ask.input && html`<pre tabindex="0" aria-label="Input">${ask.input}</pre>`}
+    ${found?.map((ask) => html`<article class="card ask" key=${`${ask.user}/${ask.task}/${ask.question.q}`}>
+      <p><b class="kind">${ask.question.url ? "A page to visit" : KINDS[ask.question.kind] ?? ask.question.kind}</b> ${ask.question.host && html`<a
+          href=${href(`/hosts/${ask.question.host}`)}>${ask.question.host}</a>`}
+        ${ask.question.tool && html` <code>${ask.question.tool}</code>`}</p>
+      <p class="of"><a href=${href(`/tasks/${ask.task}`)}>${ask.task}</a> (${ask.type})${
+        ask.user === me.value?.user ? "" : ` of ${ask.user}`}, asked <${Time} at=${ask.question.asked_at} /></p>
+      ${ask.input && html`<details><summary>Input</summary><pre tabindex="0" aria-label="Input">${ask.input}</pre></details>`}
       <${Question} task=${ask.task} user=${ask.user} question=${ask.question} onDone=${load} />
     </article>`)}`;
 }
 
 /** A question and the ways to answer it. */
 export function Question({ task, user, question, onDone }) {
-  const [error, setError] = useState(null);
+  const [error, setError] = useState(/** @type {any} */ (null));
   const [reason, setReason] = useState("");
-  const answer = async (event, action) => {
+  const [sending, setSending] = useState(false);
+  const form = useForm(question.schema ?? null);
+  const answer = async (/** @type {any} */ event, /** @type {string} */ action) => {
     event.preventDefault();
-    const form = event.target.closest("form");
-    const body = { q: question.q, action };
-    if (action !== "accept" && reason) body.reason = reason;
+    setError(null);
+    const content = action === "accept" && question.schema ? form.values() : undefined;
+    if (content === null) return;
+    setSending(true);
     try {
-      if (action === "accept" && question.schema) body.content = valuesOf(form, question.schema);
-      await api(`/api/tasks/${encodeURIComponent(task)}/answer`, { method: "POST", query: { user }, body });
+      await api(`/api/tasks/${encodeURIComponent(task)}/answer`, {
+        method: "POST", query: { user },
+        body: { q: question.q, action, content, reason: action === "accept" ? undefined : reason || undefined },
+      });
       onDone?.();
     } catch (problem) {
-      setError(problem);
+      if (!form.refuse(problem.message, "content")) setError(problem);
+      setSending(false);
     }
   };
   const approval = question.kind === "approval";
-  return html`<form class="question" onSubmit=${(event) => answer(event, "accept")}>
-    <p class="asked">${question.message}</p>
-    ${question.url && html`<p><a href=${question.url} target="_blank" rel="noreferrer noopener"
-      >${question.url}</a></p>`}
-    ${question.schema && html`<${Form} schema=${question.schema} />`}
+  const [yes, no] = approval ? ["Allow", "Refuse"] : [question.url ? "I have been there" : "Answer", "Decline"];
+  return html`<form class="question" novalidate onSubmit=${(e) => answer(e, "accept")}>
+    <p class="asked">${short(question.message ?? "", 4000)}</p>
+    ${question.url && html`<p>It sends you to <b>${hostOf(question.url)}</b>:${" "}${/^https?:/.test(question.url) ? html`<a
+      href=${question.url} target="_blank" rel="noreferrer noopener">${short(question.url, 500)}</a>` : short(question.url, 500)}</p>`}
+    ${question.schema && html`<${Form} form=${form} />`}
     <${Failed} error=${error} />
-    <label>Why not <input value=${reason} onInput=${(e) => setReason(e.target.value)} /></label>
-    <button class="yes">${approval ? "Allow" : "Answer"}</button>
-    <button type="button" onClick=${(e) => answer(e, "decline")}>${approval ? "Refuse" : "Decline"}</button>
-    <small>until <${Time} at=${question.expires} /></small>
+    <p class="answers"><button class="yes" disabled=${sending}>${yes}</button>
+      <button type="button" disabled=${sending} onClick=${(e) => answer(e, "decline")}>${no}</button>
+      <label>Why not <input value=${reason} onInput=${(e) => setReason(e.target.value)} /></label>
+      <small>until <${Time} at=${question.expires} /></small></p>
   </form>`;
+}
+
+/** Whose page it is: what people should look at first. @param {string} url */
+function hostOf(url) {
+  try {
+    return new URL(url).host;
+  } catch {
+    return "an address that can't be read";
+  }
 }

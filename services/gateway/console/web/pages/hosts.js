@@ -1,117 +1,70 @@
-// Hosts: how they are, and what they offer.
-import { html, signal, useEffect, useState } from "../lib.js";
-import { api } from "../api.js";
+// Hosts: which there are, how they are, and what they have to do.
+import { html } from "../lib.js";
 import { href, place, refine } from "../router.js";
-import { stream } from "../stream.js";
-import { Empty, Failed, Json, Status } from "../parts/told.js";
-import { Form, valuesOf } from "../parts/form.js";
-import { go } from "../router.js";
+import { short } from "../format.js";
+import { breakerOf, failed, fitting, hosts, kindOf, load, statusOf, useHosts } from "../hosts.js";
+import { Empty, Failed, Status } from "../parts/told.js";
 
-const hosts = signal(null);
-const failed = signal(null);
-
-async function load() {
-  try {
-    hosts.value = (await api("/api/mcps")).data;
-    failed.value = null;
-  } catch (error) {
-    failed.value = error;
-  }
-}
-
-function useHosts() {
-  useEffect(() => {
-    load();
-    return stream.subscribe({ to: "hosts", onEvents: load, onReady: load });
-  }, []);
-}
+const STATUSES = ["healthy", "warning", "unhealthy", "unknown", "disabled"];
+const MOST_WORDS = 6;
 
 export function HostsPage() {
   useHosts();
-  const { text = "" } = place.value.query;
-  const wanted = text.toLowerCase();
-  const shown = (hosts.value ?? []).filter((host) => words(host).includes(wanted));
-  return html`<h1>Hosts</h1>
-    <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-      <label>Text <input data-search value=${text} placeholder="name or tool" spellcheck="false"
+  const { text = "", status = "", kind = "" } = place.value.query;
+  const every = hosts.value ?? [];
+  const shown = fitting(every, { text, status, kind });
+  const kinds = [...new Set([...every.map(kindOf), ...(kind ? [kind] : [])])].sort();
+  return html`<div class="title"><h1>Hosts</h1>
+      <nav aria-label="Add hosts"><a class="button yes" href=${href("/hosts/add")}>Add a host</a>
+        <a class="button" href=${href(`/hosts/import`)}>Import a client's file</a>
+        <a class="button" href=${href("/hosts/discover")}>Spaces</a></nav></div>
+    <form class="filters" role="search" onSubmit=${(e) => e.preventDefault()}>
+      <label>Text <input data-search value=${text} placeholder="name, tool, capability" spellcheck="false"
         onInput=${(e) => refine({ text: e.target.value })} /></label>
-      <output aria-live="polite">${shown.length} hosts</output>
+      <label>Status <select onChange=${(e) => refine({ status: e.target.value })}>
+        <option value="">all</option>
+        ${STATUSES.map((one) => html`<option value=${one} selected=${one === status}>${one}</option>`)}</select></label>
+      <label>Kind <select onChange=${(e) => refine({ kind: e.target.value })}>
+        <option value="">all</option>
+        ${kinds.map((one) => html`<option value=${one} selected=${one === kind}>${one}</option>`)}</select></label>
+      <output aria-live="polite">${shown.length} ${shown.length === 1 ? "host" : "hosts"}</output>
     </form>
     <${Failed} error=${failed.value} />
-    ${hosts.value?.length === 0 && html`<${Empty}><p>There are no hosts yet. Add one:</p>
-      <pre>metamcp hosts add NAME --url https://…</pre><//>`}
-    <ul class="cards">${shown.map((host) => html`<li class="card" key=${host.id}>
-      <a data-row href=${href(`/hosts/${host.id}`)}><b>${host.name ?? host.id}</b></a>
-      <${Status} word=${host.enabled === false ? "disabled" : host.health.status} />
-      <p>${host.health.reason}</p>
-      <small>${host.tools?.length ?? 0} tools, ${Object.keys(host.task_types ?? {}).length} task types</small>
-    </li>`)}</ul>`;
+    ${hosts.value?.length === 0 && html`<${Empty}><p>There are no hosts yet.
+      <a href=${href("/hosts/add")}> Add one</a>, or <a href=${href(`/hosts/import`)}>take those of another client's file</a>.</p><//>`}
+    ${every.length > 0 && !shown.length && html`<${Empty}><p>No host fits. <a href=${href("/hosts")}>See all of them.</a></p><//>`}
+    ${shown.length > 0 && html`<div class="hosts" role="list" aria-label="Hosts">
+      ${shown.map((host) => html`<${Row} key=${host.id} host=${host} />`)}</div>`}`;
 }
 
-function words(host) {
-  const tools = (host.tools ?? []).map((tool) => tool.name).join(" ");
-  return `${host.id} ${host.name ?? ""} ${tools}`.toLowerCase();
+function Row({ host }) {
+  const { latency_ms: latency = 0, reason = "" } = host.health;
+  const breaker = breakerOf(host), able = abilities(host);
+  return html`<div class="host" role="listitem">
+    <span><${Status} word=${statusOf(host)} /></span>
+    <span class="who"><a data-row href=${href(`/hosts/${host.id}`)}><b>${short(host.name || host.id, 80)}</b></a>
+      ${host.name && host.name !== host.id && html`<small class="id">${host.id}</small>`}</span>
+    <span class="kind">${kindOf(host)}</span>
+    <${Load} busy=${load.value[host.id]} />
+    <span class="latency">${latency > 0 ? `${Math.round(latency)} ms` : ""}</span>
+    <span class="able">${host.tools?.length ?? 0} tools${able.length > 0 && `; ${able.slice(0, MOST_WORDS).join(", ")}`}
+      ${able.length > MOST_WORDS && ` and ${able.length - MOST_WORDS} more`}</span>
+    ${(breaker || (reason && host.enabled !== false)) && html`<span class="why">${breaker && html`<b class="bad">${breaker}</b> `}
+      ${short(reason, 300)}</span>`}
+  </div>`;
 }
 
-export function HostPage({ found: [id] }) {
-  useHosts();
-  const host = hosts.value?.find((one) => one.id === id);
-  if (!host) {
-    return html`<h1>${id}</h1><${Failed} error=${failed.value} />
-      ${hosts.value && html`<p>There is no such host for you. <a href=${href("/hosts")}>See all.</a></p>`}`;
-  }
-  return html`<h1>${host.name ?? id} <${Status} word=${host.health.status} /></h1>
-    ${host.health.reason && html`<p>${host.health.reason}</p>`}
-    <${Probe} id=${id} />
-    <h2>Tools</h2>
-    ${!host.tools?.length && html`<p>It has said of none.</p>`}
-    ${host.tools?.map((tool) => html`<${Tool} key=${tool.name} host=${id} tool=${tool} />`)}
-    ${Object.keys(host.task_types ?? {}).length > 0 && html`<h2>Task types</h2>`}
-    ${Object.entries(host.task_types ?? {}).map(([name, type]) => html`<details key=${name}>
-      <summary><b>${name}</b> ${type.summary}</summary>
-      <${Json} value=${type.input_schema ?? {}} label=${`Input of ${name}`} /></details>`)}
-    <details><summary>As it is registered</summary><${Json} value=${host} label="Host" /></details>`;
+/** What it can be asked for. */
+function abilities(host) {
+  const names = [...Object.keys(host.task_types ?? {}), ...(host.capabilities ?? []).map((one) => one.name)];
+  return [...new Set(names)];
 }
 
-function Probe({ id }) {
-  const [told, setTold] = useState(null);
-  const [error, setError] = useState(null);
-  const probe = async () => {
-    try {
-      setError(null);
-      setTold("…");
-      setTold((await api(`/api/mcps/${id}/probe`, { method: "POST" })).message);
-    } catch (problem) {
-      setTold(null);
-      setError(problem);
-    }
-  };
-  return html`<p><button onClick=${probe}>Probe it now</button> <output>${told}</output></p>
-    <${Failed} error=${error} />`;
-}
-
-/** A tool and a form to try it: a call is a task like any other. */
-function Tool({ host, tool }) {
-  const [error, setError] = useState(null);
-  const call = async (event) => {
-    event.preventDefault();
-    try {
-      const values = valuesOf(event.target, tool.input_schema ?? {});
-      const body = { type: "mcp.call", host, input: { tool: tool.name, arguments: values } };
-      const { data } = await api("/api/tasks", { method: "POST", body });
-      go(`/tasks/${data.id}`);
-    } catch (problem) {
-      setError(problem);
-    }
-  };
-  return html`<details class="tool"><summary><b>${tool.title || tool.name}</b>
-      ${" "}${(tool.description ?? "").split("\n")[0]}</summary>
-    <p class="text">${tool.description}</p>
-    <form onSubmit=${call}>
-      <${Form} schema=${tool.input_schema ?? {}} />
-      <${Failed} error=${error} />
-      <button class="yes">Call it</button>
-    </form>
-    <details><summary>Schema</summary><${Json} value=${tool.input_schema ?? {}} label="Schema" /></details>
-  </details>`;
+/** In flight, of as many as it bears. */
+export function Load({ busy }) {
+  if (!busy) return html`<span class="load"></span>`;
+  const much = busy.running + busy.queued;
+  return html`<span class="load" title=${`${busy.running} running, ${busy.queued} on their way`}>
+    <meter min="0" max=${busy.most} high=${busy.most * 0.8} value=${much} aria-label="Load"></meter>
+    <small>${much}/${busy.most}</small></span>`;
 }

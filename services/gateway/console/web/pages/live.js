@@ -4,21 +4,24 @@ import { isAuditor } from "../session.js";
 import { short } from "../format.js";
 import { href, place, refine } from "../router.js";
 import { stream } from "../stream.js";
+import { Rows } from "../parts/rows.js";
 import { Empty, Failed, Time } from "../parts/told.js";
 
-const MOST = 1000;
+/** Facts kept at most; what is older is in the log, and in each task's own story. */
+const MOST = 5000;
 
 class Tail {
   constructor(to) {
+    /** The newest first, each with what it says in words. */
     this.facts = signal([]);
     this.paused = signal(false);
     this.error = signal(null);
-    this.waiting = signal(0);
+    /** Facts that came since the pause. */
+    this.missed = signal(0);
     this.kept = [];
-    this.frame = 0;
     this.stop = stream.subscribe({
       to,
-      onEvents: (events) => this.heard(events),
+      onEvents: (records) => this.heard(records),
       onLost: () => this.clear(),
       onRefused: (error) => {
         this.error.value = error;
@@ -26,21 +29,22 @@ class Tail {
     });
   }
 
-  heard(events) {
-    this.kept = [...this.kept, ...events].slice(-MOST);
-    this.frame ||= requestAnimationFrame(() => this.show(events.length));
+  /** @param {FactRecord[]} records */
+  heard(records) {
+    for (const record of records) this.kept.push({ ...record, told: line(record.event) });
+    if (this.kept.length > 2 * MOST) this.kept = this.kept.slice(-MOST);
+    if (this.paused.value) this.missed.value += records.length;
+    else this.show();
   }
 
-  show(count) {
-    this.frame = 0;
-    if (this.paused.value) this.waiting.value += count;
-    else this.facts.value = this.kept.slice().reverse();
+  show() {
+    this.facts.value = this.kept.slice(-MOST).reverse();
   }
 
   pause(paused) {
     this.paused.value = paused;
-    this.waiting.value = 0;
-    if (!paused) this.facts.value = this.kept.slice().reverse();
+    this.missed.value = 0;
+    if (!paused) this.show();
   }
 
   clear() {
@@ -50,7 +54,6 @@ class Tail {
 
   close() {
     this.stop();
-    cancelAnimationFrame(this.frame);
   }
 }
 
@@ -59,9 +62,8 @@ export function LivePage() {
   const tail = useMemo(() => new Tail(of), [of]);
   useEffect(() => () => tail.close(), [tail]);
   const wanted = text.toLowerCase();
-  const facts = tail.facts.value.filter(
-    ({ event }) => !wanted || line(event).toLowerCase().includes(wanted),
-  );
+  const all = tail.facts.value;
+  const facts = wanted ? all.filter(({ told }) => told.includes(wanted)) : all;
   return html`<h1>Live</h1>
     <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label>Facts of <select value=${of} onChange=${(e) => refine({ of: e.target.value })}>
@@ -72,25 +74,49 @@ export function LivePage() {
         onInput=${(e) => refine({ text: e.target.value })} /></label>
       <button type="button" aria-pressed=${tail.paused.value}
         onClick=${() => tail.pause(!tail.paused.value)}>
-        ${tail.paused.value ? `Go on (${tail.waiting.value} more)` : "Pause"}</button>
+        ${tail.paused.value ? "Go on" : "Pause"}</button>
+      <${Missed} count=${tail.missed.value} />
     </form>
     <${Failed} error=${tail.error.value} />
-    ${!facts.length && !tail.error.value && html`<${Empty}><p>Nothing has happened since you came.
+    ${!all.length && !tail.error.value && html`<${Empty}><p>Nothing has happened since you came.
       Facts appear here as they are written.</p><//>`}
-    <ol class="facts" aria-label="Facts">${facts.map((fact) => html`<${Fact} key=${fact.seq} fact=${fact} />`)}</ol>`;
+    ${all.length > 0 && !facts.length && html`<${Empty}><p>None of the last ${all.length} facts has
+      that text.</p><//>`}
+    <${Rows} items=${facts} height=${32} label="Facts" keyOf=${({ seq }) => seq}
+      row=${(fact) => html`<${Fact} fact=${fact} />`} />`;
 }
 
-function Fact({ fact: { seq, at, event } }) {
-  return html`<li><span class="seq">${seq}</span> <${Time} at=${at} />
+function Missed({ count }) {
+  if (!count) return null;
+  return html`<span>${count.toLocaleString()} more since
+    ${count > MOST && `, of which the last ${MOST.toLocaleString()} are kept`}</span>`;
+}
+
+function Fact({ fact: { seq, at, event, told } }) {
+  return html`<div class="fact"><span class="seq">${seq}</span> <${Time} at=${at} />
     <b>${event.type ?? "damaged"}</b>
-    ${event.task && html`<a data-row href=${href(`/tasks/${event.task}`)}>${event.task}</a>`}
-    <span>${short(line(event, ["task", "type"]))}</span></li>`;
+    <span class="about">${about(event)}</span>
+    <span class="said" title=${short(told)}>${short(words(event, ABOUT))}</span></div>`;
+}
+
+/** Whose fact it is, as a link. */
+function about({ task, user, host }) {
+  if (typeof task === "string" && typeof user === "string") {
+    return html`<a data-row href=${href(`/tasks/${task}`)}>${task}</a>`;
+  }
+  return typeof host === "string" && html`<a data-row href=${href(`/hosts/${host}`)}>${host}</a>`;
 }
 
 const PLAIN = ["type", "task", "attempt", "host", "outcome", "kind", "status", "message", "reason"];
+const ABOUT = ["task", "type"];
 
 /** What a fact says in few words. */
-function line(event, but = []) {
+function words(event, but = []) {
   return PLAIN.filter((name) => !but.includes(name) && ["string", "number"].includes(typeof event[name]))
-    .map((name) => String(event[name])).filter(Boolean).join(" ");
+    .map((name) => short(String(event[name]))).filter(Boolean).join(" ");
+}
+
+/** The same for who looks for something. */
+function line(event) {
+  return words(event).toLowerCase();
 }

@@ -30,19 +30,24 @@ const ACTS = {
   },
   j: () => step(1),
   k: () => step(-1),
+  x: () => {
+    const row = document.activeElement?.parentElement;
+    /** @type {HTMLElement | null | undefined} */ (row?.querySelector("input[type=checkbox]"))?.click();
+  },
   g: () => {
     going = true;
   },
 };
 
 function isTyping(target) {
-  return target instanceof Element && target.matches("input, textarea, select, [contenteditable]");
+  return target instanceof Element
+    && target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
 }
 
 /** Move the focus among the rows of a list. */
 function step(by) {
   const rows = [...document.querySelectorAll("[data-row]")];
-  const at = rows.indexOf(document.activeElement);
+  const at = rows.findIndex((row) => row === document.activeElement);
   rows[Math.max(0, Math.min(rows.length - 1, at < 0 ? 0 : at + by))]?.focus();
 }
 
@@ -61,6 +66,7 @@ export function Help({ pages }) {
       <dt><kbd>/</kbd></dt><dd>search</dd>
       <dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next and previous row</dd>
       <dt><kbd>Enter</kbd></dt><dd>open the row</dd>
+      <dt><kbd>x</kbd></dt><dd>choose the row, where many can be chosen</dd>
       ${pages.map(({ title, key }) => html`<dt><kbd>g</kbd> <kbd>${key}</kbd></dt><dd>${title}</dd>`)}
       <dt><kbd>?</kbd></dt><dd>this help</dd>
     </dl>

@@ -1,0 +1,58 @@
+// Spaces: those of the linked account at Hugging Face, their stage, and which host each is.
+import { html, useEffect, useSignal } from "../lib.js";
+import { api } from "../api.js";
+import { short } from "../format.js";
+import { href } from "../router.js";
+import { Empty, Failed } from "../parts/told.js";
+
+const GOOD = new Set(["RUNNING"]), REST = new Set(["SLEEPING", "PAUSED", "STOPPED"]);
+
+export function SpacesPage() {
+  const spaces = useSignal(/** @type {any[] | null} */ (null)), error = useSignal(/** @type {any} */ (null));
+  const seen = useSignal(/** @type {any[] | null} */ (null)), busy = useSignal("");
+  const run = async (/** @type {string} */ words, /** @type {() => Promise<void>} */ deed) => {
+    error.value = null;
+    busy.value = words;
+    try {
+      await deed();
+    } catch (problem) {
+      error.value = problem;
+    } finally {
+      busy.value = "";
+    }
+  };
+  const read = () => run("They are looked up …", async () => {
+    spaces.value = (await api("/api/spaces")).data;
+  });
+  useEffect(() => void read(), []);
+  const discover = () => run("Hosts are looked for …", async () => {
+    seen.value = (await api("/api/mcps/discover", { method: "POST" })).data.spaces;
+    spaces.value = (await api("/api/spaces")).data;
+  });
+  const deed = (/** @type {any} */ space, /** @type {string} */ verb) => run(`${space.repo}: ${verb} …`, async () => {
+    const { data } = await api(`/api/spaces/${space.repo}/${verb}`, { method: "POST", body: verb === "restart" ? {} : undefined });
+    spaces.value = (spaces.value ?? []).map((one) => (one.repo === data.repo ? data : one));
+  });
+  return html`<div class="title"><h1>Spaces</h1>
+      <div class="deeds"><button disabled=${Boolean(busy.value)} onClick=${read}>Look again</button>
+        <button disabled=${Boolean(busy.value)} onClick=${discover}>Make hosts of those that are MCP servers</button></div></div>
+    <output aria-live="polite">${busy.value}</output>
+    <${Failed} error=${error.value} />
+    ${error.value?.status === 404 && html`<${Empty}><p>Link your account at Hugging Face first: <code>metamcp link huggingface</code>,
+      or under <a href=${href("/account")}>Account</a>.</p><//>`}
+    ${spaces.value?.length === 0 && html`<${Empty}><p>The account has no Spaces. <code>metamcp spaces deploy OWNER/NAME --create</code> makes
+      one that does heavy work for you.</p><//>`}
+    ${seen.value && html`<p>${seen.value.length} looked at${seen.value.filter((one) => one.problem).map((one) => html`<br />
+      <b>${one.space}</b>: ${short(one.problem, 400)}`)}</p>`}
+    ${spaces.value && spaces.value.length > 0 && html`<div class="wide"><table><thead><tr><th scope="col">Space</th><th scope="col">Stage</th>
+        <th scope="col">Hardware</th><th scope="col">Host</th><th scope="col">Do</th></tr></thead>
+      <tbody>${spaces.value.map((one) => html`<tr key=${one.repo}>
+        <th scope="row"><a href=${one.page} target="_blank" rel="noreferrer noopener">${one.repo}</a>${one.private && html` <small>private</small>`}</th>
+        <td><span class=${`status ${GOOD.has(one.stage) ? "healthy" : REST.has(one.stage) ? "unknown" : "warning"}`}>${one.stage || "not begun"}</span>
+          ${one.error && html`<br /><small class="bad">${short(one.error, 300)}</small>`}</td>
+        <td>${one.hardware}</td>
+        <td>${one.host ? html`<a href=${href(`/hosts/${one.host}`)}>${one.host}</a>` : "none"}${one.outdated && html` <b class="bad">its kit is outdated</b>`}</td>
+        <td><button disabled=${Boolean(busy.value)} aria-label=${`Restart ${one.repo}`} onClick=${() => deed(one, "restart")}>Restart</button>
+          ${one.sdk === "docker" && html`<button disabled=${Boolean(busy.value)} aria-label=${`Deploy the kit to ${one.repo}`}
+            onClick=${() => deed(one, "deploy")}>Deploy the kit</button>`}</td></tr>`)}</tbody></table></div>`}`;
+}

@@ -1,0 +1,1 @@
+"""Pictures of every page of the console, before the real system: `make screens`."""
