@@ -14,7 +14,7 @@ _LOAD = """SELECT host, sum(status = 'running'), sum(status = 'queued') FROM tas
     WHERE done_at IS NULL AND status IN ('running', 'queued') GROUP BY host"""
 
 
-class HostLoad(msgspec.Struct, frozen=True):
+class HostWork(msgspec.Struct, frozen=True):
     """What a host has to do now, for all users."""
 
     host: str
@@ -27,13 +27,13 @@ class HostLoad(msgspec.Struct, frozen=True):
 
 
 @get("/api/load", opt=described(scope=scopes.HOSTS_READ, errors=(503,)))
-async def show_load(parts: Wired, principal: Asking) -> Envelope[list[HostLoad]]:
+async def show_load(parts: Wired, principal: Asking) -> Envelope[list[HostWork]]:
     """Say of each host that one may use how many attempts it has now, and how many it bears."""
     await parts.caught_up()
     busy = await _busy(parts.projection)
     rows = await hosts_of(parts, principal)
     return ok(
-        [HostLoad(row.id, *busy.get(row.id, (0, 0)), row.limits.max_concurrency) for row in rows]
+        [HostWork(row.id, *busy.get(row.id, (0, 0)), row.limits.max_concurrency) for row in rows]
     )
 
 
@@ -44,4 +44,4 @@ async def _busy(projection: Projection) -> dict[str, tuple[int, int]]:
 
 
 ROUTES = (show_load,)
-EXAMPLES: tuple[msgspec.Struct, ...] = (HostLoad("tools", 2, 1, 4),)
+EXAMPLES: tuple[msgspec.Struct, ...] = (HostWork("tools", 2, 1, 4),)

@@ -40,7 +40,7 @@ export function AsksPage() {
   return html`<h1>Asks</h1>
     <${Failed} error=${failed.value} />
     ${found && found.length > 0 && html`<p><output aria-live="polite">${found.length}${found.length >= MOST ? "+" : ""}
-      ${" "}${found.length === 1 ? "task waits" : "tasks wait"} for an answer.</output></p>`}
+      ${" "}${found.length === 1 ? "task waits" : "tasks wait"} for you.</output></p>`}
     ${found?.length === 0 && html`<${Empty}><p>No task asks anything. Questions of hosts and
       calls that a person has to allow wait here.</p><//>`}
     ${found?.map((ask) => html`<article class="card ask" key=${`${ask.user}/${ask.task}/${ask.question.q}`}>

@@ -65,6 +65,7 @@ function Outcome({ found }) {
   const refused = found.refused ?? [], count = found.refused_count ?? refused.length;
   return html`<section class="card" aria-live="polite"><h2>Batch <span class="id">${found.batch}</span></h2>
     <p><b>${found.accepted}</b> accepted, <b>${found.duplicates}</b> were there already, <b class=${count ? "bad" : ""}>${count}</b> refused</p>
+    ${found.cut && html`<p class="bad">It broke off: what was whole of it counts. Send all of it again under the same id.</p>`}
     <p><a href=${href("/tasks", { batch: found.batch })}>See its tasks</a></p>
     ${refused.length > 0 && html`<ol class="refused">${refused.map((one) => html`<li value=${one.line}><b>${one.reason}</b> ${one.message}</li>`)}</ol>
       ${count > refused.length && html`<p><small>and ${count - refused.length} more</small></p>`}
