@@ -20,7 +20,7 @@ from contracts.host import HealthStatus, Host
 from contracts.ids import OPERATOR, host_id
 from contracts.permitted import Asker, allows
 from contracts.status import of_outcome
-from services.gateway import lookup
+from services.gateway import lookup, selection
 from services.gateway.access.use import FactsRow, OpenRow
 from services.gateway.bulk import tables as bulk
 from services.gateway.domain import weight
@@ -38,21 +38,7 @@ SCHEMA = (
         asked_by TEXT NOT NULL, project TEXT NOT NULL, question TEXT NOT NULL,
         tags TEXT NOT NULL, again TEXT NOT NULL, batch TEXT NOT NULL,
         PRIMARY KEY (user, id)) WITHOUT ROWID""",
-    # What `selection` asks for: an owner, perhaps a type or host, and one status after the other.
-    "CREATE INDEX IF NOT EXISTS tasks_user ON tasks (user, status, created_seq)",
-    "CREATE INDEX IF NOT EXISTS tasks_user_type ON tasks (user, type, status, created_seq)",
-    """CREATE INDEX IF NOT EXISTS tasks_project ON tasks (project, status, created_seq)
-        WHERE project != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_project_type ON tasks (project, type, status, created_seq)
-        WHERE project != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_project_user ON tasks (project, user, status, created_seq)
-        WHERE project != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_project_user_type
-        ON tasks (project, user, type, status, created_seq) WHERE project != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_host ON tasks (user, host, status, created_seq)
-        WHERE host != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_project_host ON tasks (project, host, status, created_seq)
-        WHERE project != '' AND host != ''""",
+    *selection.INDEXES,
     """CREATE INDEX IF NOT EXISTS tasks_batch ON tasks (user, batch, created_seq)
         WHERE batch != ''""",
     """CREATE INDEX IF NOT EXISTS tasks_project_batch ON tasks (project, batch, created_seq)

@@ -1,4 +1,4 @@
-"""Commands about tasks: submit, watch, tasks, task, cancel."""
+"""Commands about tasks: submit, watch, task, cancel."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from contracts.task import Priority
 from contracts.wire import ProgressFrame
 from services.cli.answers import AS_USUAL, SarifFile, Shown, check_sarif
 from services.cli.client import REQUEST_S, UPLOAD_S, Api, Target, find_target
+from services.cli.commands.tagging import tags_of
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
 from services.cli.follow import (
     as_event,
@@ -67,6 +68,8 @@ class Wish:
     """The project it belongs to, by its name or id: its members see it."""
     fresh: bool = False
     """Ask for work, also where an earlier result could be given again."""
+    tag: tuple[str, ...] = ()
+    """A tag, KEY=VALUE, by which lists can be filtered; can be repeated."""
 
     def request(self, task_type: str) -> dict[str, Any]:
         """The task as the API takes it, without its input. Raises CliError."""
@@ -83,6 +86,7 @@ class Wish:
             "delay_s": self.delay,
             "max_attempts": self.attempts,
             "fresh": self.fresh or None,
+            "tags": tags_of(self.tag) or None,
             "required_capabilities": [capability(text) for text in self.require] or None,
             "preferred_capabilities": [capability(text) for text in self.prefer] or None,
         }
@@ -283,50 +287,6 @@ async def _watch(
             if task is not None and isinstance(item.fact, JobDone):
                 return outcome_code(item.fact)
     return Exit.UNREACHABLE
-
-
-def tasks(
-    *,
-    status: str | None = None,
-    type_: Annotated[str | None, Parameter(name="--type")] = None,
-    limit: int = 50,
-    offset: int | None = None,
-    cursor: int | None = None,
-    project: str | None = None,
-    options: Options = NO_OPTIONS,
-) -> int:
-    """List your tasks, newest first.
-
-    Parameters
-    ----------
-    status
-        Only those with this status: pending, queued, running, succeeded, failed …
-    type_
-        Only those of this task type.
-    limit
-        How many to show.
-    offset
-        How many to pass over.
-    cursor
-        Go on after a page, with the cursor it printed.
-    project
-        Those of a project, by its name or id, whoever sent them.
-    """
-    params = {"status": status, "type": type_, "limit": limit, "offset": offset, "cursor": cursor}
-    return run(_tasks(options, project, **params))
-
-
-async def _tasks(options: Options, project: str | None, **params: Any) -> int:
-    out = options.out
-    async with Api(find_target(options)) as api:
-        id_ = None if project is None else await find_project(api, project)
-        found, following = await api.page("/api/tasks", project=id_, **params)
-    answer = {"tasks": found, "next_cursor": following}
-    rows = render.tasks(found, user=project is not None)
-    out.show(answer, rows if found else Text("no tasks", style="dim"))
-    if following is not None and not out.as_json:
-        out.note(f"more: metamcp tasks --cursor {following}")
-    return Exit.OK
 
 
 def task(

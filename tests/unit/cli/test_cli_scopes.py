@@ -36,6 +36,8 @@ NEEDS: dict[str, tuple[str, str]] = {
     "watch": ("watch t1", TASKS_READ),
     "tasks": ("tasks", TASKS_READ),
     "task": ("task t1", TASKS_READ),
+    "tag": ("tag t1", TASKS_READ),
+    "again": ("again t1", TASKS_WRITE),
     "cancel": ("cancel t1", TASKS_WRITE),
     "batch": ("batch", TASKS_READ),
     "operations": ("operations", TASKS_READ),
