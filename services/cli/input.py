@@ -54,6 +54,14 @@ def read_input(text: str | None, files: Sequence[Path] = ()) -> dict[str, Any]:
     return value
 
 
+def read_value(text: str) -> Any:
+    """A value written as JSON, or as plain text where it is no JSON."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return text
+
+
 def as_content(data: bytes) -> str | dict[str, str]:
     """A file as it stands in an input: its text, or its bytes in base64."""
     try:

@@ -65,12 +65,14 @@ def _bulk() -> Functions:
 
 
 def _tasks() -> Functions:
-    from services.cli.commands import tasks
+    from services.cli.commands import listing, tagging, tasks
 
     return {
         "submit": tasks.submit,
         "watch": tasks.watch,
-        "tasks": tasks.tasks,
+        "tasks": listing.tasks,
+        "tag": tagging.tag,
+        "again": tagging.again,
         "task": tasks.task,
         "cancel": tasks.cancel,
     }

@@ -67,6 +67,16 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         ),
         Command("tasks", "List your tasks, newest first.", LOADERS["tasks"]),
         Command(
+            "tag",
+            "Set tags of a task, also after its end; without any, show those that it has.",
+            LOADERS["tasks"],
+        ),
+        Command(
+            "again",
+            "Create a task like one of yours, with some fields another way.",
+            LOADERS["tasks"],
+        ),
+        Command(
             "task",
             "Show one task: its status, every fact with the time between them, and what"
             " it answered.",

@@ -16,7 +16,7 @@ from contracts.status import Status
 from contracts.task import Priority
 from services.gateway.people.load import DAY_S, ProjectDayRow, ProjectOpenRow
 from services.gateway.rows import AskRow, Counts, Query, TaskRow
-from services.gateway.selection import END, Range, select, spans, statuses
+from services.gateway.selection import END, Range, select, spans, statuses, tag_count
 from services.log.projection import Projection, reads
 
 _ASKED = "user, id, type, created_seq, asked_by, project, question"
@@ -27,6 +27,8 @@ LOOKS = 10
 _created = itemgetter(5)
 LOOKS_AT = (500, 4_500, 15_000)
 """Tasks that are looked at for one page, step by step."""
+RARE = 1000
+"""Of more tasks with a tag it is not counted how many there are."""
 MOST_COUNTED = 100_000
 """Tasks that are looked at to count them."""
 
@@ -40,9 +42,9 @@ async def list_tasks(projection: Projection, query: Query) -> tuple[list[TaskRow
     """
     if not (wanted := statuses(query)):
         return [], None
-    within = await _within(projection, query)
+    query, within = await _rarest_first(projection, query), await _within(projection, query)
     found = select(query, wanted, within)
-    if not found.rest:
+    if found.exact:
         rows = await projection.query(*found.page(query.limit + 1, query.offset))
         return _page(rows, query.limit, None)
     if query.offset:
@@ -58,6 +60,15 @@ async def list_tasks(projection: Projection, query: Query) -> tuple[list[TaskRow
         if cursor is None or len(rows) > query.limit:
             break
     return _page(rows, query.limit, cursor)
+
+
+async def _rarest_first(projection: Projection, query: Query) -> Query:
+    """The same with the tag first that fewest tasks have."""
+    if len(query.tags) < 2 or query.batch is not None:
+        return query
+    found = [await projection.query(*tag_count(query, tag, RARE)) for tag in query.tags]
+    ranked = sorted(zip(found, query.tags, strict=True), key=itemgetter(0))
+    return query._replace(tags=tuple(tag for _, tag in ranked))
 
 
 async def _within(projection: Projection, query: Query) -> Range:
@@ -80,13 +91,17 @@ def _page(
 
 @reads
 async def count_tasks(projection: Projection, query: Query) -> Counts:
-    """How many tasks fit, of the newest `MOST_COUNTED` that an index finds."""
+    """How many tasks fit, of the newest `MOST_COUNTED` of each status that an index finds; of all
+    together where it does not tell them apart."""
     if not (wanted := statuses(query)):
         return Counts(0, {})
-    found = select(query, wanted, await _within(projection, query))
-    by_status = dict(await projection.query(*found.counted(MOST_COUNTED)))
-    more = await projection.query(*found.last(MOST_COUNTED + 1))
-    return Counts(sum(by_status.values()), by_status, bool(more))
+    query, within = await _rarest_first(projection, query), await _within(projection, query)
+    found = select(query, wanted, within)
+    counted = await projection.query(*found.counted(MOST_COUNTED))
+    by_status = {status: fit for status, fit, _ in counted if fit}
+    looked = [looked for _, _, looked in counted]
+    most = max(looked, default=0) if found.each else sum(looked)
+    return Counts(sum(by_status.values()), by_status, most >= MOST_COUNTED)
 
 
 @reads

@@ -20,7 +20,7 @@ from contracts.host import HealthStatus, Host
 from contracts.ids import OPERATOR, host_id
 from contracts.permitted import Asker, allows
 from contracts.status import of_outcome
-from services.gateway import figures, lookup
+from services.gateway import figures, lookup, selection
 from services.gateway.access.use import FactsRow, OpenRow
 from services.gateway.bulk import tables as bulk
 from services.gateway.domain import weight
@@ -38,21 +38,7 @@ SCHEMA = (
         asked_by TEXT NOT NULL, project TEXT NOT NULL, question TEXT NOT NULL,
         tags TEXT NOT NULL, again TEXT NOT NULL, batch TEXT NOT NULL,
         PRIMARY KEY (user, id)) WITHOUT ROWID""",
-    # What `selection` asks for: an owner, perhaps a type or host, and one status after the other.
-    "CREATE INDEX IF NOT EXISTS tasks_user ON tasks (user, status, created_seq)",
-    "CREATE INDEX IF NOT EXISTS tasks_user_type ON tasks (user, type, status, created_seq)",
-    """CREATE INDEX IF NOT EXISTS tasks_project ON tasks (project, status, created_seq)
-        WHERE project != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_project_type ON tasks (project, type, status, created_seq)
-        WHERE project != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_project_user ON tasks (project, user, status, created_seq)
-        WHERE project != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_project_user_type
-        ON tasks (project, user, type, status, created_seq) WHERE project != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_host ON tasks (user, host, status, created_seq)
-        WHERE host != ''""",
-    """CREATE INDEX IF NOT EXISTS tasks_project_host ON tasks (project, host, status, created_seq)
-        WHERE project != '' AND host != ''""",
+    *selection.INDEXES,
     """CREATE INDEX IF NOT EXISTS tasks_batch ON tasks (user, batch, created_seq)
         WHERE batch != ''""",
     """CREATE INDEX IF NOT EXISTS tasks_project_batch ON tasks (project, batch, created_seq)
@@ -138,7 +124,6 @@ def apply(records: list[Record]) -> list[Change]:
     rest: list[Change] = []
     keys = KeyRows()
     spent, opened = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
-    in_batches: list[tuple[Record, TaskCreated]] = []
     last: Record | None = None
     """The last of the facts that change a row."""
     for record in records:
@@ -150,8 +135,6 @@ def apply(records: list[Record]) -> list[Change]:
             elif tell in _SPENT:
                 spent[int(record.at // HOUR_S), fact.user] += 1
                 opened[int(record.at // HOUR_S), fact.user] += tell is _created
-                if tell is _created and fact.spec.batch:
-                    in_batches.append((record, fact))
             last = record
             continue
         match record.fact:
@@ -165,10 +148,6 @@ def apply(records: list[Record]) -> list[Change]:
             case facts.McpPreferred() as fact:
                 rest.append(_preference(record, fact))
                 spent[int(record.at // HOUR_S), fact.user] += 1
-            case (
-                facts.OperationStarted() | facts.OperationStepped() | facts.OperationStopped()
-            ) as fact:
-                rest += bulk.rows(record, fact)
             case facts.LogKey() as fact:
                 keys.announced(record, fact)
             case facts.Unknown():
@@ -182,11 +161,11 @@ def apply(records: list[Record]) -> list[Change]:
     created = [_row(task) for task in tasks.values() if task.type is not None]
     changed = [_CHANGED(task) for task in tasks.values() if task.type is None]
     rest += [*keys.changes(), Change(_SET_CLOCK, [(last.at,)] if last else [])]
-    rest += bulk.batch_rows(in_batches)
     if spent:
         rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
         rest.append(Change(_FORGET_SPENT, [()]))
-    rest += [*lookup.changes(records), *figures.changes(records)]
+    for more in (lookup, bulk, figures):
+        rest += more.changes(records)
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
 
 

@@ -28,13 +28,16 @@ class Sent(NamedTuple):
 
     id: str | None
     project: str | None
-    tags: Sequence[str]
-    """Each `key=value`."""
     wait: bool
+    tags: Sequence[str] = ()
+    """Each `key=value`."""
 
 
-def send(file: Path, sent: Sent, options: Options) -> int:
+def send(type_: str | None, file: Path | None, sent: Sent, options: Options) -> int:
     """Create all tasks of a file, one JSON object on each line; `-` is standard input."""
+    if type_ is not None or file is None:
+        text = "Give a TYPE, or --batch FILE: one of the two."
+        raise CliError(Exit.USAGE, text, "See `metamcp submit --help`.")
     check_ids(batch=sent.id)
     return run(_send(options, _read(file), sent))
 

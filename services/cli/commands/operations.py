@@ -183,7 +183,11 @@ def tag(
 
 
 def ask(
-    options: Options, wanted: dict[str, Any], ids: Sequence[str], chosen: Chosen, way: Way
+    options: Options,
+    wanted: dict[str, Any],
+    ids: Sequence[str],
+    chosen: Chosen = ALL,
+    way: Way = NO_WAY,
 ) -> int:
     """Have something done with many tasks."""
     check_ids(operation=way.id)

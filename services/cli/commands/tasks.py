@@ -1,4 +1,4 @@
-"""Commands about tasks: submit, watch, tasks, task, cancel."""
+"""Commands about tasks: submit, watch, task, cancel."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from contracts.task import Priority
 from contracts.wire import ProgressFrame
 from services.cli.answers import AS_USUAL, SarifFile, Shown, check_sarif
 from services.cli.client import REQUEST_S, UPLOAD_S, Api, Target, find_target
+from services.cli.commands.tagging import tags_of
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
 from services.cli.follow import (
     as_event,
@@ -67,6 +68,8 @@ class Wish:
     """The project it belongs to, by its name or id: its members see it."""
     fresh: bool = False
     """Ask for work, also where an earlier result could be given again."""
+    tag: tuple[str, ...] = ()
+    """A tag, KEY=VALUE, by which lists can be filtered; can be repeated."""
 
     def request(self, task_type: str) -> dict[str, Any]:
         """The task as the API takes it, without its input. Raises CliError."""
@@ -83,6 +86,7 @@ class Wish:
             "delay_s": self.delay,
             "max_attempts": self.attempts,
             "fresh": self.fresh or None,
+            "tags": tags_of(self.tag) or None,
             "required_capabilities": [capability(text) for text in self.require] or None,
             "preferred_capabilities": [capability(text) for text in self.prefer] or None,
         }
@@ -141,7 +145,7 @@ def submit(
     /,
     *,
     brought: Brought = NOTHING,
-    batch: Path | None = None,
+    batch: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     wait: bool = False,
     sarif: SarifFile = None,
     shown: Shown = AS_USUAL,
@@ -157,15 +161,15 @@ def submit(
     input_
         The task's input: a JSON object, a file with one, or - for standard input.
     batch
-        In place of TYPE and INPUT: create all tasks of this file, a JSON object on each line, or -
-        for standard input; --id is the batch's.
+        In place of TYPE and INPUT: a file with a task on each line, or -; --id is the batch's.
     wait
         Wait for the outcome; the exit code is 0 only for success.
     sarif
         With --wait, of a security_scan: write the findings to this file as SARIF; - prints them.
     """
     if batch is not None or type_ is None:
-        return _submit_batch(type_, batch, wish, options, wait=wait)
+        from services.cli.commands.batch import Sent, send
+        return send(type_, batch, Sent(wish.id, wish.project, wait), options)
     body = wish.request(type_)
     content = read_input(input_)
     out = options.out
@@ -183,17 +187,6 @@ def submit(
         attach.check_names(content, picked)
     ending = Ending(wait, sarif, shown, UPLOAD_S if picked else REQUEST_S, wish.project)
     return run(_submit(target, out, body, content, picked, ending))
-
-
-def _submit_batch(
-    type_: str | None, file: Path | None, wish: Wish, options: Options, *, wait: bool
-) -> int:
-    if type_ is not None or file is None:
-        text = "Give a TYPE, or --batch FILE: one of the two."
-        raise CliError(Exit.USAGE, text, "See `metamcp submit --help`.")
-    from services.cli.commands import batch
-
-    return batch.send(file, batch.Sent(wish.id, wish.project, wish.tag, wait), options)
 
 
 class Ending(NamedTuple):
@@ -296,50 +289,6 @@ async def _watch(
     return Exit.UNREACHABLE
 
 
-def tasks(
-    *,
-    status: str | None = None,
-    type_: Annotated[str | None, Parameter(name="--type")] = None,
-    limit: int = 50,
-    offset: int | None = None,
-    cursor: int | None = None,
-    project: str | None = None,
-    options: Options = NO_OPTIONS,
-) -> int:
-    """List your tasks, newest first.
-
-    Parameters
-    ----------
-    status
-        Only those with this status: pending, queued, running, succeeded, failed …
-    type_
-        Only those of this task type.
-    limit
-        How many to show.
-    offset
-        How many to pass over.
-    cursor
-        Go on after a page, with the cursor it printed.
-    project
-        Those of a project, by its name or id, whoever sent them.
-    """
-    params = {"status": status, "type": type_, "limit": limit, "offset": offset, "cursor": cursor}
-    return run(_tasks(options, project, **params))
-
-
-async def _tasks(options: Options, project: str | None, **params: Any) -> int:
-    out = options.out
-    async with Api(find_target(options)) as api:
-        id_ = None if project is None else await find_project(api, project)
-        found, following = await api.page("/api/tasks", project=id_, **params)
-    answer = {"tasks": found, "next_cursor": following}
-    rows = render.tasks(found, user=project is not None)
-    out.show(answer, rows if found else Text("no tasks", style="dim"))
-    if following is not None and not out.as_json:
-        out.note(f"more: metamcp tasks --cursor {following}")
-    return Exit.OK
-
-
 def task(
     id_: Annotated[str, Parameter(name="ID")],
     /,
@@ -381,15 +330,25 @@ async def _task(
     return Exit.OK
 
 
-def cancel(id_: Annotated[str, Parameter(name="ID")], /, *, options: Options = NO_OPTIONS) -> int:
+def cancel(
+    id_: Annotated[str, Parameter(name="ID")],
+    /,
+    *more: Annotated[str, Parameter(name="MORE")],
+    options: Options = NO_OPTIONS,
+) -> int:
     """Ask to cancel a task; it is over when its job.done says so.
 
     Parameters
     ----------
     id_
         The task's id.
+    more
+        More tasks.
     """
     check_ids(task=id_)
+    if more:
+        from services.cli.commands.operations import ask
+        return ask(options, {"action": "cancel"}, (id_, *more))
     return run(_cancel(options, id_))
 
 

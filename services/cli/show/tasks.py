@@ -116,6 +116,8 @@ def _describe_other(record: Record) -> str:
             if fact.weight is None:
                 return f"{fact.user} takes back the preference for {fact.host}"
             return f"{fact.user} gives {fact.host} {fact.weight}"
+        case facts.TaskTagged():
+            return f"{fact.tagged_by}: {tags_line(fact.tags)}"
         case facts.TaskAsked() | facts.TaskAnswered():
             return asks.said(fact)
         case facts.OperationStarted():
@@ -209,6 +211,11 @@ def task_head(view: Mapping[str, Any]) -> Text:
     for word, name in (("asked for by", "asked_by"), ("in project", "project")):
         if view.get(name):
             line.append(f"\n{word} ", style="dim").append(plain(view[name]))
+    for word, name in (("repeats", "again"), ("in batch", "batch")):
+        if view.get(name):
+            line.append(f"\n{word} ", style="dim").append(plain(view[name]))
+    if view.get("tags"):
+        line.append("\n").append_text(tags_line(view["tags"]))
     if view.get("from"):
         line.append("\ngiven again from ", style="dim").append(plain(given_from(view["from"])))
     if view.get("waiting"):
@@ -220,6 +227,20 @@ def task_head(view: Mapping[str, Any]) -> Text:
     return line
 
 
+def tags_line(tags: Mapping[str, str]) -> Text:
+    """Tags of a task in one line."""
+    told = ", ".join(f"{plain(key)}={plain(value)}" for key, value in tags.items())
+    return Text("tags ", style="dim").append(told or "none", style="not dim")
+
+
+def counts(counted: Mapping[str, Any]) -> Text:
+    """How many tasks there are, by status."""
+    line = Text(f"{counted['total']:,}{' or more' if counted['more'] else ''}", style="bold")
+    for word, count in counted["by_status"].items():
+        line.append(f"\n{count:>9,}  ").append_text(status(word))
+    return line
+
+
 def tasks(views: Iterable[Mapping[str, Any]], *, user: bool = False) -> FittedTable:
     """A list of tasks; `user`: of several users, so that it says whose each is."""
     table = FittedTable(
@@ -228,7 +249,8 @@ def tasks(views: Iterable[Mapping[str, Any]], *, user: bool = False) -> FittedTa
         Column("type"),
         Column("status"),
         Column("host", drop=1),
-        Column("attempt", drop=3),
+        Column("attempt", drop=4),
+        Column("tags", drop=3),
         Column("created", drop=2),
     )
     for view in views:
@@ -240,6 +262,7 @@ def tasks(views: Iterable[Mapping[str, Any]], *, user: bool = False) -> FittedTa
             status(str(view.get("status", ""))),
             plain(view.get("host", "")),
             str(view.get("attempt", 0) or ""),
+            plain(", ".join(f"{k}={v}" if v else k for k, v in view.get("tags", {}).items()), 60),
             datetime.fromtimestamp(created, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         )
     return table

@@ -87,13 +87,21 @@ def answers(known: Gateway, x: str) -> None:
     known.ok("GET /api/tokens", [{"id": x, "user": x, "roles": [x], "note": x} | NO_END])
     service = {"service": x, "instance": x, "up": True, "active": None, "lag": 0}
     known.ok("GET /api/health", {"services": [service]})
+    bulk = {"id": x, "created_at": 1.0, "total": 1}
+    counted = bulk | {"by_status": {x: 1}, "ended_at": None}
+    done = bulk | {"action": x, "state": x, "done": 0, "failed": 1}
+    done |= {"failures": [{"task": x, "reason": x, "message": x}]}
+    known.ok("GET /api/batches", [counted])
+    known.ok("GET /api/batches/b", counted)
+    known.ok("GET /api/operations", [done])
+    known.ok("GET /api/operations/o", done)
     known.refuse("GET /api/mcps/refused", 404, x)
 
 
 COMMANDS = [
     *("hosts", "hosts h1", "hosts h1 --log", "hosts probe h1", "hosts discover", "hosts refused"),
     *("tasks", "task t1", "types", "results", "results t1", "prefer", "accounts", "spaces"),
-    "profiles",
+    *("profiles", "batch", "batch b", "operations", "operations show o"),
     *("token list", "doctor"),
 ]
 

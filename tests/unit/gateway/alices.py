@@ -19,11 +19,14 @@ import msgspec
 
 from contracts.facts import McpHealth, McpRegistered
 from contracts.host import Host, Noop
+from contracts.operation import Action, OperationStarted
 from contracts.result import inline, sha256_hex
 from contracts.subjects import ACCOUNTS_BUCKET
+from contracts.task import TaskSpec
 from services.bus.all import answer_all
 from services.executor.hosts import host_log
 from services.gateway.access.identity import Principal
+from services.gateway.bulk import operations
 from services.gateway.peers.host_logs import SUBJECT
 from services.gateway.people.membership import MemberRole
 from services.gateway.people.projects import Projects
@@ -45,6 +48,8 @@ DONE, BLOB, WAIT, GONE = (f"{MARK}-{end}" for end in ("done", "blob", "wait", "g
 """Tasks: over with a small result, with a big one, not over, its result deleted."""
 HOST, IDLE = f"{MARK}-host", f"{MARK}-idle"
 SPACE = f"{MARK}-room"
+BATCH, OPERATION = f"{MARK}-pack", f"{MARK}-work"
+"""The operation is not over, and another gateway's, from which it is never taken over here."""
 GRANT, CLIENT = f"{MARK}-grant", f"{MARK}-client"
 SHOP = f"{MARK}-shop"
 """A project, to which the first of the tasks belongs."""
@@ -68,6 +73,8 @@ HERS = {
     "sha256": (SHA256,),
     "project": (SHOP,),
     "profile": (VIEW,),
+    "batch": (BATCH,),
+    "operation": (OPERATION,),
 }
 """By the name they have in paths."""
 MORE_NAMES = ("token", "person", "session", "client")
@@ -193,12 +200,16 @@ async def alices(server: NatsServer, folder: Path) -> AsyncIterator[Alices]:
         logs.mkdir()
         for host in (HOST, f"alice/{HOST}"):
             log_path(logs, host).write_text(f"{MARK}\n")
+        quiet, operations.QUIET_S = operations.QUIET_S, float("inf")
         await answer_all(executor, SUBJECT, host_log.HostLogServer(logs, "e1").answer)
         one = Alices(gateway, hub)
         async with one.clients():
             await _repositories(one, github)
             await _furnish(one)
-            yield one
+            try:
+                yield one
+            finally:
+                operations.QUIET_S = quiet
 
 
 async def _furnish(one: Alices) -> None:
@@ -273,5 +284,19 @@ async def _tasks(one: Alices) -> None:
             created = msgspec.structs.replace(created, project=SHOP)
         await one.gateway.append(created, routed, done)
     await one.gateway.append(facts.created("alice", WAIT), facts.routed("alice", WAIT, host=HOST))
+    spec = TaskSpec(type="mcp.call", batch=BATCH)
+    operation = OperationStarted(
+        id=new_id(),
+        by="gateway-9",
+        user="alice",
+        operation=OPERATION,
+        k=1,
+        parts=1,
+        total=1,
+        action=Action.TAG,
+        tasks=(DONE,),
+        tags={MARK: MARK},
+    )
+    await one.gateway.append(facts.created("alice", f"{BATCH}-1", spec=spec), operation)
     await one.gateway.written()
     await one.has("alice-token", "DELETE", "/api/results/{task}", name=GONE)

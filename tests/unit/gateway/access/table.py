@@ -10,6 +10,7 @@ from services.gateway.oauth.server import RESOURCES
 from services.gateway.openapi.document import PATH as SCHEMA
 from tests.unit.gateway.access.rows import Row, Who, named
 from tests.unit.gateway.alices import (
+    BATCH,
     BLOB,
     CLIENT,
     DONE,
@@ -18,6 +19,8 @@ from tests.unit.gateway.alices import (
     IDLE,
     INVITED,
     MARK,
+    NONE,
+    OPERATION,
     REPOSITORY,
     SHA256,
     SHOP,
@@ -31,6 +34,7 @@ from tests.unit.gateway.world import TASK
 OF_ALICE: dict[str, Any] = {"params": {"user": "alice"}}
 OF_NOBODY: dict[str, Any] = {"params": {"user": "carol"}}
 AUDITED: dict[str, Any] = {"audited": OF_ALICE, "more": (OF_ALICE,), "deed": "see"}
+OWN_AUDITED = AUDITED | {"deed": "own"}
 BYTES: tuple[dict[str, Any], ...] = (
     {"headers": {"Range": "bytes=0-9"}},
     {"headers": {"Range": "bytes=999999-"}},
@@ -96,6 +100,17 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/api/tasks/{task}/cancel"): named(WAIT, deed="own"),
     ("PUT", "/api/tasks/{task}/tags"): named(WAIT, {"json": {"tags": {"a": "b"}}}, deed="own"),
     ("POST", "/api/tasks/{task}/again"): named(WAIT, status=201, deed="own"),
+    ("POST", "/api/batches"): Row(
+        Who.OWN, given={"json": {"tasks": [TASK]}}, status=201, deed="submit"
+    ),
+    ("GET", "/api/batches"): Row(Who.OWN, **OWN_AUDITED),
+    ("GET", "/api/batches/{batch}"): named(BATCH, **OWN_AUDITED),
+    ("POST", "/api/operations"): Row(
+        Who.OWN, given={"json": {"action": "cancel", "ids": [NONE]}}, status=202, deed="own"
+    ),
+    ("GET", "/api/operations"): Row(Who.OWN, **OWN_AUDITED),
+    ("GET", "/api/operations/{operation}"): named(OPERATION, **OWN_AUDITED),
+    ("POST", "/api/operations/{operation}/stop"): named(OPERATION, deed="own"),
     ("GET", "/api/asks"): OWN,
     ("POST", "/api/tasks/{task}/answer"): named(
         WAIT, {"json": {"q": 1, "action": "accept"}}, status=404, deed="own"

@@ -36,6 +36,8 @@ from tests.unit.gateway.world import World
 NEEDS: dict[str, list[str]] = {
     TASKS_READ: [
         *("GET /api/tasks", "GET /api/tasks/counts", "GET /api/tasks/export"),
+        *(f"GET /api/{one}" for one in ("batches", "batches/{batch}")),
+        *(f"GET /api/{one}" for one in ("operations", "operations/{operation}")),
         "GET /api/tasks/{task}",
         "GET /api/tasks/{task}/events",
         "GET /api/tasks/{task}/why",
@@ -51,6 +53,7 @@ NEEDS: dict[str, list[str]] = {
         "POST /api/tasks/{task}/cancel",
         "POST /api/tasks/{task}/answer",
         *("PUT /api/tasks/{task}/tags", "POST /api/tasks/{task}/again"),
+        *("POST /api/batches", "POST /api/operations", "POST /api/operations/{operation}/stop"),
         "PUT /api/blobs",
         "DELETE /api/blobs/{sha256}",
         "DELETE /api/results/{task}",
