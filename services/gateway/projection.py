@@ -124,7 +124,6 @@ def apply(records: list[Record]) -> list[Change]:
     rest: list[Change] = []
     keys = KeyRows()
     spent, opened = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
-    in_batches: list[tuple[Record, TaskCreated]] = []
     last: Record | None = None
     """The last of the facts that change a row."""
     for record in records:
@@ -136,8 +135,6 @@ def apply(records: list[Record]) -> list[Change]:
             elif tell in _SPENT:
                 spent[int(record.at // HOUR_S), fact.user] += 1
                 opened[int(record.at // HOUR_S), fact.user] += tell is _created
-                if tell is _created and fact.spec.batch:
-                    in_batches.append((record, fact))
             last = record
             continue
         match record.fact:
@@ -151,10 +148,6 @@ def apply(records: list[Record]) -> list[Change]:
             case facts.McpPreferred() as fact:
                 rest.append(_preference(record, fact))
                 spent[int(record.at // HOUR_S), fact.user] += 1
-            case (
-                facts.OperationStarted() | facts.OperationStepped() | facts.OperationStopped()
-            ) as fact:
-                rest += bulk.rows(record, fact)
             case facts.LogKey() as fact:
                 keys.announced(record, fact)
             case facts.Unknown():
@@ -168,11 +161,11 @@ def apply(records: list[Record]) -> list[Change]:
     created = [_row(task) for task in tasks.values() if task.type is not None]
     changed = [_CHANGED(task) for task in tasks.values() if task.type is None]
     rest += [*keys.changes(), Change(_SET_CLOCK, [(last.at,)] if last else [])]
-    rest += bulk.batch_rows(in_batches)
     if spent:
         rest.append(Change(_SPEND, [(*key, n, opened[key]) for key, n in spent.items()]))
         rest.append(Change(_FORGET_SPENT, [()]))
-    rest += [*lookup.changes(records), *figures.changes(records)]
+    for more in (lookup, bulk, figures):
+        rest += more.changes(records)
     return [Change(_INSERT_TASK, created), Change(_CHANGE_TASK, changed), *rest]
 
 

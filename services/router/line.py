@@ -22,7 +22,7 @@ from contracts.queue import (
 )
 from services.router.actor import Router
 from services.router.plan import TermPlan
-from services.router.queue import Place
+from services.router.queue import QueuePlace
 from services.router.state import Phase, State
 
 FRESH_S = 1.0
@@ -38,7 +38,7 @@ _Wait = tuple[str, WaitReason, tuple[str, ...]]
 class Survey(NamedTuple):
     """What was found at one moment."""
 
-    placed: list[Place]
+    placed: list[QueuePlace]
     """The first of the queue, in order."""
     waits: Counter[_Wait]
 
@@ -72,7 +72,7 @@ def _outside(state: State, plan: TermPlan) -> Iterator[tuple[str, WaitReason]]:
             yield task.user, WaitReason.LATER
 
 
-def reason_of(place: Place) -> tuple[WaitReason, tuple[str, ...]]:
+def reason_of(place: QueuePlace) -> tuple[WaitReason, tuple[str, ...]]:
     """What a task of the queue waits for, and at which hosts."""
     if place.parked is not None:
         # Names that begin with a slash are no hosts, but shares of them.
@@ -82,7 +82,7 @@ def reason_of(place: Place) -> tuple[WaitReason, tuple[str, ...]]:
     return (WaitReason.SHARE if place.held else WaitReason.TURN), ()
 
 
-class Line:
+class QueueLine:
     """Answers for one router."""
 
     def __init__(self, router: Router, instance: str) -> None:

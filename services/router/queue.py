@@ -35,7 +35,7 @@ class Next(msgspec.Struct, frozen=True, gc=False):
     demand: Demand
 
 
-class Place(NamedTuple):
+class QueuePlace(NamedTuple):
     """Where a task of the queue stands, and what keeps it."""
 
     key: str
@@ -203,13 +203,13 @@ class Queue:
         for lane in group.lanes.values() if group else ():
             yield from {item.key for item in lane.items if self._where.get(item.key) is lane}
 
-    def lanes(self) -> Iterator[tuple[Place, int]]:
+    def lanes(self) -> Iterator[tuple[QueuePlace, int]]:
         """What waits for the same, of each user: one of the tasks, and how many there are."""
         for group in self._groups.values():
             for lane in group.lanes.values():
                 yield self._place_of(lane.items[0], lane), lane.count
 
-    def order(self, now: float) -> Iterator[Place]:
+    def order(self, now: float) -> Iterator[QueuePlace]:
         """Every task as it would be served if there were room for all, without serving any.
 
         The queue may not change meanwhile. The first k of n tasks cost about k log k, and one
@@ -237,9 +237,9 @@ class Queue:
                 rank, turn = self._rank(after, lane, now), turns[lane.user]
                 heappush(line, (rank, turn, after.seq, number, after, lane, each))
 
-    def _place_of(self, item: Waiting, lane: _Lane) -> Place:
+    def _place_of(self, item: Waiting, lane: _Lane) -> QueuePlace:
         held = lane.user in self._held
-        return Place(item.key, lane.user, lane.group.demand, lane.group.parked, held)
+        return QueuePlace(item.key, lane.user, lane.group.demand, lane.group.parked, held)
 
     def _rank(self, item: Waiting, lane: _Lane, now: float) -> int:
         """The class of a task that is the oldest of its lane."""

@@ -25,7 +25,7 @@ from services.process.run import Fatal, Process
 from services.process.settings import Common
 from services.router.actor import Router, Writer
 from services.router.audits import RouteAudits
-from services.router.line import Line
+from services.router.line import QueueLine
 from services.router.projection import SCHEMA, VERSION
 from services.router.restored import FOLDER, OpenAgain
 from services.router.saved import Copier, restore
@@ -56,7 +56,9 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     handlers = {"status": _answer(router), "recompute": audits.answer}
     await bus.serve(SERVICE, _version(), handlers)
     await answer_all(bus, subjects.command(SERVICE, "restored"), _restored(router))
-    await answer_all(bus, subjects.command(SERVICE, "queue"), _queue(Line(router, who.instance)))
+    await answer_all(
+        bus, subjects.command(SERVICE, "queue"), _queue(QueueLine(router, who.instance))
+    )
     _measure(router, process)
     running = process.spawn("router", router.run())
     process.on_drain(lambda: _end(running))
@@ -89,7 +91,7 @@ def _restored(router: Router) -> Handler:
     return restored
 
 
-def _queue(line: Line) -> Handler:
+def _queue(line: QueueLine) -> Handler:
     async def queue(payload: bytes) -> bytes:
         try:
             request = msgspec.json.decode(payload or b"{}", type=QueueRequest)

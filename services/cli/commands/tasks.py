@@ -161,8 +161,7 @@ def submit(
     input_
         The task's input: a JSON object, a file with one, or - for standard input.
     batch
-        In place of TYPE and INPUT: create all tasks of this file, a JSON object on each line, or -
-        for standard input; --id is the batch's.
+        In place of TYPE and INPUT: a file with a task on each line, or -; --id is the batch's.
     wait
         Wait for the outcome; the exit code is 0 only for success.
     sarif
@@ -344,7 +343,7 @@ def cancel(
     id_
         The task's id.
     more
-        More tasks, all of them by one operation.
+        More tasks.
     """
     check_ids(task=id_)
     if more:

@@ -63,10 +63,19 @@ _failures: msgspec.json.Decoder[tuple[StepFailure, ...]] = msgspec.json.Decoder(
 )
 
 
-def batch_rows(created: Sequence[tuple[Record, TaskCreated]]) -> list[Change]:
-    """The batches that these tasks are of; a batch begins with the first of its tasks."""
-    rows = [(fact.user, fact.spec.batch, record.seq, record.at) for record, fact in created]
-    return [Change(_BATCH, rows)] if rows else []
+def changes(records: Sequence[Record]) -> list[Change]:
+    """What facts say of batches, each of which begins with the first of its tasks, and of
+    operations."""
+    batches: dict[tuple[str, str], tuple[Any, ...]] = {}
+    found: list[Change] = []
+    for record in records:
+        fact = record.fact
+        if isinstance(fact, TaskCreated):
+            if (id_ := fact.spec.batch) is not None:
+                batches.setdefault((fact.user, id_), (fact.user, id_, record.seq, record.at))
+        elif isinstance(fact, OperationFact):
+            found += rows(record, fact)
+    return [Change(_BATCH, list(batches.values())), *found] if batches else found
 
 
 def rows(record: Record, fact: OperationFact) -> list[Change]:

@@ -71,7 +71,7 @@ class RouterView(msgspec.Struct, frozen=True):
     """Last sequence of the log it has applied."""
 
 
-class Workers(msgspec.Struct, frozen=True):
+class WorkersView(msgspec.Struct, frozen=True):
     """Who decides, and who works."""
 
     executors: tuple[ExecutorView, ...]
@@ -87,7 +87,7 @@ EXAMPLES = (
         *(None, 3, 3, 8, 8, (WaitCount(Reason_.HOST_BUSY, 3, ("files",)),)),
         *((_WAITS,), None),
     ),
-    Workers(
+    WorkersView(
         (ExecutorView("executor-1", alive=True, busy=4, slots=8, silent_s=0.4),),
         (RouterView("router-1", active=True, term=3, position=47),),
     ),
@@ -124,14 +124,14 @@ def _view(found: QueueAnswer, owner: str | None, limit: int) -> QueueView:
 
 
 @get("/api/workers", opt=described(scope=scopes.TASKS_READ))
-async def list_workers(parts: Wired, principal: Asking) -> Envelope[Workers]:
+async def list_workers(parts: Wired, principal: Asking) -> Envelope[WorkersView]:
     """List executors with their slots and heartbeats, and routers with their terms."""
     routers, text = await _routers(parts)
     executors = tuple(
         ExecutorView(one.instance, one.alive, one.busy, one.slots, round(one.silent_s, 1))
         for one in parts.executors.every()
     )
-    return ok(Workers(executors, routers), text)
+    return ok(WorkersView(executors, routers), text)
 
 
 async def _routers(parts: Parts) -> tuple[tuple[RouterView, ...], str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.facts import TaskRouted
 from contracts.queue import QueueRequest, WaitReason
-from services.router.line import Line
+from services.router.line import QueueLine
 from tests.unit.router.bench import Bench
 from tests.unit.router.test_queue import ANY, OTHER
 from tests.unit.router.test_queue import Line as Waits
@@ -47,7 +47,7 @@ async def test_who_waits_hears_where_and_for_what(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     await bench.register(host("a", 1), host("b", 1, "other"))
     async with bench.router() as router:
-        line = Line(router, "router-1")
+        line = QueueLine(router, "router-1")
         await bench.submit("t1")
         await bench.fact(TaskRouted, task="t1")
         for task in ("t2", "t3"):

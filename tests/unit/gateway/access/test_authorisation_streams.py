@@ -39,7 +39,7 @@ from tests.unit.gateway.world import (
 ALICE, BOB, AUDITOR = "alice-token", "bob-token", "auditor-token"
 TO = get_args(get_type_hints(wire.Subscribe)["to"])
 AFTER = (None, "start", 1)
-NAMED: dict[str, Any] = {"task": {"task": "NAME"}}
+NAMED: dict[str, Any] = {"task": {"task": "NAME"}, "batch": {"batch": "NAME"}}
 FRAMES: dict[str, list[dict[str, Any]]] = {
     "auth": [{"token": word} for word in ("wrong", "expired-token", "ticket_x", "")],
     "subscribe": [
@@ -122,7 +122,8 @@ def without(name: str, frames: list[dict[str, Any]]) -> str:
 def test_every_frame_has_a_case() -> None:
     for union in (wire.ClientFrame, connection.Frame):
         assert {kind.__struct_config__.tag for kind in get_args(union)} == set(FRAMES)
-    assert {frame["to"] for frame in FRAMES["subscribe"]} == {"tasks", "task", "hosts", "all"}
+    every = {"tasks", "task", "batch", "operations", "hosts", "all"}
+    assert {frame["to"] for frame in FRAMES["subscribe"]} == every
 
 
 async def test_nothing_is_done_for_who_has_not_said_who_it_is(gateway: World) -> None:

@@ -46,9 +46,13 @@ FRAME_NEEDS: dict[str, set[str]] = {
 SUBJECT_NEEDS: dict[str, set[str]] = {
     "tasks": {TASKS_READ},
     "task": {TASKS_READ},
+    "batch": {TASKS_READ},
+    "operations": {TASKS_READ},
     "hosts": {HOSTS_READ},
     "all": {TASKS_READ, HOSTS_READ, ADMIN},
 }
+NAMED: dict[str, dict[str, str]] = {"task": {"task": WAIT}, "batch": {"batch": WAIT}}
+"""What a subscription says besides."""
 MCP_NEEDS: dict[str, str] = {
     **dict.fromkeys(("ping", "server/discover", "tools/list", "subscriptions/listen"), ""),
     **dict.fromkeys(("submit_task", "list_hosts"), ""),
@@ -94,7 +98,7 @@ async def test_frames_without_their_scope_do_nothing(one: World) -> None:
     ways = [(op, {"task": task}, TASKS_WRITE) for op in ("cancel",) for task in (WAIT, DONE, NONE)]
     ways += [("submit", {"task": TASK | {"id": name}}, TASKS_WRITE) for name in (WAIT, "new")]
     for to, needed in SUBJECT_NEEDS.items():
-        fields = {"sub": "s", "to": to, "after": "start"} | ({"task": WAIT} if to == "task" else {})
+        fields = {"sub": "s", "to": to, "after": "start"} | NAMED.get(to, {})
         ways += [("subscribe", fields, scope) for scope in needed]
     for op, fields, scope in ways:
         for narrow in (without("alice", scope, roles=ROLES), token("alice", roles=ROLES)):
@@ -110,7 +114,7 @@ async def test_frames_without_their_scope_do_nothing(one: World) -> None:
 async def test_frames_with_their_scope_alone_work(one: World) -> None:
     for to, needed in SUBJECT_NEEDS.items():
         async with one.stream(token("alice", *needed, roles=ROLES)) as stream:
-            fields = {"task": WAIT} if to == "task" else {}
+            fields = NAMED.get(to, {})
             assert (await stream.follow("s", to, **fields))["op"] == "ack", to
     async with one.stream(token("alice", TASKS_WRITE)) as stream:
         assert (await stream.ask("submit", task=TASK))["op"] == "ack"
@@ -157,7 +161,7 @@ async def test_a_narrower_token_ends_what_it_is_not_for(one: World) -> None:
 
 async def test_events_need_the_scope_of_what_is_followed(one: World) -> None:
     for to, needed in SUBJECT_NEEDS.items():
-        params = {"to": to} | ({"task": WAIT} if to == "task" else {})
+        params = {"to": to} | NAMED.get(to, {})
         for scope in needed:
             async with one.http(without("alice", scope, roles=ROLES)) as client:
                 check_refused(await client.get("/api/events", params=params), scope)
