@@ -87,6 +87,12 @@ def answers(known: Gateway, x: str) -> None:
     known.ok("GET /api/tokens", [{"id": x, "user": x, "roles": [x], "note": x} | NO_END])
     service = {"service": x, "instance": x, "up": True, "active": None, "lag": 0}
     known.ok("GET /api/health", {"services": [service]})
+    bulk_answers(known, x)
+    known.refuse("GET /api/mcps/refused", 404, x)
+
+
+def bulk_answers(known: Gateway, x: str) -> None:
+    """The same about batches and operations."""
     bulk = {"id": x, "created_at": 1.0, "total": 1}
     counted = bulk | {"by_status": {x: 1}, "ended_at": None}
     done = bulk | {"action": x, "state": x, "done": 0, "failed": 1}
@@ -95,7 +101,6 @@ def answers(known: Gateway, x: str) -> None:
     known.ok("GET /api/batches/b", counted)
     known.ok("GET /api/operations", [done])
     known.ok("GET /api/operations/o", done)
-    known.refuse("GET /api/mcps/refused", 404, x)
 
 
 COMMANDS = [
