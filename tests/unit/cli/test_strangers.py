@@ -87,7 +87,6 @@ def answers(known: Gateway, x: str) -> None:
     known.ok("GET /api/tokens", [{"id": x, "user": x, "roles": [x], "note": x} | NO_END])
     service = {"service": x, "instance": x, "up": True, "active": None, "lag": 0}
     known.ok("GET /api/health", {"services": [service]})
-    bulk_answers(known, x)
     known.refuse("GET /api/mcps/refused", 404, x)
 
 
@@ -120,6 +119,7 @@ def test_nothing_is_obeyed_and_all_is_shown(
     known: Gateway, capsys: pytest.CaptureFixture[str], words: str, kind: str
 ) -> None:
     answers(known, EVIL[kind])
+    bulk_answers(known, EVIL[kind])
     for more in ([], ["--json"]):
         code = execute([*words.split(), *more])
         out, err = capsys.readouterr()
