@@ -12,6 +12,7 @@ from rich.text import Text
 from contracts.facts import OperationStepped, OperationStopped, Record
 from services.cli.bar import count_bar
 from services.cli.client import Api, find_target
+from services.cli.commands.tagging import tags_of
 from services.cli.common import NO_OPTIONS, CliError, Exit, Options, Out, run
 from services.cli.input import check_ids
 from services.cli.projects import find_project
@@ -176,10 +177,7 @@ def tag(
     set_
         A tag KEY=VALUE; can be repeated. Without any they have none then.
     """
-    tags = dict(one.partition("=")[::2] for one in set_)
-    if wrong := [one for one in set_ if "=" not in one]:
-        raise CliError(Exit.USAGE, f"{wrong[0]!r} is no tag.", "Write --set KEY=VALUE")
-    return ask(options, {"action": "tag", "tags": tags}, ids, chosen, way)
+    return ask(options, {"action": "tag", "tags": tags_of(set_)}, ids, chosen, way)
 
 
 def ask(

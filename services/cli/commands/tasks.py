@@ -169,7 +169,8 @@ def submit(
     """
     if batch is not None or type_ is None:
         from services.cli.commands.batch import Sent, send
-        return send(type_, batch, Sent(wish.id, wish.project, wait), options)
+
+        return send(type_, batch, Sent(wish.id, wish.project, wait, wish.tag), options)
     body = wish.request(type_)
     content = read_input(input_)
     out = options.out
@@ -348,6 +349,7 @@ def cancel(
     check_ids(task=id_)
     if more:
         from services.cli.commands.operations import ask
+
         return ask(options, {"action": "cancel"}, (id_, *more))
     return run(_cancel(options, id_))
 

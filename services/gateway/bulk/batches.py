@@ -49,7 +49,7 @@ MOST_AT_ONCE = 8
 Line = tuple[int, bytes | None]
 
 
-class Batch(NamedTuple):
+class NewBatch(NamedTuple):
     """What all tasks of a batch have in common."""
 
     id: str
@@ -57,13 +57,13 @@ class Batch(NamedTuple):
     tags: dict[str, str]
 
 
-def named(id_: str | None, project: str | None, tags: dict[str, str]) -> Batch:
+def named(id_: str | None, project: str | None, tags: dict[str, str]) -> NewBatch:
     """A batch with its id, one of ours if none is given. Raises Rejected(BAD_ID)."""
     what = "batch id"
-    return Batch(check_short(check_token(id_ or new_id(), what), what), project, tags)
+    return NewBatch(check_short(check_token(id_ or new_id(), what), what), project, tags)
 
 
-def request_of(batch: Batch, number: int, data: bytes | None) -> TaskRequest:
+def request_of(batch: NewBatch, number: int, data: bytes | None) -> TaskRequest:
     """The task of one line. Pure. Raises Rejected."""
     if number > MOST_TASKS:
         text = f"a batch has at most {MOST_TASKS} tasks: send the rest as another"
@@ -126,7 +126,9 @@ class Batches:
         self._desk, self._log, self._projection = desk, log, projection
         self._users: Counter[str] = Counter()
 
-    async def take(self, who: Principal, batch: Batch, lines: AsyncIterator[Line]) -> BatchAccepted:
+    async def take(
+        self, who: Principal, batch: NewBatch, lines: AsyncIterator[Line]
+    ) -> BatchAccepted:
         """Store the tasks of a batch as they come; those that are stored stay so, whatever follows.
 
         Raises OverBudget, Rejected.
@@ -151,7 +153,7 @@ class Batches:
         return tally.told()
 
     async def _store(
-        self, who: Principal, batch: Batch, chunk: Sequence[Line], tally: Tally
+        self, who: Principal, batch: NewBatch, chunk: Sequence[Line], tally: Tally
     ) -> None:
         small: dict[int, TaskRequest] = {}
         alone: dict[int, TaskRequest] = {}

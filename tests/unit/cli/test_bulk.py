@@ -57,7 +57,7 @@ async def test_a_batch_is_sent_followed_and_shown_and_its_tasks_run_again(
         return json.loads(capsys.readouterr().out)
 
     try:
-        send = ("submit", "--batch", "tasks.jsonl", "--id", "b")
+        send = ("submit", "--batch", "tasks.jsonl", "--id", "b", "--tag", "run=7")
         assert await metamcp(*send, "--wait", "--json") == Exit.FAILED
         told = shown()
         assert (told["accepted"]["accepted"], told["accepted"]["refused_count"]) == (2, 1)
@@ -79,6 +79,8 @@ async def test_a_batch_is_sent_followed_and_shown_and_its_tasks_run_again(
         assert await metamcp(*again, "--id", "redo", "--json") == Exit.OK
         assert shown()["done"] == 1
         assert (await gateway.log.last("task.created.alice.redo-1")) is not None
+        assert await metamcp("tasks", "--tag", "run=7", "--json") == Exit.OK
+        assert {one["id"] for one in shown()["tasks"]} == {"b-1", "b-2", "redo-1"}
         assert await metamcp("cancel", "b-1", "b-2", "--json") == Exit.OK
         assert shown()["total"] == 2
         assert await metamcp("operations", "--json") == Exit.OK

@@ -87,6 +87,11 @@ def answers(known: Gateway, x: str) -> None:
     known.ok("GET /api/tokens", [{"id": x, "user": x, "roles": [x], "note": x} | NO_END])
     service = {"service": x, "instance": x, "up": True, "active": None, "lag": 0}
     known.ok("GET /api/health", {"services": [service]})
+    known.refuse("GET /api/mcps/refused", 404, x)
+
+
+def bulk_answers(known: Gateway, x: str) -> None:
+    """The same about batches and operations."""
     bulk = {"id": x, "created_at": 1.0, "total": 1}
     counted = bulk | {"by_status": {x: 1}, "ended_at": None}
     done = bulk | {"action": x, "state": x, "done": 0, "failed": 1}
@@ -95,7 +100,6 @@ def answers(known: Gateway, x: str) -> None:
     known.ok("GET /api/batches/b", counted)
     known.ok("GET /api/operations", [done])
     known.ok("GET /api/operations/o", done)
-    known.refuse("GET /api/mcps/refused", 404, x)
 
 
 COMMANDS = [
@@ -115,6 +119,7 @@ def test_nothing_is_obeyed_and_all_is_shown(
     known: Gateway, capsys: pytest.CaptureFixture[str], words: str, kind: str
 ) -> None:
     answers(known, EVIL[kind])
+    bulk_answers(known, EVIL[kind])
     for more in ([], ["--json"]):
         code = execute([*words.split(), *more])
         out, err = capsys.readouterr()
