@@ -37,6 +37,7 @@ TICK_S = 0.003
 REST = 4
 """A hand-out is followed by a rest of this many times its length, at most a tick."""
 
+
 class Waiter(NamedTuple):
     """Somebody who waits for the end of a task."""
 
