@@ -11,20 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from services.bus.bus import Bus
 from services.cli.app import execute
 from services.cli.common import Exit
 from tests.support import facts
+from tests.support.nats import NatsServer
 from tests.unit.gateway.world import World, made, world
 
 Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-async def real(tmp_path: Path, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def real(
+    fresh_nats: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
     """A gateway; the client is alice."""
     monkeypatch.chdir(tmp_path)
-    async with world(tmp_path, bus) as one:
+    async with fresh_nats.connected("gateway") as bus, world(tmp_path, bus) as one:
         monkeypatch.setenv("METAMCP_URL", one.url)
         monkeypatch.setenv("METAMCP_TOKEN", "alice-token")
         yield one
