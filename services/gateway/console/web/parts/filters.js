@@ -37,6 +37,8 @@ function Statuses({ counts }) {
   const box = useRef(null);
   useEffect(() => {
     const shut = (event) => {
+      // The same event may just have taken this page away.
+      if (!box.current) return;
       const away = event.type === "click" ? !box.current.contains(event.target) : event.key === "Escape";
       if (away) box.current.open = false;
     };
