@@ -37,9 +37,10 @@ function Statuses({ counts }) {
   const box = useRef(null);
   useEffect(() => {
     const shut = (event) => {
-      const away = event.type === "click" ? !box.current?.contains(event.target) : event.key === "Escape";
-      // The page may have gone with the click.
-      if (away && box.current) box.current.open = false;
+      // The same event may just have taken this page away.
+      if (!box.current) return;
+      const away = event.type === "click" ? !box.current.contains(event.target) : event.key === "Escape";
+      if (away) box.current.open = false;
     };
     document.addEventListener("click", shut);
     document.addEventListener("keydown", shut);
