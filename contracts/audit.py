@@ -41,6 +41,7 @@ class RouteRecomputed(msgspec.Struct, frozen=True, omit_defaults=True):
 class RoutesRecomputed(msgspec.Struct, frozen=True):
     """Answer to a `RecomputeRequest`."""
 
+    task: str
     routes: tuple[RouteRecomputed, ...]
     checks: tuple[Check, ...]
     """Whether the log agrees: `routes recomputed`, and `given again` of a result that was."""

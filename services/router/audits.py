@@ -83,7 +83,7 @@ class RouteAudits:
             fold.take(past)
         fold.end()
         checks = audits.recomputed(records, fold.again, [*fold.hosts, *earlier])
-        return RoutesRecomputed(tuple(fold.routes()), tuple(checks), folded)
+        return RoutesRecomputed(task, tuple(fold.routes()), tuple(checks), folded)
 
     async def _past(self, user: str, through: int) -> AsyncIterator[list[Record]]:
         filters = (*of_user(user), *HOSTS, *preferences_of(user))

@@ -85,6 +85,7 @@ EXAMPLES = (
         [PermitAudience(12, "https://tools.example.com")],
     ),
     RoutesRecomputed(
+        "t1",
         (RouteRecomputed(43, 1, "tools", 0.95, (Candidate("tools", 0.95, 1.0, 1.0, 0.9, 0.7),)),),
         (Check("routes recomputed", True, "tools with 0.950 from basis 41"),),
         57,
