@@ -94,7 +94,7 @@ class Query(NamedTuple):
     user: str | None
     limit: int = 50
     offset: int = 0
-    """Only without what takes looking at each task, see `selection.Selection.rest`."""
+    """Only without what takes looking at each task, see `selection.TaskSelection.rest`."""
     cursor: int | None = None
     status: tuple[Status, ...] = ()
     """One of these; empty: any."""

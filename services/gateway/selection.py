@@ -66,7 +66,7 @@ class Range(NamedTuple):
     """The first one behind it."""
 
 
-class Selection(NamedTuple):
+class TaskSelection(NamedTuple):
     """How the tasks of a list are found."""
 
     key: Sql
@@ -169,7 +169,7 @@ def tag_count(query: Query, tag: str, most: int) -> Sql:
     return text, (getattr(query, owner), tag, most)
 
 
-def select(query: Query, wanted: Sequence[Status], within: Range) -> Selection:
+def select(query: Query, wanted: Sequence[Status], within: Range) -> TaskSelection:
     """How the tasks are found that have one of these statuses; of several tags, by the first."""
     index = _index(query)
     asked = {name: getattr(query, name) for name in ("user", "project", "type", "host", "batch")}
@@ -178,12 +178,14 @@ def select(query: Query, wanted: Sequence[Status], within: Range) -> Selection:
     end = within.end if query.cursor is None else min(within.end, query.cursor)
     where += [("created_seq < ?", end), ("created_seq >= ?", within.first or None)]
     text, values = _joined(where)
-    rest = [(_HAS_TAG, one) for one in query.tags[index.table == "tags" :]]
+    rest: list[tuple[str, object]] = [
+        (_HAS_TAG, one) for one in query.tags[index.table == "tags" :]
+    ]
     if index.each:
         rest += [("newest.type = ?", asked.pop("type", None)), *_looked_at(query, "newest")]
         joined = [(f"tasks.{name} = ?", value) for name, value in asked.items()]
         key = f"SELECT {_KEYS}, {', '.join(_TOLD)} FROM tasks WHERE {text}", values
-        return Selection(key, tuple(wanted), _joined(rest), _joined(joined))
+        return TaskSelection(key, tuple(wanted), _joined(rest), _joined(joined))
     joined = [(f"tasks.{name} = ?", value) for name, value in asked.items()]
     told, told_values = _joined([*joined, *_looked_at(query, "tasks")])
     if len(wanted) < len(Status):
@@ -191,7 +193,7 @@ def select(query: Query, wanted: Sequence[Status], within: Range) -> Selection:
         told = f"{told} AND {one_of}" if told else one_of
         told_values += tuple(status.value for status in wanted)
     key = f"SELECT {_KEYS} FROM {index.table} WHERE {text}", values
-    return Selection(key, (), _joined(rest), (told, told_values))
+    return TaskSelection(key, (), _joined(rest), (told, told_values))
 
 
 class _Index(NamedTuple):
