@@ -21,7 +21,7 @@ from services.gateway.actor import Desk
 from services.gateway.app import Gateway
 from services.gateway.bulk.batches import Batches, batch_of
 from services.gateway.bulk.operations import Operations
-from services.gateway.bulk.steps import Tools
+from services.gateway.bulk.steps import StepTools
 from services.gateway.hostauth.build import host_links
 from services.gateway.http import routes
 from services.gateway.http.events import EventStreams
@@ -110,7 +110,7 @@ class Site:
         self.admission = Admission(budget_of, frames, reserve, now, counted=False)
         blobs, gate = _blobs(bus, settings, budget_of), ProjectGate(Projects(state), now)
         self.desk = Desk(log_, blobs, instance, self.admission, gate=gate)
-        self.operations = Operations(Tools(log_, self.desk, projection, instance), now)
+        self.operations = Operations(StepTools(log_, self.desk, projection, instance), now)
         known_parts = (bus, log_, self.desk, self.feed, projection, settings, instance, key)
         self.parts = _parts(*known_parts, state, budget_of)._replace(in_force=told)
         self.writer = TrailWriter(self.parts.trail, Stream(bus, subjects.ACCESS_STREAM))

@@ -23,7 +23,7 @@ MOST_BYTES = 32 * 1024 * 1024
 _PART = 64 * 1024
 
 
-class Sent(NamedTuple):
+class SentBatch(NamedTuple):
     """What is said of a batch besides its tasks."""
 
     id: str | None
@@ -33,7 +33,7 @@ class Sent(NamedTuple):
     """Each `key=value`."""
 
 
-def send(type_: str | None, file: Path | None, sent: Sent, options: Options) -> int:
+def send(type_: str | None, file: Path | None, sent: SentBatch, options: Options) -> int:
     """Create all tasks of a file, one JSON object on each line; `-` is standard input."""
     if type_ is not None or file is None:
         text = "Give a TYPE, or --batch FILE: one of the two."
@@ -54,7 +54,7 @@ def _read(file: Path) -> bytes:
     return data
 
 
-async def _send(options: Options, data: bytes, sent: Sent) -> int:
+async def _send(options: Options, data: bytes, sent: SentBatch) -> int:
     out = options.out
     async with Api(find_target(options), within_s=UPLOAD_S) as api:
         project = None if sent.project is None else await find_project(api, sent.project)

@@ -168,9 +168,9 @@ def submit(
         With --wait, of a security_scan: write the findings to this file as SARIF; - prints them.
     """
     if batch is not None or type_ is None:
-        from services.cli.commands.batch import Sent, send
+        from services.cli.commands.batch import SentBatch, send
 
-        return send(type_, batch, Sent(wish.id, wish.project, wait, wish.tag), options)
+        return send(type_, batch, SentBatch(wish.id, wish.project, wait, wish.tag), options)
     body = wish.request(type_)
     content = read_input(input_)
     out = options.out

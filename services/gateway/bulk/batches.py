@@ -24,7 +24,7 @@ from contracts.wire import Accepted
 from services.gateway import domain
 from services.gateway.access.identity import Principal
 from services.gateway.access.use import SOON_S, OverBudget
-from services.gateway.actor import Desk, Submitted
+from services.gateway.actor import Desk, Submitted, Unanswered
 from services.gateway.bulk import tables
 from services.gateway.bulk.lines import MOST_LINE
 from services.gateway.bulk.views import BatchAccepted, LineRefused
@@ -37,6 +37,8 @@ CHUNK = 500
 """Tasks that are stored together."""
 CHUNKS_AT_ONCE = 4
 """Of one batch."""
+TRIES = 3
+"""How often a task is sent that the log has not answered for."""
 ALONE_AT_ONCE = 64
 """Tasks of one chunk at once that need more than the log: a project, a big input, files."""
 MOST_REFUSED = 100
@@ -165,9 +167,17 @@ class Batches:
             else:
                 (small if domain.is_small(request) else alone)[number] = request
         await self._before(who, small, tally)
-        sent = await self._desk.submit_small(who, list(small.values()), "api")
-        for number, outcome in zip(small, sent, strict=True):
-            _count(tally, number, outcome)
+        for left in reversed(range(TRIES)):
+            sent = await self._desk.submit_small(who, list(small.values()), "api")
+            outcomes = dict(zip(small, sent, strict=True))
+            # Whether those were stored is not known: to send them again is safe.
+            again = {n for n, one in outcomes.items() if left and isinstance(one, Unanswered)}
+            for number, outcome in outcomes.items():
+                if number not in again:
+                    _count(tally, number, outcome)
+            small = {number: one for number, one in small.items() if number in again}
+            if not small:
+                break
         places = asyncio.Semaphore(ALONE_AT_ONCE)
 
         async def submit(number: int, request: TaskRequest) -> None:

@@ -27,7 +27,7 @@ from services.gateway.access.identity import Principal
 from services.gateway.access.use import SOON_S, OverBudget
 from services.gateway.bulk import tables
 from services.gateway.bulk.choice import NewOperation
-from services.gateway.bulk.steps import Tools, step
+from services.gateway.bulk.steps import StepTools, step
 from services.gateway.bulk.views import OpenOperation
 from services.gateway.stream.waits import TABLES_WAIT_S
 from services.log.port import AlreadyRecorded, Append, LogUnavailable
@@ -58,7 +58,7 @@ class Started(NamedTuple):
 class Operations:
     """What one gateway has to do with operations; `run` carries them out."""
 
-    def __init__(self, tools: Tools, now: Callable[[], float]) -> None:
+    def __init__(self, tools: StepTools, now: Callable[[], float]) -> None:
         """`now`: log time."""
         self._tools = tools
         self._now = now

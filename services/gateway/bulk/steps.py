@@ -33,7 +33,7 @@ LONGEST_MESSAGE = 200
 """Characters of why something could not be done with a task."""
 
 
-class Tools(NamedTuple):
+class StepTools(NamedTuple):
     """What steps work with."""
 
     log: Log
@@ -46,7 +46,7 @@ Outcomes = list[Rejected | None]
 """For each task of a step, in order: why it could not be done, or None."""
 
 
-async def step(tools: Tools, part: OperationStarted) -> OperationStepped:
+async def step(tools: StepTools, part: OperationStarted) -> OperationStepped:
     """Do it with every task of the part. Raises LogUnavailable, ViewError and the like: then all of
     it is to be done again."""
     match part.action:
@@ -78,7 +78,7 @@ def stepped(part: OperationStarted, outcomes: Outcomes, id_: str, by: str) -> Op
     )
 
 
-async def _cancel(tools: Tools, part: OperationStarted) -> Outcomes:
+async def _cancel(tools: StepTools, part: OperationStarted) -> Outcomes:
     known = await tables.ends(tools.projection, part.user, part.tasks)
     outcomes: dict[str, Rejected | None] = {}
     wanted: list[Append] = []
@@ -102,7 +102,7 @@ async def _cancel(tools: Tools, part: OperationStarted) -> Outcomes:
     return [outcomes[task] for task in part.tasks]
 
 
-async def _again(tools: Tools, part: OperationStarted) -> Outcomes:
+async def _again(tools: StepTools, part: OperationStarted) -> Outcomes:
     first = (part.k - 1) * PART + 1
     ids = {task: derived(part.operation, number) for number, task in enumerate(part.tasks, first)}
     every = (subjects.created(part.user, task) for task in (*ids, *ids.values()))
@@ -154,7 +154,7 @@ def repeated(task: str, record: Record | None, known: TaskEnd | None, id_: str) 
     return tagging.repeated(view, {"id": msgspec.Raw(msgspec.json.encode(id_))})
 
 
-async def _tag(tools: Tools, part: OperationStarted) -> Outcomes:
+async def _tag(tools: StepTools, part: OperationStarted) -> Outcomes:
     who = Principal(part.user, frozenset(part.roles), asked_by=part.asked_by)
 
     async def tag(task: str) -> None:
