@@ -158,6 +158,8 @@ async def test_a_tool_is_tried_and_asks(scene: Scene) -> None:
         tool = page.locator("details.tool", has_text="form").first
         await tool.locator("summary").first.click()
         await tool.locator("button:text-is('Call it')").click()
+        # What comes of it is told below the form, with the task that it is.
+        await page.click("main section.outcome a:text-is('It asks: answer it there.')")
         await page.wait_for_selector("h1 .status.input_required")
         await page.fill("main input[name=name]", "Ada")
         await page.click("main button:text-is('Answer')")
