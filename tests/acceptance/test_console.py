@@ -164,7 +164,10 @@ async def test_a_tool_is_tried_and_asks(scene: Scene) -> None:
         await page.fill("main input[name=name]", "Ada")
         await page.click("main button:text-is('Answer')")
         await page.wait_for_selector("h1 .status.succeeded")
-        assert "Ada" in await looking.text()
+        task = page.url.rpartition("/")[2]
+        result = await page.request.get(f"{looking.url}/api/tasks/{task}/result")
+        assert "Ada" in await result.text()
+        assert "task.answered" in await looking.text()
 
 
 async def test_a_thousand_tasks_are_followed_over_a_killed_gateway(scene: Scene) -> None:
