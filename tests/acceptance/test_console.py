@@ -158,11 +158,16 @@ async def test_a_tool_is_tried_and_asks(scene: Scene) -> None:
         tool = page.locator("details.tool", has_text="form").first
         await tool.locator("summary").first.click()
         await tool.locator("button:text-is('Call it')").click()
+        # What comes of it is told below the form, with the task that it is.
+        await page.click("main section.outcome a:text-is('It asks: answer it there.')")
         await page.wait_for_selector("h1 .status.input_required")
         await page.fill("main input[name=name]", "Ada")
         await page.click("main button:text-is('Answer')")
         await page.wait_for_selector("h1 .status.succeeded")
-        assert "Ada" in await looking.text()
+        task = page.url.rpartition("/")[2]
+        result = await page.request.get(f"{looking.url}/api/tasks/{task}/result")
+        assert "Ada" in await result.text()
+        assert "task.answered" in await looking.text()
 
 
 async def test_a_thousand_tasks_are_followed_over_a_killed_gateway(scene: Scene) -> None:

@@ -78,24 +78,29 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                 beside,
                 tell=lambda one: None if options.json else isolation.report(one),
             )
-        if "people" in options.only:
-            many = people.Load(options.users, options.sign_ins, options.runs)
-            found["people"] = await people.measure(places["people"], many)
-        if "asks" in options.only:
-            waiting = asks.Load(options.waiting, options.waiting_s)
-            found["asks"] = await asks.measure(places["asks"], waiting)
-        if "console" in options.only:
-            watched = console.Load(options.past_tasks, options.live_facts, options.minutes)
-            found["console"] = await console.measure(places["console"], watched)
+        found |= await of_people(options, places)
+    return found
+
+
+async def of_people(options: argparse.Namespace, places: dict[str, Path]) -> dict[str, Any]:
+    """What concerns people: many of them, their answers, and what they look at."""
+    found: dict[str, Any] = {}
+    if "people" in options.only:
+        many = people.Load(options.users, options.sign_ins, options.runs)
+        found["people"] = await people.measure(places["people"], many)
+    if "asks" in options.only:
+        waiting = asks.Load(options.waiting, options.waiting_s)
+        found["asks"] = await asks.measure(places["asks"], waiting)
+    if "console" in options.only:
+        watched = console.Load(options.past_tasks, options.live_facts, options.minutes)
+        found["console"] = await console.measure(places["console"], watched)
     return found
 
 
 def report(found: dict[str, Any]) -> None:
     """Print the figures for people."""
     if line := found.get("cli"):
-        for name, ms in line["ms"].items():
-            ratio = line["empty_pythons"][name]
-            print(f"{'metamcp ' + name:18} {ms:10.0f} ms CPU, {ratio:.1f} times an empty Python")
+        report_command_line(line)
     if line := found.get("pipeline"):
         print(f"tasks/s            {line['tasks_per_s']:10.0f}   (runs {line['runs']})")
         print(
@@ -141,6 +146,13 @@ def report(found: dict[str, Any]) -> None:
         print(f"; memory of all processes {line['peak_mib']} MiB at most")
         engines = ", ".join(f"{name} {seconds:.1f}" for name, seconds in line["engines_s"].items())
         print(f"  by hand until the last has ended; s of each: {engines}")
+
+
+def report_command_line(found: dict[str, Any]) -> None:
+    """Print for people what commands cost before they do anything."""
+    for name, ms in found["ms"].items():
+        ratio = found["empty_pythons"][name]
+        print(f"{'metamcp ' + name:18} {ms:10.0f} ms CPU, {ratio:.1f} times an empty Python")
 
 
 def report_streams(found: dict[str, Any]) -> None:
