@@ -165,6 +165,7 @@ async def stop_in_use(here: Scene, site: Site, other: Site, group: asyncio.TaskG
     assert (answer.is_error, answer.structured_content["task"]) == (False, "named")
 
 
+@pytest.mark.long
 async def test_a_killed_gateway_loses_nothing(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
         first, second = here.sites
