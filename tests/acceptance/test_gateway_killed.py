@@ -33,10 +33,10 @@ from tests.unit.gateway.mcp.test_door import (
     agent,
 )
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 SLOW_MS = 4000
-LONG_MS = 6000
+LONG_MS = 12000
 KILLS = 2
 RESTART = 4000
 
