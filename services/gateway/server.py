@@ -16,8 +16,12 @@ from services.process import telemetry
 
 LOOK_AT_ONCE = 16
 """Connections that are looked at before others get their turn."""
+TICK_S = 0.1
+"""As uvicorn itself."""
 LOOK_TICKS = 5
-"""Of uvicorn's ten a second: how often connections are looked at."""
+"""How often connections are looked at."""
+END_TICK_S = 0.01
+"""How often it is looked, at the end, whether the last of them has gone."""
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
     b"retry-after: 1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
@@ -46,6 +50,7 @@ class HttpServer(uvicorn.Server):
         self._waits = waits
         self._refusal = FULL % (len(refusal), refusal)
         self._is_up = asyncio.Event()
+        self._ending = asyncio.Event()
         self._serving = asyncio.create_task(self.serve(sockets=[listening]))
 
     @classmethod
@@ -76,6 +81,7 @@ class HttpServer(uvicorn.Server):
     async def stop(self) -> None:
         """Accept nobody any more and finish running requests."""
         self.should_exit = True
+        self._ending.set()
         await self._serving
 
     async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
@@ -119,11 +125,36 @@ class HttpServer(uvicorn.Server):
                 await asyncio.sleep(0)
         self._connections.tell(now)
 
+    async def main_loop(self) -> None:
+        """Tick as uvicorn does, but end at once: it would be a tick late."""
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._ending.wait()
+
     async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
-        """Wait for no client that does not confirm its goodbye."""
+        """Wait for running requests, and for no client that does not confirm its goodbye."""
+        for closed in (*self.servers, *(sockets or ())):
+            closed.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
         cutting = asyncio.get_running_loop().call_later(GOODBYE_S, self._cut)
-        await super().shutdown(sockets)
-        cutting.cancel()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                state = self.server_state
+                while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event
+                    await asyncio.sleep(END_TICK_S)
+                for closed in self.servers:
+                    await closed.wait_closed()
+        except TimeoutError:
+            running = list(self.server_state.tasks)
+            log.warning("requests_cut_at_the_end", requests=len(running))
+            for task in running:
+                task.cancel()
+        finally:
+            cutting.cancel()
 
     def _cut(self) -> None:
         for connection in list(self.server_state.connections):

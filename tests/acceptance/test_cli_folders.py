@@ -124,17 +124,18 @@ async def archive_of(real: System, document: dict[str, Any], type_: str) -> str:
     return found[1]
 
 
+@pytest.mark.parametrize("count", [150, pytest.param(1500, marks=pytest.mark.long)])
 async def test_many_files_are_sent_once_and_are_the_same_archive_each_time(
-    real: System, project: Path
+    real: System, project: Path, count: int
 ) -> None:
-    for number in range(1500):
+    for number in range(count):
         write(project, f"gen/{number % 7}/{number}.py", f"def f{number}():\n    return {number}\n")
     first = await scanned("project")
     second = await scanned("project", "--only", "symbols")
     found = {(one["path"], one["line"], one["rule"]) for one in findings(first)}
     assert FINDING in found
     analysis = first["code_analysis"]["result"]["structured"]
-    assert {f"gen/{number % 7}/{number}.py" for number in range(1500)} <= {
+    assert {f"gen/{number % 7}/{number}.py" for number in range(count)} <= {
         one["path"] for one in analysis["files"]
     }
     digests = {await archive_of(real, first, type_) for type_ in TYPES}

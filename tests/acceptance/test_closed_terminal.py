@@ -44,6 +44,7 @@ def _led() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+@pytest.mark.long
 async def test_calls_that_run_when_the_terminal_closes_come_to_their_end(tmp_path: Path) -> None:
     hosts, record = manifest(tmp_path, {"one": 4})
     data = tmp_path / "data"

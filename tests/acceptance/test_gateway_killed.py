@@ -33,10 +33,10 @@ from tests.unit.gateway.mcp.test_door import (
     agent,
 )
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 SLOW_MS = 4000
-LONG_MS = 6000
+LONG_MS = 12000
 KILLS = 2
 RESTART = 4000
 
@@ -165,6 +165,7 @@ async def stop_in_use(here: Scene, site: Site, other: Site, group: asyncio.TaskG
     assert (answer.is_error, answer.structured_content["task"]) == (False, "named")
 
 
+@pytest.mark.long
 async def test_a_killed_gateway_loses_nothing(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
         first, second = here.sites

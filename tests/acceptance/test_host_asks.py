@@ -153,6 +153,7 @@ async def test_what_hosts_ask_is_answered(tmp_path: Path) -> None:
     invariants.audited(facts)
 
 
+@pytest.mark.long
 async def test_a_held_call_whose_executor_is_killed_asks_again(tmp_path: Path) -> None:
     async with asking(tmp_path, OLDER) as one:
         await ask(one, "held", OLDER, on_unknown="retry")

@@ -143,6 +143,7 @@ async def test_from_the_link_to_the_result(world: World) -> None:
     assert token.encode() not in b"".join(record.data for record in facts)
 
 
+@pytest.mark.long
 async def test_a_hub_that_is_down_delays_uploads_and_nothing_else(world: World) -> None:
     one, hub, token = world
     await call(one, "PUT", "/api/accounts/huggingface", {"token": token})

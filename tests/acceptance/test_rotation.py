@@ -64,6 +64,7 @@ def announced(records: list[Record]) -> dict[str, tuple[Record, LogKey]]:
     return {r.fact.kid: (r, r.fact) for r in records if isinstance(r.fact, LogKey)}
 
 
+@pytest.mark.long
 async def test_a_key_is_replaced_while_tasks_run_and_executors_die(one: System) -> None:
     tasks = [await one.submit(**WORK)]
     old = await only_key(one)

@@ -67,6 +67,7 @@ async def test_an_engine_that_dies_or_hangs_leaves_what_the_others_find(
     assert scanned["remarks"][0].startswith(f"semgrep: not scanned ({reason})")
 
 
+@pytest.mark.long
 async def test_three_thousand_small_files_are_scanned_to_the_last(
     environment: Path, tmp_path: Path
 ) -> None:

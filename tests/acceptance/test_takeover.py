@@ -89,6 +89,7 @@ async def test_the_standby_goes_on_when_the_active_router_is_killed(tmp_path: Pa
     assert gap - killed < GAP_S
 
 
+@pytest.mark.long
 async def test_a_frozen_router_that_wakes_up_routes_nothing(tmp_path: Path) -> None:
     async with system(tmp_path, {"one": 16, "two": 16}) as one:
         chaos.add_router(one.running)

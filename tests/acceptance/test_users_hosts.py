@@ -109,6 +109,7 @@ async def test_schemas_of_a_user_stop_nobody(mallory: Mallory) -> None:
     assert {end["status"] for end in ends[1:]} == {"succeeded"}
 
 
+@pytest.mark.long
 async def test_noise_of_a_user_stops_nobody(mallory: Mallory) -> None:
     one = mallory.one
     for how in ("comments", "progress", "list-comments", "list-progress", "list-hang"):

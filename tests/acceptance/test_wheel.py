@@ -111,12 +111,14 @@ def test_its_code_is_its_own(installed: Path, tmp_path: Path) -> None:
         assert Path(file).is_relative_to(installed.parent)
 
 
+@pytest.mark.long
 async def test_the_demo_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     done = await run(installed / "metamcp", "demo", cwd=tmp_path, env=environ(installed))
     assert done["ok"] is True
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.long
 async def test_a_space_is_deployed_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     async with hub_server(tmp_path / "hub") as hub:
         token = tmp_path / "token"

@@ -64,6 +64,7 @@ async def real(tmp_path: Path) -> AsyncIterator[System]:
         await one.http.aclose()
 
 
+@pytest.mark.long
 async def test_git_history_is_read_by_the_real_server_and_nothing_else(
     real: System, tmp_path: Path
 ) -> None:

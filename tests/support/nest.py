@@ -117,11 +117,11 @@ class _Forking:
 
 @functools.cache
 def _prepare(program: str) -> None:
-    """Import what such a program of ours does."""
+    """Import what such a program of ours does: once here, and not in each that is forked."""
     if program in PACKAGES:
         for name in PACKAGES[program]:
             import_module(name)
-    elif program.startswith("services."):
+    elif program.startswith(("services.", "tests.")):
         import_module(program)
         # Run as a program it is another module than the one that was imported.
         del sys.modules[program]

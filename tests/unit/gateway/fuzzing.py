@@ -32,6 +32,8 @@ SECRET = "OnlyAlice7f3"
 HERS, HER_OPEN, HER_HOST = "hers", "her-open", "her-host"
 """Ids of Alice's that others may guess."""
 HIS, HIS_OPEN, HIS_HOST, PUBLIC = "his", "his-open", "his-host", "everyones"
+PATIENCE_S = 60.0
+"""A gateway of its own process takes its time to start where many others run."""
 BLOB = f'{{"text":"{SECRET}"}}'.encode()
 
 Case = TypeVar("Case")
@@ -77,7 +79,7 @@ async def holds(
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what nothing tells about."""
     never = asyncio.Event()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(never.wait(), 0.01)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from services.executor.attempt.plan import KnownHost, prepare
 from services.executor.hosts import door as pools
 from services.executor.hosts.pool import Pool
 from services.keys.secrets import Secrets
+from tests.support import forked
 from tests.support.http_host import answer, serving
 from tests.support.keeping_mcp import PROTOCOL, Keeper, keeper
 from tests.unit.executor.sessions import ROOT, STDIO, Bench, gone
@@ -82,7 +82,8 @@ async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
 
 
 def stdio_desk(folder: Path) -> Desk:
-    endpoint = Stdio(sys.executable, ("-m", "tests.support.keeping_mcp"), cwd=str(ROOT))
+    start = forked.command("tests.support.keeping_mcp")
+    endpoint = Stdio(start[0], start[1:], cwd=str(ROOT))
     return Desk(folder, endpoint)
 
 
@@ -177,10 +178,10 @@ async def test_at_the_limit_a_session_that_rests_makes_way(
 async def test_when_all_are_at_work_calls_wait_and_all_come_to_their_end(
     processes: Desk, sessions: str
 ) -> None:
-    """Over two hosts, with three processes for twelve users."""
+    """Over two hosts, with three processes for six users."""
     processes.pool = processes.with_processes(3)
     hosts = [processes.host(sessions, id_) for id_ in ("h1", "h2")]
-    users = [f"user-{n}" for n in range(12)]
+    users = [f"user-{n}" for n in range(6)]
     told = await asyncio.gather(
         *[processes.say(host, user, user) for user in users for host in hosts]
     )

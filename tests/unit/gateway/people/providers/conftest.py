@@ -40,9 +40,9 @@ async def company() -> AsyncIterator[OidcServer]:
 
 
 @pytest.fixture
-async def own_bus(fresh_nats: NatsServer) -> AsyncIterator[Bus]:
+async def own_bus(copied_nats: NatsServer) -> AsyncIterator[Bus]:
     """A connection to a server on which nobody else has people."""
-    async with fresh_nats.connected("gateway") as one:
+    async with copied_nats.connected("gateway") as one:
         yield one
 
 
