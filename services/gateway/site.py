@@ -127,9 +127,13 @@ class Site:
         self.streams = Streams(self.feed, history, self.desk, whose, holds, settings, epoch)
         self.event_streams = EventStreams(history, budget_of, holds)
         self.door = McpDoor(self.parts, budget_of, holds, key)
+        self._end_with_rights()
+        self.app = self._application()
+
+    def _end_with_rights(self) -> None:
+        """Whatever is open ends when the token or the session is gone that it was opened with."""
         for gone in (self.parts.tokens.on_gone, self.parts.signed_in.on_gone, self.oauth.on_gone):
             gone += [self.streams.revoke, self.event_streams.revoke, self.door.revoke]
-        self.app = self._application()
 
     def _files_limits(self) -> ArchiveLimits:
         """What of a repository may come with one task."""
