@@ -137,11 +137,14 @@ class Batches:
         """
         tally, places = Tally(batch.id), asyncio.Semaphore(CHUNKS_AT_ONCE)
         with self._place(who):
+            first, _ = await tables.batch_of(self._projection, who.user, batch.id)
             running: list[asyncio.Task[None]] = []
             try:
                 async for chunk in _chunks(lines):
                     await places.acquire()
-                    work = asyncio.create_task(self._store(who, batch, chunk, tally))
+                    work = asyncio.create_task(
+                        self._store(who, batch, chunk, tally, known=first is not None)
+                    )
                     work.add_done_callback(lambda _: places.release())
                     running.append(work)
             finally:
@@ -155,8 +158,9 @@ class Batches:
         return tally.told()
 
     async def _store(
-        self, who: Principal, batch: NewBatch, chunk: Sequence[Line], tally: Tally
+        self, who: Principal, batch: NewBatch, chunk: Sequence[Line], tally: Tally, *, known: bool
     ) -> None:
+        """`known`: some of it is there already, as far as the tables say."""
         small: dict[int, TaskRequest] = {}
         alone: dict[int, TaskRequest] = {}
         for number, data in chunk:
@@ -166,7 +170,8 @@ class Batches:
                 tally.refused(number, why)
             else:
                 (small if domain.is_small(request) else alone)[number] = request
-        await self._before(who, small, tally)
+        if known:
+            await self._before(who, small, tally)
         for left in reversed(range(TRIES)):
             sent = await self._desk.submit_small(who, list(small.values()), "api")
             outcomes = dict(zip(small, sent, strict=True))
