@@ -1,4 +1,7 @@
-"""Write every page of the console as it looks, light and dark, wide and narrow."""
+"""Write every page of the console as it looks, light and dark, wide and narrow.
+
+With `--readme` the pictures of the README alone.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ MOST_BYTES = 200_000
 TABS = "links => links.map((link) => new URL(link.href).pathname)"
 
 
-async def main() -> int:
+async def main(*, readme: bool) -> int:
     """Start everything, look at everything; 1 where something was wrong."""
     if program() is None:
         print(NONE_HERE, file=sys.stderr)
@@ -48,19 +51,19 @@ async def main() -> int:
     with tempfile.TemporaryDirectory(prefix="screens-") as folder:
         async with staged(Path(folder)) as one, browser() as chromium:
             for scheme in SCHEMES:
-                wrong += await look(chromium, one.url, scheme)
+                wrong += await look(chromium, one.url, scheme, readme=readme)
     for line in wrong:
         print(line, file=sys.stderr)
     print(f"screens: {len(list(ALL.glob('*.png')))} pictures in {ALL.relative_to(ROOT)}")
     return 1 if wrong else 0
 
 
-async def look(chromium: Browser, url: str, scheme: str) -> list[str]:
+async def look(chromium: Browser, url: str, scheme: str, *, readme: bool) -> list[str]:
     """Take all pictures in these colours; returns what was wrong."""
     context = await chromium.new_context(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     looking = Looking(await context.new_page(), url, USER)
     await looking.sign_in(PASSWORD)
-    async for path in every(looking):
+    async for path in every(looking, [] if readme else [*await looking.pages(), *BELOW]):
         name = re.sub(r"\W+", "-", path.strip("/")) or "overview"
         for size, (width, height) in SIZES.items():
             await looking.page.set_viewport_size({"width": width, "height": height})
@@ -78,10 +81,10 @@ async def look(chromium: Browser, url: str, scheme: str) -> list[str]:
     return looking.wrong
 
 
-async def every(looking: Looking) -> AsyncIterator[str]:
-    """Each page that is offered, with those of its own menu, and those below; one is there then."""
+async def every(looking: Looking, left: list[str]) -> AsyncIterator[str]:
+    """Each of these pages, with those of its own menu; one is there then."""
     await looking.page.set_viewport_size({"width": 1440, "height": 900})
-    left, seen = [*await looking.pages(), *BELOW], set[str]()
+    seen = set[str]()
     while left:
         path = left.pop(0)
         if path in seen:
@@ -108,4 +111,4 @@ async def shoot(page: Page, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(asyncio.run(main(readme="--readme" in sys.argv)))
