@@ -38,6 +38,8 @@ LONGEST_NAME = 80
 LONGEST_MESSAGE = 1000
 """Characters of an error's message."""
 _TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+LISTS = ("counts", "export")
+"""What stands in the place of a task's id where the API tells of many tasks."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPEC_FIELDS = TaskSpec.__struct_fields__
 _spec_values = attrgetter(*_SPEC_FIELDS)
@@ -189,7 +191,8 @@ def admit(origin: Origin, task: str, request: TaskRequest, input_: bytes | Point
 
     Raises Rejected for ids that can't stand in a subject and for sizes over the limits.
     """
-    check_token(task, "task id")
+    if check_token(task, "task id") in LISTS:
+        raise Rejected(Reason.BAD_ID, f"no task can be called {task}: choose another id")
     if request.host is not None:
         check_host(request.host)
     for value, what in ((request.again, "`again`"), (request.batch, "`batch`")):

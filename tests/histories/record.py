@@ -24,6 +24,8 @@ from tests.support.system import System, system, until
 HERE = Path(__file__).parent
 BIG = 70_000
 """Bytes of a result that moves."""
+NAMED = 5_000
+"""Tasks of an operation that is stopped, so many that it is not over by then."""
 
 
 async def live(one: System, token: str) -> None:
@@ -60,6 +62,8 @@ async def live(one: System, token: str) -> None:
 
     await until(stored)
     await call(one, "DELETE", f"/api/results/{moved}")
+    await call(one, "PUT", f"/api/tasks/{moved}/tags", {"tags": {"kept": "yes"}})
+    await many(one, tasks)
     entry = {"name": "Gone", "endpoint": {"kind": "http", "url": "http://127.0.0.1:9/mcp"}}
     await call(one, "POST", "/api/mcps/gone", entry)
 
@@ -69,6 +73,21 @@ async def live(one: System, token: str) -> None:
 
     await until(ill)
     await call(one, "DELETE", "/api/mcps/gone")
+
+
+async def many(one: System, tasks: list[str]) -> None:
+    """An operation that ends, and one that is stopped before."""
+    ended = {"action": "tag", "tags": {"looked": "at"}, "ids": tasks, "id": "ended"}
+    await call(one, "POST", "/api/operations", ended)
+
+    async def is_over() -> bool:
+        found = await one.get("/api/operations/ended")
+        return found.json()["data"]["state"] == "done"
+
+    await until(is_over)
+    ids = [f"none-{number}" for number in range(NAMED)]
+    await call(one, "POST", "/api/operations", {"action": "cancel", "ids": ids, "id": "stopped"})
+    await call(one, "POST", "/api/operations/stopped/stop")
 
 
 async def call(one: System, method: str, path: str, body: Any = None) -> None:

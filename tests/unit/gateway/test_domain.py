@@ -137,6 +137,8 @@ def test_a_description_has_a_limit_of_its_own() -> None:
         ({"tags": {"a": 1}}, "tags"),
         ({"again": "a.b"}, "`again`"),
         ({"batch": "*"}, "`batch`"),
+        ({"id": "counts"}, "no task can be called counts"),
+        ({"id": "export"}, "no task can be called export"),
     ],
 )
 def test_what_can_not_be_a_tag_or_the_name_of_a_task_is_refused(

@@ -24,7 +24,10 @@ from tests.unit.gateway.world import TASK
 VIEWER, EDITOR = "viewer-token", "editor-token"
 MAY = {VIEWER: {"see"}, EDITOR: {"see", "submit"}, BOB: set[str]()}
 DEEDS = {"see", "submit", "manage", "own"}
-OF_PROJECTS = ("/api/tasks", "/api/results", "/api/projects")
+OF_PROJECTS = tuple(
+    f"/api/{family}" for family in ("tasks", "results", "projects", "batches", "operations")
+)
+BATCHES = ("POST", "/api/batches")
 INTO: dict[str, Any] = TASK | {"project": SHOP}
 NOWHERE: dict[str, Any] = TASK | {"project": NONE}
 FRAMES = {
@@ -90,10 +93,28 @@ async def nothing(
         assert his.text.replace("alice", "carol") == none.text.replace("alice", "carol"), path
 
 
+async def batched(one: Alices, token: str) -> None:
+    """A batch is taken; each of its tasks goes where it may, or nowhere."""
+    hers, none = [
+        (await one.ask(token, *BATCHES, json={"tasks": [task]})).json()["data"]
+        for task in (INTO, NOWHERE)
+    ]
+    (refusal,) = none["refused"]
+    assert refusal["reason"] == "not_found"
+    if "submit" in MAY[token]:
+        assert (hers["accepted"], hers["refused"]) == (1, [])
+    elif token == BOB:
+        assert repr(hers["refused"][0]).replace(SHOP, NONE) == repr(refusal)
+    else:
+        assert [one["reason"] for one in hers["refused"]] == ["forbidden"]
+
+
 async def swept(one: Alices, token: str, method: str, path: str, row: Row) -> None:
     """What somebody gets, be they a member or not."""
     (sent,) = ways(row, path)
-    if row.deed in MAY[token]:
+    if (method, path) == BATCHES:
+        await batched(one, token)
+    elif row.deed in MAY[token]:
         if row.deed == "see":
             await sees(one, token, path, row)
         else:

@@ -54,7 +54,7 @@ async def test_a_link_signs_a_browser_in_once(one: World) -> None:
         me = (await inside.get("/api/me")).json()["data"]
         assert (me["user"], me["roles"]) == ("root", ["admin", "auditor", "user"])
         sessions = (await inside.get("/api/auth/sessions")).json()["data"]
-        assert [(s["method"], s["current"]) for s in sessions] == [("link", True)]
+        assert [s["method"] for s in sessions if s["current"]] == ["link"]
         # It is a session like others: changes need the anti-forgery token, and it can be ended.
         form = (await inside.get("/api/auth/csrf")).json()["data"]["csrf_token"]
         assert (await inside.post("/api/auth/logout")).status_code == 403
