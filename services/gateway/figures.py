@@ -62,13 +62,16 @@ class Figures(NamedTuple):
 
 def changes(records: Sequence[Record]) -> list[Change]:
     """Turn facts into counts. Pure, and however the log is cut."""
-    found = Counter[tuple[str, int, int, str, str]]()
+    told = Counter[tuple[str, int, str, str]]()
     for record in records:
         for user, what, name in _told(record.fact):
-            for size in KEPT:
-                start = int(record.at // size) * size
-                found[user, size, start, what, name] += 1
-                found[EVERYBODY, size, start, what, name] += 1
+            told[user, int(record.at // MINUTE_S), what, name] += 1
+    found = Counter[tuple[str, int, int, str, str]]()
+    for (user, minute, what, name), count in told.items():
+        for size in KEPT:
+            start = minute * MINUTE_S // size * size
+            found[user, size, start, what, name] += count
+            found[EVERYBODY, size, start, what, name] += count
     if not found:
         return []
     forgotten = [(size, size, size * kept) for size, kept in KEPT.items()]

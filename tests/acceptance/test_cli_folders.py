@@ -128,8 +128,10 @@ async def archive_of(real: System, document: dict[str, Any], type_: str) -> str:
 async def test_many_files_are_sent_once_and_are_the_same_archive_each_time(
     real: System, project: Path, count: int
 ) -> None:
+    # Together they are more than what goes along in an input.
+    text = f"def f{{0}}():\n    return {{0}}\n# {'-' * 500}\n"
     for number in range(count):
-        write(project, f"gen/{number % 7}/{number}.py", f"def f{number}():\n    return {number}\n")
+        write(project, f"gen/{number % 7}/{number}.py", text.format(number))
     first = await scanned("project")
     second = await scanned("project", "--only", "symbols")
     found = {(one["path"], one["line"], one["rule"]) for one in findings(first)}

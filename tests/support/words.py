@@ -145,6 +145,7 @@ def _case(place: Place, number: int) -> Case:
     task, host = f"t{number}", f"h{number}"
     k = 2 if place.type in ("mcp.registered", "mcp.health") else 1
     about = {"user": USER, "task": task, "host": host, "attempt": 1, "k": k, "term": number}
+    about |= {"operation": f"o{number}"}
     own = {name: value for name, value in about.items() if name in place.before}
     known = decode(msgspec.json.encode(place.before | own))
     assert not isinstance(known, Unknown), (place.name, known.why)
