@@ -15,11 +15,12 @@ const OVERLAP = 5000;
 export const MOST_ROWS = 100_000;
 const SPARE = 10_000;
 /** More changes at once than so: the rows are put in order anew. */
-const MANY = 300;
+const MANY = 3000;
 /** How soon the list is looked at again for tasks that have begun to fit. */
 const REFILL_MS = 2000;
 const REFILL_PAGES = 5;
 
+const newest = (a, b) => b.created_seq - a.created_seq;
 export const keyOf = (row) => `${row.user} ${row.id}`;
 
 export class TaskList {
@@ -122,34 +123,41 @@ export class TaskList {
 
   /** Bring the rows in line of which facts have told; `touched`: as they were before. */
   change(touched) {
+    const first = this.shown[0]?.created_seq ?? 0, fresh = [];
     let changed = false;
     for (const [key, old] of touched) {
       const row = this.known.get(key);
       if (row === old || !row) continue;
+      const fit = fits(row, this.filter);
+      if (row.created_seq > first) {
+        // Most are newer than all that is here: they are put before it together.
+        if (fit) fresh.push(row);
+        continue;
+      }
       const at = place(this.shown, row.created_seq);
       const there = this.shown[at]?.created_seq === row.created_seq;
-      const fit = fits(row, this.filter);
       if (!there && !fit) continue;
       if (!changed) this.shown = this.shown.slice();
       changed = true;
-      if (fit) this.shown.splice(at, there ? 1 : 0, row);
+      if (there && fit) this.shown[at] = row;
+      else if (fit) this.shown.splice(at, 0, row);
       else this.shown.splice(at, 1);
     }
-    if (changed) this.rows.value = this.shown;
+    if (fresh.length) this.shown = fresh.sort(newest).concat(this.shown);
+    if (changed || fresh.length) this.rows.value = this.shown;
   }
 
   sort() {
     if (this.known.size > MOST_ROWS + SPARE) this.forget();
     const found = [];
     for (const row of this.known.values()) if (fits(row, this.filter)) found.push(row);
-    this.shown = found.sort((a, b) => b.created_seq - a.created_seq);
+    this.shown = found.sort(newest);
     this.rows.value = this.shown;
   }
 
   /** Let go of the oldest rows; the list goes on behind those that are kept. */
   forget() {
-    const kept = [...this.known.values()].sort((a, b) => b.created_seq - a.created_seq)
-      .slice(0, MOST_ROWS);
+    const kept = [...this.known.values()].sort(newest).slice(0, MOST_ROWS);
     this.known = new Map(kept.map((row) => [keyOf(row), row]));
     Object.assign(this, { cursor: kept[kept.length - 1].created_seq, mark: null, over: false });
   }
