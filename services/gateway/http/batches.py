@@ -100,7 +100,7 @@ async def create_batch(
     return Response(ok(found, text), status_code=201 if found.accepted else 200)
 
 
-@get("/api/batches", opt=described(scope=scopes.TASKS_READ))
+@get("/api/batches", opt=described(scope=scopes.TASKS_READ, errors=(404,)))
 async def list_batches(
     parts: Wired, principal: Asking, limit: Limit = 50, cursor: Cursor = None, user: User = None
 ) -> Page[BatchView]:

@@ -90,7 +90,7 @@ async def create_operation(
     return Response(ok(view, text), status_code=200 if started.duplicate else 202)
 
 
-@get("/api/operations", opt=described(scope=scopes.TASKS_READ))
+@get("/api/operations", opt=described(scope=scopes.TASKS_READ, errors=(404,)))
 async def list_operations(
     parts: Wired, principal: Asking, limit: Limit = 50, cursor: Cursor = None, user: User = None
 ) -> Page[OperationView]:
