@@ -78,8 +78,8 @@ lint: $(READY) ## ruff, and tsc over the console's modules
 types: $(READY) ## mypy --strict over contracts and services
 	$(call timed,$(BIN)/mypy --no-error-summary)
 
-unit: $(READY) ## the tests that start no services, six at a time: they wait more than they compute
-	$(call timed,$(PYTEST) -n 6 --dist worksteal -m "not acceptance and not long")
+unit: $(READY) ## the tests that start no services, four at a time: they wait more than they compute
+	$(call timed,$(PYTEST) -n 4 --dist worksteal -m "not acceptance and not long")
 
 unit-newest: $(READY) ## the same with the newest Python of this machine, in .venv-newest
 	@$(NEWEST); \
@@ -90,8 +90,8 @@ unit-newest: $(READY) ## the same with the newest Python of this machine, in .ve
 		$(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$found" unit; \
 	fi
 
-acceptance: $(READY) ## the tests that start the real services, four files at a time: they wait too
-	$(call timed,$(PYTEST) -n 4 --dist loadfile -m "acceptance and not long")
+acceptance: $(READY) ## the tests that start the real services, three files at a time: they wait too
+	$(call timed,$(PYTEST) -n 3 --dist loadfile -m "acceptance and not long")
 
 test-long: $(READY) ## what is long by its nature, two files at a time: chaos, crashes, big data, clients of others
 	$(call timed,$(PYTEST) -n 2 --dist loadfile -m long)
