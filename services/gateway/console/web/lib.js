@@ -1,5 +1,5 @@
 // What every module here builds on: elements by tagged templates, state by signals.
-import { h, render } from "./vendor/preact.js";
+import { Fragment, h, render } from "./vendor/preact.js";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/hooks.js";
 import { batch, computed, effect, signal, useComputed, useSignal } from "./vendor/signals.js";
 import htm from "./vendor/htm.js";
@@ -9,5 +9,5 @@ import { attributes, child } from "./text.js";
 export const html = htm.bind((type, props, ...children) =>
   typeof type === "string" ? h(type, attributes(props), ...children.map(child)) : h(type, props, ...children),
 );
-export { batch, computed, effect, render, signal };
+export { batch, computed, effect, Fragment, render, signal };
 export { useComputed, useEffect, useLayoutEffect, useMemo, useRef, useSignal, useState };

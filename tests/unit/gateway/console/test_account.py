@@ -54,7 +54,7 @@ async def test_a_link_signs_in_is_gone_from_the_address_and_is_good_once(
         await late.page.goto(url)
         await late.page.wait_for_selector("text=used already: make another with `metamcp console`")
         assert late.page.url == f"{one.url}/console"
-        assert await late.page.query_selector("a:has-text('Sign in')")
+        await late.page.wait_for_selector("a:has-text('Sign in')")
         # Another link in the same window loads nothing by itself.
         await late.page.evaluate("url => { location.href = url }", await link(one))
         await late.page.wait_for_selector(".who:has-text('root')")

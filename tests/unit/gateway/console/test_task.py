@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from playwright.async_api import expect
 
 from contracts.facts import AnyFact, JobSigned, TaskCreated
 from contracts.result import inline
@@ -100,23 +101,23 @@ async def test_a_true_task_holds_and_a_forged_permit_does_not(
         await looking.go("/tasks/t1")
         await page.click("text=Audit this task")
         await page.wait_for_selector("text=Every check holds")
-        assert await page.locator(".checks .ok").count() == 8
+        await expect(page.locator(".checks .ok")).to_have_count(8)
         assert "2 valid signatures" in await looking.text(".checks")
         assert await looking.barriers() == []
         # What is seen has an address.
         assert "audit=yes" in page.url
         await looking.go("/tasks/t2?audit=yes&facts=full")
         await page.wait_for_selector("text=By a router")
-        assert await page.locator(".checks .wrong b").all_inner_texts() == ["permits"]
+        await expect(page.locator(".checks .wrong b")).to_have_text(["permits"])
         wrong = await looking.text(".checks .wrong .what")
         assert wrong == "permit 1: the permit is not valid: Signature verification failed"
         assert "✗ permits: this check does not hold." in await looking.text(
             "[role=status]:has(.bad)"
         )
     lanes = page.locator(".attempts .lane")
-    assert await lanes.count() == 1
+    await expect(lanes).to_have_count(1)
     await looking.go("/tasks/t1")
-    assert await lanes.count() == 2
+    await expect(lanes).to_have_count(2)
 
 
 async def test_without_webcrypto_nothing_is_said_to_be_checked(
@@ -149,11 +150,12 @@ async def test_what_came_out_is_shown_as_what_it_is(
 
     await looking.go("/tasks/scan")
     rows = page.locator(".findings tbody tr")
+    await rows.first.wait_for()
     assert await rows.first.locator("td").all_inner_texts() == [
         "ERROR", "python-os-system", "src/a b.py:3", "<img src=x> is text",
     ]  # fmt: skip
     await page.click("button:has-text('1 INFO')")
-    assert await rows.count() == 1
+    await expect(rows).to_have_count(1)
     async with page.expect_download() as saving:
         await page.click("text=Download SARIF")
     await (await saving.value).save_as(tmp_path / "x.sarif")
@@ -163,16 +165,17 @@ async def test_what_came_out_is_shown_as_what_it_is(
 
     # The tree of the input goes by the keyboard.
     tree = page.locator("[role=tree][aria-label=Input]")
-    assert await tree.locator("[role=treeitem]").count() == 3
+    await expect(tree.locator("[role=treeitem]")).to_have_count(3)
     await tree.locator("[role=treeitem]").first.focus()
     for key in ("ArrowDown", "ArrowRight", "ArrowDown", "Enter", "ArrowDown"):
         await page.keyboard.press(key)
-    assert await page.evaluate("document.activeElement.textContent.trim()") == "0: 1"
+    await looking.until("document.activeElement.textContent.trim() === '0: 1'")
     await page.keyboard.press("ArrowLeft")
     await page.keyboard.press("ArrowLeft")
-    assert await tree.locator("[role=treeitem]").count() == 5
+    await expect(tree.locator("[role=treeitem]")).to_have_count(5)
 
     await looking.go("/tasks/sarif")
+    await rows.first.wait_for()
     assert await rows.first.locator("td").all_inner_texts() == ["error", "S1", "", "bad"]
     await looking.go("/tasks/seen")
     await page.wait_for_function(
@@ -194,9 +197,12 @@ async def test_a_task_is_tagged_and_run_again_with_edits(one: World, looking: Lo
     await looking.go("/tasks/t1")
     await page.click("text=Edit tags")
     await page.fill("textarea[name=tags]", "team=blue\nnightly")
+    # What happens to the task meanwhile takes nothing away that is being written.
+    await one.append(make.routed(user, "t1"))
+    await page.wait_for_selector("dt:text-is('Host')")
     await page.click("text=Save tags")
     await page.wait_for_selector(".tag:has-text('nightly')")
-    assert await page.locator(".tag").all_inner_texts() == ["team=blue", "nightly"]
+    await expect(page.locator(".tag")).to_have_text(["team=blue", "nightly"])
 
     # By the form of the tool; the input as JSON for everything else.
     await page.click("text=Run again")

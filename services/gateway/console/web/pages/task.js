@@ -1,6 +1,6 @@
 // One task: its status, when what happened, why it went where it did, what went in and what came out,
 // whether the log proves it; and to run it again.
-import { html, signal, useEffect, useMemo, useState } from "../lib.js";
+import { Fragment, html, signal, useEffect, useMemo, useState } from "../lib.js";
 import { api } from "../api.js";
 import { fold, OVER } from "../fold.js";
 import { short, span } from "../format.js";
@@ -115,7 +115,9 @@ function Summary({ task, user, waiting, progress }) {
       : html`from <a href=${href(`/tasks/${task.from}`)}>${task.from}</a>`],
     ["Tags", html`<${Tags} task=${task} own=${!user} />`],
   ].filter(Boolean);
-  return html`<dl class="summary">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}
+  // By their names: what is being written into one must not go when another comes before it.
+  return html`<dl class="summary">${facts.map(([name, value]) => html`<${Fragment} key=${name === "Remark" ? `${name} ${value}` : name}>
+      <dt>${name}</dt><dd>${value}</dd><//>`)}
     <${Trace} id=${task.id} user=${user} /></dl>`;
 }
 
