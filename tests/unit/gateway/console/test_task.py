@@ -133,6 +133,20 @@ async def test_without_webcrypto_nothing_is_said_to_be_checked(
     assert await looking.page.locator(".checks").count() == 0
 
 
+async def goes_by_the_keyboard(looking: Looking) -> None:
+    """The tree of the input."""
+    page = looking.page
+    tree = page.locator("[role=tree][aria-label=Input]")
+    await expect(tree.locator("[role=treeitem]")).to_have_count(3)
+    await tree.locator("[role=treeitem]").first.focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowDown", "Enter", "ArrowDown"):
+        await page.keyboard.press(key)
+    await looking.until("document.activeElement.textContent.trim() === '0: 1'")
+    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("ArrowLeft")
+    await expect(tree.locator("[role=treeitem]")).to_have_count(5)
+
+
 async def test_what_came_out_is_shown_as_what_it_is(
     one: World, looking: Looking, tmp_path: Path
 ) -> None:
@@ -163,16 +177,7 @@ async def test_what_came_out_is_shown_as_what_it_is(
     assert [one["ruleId"] for one in found["runs"][0]["results"]] == ["python-os-system", "b-1"]
     assert await looking.barriers() == []
 
-    # The tree of the input goes by the keyboard.
-    tree = page.locator("[role=tree][aria-label=Input]")
-    await expect(tree.locator("[role=treeitem]")).to_have_count(3)
-    await tree.locator("[role=treeitem]").first.focus()
-    for key in ("ArrowDown", "ArrowRight", "ArrowDown", "Enter", "ArrowDown"):
-        await page.keyboard.press(key)
-    await looking.until("document.activeElement.textContent.trim() === '0: 1'")
-    await page.keyboard.press("ArrowLeft")
-    await page.keyboard.press("ArrowLeft")
-    await expect(tree.locator("[role=treeitem]")).to_have_count(5)
+    await goes_by_the_keyboard(looking)
 
     await looking.go("/tasks/sarif")
     await rows.first.wait_for()
