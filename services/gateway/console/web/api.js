@@ -76,7 +76,8 @@ async function fetchFormToken() {
   return (await answer.json()).data.csrf_token;
 }
 
-async function failureOf(answer) {
+/** What an answer says went wrong; null: it is not the API that speaks. @param {Response} answer */
+export async function failureOf(answer) {
   try {
     return (await answer.json()).error;
   } catch {

@@ -1,6 +1,6 @@
 // Who has signed in here, what they may, and how a link lets somebody in.
 import { computed, signal } from "./lib.js";
-import { ApiError } from "./api.js";
+import { ApiError, failureOf } from "./api.js";
 
 /** As `GET /api/me` tells it; null until that has answered. @type {{value: any}} */
 export const me = signal(null);
@@ -26,14 +26,6 @@ export async function arrive() {
     body: JSON.stringify({ code }),
   });
   if (!answer.ok) throw new ApiError(answer.status, await failureOf(answer));
-}
-
-async function failureOf(answer) {
-  try {
-    return (await answer.json()).error;
-  } catch {
-    return null;
-  }
 }
 
 /** A link that is opened where the console is open already only changes the fragment. */
