@@ -5,6 +5,7 @@ Of what is no task only the number is kept, so that the lines after it count rig
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -47,13 +48,18 @@ async def of_stream(body: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, byte
     async for part in body:
         *whole, rest = part.split(b"\n")
         for line in whole:
-            yield number, None if skipping else held + line
+            yield number, None if skipping else _unmarked(number, held + line)
             held, number, skipping = b"", number + 1, False
         held = b"" if skipping else held + rest
         if len(held) > MOST_LINE:
             held, skipping = b"", True
     if held or skipping:
-        yield number, None if skipping else held
+        yield number, None if skipping else _unmarked(number, held)
+
+
+def _unmarked(number: int, line: bytes) -> bytes:
+    """The line without the mark that some editors put before a file's first one. Pure."""
+    return line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
 async def of_object(body: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes | None]]:

@@ -160,6 +160,17 @@ async def test_lines_that_are_too_long_are_passed_over_without_being_held() -> N
     assert found == [(1, b"a"), (2, None), (3, b"c"), (4, b""), (5, b"d")]
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3, 100])
+async def test_the_mark_that_editors_put_before_a_file_is_no_part_of_it(cut: int) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        text = b"\xef\xbb\xbfa\n\xef\xbb\xbfb"
+        yield text[:cut]
+        yield text[cut:]
+
+    found = [one async for one in of_stream(body())]
+    assert found == [(1, b"a"), (2, b"\xef\xbb\xbfb")]
+
+
 async def test_a_batch_is_followed_as_one_stream_without_what_only_looks_like_it(
     gateway: World,
 ) -> None:
