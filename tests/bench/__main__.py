@@ -92,7 +92,9 @@ async def of_people(options: argparse.Namespace, places: dict[str, Path]) -> dic
         waiting = asks.Load(options.waiting, options.waiting_s)
         found["asks"] = await asks.measure(places["asks"], waiting)
     if "console" in options.only:
-        watched = console.Load(options.past_tasks, options.live_facts, options.minutes)
+        watched = console.Load(
+            options.past_tasks, options.live_facts, options.minutes, together=options.together
+        )
         found["console"] = await console.measure(places["console"], watched)
     return found
 
@@ -226,6 +228,7 @@ def main() -> None:
     parser.add_argument("--past-tasks", type=int, default=watched.tasks, help="of console")
     parser.add_argument("--live-facts", type=int, default=watched.facts_per_s, help="of console")
     parser.add_argument("--minutes", type=float, default=watched.minutes, help="of console")
+    parser.add_argument("--together", action="store_true", help="of console: all pages at once")
     parser.add_argument("--only", type=parts, default=PARTS, help=",".join(PARTS))
     parser.add_argument("--executors", type=int, default=1)
     parser.add_argument("--in-process", action="store_true", help="all five in one process")

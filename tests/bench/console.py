@@ -12,13 +12,13 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import msgspec
-from playwright.async_api import CDPSession, Page
+from playwright.async_api import CDPSession
 
 from contracts import facts, subjects
 from contracts.facts import AnyFact, Outcome
@@ -47,6 +47,8 @@ OPENINGS = 5
 SAMPLES = 8
 """Readings of memory in a stretch."""
 FRAME_MS = 50
+MOST_MS = 5000
+"""Longer frames are counted as this long."""
 PAGES = {"tasks": "/tasks", "live": "/live"}
 FIRST_ROW = """
 addEventListener("DOMContentLoaded", () => {
@@ -58,11 +60,12 @@ addEventListener("DOMContentLoaded", () => {
   seen.observe(document, { childList: true, subtree: true });
 });
 """
-FRAMES = """() => {
-  const found = (window.frames_ = { ms: [], cuts: 0 });
+FRAMES = """(most) => {
+  // So many were so many milliseconds long: a list of an hour's frames would be the page's memory.
+  const found = (window.frames_ = { ms: new Uint32Array(most + 1), cuts: 0, paused: false });
   let last = performance.now();
   const tick = (now) => {
-    found.ms.push(now - last);
+    if (!found.paused) found.ms[Math.min(most, Math.ceil(now - last))] += 1;
     last = now;
     requestAnimationFrame(tick);
   };
@@ -71,6 +74,10 @@ FRAMES = """() => {
     if (document.documentElement.classList.contains("cut")) found.cuts += 1;
   }).observe(document.documentElement, { attributeFilter: ["class"] });
 }"""
+PAUSE = """(paused) => new Promise((then) => {
+  window.frames_.paused = true;
+  requestAnimationFrame(() => { window.frames_.paused = paused; then(); });
+})"""
 
 
 class Load(NamedTuple):
@@ -79,7 +86,9 @@ class Load(NamedTuple):
     tasks: int = 100_000
     facts_per_s: int = 2000
     minutes: float = 2.0
-    """Of facts, on each of the pages."""
+    """Of facts, on each page."""
+    together: bool = False
+    """All pages at once, for a long time in less of it: then they are each other's load."""
 
 
 async def measure(folder: Path, load: Load) -> dict[str, Any]:
@@ -98,9 +107,12 @@ async def measure(folder: Path, load: Load) -> dict[str, Any]:
             pace = Pace(bus, load.facts_per_s)
             try:
                 found = {"tasks": load.tasks, "first_row_s": await openings(looking)}
-                found["kept_up"] = {
-                    name: await kept_up(looking, path, pace, load) for name, path in PAGES.items()
-                }
+                # Nothing else draws what comes.
+                await page.goto("about:blank")
+                alone = [{name: path} for name, path in PAGES.items()]
+                found["kept_up"] = {}
+                for pages in [PAGES] if load.together else alone:
+                    found["kept_up"] |= await kept_up(looking, pace, load, pages)
             finally:
                 await bus.close()
             assert looking.wrong == [], looking.wrong
@@ -179,59 +191,97 @@ async def openings(looking: Looking) -> list[float]:
     return found
 
 
-async def kept_up(looking: Looking, path: str, pace: Pace, load: Load) -> dict[str, Any]:
-    """Frames and memory of a page on which facts arrive, and how late the last of them is seen."""
-    page, heap = looking.page, list[float]()
-    await looking.go(path)
-    await page.wait_for_selector(".dot.live")
-    heap.append(await heap_mib(page))
-    await page.evaluate(FRAMES)
-    thread = await page.context.new_cdp_session(page)
-    # In CPU time: what a frame costs, however busy the machine is.
-    await thread.send("Performance.enable", {"timeDomain": "threadTicks"})
-    used = await cpu_s(thread)
-    sent, began = 0, time.perf_counter()
+async def kept_up(
+    looking: Looking, pace: Pace, load: Load, paths: Mapping[str, str]
+) -> dict[str, Any]:
+    """Frames and memory of pages on which facts arrive, and how late the last of them is seen."""
+    pages = {name: await Watched.opened(looking, path) for name, path in paths.items()}
+    sent = seconds = 0.0
     for _ in range(SAMPLES):
+        began = time.perf_counter()
         sent += await pace.run(load.minutes * 60 / SAMPLES)
-        # Reading it collects what is garbage, all at once: no frame of the page's own making.
-        frames = await page.evaluate("window.frames_.ms.length")
-        heap.append(await heap_mib(page))
-        await page.evaluate(f"window.frames_.ms.length = {frames}")
-    seconds = time.perf_counter() - began
-    used = await cpu_s(thread) - used
+        seconds += time.perf_counter() - began
+        for one in pages.values():
+            await one.weigh()
+    used = {name: await one.used_s() for name, one in pages.items()}
     written, last = time.perf_counter(), await pace.end()
-    await looking.until(f"document.querySelector('main').textContent.includes({last!r})")
-    behind = time.perf_counter() - written
-    found = await page.evaluate("window.frames_")
-    return {
-        "facts_per_s": sent / seconds,
-        "frames_p50_ms": machine.percentile(found["ms"], 0.5),
-        "frames_p99_ms": machine.percentile(found["ms"], 0.99),
-        "frames_most_ms": max(found["ms"]),
-        "frames": len(found["ms"]),
-        "cpu_ms_a_frame": used / len(found["ms"]) * 1000,
-        "cpu_share": used / seconds,
-        "long_frames": sum(ms > FRAME_MS for ms in found["ms"]),
-        "cuts": found["cuts"],
-        "behind_s": behind,
-        "heap_mib": heap,
-    }
+    found = {}
+    for name, one in pages.items():
+        await one.looking.until(f"document.querySelector('main').textContent.includes({last!r})")
+        behind = time.perf_counter() - written
+        figures = {"facts_per_s": sent / seconds, "behind_s": behind, "heap_mib": one.heap}
+        figures["cpu_share"] = used[name] / seconds
+        found[name] = figures | await one.frames()
+        looking.wrong += one.looking.wrong
+        await one.looking.page.context.close()
+    return found
+
+
+class Watched:
+    """A page whose frames are counted."""
+
+    def __init__(self, looking: Looking, thread: CDPSession) -> None:
+        self.looking = looking
+        self.heap: list[float] = []
+        """What the page's scripts hold, in MiB, without garbage; the first before any fact."""
+        self._thread = thread
+        self._used_s = 0.0
+
+    @classmethod
+    async def opened(cls, looking: Looking, path: str) -> Watched:
+        """A page in a window of its own, of the one who has signed in: one that is behind others
+        in a window draws nothing."""
+        context = looking.page.context
+        assert context.browser is not None
+        other_window = await context.browser.new_context(
+            storage_state=await context.storage_state()
+        )
+        page = await other_window.new_page()
+        other = Looking(page, looking.url, looking.user)
+        await other.go(path)
+        await page.wait_for_selector(".dot.live")
+        thread = await page.context.new_cdp_session(page)
+        # In CPU time: what a frame costs, however busy the machine is.
+        await thread.send("Performance.enable", {"timeDomain": "threadTicks"})
+        one = cls(other, thread)
+        await page.evaluate(FRAMES, MOST_MS)
+        await one.weigh()
+        one._used_s = await cpu_s(thread)
+        return one
+
+    async def weigh(self) -> None:
+        """Read the memory. That collects what is garbage, all at once: no frame of the page's own
+        making, so it is not counted."""
+        await self.looking.page.evaluate(PAUSE, True)
+        await self._thread.send("HeapProfiler.collectGarbage")
+        found = await self._thread.send("Runtime.getHeapUsage")
+        self.heap.append(float(found["usedSize"]) / 2**20)
+        await self.looking.page.evaluate(PAUSE, False)
+
+    async def used_s(self) -> float:
+        """CPU time of the page's thread since it was opened."""
+        return await cpu_s(self._thread) - self._used_s
+
+    async def frames(self) -> dict[str, Any]:
+        """How long they were."""
+        found = await self.looking.page.evaluate(
+            "({ ms: [...window.frames_.ms], cuts: window.frames_.cuts })"
+        )
+        each = [ms for ms, many in enumerate(found["ms"]) for _ in range(many)]
+        return {
+            "frames_p50_ms": machine.percentile(each, 0.5),
+            "frames_p99_ms": machine.percentile(each, 0.99),
+            "frames_most_ms": each[-1],
+            "frames": len(each),
+            "long_frames": sum(found["ms"][FRAME_MS + 1 :]),
+            "cuts": found["cuts"],
+        }
 
 
 async def cpu_s(session: CDPSession) -> float:
     """What the page's thread has used."""
     found = (await session.send("Performance.getMetrics"))["metrics"]
     return float(next(one["value"] for one in found if one["name"] == "TaskDuration"))
-
-
-async def heap_mib(page: Page) -> float:
-    """What the page's scripts hold, without garbage."""
-    session = await page.context.new_cdp_session(page)
-    try:
-        await session.send("HeapProfiler.collectGarbage")
-        return float((await session.send("Runtime.getHeapUsage"))["usedSize"]) / 2**20
-    finally:
-        await session.detach()
 
 
 @contextlib.asynccontextmanager
@@ -281,11 +331,10 @@ def report(found: dict[str, Any]) -> None:
     print(f"console, first row {machine.median(first):10.2f} s of {found['tasks']} tasks", end="")
     print(f", {max(first):.2f} s at most of {len(first)}")
     for name, one in found["kept_up"].items():
-        most = f"{one['frames_p99_ms']:10.1f} ms a frame, p99"
+        most = f"{one['frames_p99_ms']:10.0f} ms a frame, p99"
         print(f"console, {name:9} {most}", end="")
         print(f", {one['frames_most_ms']:.0f} ms the longest; {one['facts_per_s']:.0f} facts/s")
-        cpu = f"{one['cpu_ms_a_frame']:.1f} ms of CPU a frame, {one['cpu_share']:.2f} cores"
-        print(f"  {cpu}", end="; ")
+        print(f"  {one['cpu_share']:.2f} cores for its scripts", end="; ")
         print(f"{one['long_frames']} of {one['frames']} frames above {FRAME_MS} ms; ", end="")
         print(f"{one['cuts']} cuts; the last fact is seen {one['behind_s']:.2f} s later")
         print(f"  MiB of its scripts: {', '.join(f'{mib:.1f}' for mib in one['heap_mib'])}")

@@ -19,7 +19,7 @@ from tests.support.browser import NONE_HERE, Looking, browser, program
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL, README = ROOT / "build" / "screens", ROOT / "docs" / "screens"
-SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+SIZES = {"wide": (1440, 900), "narrow": (360, 780), "4k": (3840, 2160)}
 SCHEMES = ("light", "dark")
 BELOW = (
     *("/tasks/scan-003", "/tasks/parse-1", "/tasks/picture", "/tasks/review-0"),
