@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import get
@@ -38,6 +38,10 @@ Since = Annotated[
 Until = Annotated[
     float | None, QueryParameter(description="Only events before; seconds since the epoch.")
 ]
+Order = Annotated[
+    Literal["oldest", "newest"],
+    QueryParameter(description="Which come first. A `next_cursor` is good for the same order."),
+]
 
 EXAMPLE = shown(
     AccessEvent(
@@ -68,14 +72,15 @@ async def list_access(
     until: Until = None,
     limit: Limit = 100,
     cursor: Cursor = None,
+    order: Order = "oldest",
 ) -> Page[AccessLine]:
-    """List what was noted, oldest first: sign-ins, denials, changes of tokens, quotas and so on.
+    """List what was noted, oldest or newest first: sign-ins, denials, changes of tokens and so on.
 
     A page may be short, or empty, and still have a `next_cursor`.
     """
     _check(principal)
     query = AccessQuery(user=user, kind=kind, outcome=outcome, since=since, until=until)
-    return await page_of(parts, query, cursor, limit)
+    return await page_of(parts, query, cursor, limit, order)
 
 
 @get(
@@ -109,12 +114,15 @@ async def follow_access(
 
 
 async def page_of(
-    parts: Parts, query: AccessQuery, cursor: int | None, limit: int
+    parts: Parts, query: AccessQuery, cursor: int | None, limit: int, order: Order
 ) -> Page[AccessLine]:
     """One page of the answer. Raises StoreError, Rejected(BAD_REQUEST)."""
     _filter(query)
-    found, after = await parts.access.page(query, cursor or 0, limit)
-    return Page(True, found, next_cursor=after)
+    if order == "newest":
+        found, more = await parts.access.page_back(query, cursor, limit)
+    else:
+        found, more = await parts.access.page(query, cursor or 0, limit)
+    return Page(True, found, next_cursor=more)
 
 
 async def _lines(

@@ -12,7 +12,7 @@ from contracts.host import COMMAND
 from contracts.scopes import ADMIN, SCOPES
 from services.gateway.access.address import counted
 from services.gateway.access.identity import Principal
-from services.gateway.http.access import EXAMPLE, Since, Until, page_of
+from services.gateway.http.access import EXAMPLE, Order, Since, Until, page_of
 from services.gateway.http.parts import Asking, Cursor, Envelope, Limit, Page, Parts, Wired, ok
 from services.gateway.openapi.document import described
 from services.gateway.people.access_log import AccessLine, AccessQuery
@@ -86,10 +86,11 @@ async def my_access(
     until: Until = None,
     limit: Limit = 100,
     cursor: Cursor = None,
+    order: Order = "oldest",
 ) -> Page[AccessLine]:
-    """List what was noted about one's own account, oldest first."""
+    """List what was noted about one's own account, oldest or newest first."""
     query = AccessQuery(user=principal.user, since=since, until=until)
-    return await page_of(parts, query, cursor, limit)
+    return await page_of(parts, query, cursor, limit, order)
 
 
 async def use_of(parts: Parts, user: str) -> InUse:

@@ -1,4 +1,4 @@
-"""What was noted of who came in, read back from the stream `ACCESS`, oldest first."""
+"""What was noted of who came in, read back from the stream `ACCESS`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ class AccessLog:
     async def page(
         self, query: AccessQuery, after: int, count: int
     ) -> tuple[list[AccessLine], int | None]:
-        """Up to `count` events after a sequence, and where to go on; None: that was all."""
+        """Up to `count` events after a sequence, oldest first, and where to go on; None: that was
+        all."""
         found: list[AccessLine] = []
         since = None if after or query.since is None else query.since - LATE_S
         for _ in range(0, MOST_SCANNED, PAGE):
@@ -94,6 +95,33 @@ class AccessLog:
             if len(stored) < PAGE:
                 return found, None
         return found, after
+
+    async def page_back(
+        self, query: AccessQuery, before: int | None, count: int
+    ) -> tuple[list[AccessLine], int | None]:
+        """Up to `count` events before a sequence, newest first, and where to go on; None: that was
+        all."""
+        found: list[AccessLine] = []
+        whole = subjects.access("*", "*")
+        first = next((one.seq for one in await self._stream.read(whole, 1, 1)), 1)
+        below = await self.newest() + 1 if before is None else before
+        for _ in range(0, MOST_SCANNED, PAGE):
+            low = max(first, below - PAGE)
+            stored = await self._stream.read(query.subject, low, PAGE)
+            for one in reversed([one for one in stored if one.seq < below]):
+                if len(found) == count:
+                    return found, below
+                below = one.seq
+                if (line := _line(one)) is None:
+                    continue
+                if query.since is not None and line.at < query.since - LATE_S:
+                    return found, None
+                if query.wants(line):
+                    found.append(line)
+            below = low
+            if below <= first:
+                return found, None
+        return found, below
 
     async def follow(
         self, query: AccessQuery, after: int, *, quiet_s: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ import pytest
 from services.bus.bus import Bus
 from services.gateway.http import access
 from services.gateway.people import access_log
+from services.up.nats_config import OPERATOR
 from tests.support.nats import NatsServer
 from tests.unit.gateway.alices import MORE
 from tests.unit.gateway.peopled import added, peopled, signed_in
@@ -73,10 +75,42 @@ async def test_it_is_filtered_and_paged(gateway: World) -> None:
         ):
             found = await listed(auditor, **params)
             assert found["data"] == [every[n] for n in wanted], params
+            found = await listed(auditor, order="newest", **params)
+            assert found["data"] == [every[n] for n in reversed(wanted)], params
         first = await listed(auditor, limit=3)
         rest = await listed(auditor, limit=3, cursor=first["next_cursor"])
         assert first["data"] + rest["data"] == every
         assert rest["next_cursor"] is None
+
+
+async def test_newest_first_is_the_same_turned_round(
+    gateway: World, fresh_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page, whatever is read at once, and though the oldest are gone already."""
+    await note(gateway, *["sign_in", "denied", "sign_in"] * 3, user="alice")
+    async with fresh_nats.connected(OPERATOR) as operator:
+        config = json.loads(await operator.request("$JS.API.STREAM.INFO.ACCESS"))["config"]
+        wanted = json.dumps(config | {"max_msgs": 7}).encode()
+        assert b'"error"' not in await operator.request("$JS.API.STREAM.UPDATE.ACCESS", wanted)
+    async with gateway.http(AUDITOR) as auditor:
+        for page, limit, (asked, many) in itertools.product(
+            (1, 2, 3, 500), (1, 2, 7), (({}, 7), ({"kind": "denied"}, 2))
+        ):
+            monkeypatch.setattr(access_log, "PAGE", page)
+            every = (await listed(auditor, **asked))["data"]
+            turned = await paged(auditor, order="newest", limit=limit, **asked)
+            assert (turned, len(turned)) == (every[::-1], many), (page, limit)
+
+
+async def paged(client: httpx.AsyncClient, **asked: Any) -> list[Any]:
+    """All pages together."""
+    found: list[Any] = []
+    while True:
+        part = await listed(client, **asked)
+        found += part["data"]
+        if part["next_cursor"] is None:
+            return found
+        asked["cursor"] = part["next_cursor"]
 
 
 async def test_one_page_looks_at_so_much_and_says_where_to_go_on(
