@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
+from contracts import subjects
+from contracts.in_force import SettingsAnswer
 from services.bus import health, metrics
+from services.bus.all import answer_all
 from services.bus.bus import Bus, read_credentials
 from services.bus.names import inbox_prefix
 from services.log.clock import apart
 from services.log.jetstream import NatsLog
 from services.log.port import LogUnavailable
+from services.process.in_force import in_force
 from services.process.run import Process
 from services.process.settings import Common
 
@@ -33,12 +41,12 @@ class Joined(NamedTuple):
     log: NatsLog
 
 
-async def join(process: Process, common: Common) -> Joined:
+async def join(process: Process, common: Common, settings: msgspec.Struct) -> Joined:
     """Connect as this service and open the log.
 
-    From then on it answers how it is, which a wrong clock of its machine belongs to, and what it
-    measures. Credentials are those of the settings, else `<data>/credentials/<service>.json` if it
-    exists.
+    From then on it answers how it is, which a wrong clock of its machine belongs to, what it
+    measures, and with which settings it runs. Credentials are those of the settings, else
+    `<data>/credentials/<service>.json` if it exists.
     The process fails when the connection is gone for good or the log's writer has broken, so that
     it is started again. Raises ConnectFailed, LogMismatch, LogUnavailable.
     """
@@ -50,7 +58,18 @@ async def join(process: Process, common: Common) -> Joined:
     process.background("log-writes", _tell_of_writes(process, log))
     await metrics.answer(bus, process)
     await health.answer(bus, process)
+    await _answer_settings(bus, process, {"common": common, process.service: settings})
     return Joined(bus, log)
+
+
+async def _answer_settings(bus: Bus, process: Process, sections: dict[str, msgspec.Struct]) -> None:
+    found = in_force(sections, os.environ, Path.cwd())
+    told = msgspec.json.encode(SettingsAnswer(process.instance, found))
+
+    async def answer(_: bytes) -> bytes:
+        return told
+
+    await answer_all(bus, subjects.command(process.service, "settings"), answer)
 
 
 async def _tell_of_writes(process: Process, log: NatsLog) -> None:

@@ -52,7 +52,7 @@ log = telemetry.get_logger()
 async def serve(process_: run.Process, common: Common, settings: Settings) -> None:
     """Connect, run until told to stop; what runs is drained by the hooks registered here."""
     data = common.data.expanduser().absolute()
-    bus, log_ = await join(process_, common)
+    bus, log_ = await join(process_, common, settings)
     hosts = Hosts(_view(process_, data), common.space_url)
     process_.on_drain(hosts.close)
     keyring = Keyring(data, log_, settings, process_.instance)

@@ -53,7 +53,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     """Run the gateway until the process stops. Raises Fatal for what the operator must change."""
     identity.ensure_local_token(common.data)
     settings = fitting(settings)
-    bus, log_ = await join(process, common)
+    bus, log_ = await join(process, common, settings)
     path = view_path(common.data, process.instance)
     projection = Projection(path, tables.SCHEMA, tables.VERSION, process.troubles)
     process.on_drain(projection.close)
@@ -70,6 +70,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
         reserve=reserve,
         allow_private=common.allow_private_hosts,
         told=in_force({"common": common, "gateway": settings}, os.environ, Path.cwd()),
+        data=common.data,
     )
     site.parts.profiles.write_down(profile_files.load(settings.manifests))
     process.background("gateway-follow", site.follow())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
 from contracts import subjects
 from contracts.budget import DEFAULT, Budget
+from contracts.in_force import SettingInForce, SettingsAnswer
 from services.bus.bus import Bus
 from services.gateway import lists
 from services.gateway import projection as tables
@@ -66,7 +68,6 @@ from services.keys.vault import KeyFile
 from services.log.port import Batch, Log
 from services.log.projection import Projection, project
 from services.outside.addresses import SPACES
-from services.process.in_force import SettingInForce
 from services.store.blobs import Blobs
 from services.store.kv import Bucket
 from services.store.stream import Stream
@@ -95,11 +96,11 @@ class Site:
         reserve: Reserve | None = None,
         allow_private: bool = False,
         told: tuple[SettingInForce, ...] = (),
+        data: Path | None = None,
     ) -> None:
         """`known`: whose tokens are that were not issued; `key`: seals linked accounts; `spaces`:
-        address of a Space.
-
-        `budget`: of users, as far as all services share it; `told`: all settings, for who asks.
+        address of a Space; `budget`: of users, as far as all services share it; `told`: all
+        settings; `data`: where the list of publishers is.
         """
         state = PeopleState(Bucket(bus, subjects.ACCOUNTS_BUCKET))
         budget_of = Quotas(state, _whole(budget, settings))
@@ -112,7 +113,7 @@ class Site:
         self.desk = Desk(log_, blobs, instance, self.admission, gate=gate)
         self.operations = Operations(StepTools(log_, self.desk, projection, instance), now)
         known_parts = (bus, log_, self.desk, self.feed, projection, settings, instance, key)
-        self.parts = _parts(*known_parts, state, budget_of)._replace(in_force=told)
+        self.parts = _parts(*known_parts, state, budget_of, told, data)
         self.writer = TrailWriter(self.parts.trail, Stream(bus, subjects.ACCESS_STREAM))
         self.known = _known(self.parts, known)
         self.limit = RateLimit(settings.rate_limit_requests, window_s)
@@ -301,6 +302,8 @@ def _parts(
     key: KeyFile,
     state: PeopleState,
     quotas: Quotas,
+    told: tuple[SettingInForce, ...],
+    data: Path | None,
 ) -> Parts:
     trail = Trail(instance)
     users = Users(state, trail)
@@ -333,5 +336,6 @@ def _parts(
         profiles=Profiles(state, desk.gate.projects, log_.now),
         devices=Devices(state, users, signed_in, trail),
         console_links=ConsoleLinks(state, users, signed_in, trail),
-        in_force=(),
+        in_force=SettingsAnswer(instance, told),
+        data=data,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from contracts.in_force import SettingInForce
 from services.process.settings import SECTION_NAMES, Field, SettingsError, fields, load
 from services.process.settings_sources import RawValue, env_name, gather
 
@@ -19,22 +20,6 @@ DEFAULT = "default"
 STARTED = "start"
 """Neither a variable nor a file says so: it was an option of the command that has started it."""
 _USERINFO = re.compile(r"//[^/@\s]+@")
-
-
-class SettingInForce(msgspec.Struct, frozen=True):
-    """One setting of a process."""
-
-    section: str
-    name: str
-    variable: str
-    """That sets it in the environment."""
-    value: Any
-    """Of a secret: whether there is one."""
-    default: Any
-    source: str
-    """`default`, the variable, the place in a file, or `start`: an option of the command."""
-    secret: bool
-    description: str
 
 
 def in_force(

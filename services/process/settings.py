@@ -6,6 +6,7 @@ The first source that has a name wins. A name nobody knows or a value that doesn
 from __future__ import annotations
 
 import difflib
+import functools
 import types
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -245,6 +246,7 @@ class Field(msgspec.Struct, frozen=True):
     secret: bool
 
 
+@functools.cache
 def fields(cls: type[msgspec.Struct]) -> tuple[Field, ...]:
     """The settings of one section, in the order of declaration."""
     return tuple(_field(info) for info in msgspec.structs.fields(cls))

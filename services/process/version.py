@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import metadata
 
 NAME = "metamcp-orchestrator"
@@ -10,6 +11,7 @@ SHORT = "metamcp"
 TITLE = "MetaMCP Orchestrator"
 
 
+@functools.cache
 def version() -> str:
     """The installed package's version."""
     try:

@@ -47,7 +47,7 @@ async def serve(process: Process, common: Common, settings: Settings) -> None:
     """Run until the process stops. Raises Fatal for a manifest that can't be used."""
     hosts = listed(common, settings)
     warn_of_secrets(hosts)
-    bus, log = await join(process, common)
+    bus, log = await join(process, common, settings)
     path = view_path(common.data, process.instance)
     projection = Projection(path, SCHEMA, VERSION, process.troubles)
     process.on_drain(projection.close)

@@ -28,7 +28,7 @@ NAME = "results"
 
 async def serve(process: Process, common: Common, settings: Settings) -> None:
     """Run until the process stops."""
-    bus, log = await join(process, common)
+    bus, log = await join(process, common, settings)
     data = common.data.expanduser().absolute()
     path = view_path(data, process.instance)
     projection = Projection(path, SCHEMA, VERSION, process.troubles)

@@ -40,7 +40,7 @@ log = telemetry.get_logger()
 
 async def serve(process: Process, common: Common, settings: Settings) -> None:
     """Connect, then route or stand by until told to stop; the hooks give the lease up first."""
-    bus, log_ = await join(process, common)
+    bus, log_ = await join(process, common, settings)
     path = view_path(common.data.expanduser().absolute(), process.instance)
     copies = ViewCopies(bus, SERVICE)
     projection = Projection(path, SCHEMA, VERSION, process.troubles, lambda: restore(copies, path))

@@ -14,6 +14,7 @@ import pytest
 from contracts.health import ServiceHealth
 from contracts.subjects import command
 from services.bus.all import ask_all
+from services.gateway.settings import Settings
 from services.join import join
 from services.log.clock import ServerClock
 from services.process import run
@@ -84,7 +85,8 @@ async def test_a_clock_that_is_set_right_is_no_trouble_any_more(
 
     async def main(own: Process) -> None:
         nonlocal shift
-        _, log = await join(own, Common(nats_url=nats_server.url, data=nats_server.data))
+        common = Common(nats_url=nats_server.url, data=nats_server.data)
+        _, log = await join(own, common, Settings())
         assert log.now() == pytest.approx(time.time(), abs=1.0)
         while not own.troubles.all():
             await moment()

@@ -14,6 +14,7 @@ from contracts import subjects
 from contracts.task import TaskSpec
 from services.bus.bus import Bus
 from services.bus.room import room
+from services.gateway.settings import Settings
 from services.join import UNWRITABLE, join
 from services.log.commit import SILENT
 from services.log.jetstream import NatsLog
@@ -56,7 +57,8 @@ async def connected(server: Embedded, role: str) -> Bus:
 async def test_a_stream_stuck_by_a_full_disk_is_seen_and_goes_on(tmp_path: Path) -> None:
     async with on_a_small_disk(tmp_path) as (server, disk):
         process = Process("gateway", "gateway-1")
-        bus, log = await join(process, Common(nats_url=server.url, data=server.data))
+        common = Common(nats_url=server.url, data=server.data)
+        bus, log = await join(process, common, Settings())
         leases = Stream(bus, f"KV_{subjects.LEASES_BUCKET}")
         child = Server(server)
         tasks = [asyncio.create_task(child.run())]

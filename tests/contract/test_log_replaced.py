@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from contracts.facts import Record
+from services.gateway.settings import Settings
 from services.join import join
 from services.log.jetstream import NatsLog
 from services.log.port import Checkpoint, LogUnavailable
@@ -73,7 +74,8 @@ async def test_a_service_ends_and_says_why(fresh_nats: NatsServer, backup: Backu
     one = Process("gateway", "gateway-1")
 
     async def main(own: Process) -> None:
-        _, log = await join(own, Common(nats_url=fresh_nats.url, data=fresh_nats.data))
+        common = Common(nats_url=fresh_nats.url, data=fresh_nats.data)
+        _, log = await join(own, common, Settings())
         await log.append(facts.created())
         await backup.make()
         await patiently(log)

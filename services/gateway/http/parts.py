@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from contracts.errors import Reason, Rejected
 from contracts.facts import TaskCreated
 from contracts.host import for_users
 from contracts.ids import check_host, check_user, is_user
+from contracts.in_force import SettingsAnswer
 from contracts.permitted import Asker, shown_to
 from contracts.status import TaskView
 from contracts.task import TaskRequest
@@ -50,7 +52,6 @@ from services.log.port import Log
 from services.log.projection import Projection
 from services.process import tracing
 from services.process.ids import new_id
-from services.process.in_force import SettingInForce
 
 MOST_LISTED = 500
 MOST_SEQ = 2**63 - 1
@@ -110,8 +111,10 @@ class Parts(NamedTuple):
     profiles: Profiles
     devices: Devices
     console_links: ConsoleLinks
-    in_force: tuple[SettingInForce, ...]
+    in_force: SettingsAnswer
     """The settings of this process."""
+    data: Path | None = None
+    """The data folder, where there is one."""
 
     def asker(self, principal: Principal) -> Asker:
         """Somebody as hosts know them: which of them, and of their tools, are there for them."""

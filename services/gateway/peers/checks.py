@@ -1,4 +1,4 @@
-"""What the gateway's health asks others: how far the log goes, which services answer or beat."""
+"""What the gateway asks others of themselves: how far the log goes, who answers, as what."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from contracts import roles, subjects
 from contracts.errors import Reason, Rejected
 from contracts.health import ServiceHealth
+from contracts.in_force import SettingsAnswer
 from contracts.restored import AfterRestore, Restored, RestoredRequest
 from contracts.task import MAX_FILES, MAX_FILES_BYTES, MAX_INPUT_BYTES
 from contracts.wire import Beat
@@ -77,6 +78,22 @@ class Checks:
         found = [msgspec.json.decode(answer, type=Restored) for answer in answers]
         # Those that wait know the most.
         return max(found, key=lambda one: (one.waits, one.ended + one.begun))
+
+    async def settings(self, service: str) -> list[SettingsAnswer]:
+        """What each process of a service runs with, by instance.
+
+        Raises Rejected(UNAVAILABLE) if none answers.
+        """
+        noun = ServiceAnswer(service).noun
+        try:
+            answers = await ask_all(
+                self._bus, subjects.command(service, "settings"), within_s=ANSWER_S
+            )
+            found = [msgspec.json.decode(answer, type=SettingsAnswer) for answer in answers]
+        except (BusError, Rejected, msgspec.MsgspecError) as error:
+            text = f"no {noun} tells its settings ({error}): see GET /api/health, and try again"
+            raise Rejected(Reason.UNAVAILABLE, text) from None
+        return sorted(found, key=lambda one: one.instance)
 
     async def _head(self) -> int | None:
         try:

@@ -36,10 +36,10 @@ def changes(
 
 async def follow(data: Path, trail: Trail) -> None:
     """Look for ever; a list that can't be read is none until it can."""
-    known = _read(data)
+    known = listed(data)
     while True:
         await asyncio.sleep(LOOK_S)
-        now = _read(data)
+        now = listed(data)
         if now is None:
             continue
         for kind, one in changes(now if known is None else known, now):
@@ -47,7 +47,8 @@ async def follow(data: Path, trail: Trail) -> None:
         known = now
 
 
-def _read(data: Path) -> tuple[Publisher, ...] | None:
+def listed(data: Path) -> tuple[Publisher, ...] | None:
+    """Who may publish, as the list in the data folder says; None: it can't be read."""
     try:
         return msgspec.json.decode((data / LIST_FILE).read_bytes(), type=tuple[Publisher, ...])
     except FileNotFoundError:

@@ -241,6 +241,7 @@ async def world(
             budget=budget,
             reserve=reserve,
             told=in_force({"gateway": settings}, environ or {}, folder),
+            data=folder,
         )
         await use_quick_passwords(site)
         stack.push_async_callback(site.parts.entrance.passwords.close)

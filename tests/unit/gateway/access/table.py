@@ -192,6 +192,7 @@ TABLE: dict[tuple[str, str], Row] = {
     **{("GET", f"/api/{name}"): Row(Who.ELSEWHERE) for name in ("overview", "queue", "workers")},
     ("GET", "/api/settings"): Row(Who.ELSEWHERE),
     ("GET", "/api/keys"): Row(Who.ELSEWHERE),
+    ("GET", "/api/publishers"): Row(Who.ELSEWHERE),
     ("GET", "/api/restored"): Row(Who.ELSEWHERE),
     ("POST", "/api/restored"): Row(Who.ELSEWHERE),
     ("GET", "/api/tokens"): Row(Who.ADMIN, given={"params": {"user": MARK}}),
