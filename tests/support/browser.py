@@ -38,6 +38,18 @@ async def browser(*arguments: str) -> AsyncIterator[Browser]:
             await one.close()
 
 
+@contextlib.asynccontextmanager
+async def visiting(chromium: Browser, url: str, user: str = "") -> AsyncIterator[Looking]:
+    """A page of its own, in which nobody has signed in yet; at the end nothing was wrong in it."""
+    context = await chromium.new_context(viewport={"width": 1280, "height": 800})
+    try:
+        found = Looking(await context.new_page(), url, user)
+        yield found
+        assert found.wrong == []
+    finally:
+        await context.close()
+
+
 class Looking:
     """A page, and what went wrong in it."""
 

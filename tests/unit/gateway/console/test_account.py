@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import Browser
 
-from tests.support.browser import Looking, browser
+from tests.support.browser import Looking, visiting
 from tests.unit.gateway.peopled import ADMIN, PASSWORD, added, good
 from tests.unit.gateway.world import World
 
@@ -16,22 +13,6 @@ ACCOUNT = ("", *(f"/{n}" for n in ("tokens", "sessions", "connected")))
 ACCOUNT += tuple(f"/{n}" for n in ("projects", "preferences", "profiles"))
 KEPT = ("", "/invitations", "/tokens", "/clients", "/access", "/keys", "/publishers", "/settings")
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with browser() as found:
-        yield found
-
-
-@contextlib.asynccontextmanager
-async def visiting(chromium: Browser, one: World, user: str = "") -> AsyncIterator[Looking]:
-    """A browser of its own, in which nobody has signed in yet."""
-    context = await chromium.new_context(viewport={"width": 1280, "height": 800})
-    found = Looking(await context.new_page(), one.url, user)
-    yield found
-    await context.close()
-    assert found.wrong == []
 
 
 async def link(one: World) -> str:
@@ -44,7 +25,7 @@ async def test_a_link_signs_in_is_gone_from_the_address_and_is_good_once(
     one: World, chromium: Browser
 ) -> None:
     url = await link(one)
-    async with visiting(chromium, one) as admin, visiting(chromium, one) as late:
+    async with visiting(chromium, one.url) as admin, visiting(chromium, one.url) as late:
         await admin.page.goto(url)
         await admin.page.wait_for_selector(".who:has-text('root')")
         assert admin.page.url == f"{one.url}/console"
@@ -93,7 +74,10 @@ async def test_a_user_makes_a_token_and_revokes_it(one: World, looking: Looking)
 
 
 async def test_an_admin_makes_a_user_who_can_sign_in(one: World, chromium: Browser) -> None:
-    async with visiting(chromium, one) as admin, visiting(chromium, one, "ada-browser") as ada:
+    async with (
+        visiting(chromium, one.url) as admin,
+        visiting(chromium, one.url, "ada-browser") as ada,
+    ):
         page = admin.page
         await page.goto(await link(one))
         await page.click("nav >> text=Admin")
@@ -125,7 +109,7 @@ async def test_every_section_is_there_for_everybody(
     one: World, chromium: Browser, scheme: str
 ) -> None:
     user = await added(one, roles=["admin"])
-    async with visiting(chromium, one, user) as admin:
+    async with visiting(chromium, one.url, user) as admin:
         await admin.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         await admin.sign_in(PASSWORD)
         wide = 1280 if scheme == "light" else 360

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from contracts.facts import TaskCreated
 from contracts.result import inline
 from contracts.wire import Discovered
 from services.registry.settings import Settings
 from tests.support import facts as make
-from tests.support.browser import Looking, browser
+from tests.support.browser import Looking, visiting
 from tests.support.http_mcp import http_server
 from tests.support.nats import NatsServer
 from tests.unit.gateway.peopled import PASSWORD, added, peopled
@@ -32,7 +34,7 @@ async def no_spaces(user: str) -> Discovered:
     return Discovered(())
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def one(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
     async with (
         fresh_nats.connected("gateway") as bus,
@@ -43,14 +45,11 @@ async def one(fresh_nats: NatsServer, tmp_path: Path) -> AsyncIterator[World]:
         yield gateway
 
 
-@pytest.fixture
-async def looking(one: World) -> AsyncIterator[Looking]:
-    user = await added(one, roles=["admin"])
-    async with browser() as chromium:
-        found = Looking(await chromium.new_page(), one.url, user)
+@pytest_asyncio.fixture(loop_scope="session")
+async def looking(one: World, chromium: Browser) -> AsyncIterator[Looking]:
+    async with visiting(chromium, one.url, await added(one, roles=["admin"])) as found:
         await found.sign_in(PASSWORD)
         yield found
-        assert found.wrong == []
 
 
 async def test_a_host_is_added_its_tool_tried_and_the_host_taken_away(
@@ -102,7 +101,7 @@ async def test_a_client_s_file_becomes_hosts_and_clients_are_told_how_to_come_in
     page = looking.page
     await looking.go("/hosts/import")
     await page.fill("textarea[name=text]", FILE % SECRET)
-    await page.click("text=Look at it")
+    await page.click("text=Preview")
     await page.wait_for_selector("td:has-text('would be registered')")
     assert "is not spoken" in await looking.text("tbody")
     await page.click("text=Register 1 host")
@@ -149,7 +148,7 @@ async def hosts_are_filtered_by_their_address(one: World, looking: Looking) -> N
     assert "beta" in await looking.text(".hosts")
     await page.select_option("label:has-text('Status') select", "")
     await page.wait_for_selector("text=2 hosts")
-    assert "1/4" in await looking.text(".hosts")
+    assert "1 of 4 calls" in await looking.text(".hosts")
     await page.fill("[data-search]", "WIK")
     await page.wait_for_selector("text=1 host")
     assert page.url.endswith("/console/hosts?text=WIK")

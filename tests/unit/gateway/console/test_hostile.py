@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from contracts.asks import QuestionKind
 from contracts.facts import AnyFact, McpHealth, McpRegistered
@@ -17,7 +19,7 @@ from contracts.task import TaskSpec
 from contracts.wire import Progress
 from services.process.ids import new_id
 from tests.support import facts as make
-from tests.support.browser import Looking, browser
+from tests.support.browser import Looking
 from tests.unit.gateway.peopled import PASSWORD, added
 from tests.unit.gateway.world import World
 
@@ -85,16 +87,16 @@ def said_of_tasks(user: str) -> list[AnyFact]:
     ]
 
 
-@pytest.fixture
-async def watching(one: World) -> AsyncIterator[Looking]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def watching(one: World, chromium: Browser) -> AsyncIterator[Looking]:
     """Somebody who sees every page, in a browser that notes what runs and what is blocked."""
     user = await added(one, roles=("admin", "auditor"))
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.add_init_script(WATCHED)
-        found = Looking(page, one.url, user)
-        await found.sign_in(PASSWORD)
-        yield found
+    page = await chromium.new_page()
+    await page.add_init_script(WATCHED)
+    found = Looking(page, one.url, user)
+    await found.sign_in(PASSWORD)
+    yield found
+    await page.close()
 
 
 async def test_whatever_a_host_says_is_text_on_every_page(one: World, watching: Looking) -> None:
