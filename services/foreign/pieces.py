@@ -165,7 +165,7 @@ def _websocket(door: ClientDoor) -> Piece:
     note = (
         f"Then send {frame} to follow your tasks; the token needs `tasks:read`: docs/protocol.md."
     )
-    return Piece("websocket", "Websocket", "a shell", "shell", text, note)
+    return Piece("websocket", "WebSocket", "a shell", "shell", text, note)
 
 
 def _nats(door: ClientDoor) -> Piece:

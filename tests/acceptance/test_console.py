@@ -20,6 +20,7 @@ from tests.support import browser as chromium
 from tests.support.asking_mcp import FILE
 from tests.support.browser import Looking
 from tests.support.forked import command
+from tests.support.host_auth import host_auth
 from tests.support.system import System, system
 
 pytestmark = [
@@ -170,6 +171,29 @@ async def test_a_tool_is_tried_and_asks(scene: Scene) -> None:
         assert "task.answered" in await looking.text()
 
 
+async def test_somebody_signs_in_at_a_host_that_asks_who_they_are(scene: Scene) -> None:
+    # Of an operator's host the tools are looked up as an admin who has signed in there.
+    async with host_auth() as auth, scene.looking("root") as looking:
+        entry = {"endpoint": {"kind": "http", "url": auth.resource}}
+        added = await scene.one.http.post(f"{scene.one.url}/api/mcps/closed", json=entry)
+        assert added.status_code == 201, added.text
+        await looking.go("/hosts/closed")
+        page = looking.page
+        await page.click("main button:text-is('Probe now')")
+        await page.wait_for_selector("main .told:has-text('sign-in needed')")
+        await page.click("main .link button:text-is('Sign in')")
+        async with page.expect_popup() as opened:
+            await page.click("main .link a[target=_blank]")
+        there = await opened.value
+        await there.wait_for_selector("text=Signed in")
+        await page.click("main .link button:text-is('Look again')")
+        await page.wait_for_selector("main .link summary:has-text('this host: signed in')")
+        tool = page.locator("details.tool", has_text="whoami").first
+        await tool.locator("summary").first.click()
+        await tool.locator("button:text-is('Call it')").click()
+        await page.wait_for_selector("main section.outcome .status.succeeded")
+
+
 async def test_a_thousand_tasks_are_followed_over_a_killed_gateway(scene: Scene) -> None:
     token = await scene.token("ada")
     names = [f"many-{number}" for number in range(COUNT)]
@@ -229,6 +253,9 @@ async def test_every_page_is_well_for_everybody(scene: Scene, user: str) -> None
             await looking.page.wait_for_load_state("networkidle")
             # Who is admin and auditor sees whatever others do.
             assert user != "root" or await looking.barriers() == [], path
+        if user == "root":
+            await looking.go("/admin/settings?service=executor")
+            await looking.page.wait_for_selector("th:has-text('METAMCP_EXECUTOR_')")
         await looking.go("/live")
         everybody = await looking.page.query_selector("option[value=all]")
         assert (everybody is not None) == ("auditor" in ROLES[user])

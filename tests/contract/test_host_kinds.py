@@ -15,6 +15,7 @@ from contracts.facts import FailureKind
 from contracts.host import Host, Limits, Noop, Stdio
 from services.executor.attempt.call import HostError, Opening
 from services.executor.hosts.kinds import open_session
+from tests.support.recording_mcp import PICTURE
 from tests.unit.executor.sessions import (
     APART,
     APART_EXECUTE,
@@ -69,7 +70,7 @@ async def test_a_call_is_answered_and_known_as_made(each: Bench) -> None:
 
 MEDIA = [
     {"type": "text", "text": "ä", "annotations": {"priority": 0.5}},
-    {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"},
+    {"type": "image", "data": PICTURE, "mimeType": "image/png"},
     {"type": "audio", "data": "UklGRg==", "mimeType": "audio/wav"},
     {"type": "resource_link", "name": "a", "uri": "file:///a.txt", "size": 3},
     {"type": "resource", "resource": {"uri": "mem://t", "mimeType": "text/plain", "text": "t"}},

@@ -8,13 +8,16 @@ RECORDING_MISBEHAVE makes it a sick server; see `Sickness`.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
 import random
+import struct
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,23 @@ FILE = "RECORDING_FILE"
 MISBEHAVE = "RECORDING_MISBEHAVE"
 READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
 WRITES = ToolAnnotations(read_only_hint=False, idempotent_hint=False)
+
+
+def picture(width: int = 64, height: int = 48) -> bytes:
+    """A PNG of bright stripes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        size, check = struct.pack(">I", len(data)), struct.pack(">I", zlib.crc32(kind + data))
+        return size + kind + data + check
+
+    line = b"\0" + b"".join(STRIPES[x * len(STRIPES) // width] for x in range(width))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(line * height)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+STRIPES = tuple(map(bytes.fromhex, ("e63946", "f77f00", "ffb703", "80b918", "00b4d8", "8338ec")))
+PICTURE = base64.b64encode(picture()).decode()
 
 
 class Sickness:
@@ -175,7 +195,7 @@ async def media(context: Context[Any]) -> list[ContentBlock]:
     with recorded("media", context):
         return [
             TextContent(type="text", text="ä", annotations=Annotations(priority=0.5)),
-            ImageContent(type="image", data="iVBORw0KGgo=", mime_type="image/png"),
+            ImageContent(type="image", data=PICTURE, mime_type="image/png"),
             AudioContent(type="audio", data="UklGRg==", mime_type="audio/wav"),
             ResourceLink(type="resource_link", name="a", uri="file:///a.txt", size=3),
             EmbeddedResource(

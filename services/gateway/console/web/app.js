@@ -44,8 +44,7 @@ function Header() {
       open.value = !open.value;
     }}>Menu</button>
     <${Pages} />
-    <span class="there"><span class=${`dot ${connection.value}`} role="status">${
-      connection.value || "idle"}</span>
+    <span class="there"><span class=${connection.value && `dot ${connection.value}`} role="status">${connection.value}</span>
     <span class="who">${me.value?.user}</span></span>
   </header>`;
 }

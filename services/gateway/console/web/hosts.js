@@ -87,7 +87,7 @@ export function statusOf(host) {
 export function breakerOf(host) {
   const { reason = "", status } = host.health;
   if (!reason.startsWith("calls: ")) return "";
-  return status === "unhealthy" ? "breaker open" : "calls fail";
+  return status === "unhealthy" ? "circuit breaker open" : "calls fail";
 }
 
 /** Which hosts fit a filter. @param {HostRow[]} found @param {{text?: string, status?: string, kind?: string}} filter */

@@ -63,12 +63,19 @@ LONG = story(
     (182.0, make.failed(A, T, 3)),
     (183.0, make.done(A, T, Outcome.FAILED)),
 )
+SHORT = story(
+    (0.0, make.created(A, T)),
+    (0.5, make.routed(A, T)),
+    (0.5, make.signed(A, T)),
+    (0.52, make.done(A, T)),
+)
 STORIES = [
     {"records": LONG, "now": 500.0},
     {"records": LONG[:1], "now": 30.0},
     {"records": LONG[:3], "now": 103.0},
     {"records": [LONG[0], LONG[-1]], "now": 500.0},
     {"records": [], "now": 1.0},
+    {"records": SHORT, "now": 1.0},
 ]
 
 
@@ -101,7 +108,7 @@ def test_findings_are_the_same_in_both_forms_the_worst_first(found: dict[str, An
 
 
 def test_attempts_have_their_spans_and_idle_time_is_folded(found: dict[str, Any]) -> None:
-    whole, waits, calls, never, nothing = found["spans"]
+    whole, waits, calls, never, nothing, short = found["spans"]
     assert [(row["attempt"], row["host"], row["end"]) for row in whole] == [
         (1, "h1", "timeout"),
         (2, "h2", "input_required"),
@@ -133,3 +140,10 @@ def test_attempts_have_their_spans_and_idle_time_is_folded(found: dict[str, Any]
     assert [(s["kind"], s["to"]) for s in calls[0]["spans"]][-1] == ("call", 103.0)
     assert [(row["attempt"], row["end"]) for row in never] == [(0, "failed")]
     assert nothing == [{"attempt": 0, "host": "", "end": "", "spans": []}]
+    # A short call is seen beside a wait that was long for it.
+    assert [(s["kind"], s["folded"]) for s in short[0]["spans"]] == [
+        ("wait", True),
+        ("claim", False),
+        ("call", False),
+    ]
+    assert [s["width"] for s in short[0]["spans"]] == pytest.approx([50.0, 0.0, 50.0])

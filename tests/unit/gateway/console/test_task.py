@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from playwright.async_api import expect
 
-from contracts.facts import AnyFact, JobSigned, TaskCreated
+from contracts.facts import AnyFact, FailureKind, JobSigned, TaskCreated
 from contracts.result import inline
 from contracts.task import TaskSpec
 from services.keys.permits import SigningKey, verify
@@ -153,11 +153,14 @@ async def test_what_came_out_is_shown_as_what_it_is(
     user, page = looking.user, looking.page
     image = {"type": "image", "mimeType": "image/png", "data": PIXEL}
     text = {"type": "text", "text": "<script>words</script>"}
+    torn = {"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgo="}
+    sound = {"type": "audio", "mimeType": "audio/wav", "data": "UklGRg=="}
     for task, value in (
         ("scan", SCAN),
         ("sarif", {"content": [{"type": "text", "text": json.dumps(SARIF)}]}),
         ("seen", {"content": [image, text]}),
         ("said", {"content": [text]}),
+        ("mixed", {"content": [torn, text, sound]}),
     ):
         await ended(one, user, task, value)
     await one.settled()
@@ -187,9 +190,36 @@ async def test_what_came_out_is_shown_as_what_it_is(
         "() => document.querySelector('.taskpage img')?.naturalWidth === 1"
     )
     assert "<script>words</script>" in await looking.text()
+    await expect(page.locator("text=Show the whole answer")).to_have_count(0)
+    await looking.go("/tasks/mixed")
+    await page.wait_for_selector("text=A picture (image/png) that can't be shown")
+    assert "Also in the answer: audio (audio/wav)." in await looking.text()
+    await page.click("text=Show the whole answer")
+    await page.wait_for_selector("[role=tree][aria-label='The whole answer']")
     await looking.go("/tasks/said?facts=json")
     assert '"type": "task.created"' in await looking.text("pre[aria-label=Facts]")
     assert "<script>words</script>" in await looking.text("pre[aria-label=Result]")
+
+
+async def test_who_asks_has_not_failed(one: World, looking: Looking) -> None:
+    user, page = looking.user, looking.page
+    await one.append(
+        make.created(user, "t1"),
+        make.routed(user, "t1"),
+        make.signed(user, "t1"),
+        make.failed(user, "t1", kind=FailureKind.INPUT_REQUIRED, message="tool of h1 asks"),
+        make.asked(user, "t1", 1, message="Who is it?"),
+    )
+    await one.settled()
+    await looking.go("/tasks/t1")
+    await page.wait_for_selector("text=Attempt 1 asked: Who is it?")
+    await expect(page.locator(".attempts .status.input_required")).to_have_text(["asked"])
+    await expect(page.locator(".attempts b")).to_have_text(["Attempt 1", "After attempt 1"])
+    told = await looking.text()
+    assert "Last attempt" not in told
+    assert "None yet: it waits for an answer." in told
+    await expect(page.locator(".bad, .status.failed")).to_have_count(0)
+    assert await looking.barriers() == []
 
 
 async def test_a_task_is_tagged_and_run_again_with_edits(one: World, looking: Looking) -> None:

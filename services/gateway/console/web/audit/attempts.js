@@ -18,7 +18,7 @@
 
 const IDLE = new Set(["wait", "ask", "rest", "claim", "end"]);
 /** Nothing is folded that was shorter, in seconds. */
-const SHORT_S = 2;
+const SHORT_S = 0.01;
 
 /**
  * @param {FactRecord[]} records all facts of one task, in order
@@ -80,10 +80,11 @@ function joined(rows) {
   return rows.slice(0, -1);
 }
 
+/** No idle time is drawn longer than all calls together, so that they can be seen beside it. */
 function drawn(rows) {
-  const spans = rows.flatMap((one) => one.spans);
-  const busy = spans.filter(({ kind }) => !IDLE.has(kind)).reduce((sum, one) => sum + one.to - one.from, 0);
-  const most = spans.length > 1 ? Math.max(SHORT_S, busy / 2) : Infinity;
+  const spans = rows.flatMap((one) => one.spans), calls = spans.filter(({ kind }) => !IDLE.has(kind));
+  const busy = calls.reduce((sum, one) => sum + one.to - one.from, 0);
+  const most = calls.length ? Math.max(SHORT_S, busy) : Infinity;
   const shown = spans.map(({ kind, from, to }) => (IDLE.has(kind) ? Math.min(to - from, most) : to - from));
   const total = shown.reduce((sum, one) => sum + one, 0) || 1;
   let left = 0;

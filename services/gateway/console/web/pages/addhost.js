@@ -8,7 +8,7 @@ import { Failed } from "../parts/told.js";
 
 const HTTP = [
   [`bearer_from`, "Secret sent as bearer token", "Its name, not its value."],
-  ["headers", "Headers", "NAME: VALUE, one on each line. They stand in the log: a secret is written {secret:NAME}.", "rows"],
+  ["headers", "Headers", "NAME: VALUE, one on each line. They are stored readably; write a secret as {secret:NAME}.", "rows"],
 ];
 /** @type {Record<string, string[][]>} */
 const FIELDS = {
@@ -16,7 +16,7 @@ const FIELDS = {
   stdio: [
     ["command", "Command *", "A program that speaks MCP on standard input and output, such as npx or uvx."],
     ["args", "Arguments", "One on each line.", "rows"],
-    ["env", "Environment", "NAME=VALUE, one on each line. It stands in the log: a secret is written {secret:NAME}.", "rows"],
+    ["env", "Environment", "NAME=VALUE, one on each line. It is stored readably; write a secret as {secret:NAME}.", "rows"],
     [`env_from`, "Passed on", "Names of variables that the executor passes on from its own environment."],
     ["cwd", "Folder", "It runs in."],
   ],
@@ -73,17 +73,18 @@ export function AddHostPage() {
   };
   return html`<h1>${change ? `Change ${change}` : "Add a host"}</h1>
     <form class="add" onSubmit=${(e) => { e.preventDefault(); send("add"); }}>
+      <p class="pale">* required</p>
       <label class="field"><span>Kind</span><select onChange=${(e) => refine({ kind: e.target.value })}>
         ${Object.entries(KINDS).map(([one, title]) => html`<option value=${one} selected=${one === kind}>${title}</option>`)}</select></label>
       ${kind === "stdio" && !isAdmin.value && html`<p class="note">Programs run on the operator's machine: only admins add them.</p>`}
-      ${!change && html`<label class="field"><span>Id *</span><input name="id" value=${id.value} spellcheck="false" autocomplete="off"
+      ${!change && html`<label class="field"><span>Id *</span><input name="id" aria-required="true" value=${id.value} spellcheck="false" autocomplete="off"
         onInput=${(e) => { id.value = e.target.value; }} />
         <small>${isAdmin.value ? "Letters, digits, _ and -. The host is there for everybody."
           : `Letters, digits, _ and -. The host is yours: ${me.value?.user}/…`}</small></label>`}
       <label class="field"><span>Name for people</span><input name="title" value=${fields.value.title ?? ""} onInput=${set("title")} /></label>
       ${FIELDS[kind].map(([name, title, about, rows]) => html`<label class="field" key=${`${kind}.${name}`}><span>${title}</span>
         ${rows ? html`<textarea name=${name} rows="3" spellcheck="false" value=${fields.value[name] ?? ""} onInput=${set(name)}></textarea>`
-          : html`<input name=${name} spellcheck="false" autocomplete="off" value=${fields.value[name] ?? ""} onInput=${set(name)} />`}
+          : html`<input name=${name} aria-required=${title.endsWith("*")} spellcheck="false" autocomplete="off" value=${fields.value[name] ?? ""} onInput=${set(name)} />`}
         <small>${about}</small></label>`)}
       <details open=${Boolean(fields.value.more)}><summary>More</summary>
         <label class="field"><span>Everything else of a host, as JSON</span>

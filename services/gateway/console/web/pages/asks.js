@@ -44,14 +44,18 @@ export function AsksPage() {
     ${found?.length === 0 && html`<${Empty}><p>No task asks anything. Questions of hosts and
       calls that a person has to allow wait here.</p><//>`}
     ${found?.map((ask) => html`<article class="card ask" key=${`${ask.user}/${ask.task}/${ask.question.q}`}>
-      <p><b class="kind">${ask.question.url ? "A page to visit" : KINDS[ask.question.kind] ?? ask.question.kind}</b> ${ask.question.host && html`<a
-          href=${href(`/hosts/${ask.question.host}`)}>${ask.question.host}</a>`}
-        ${ask.question.tool && html` <code>${ask.question.tool}</code>`}</p>
-      <p class="of"><a href=${href(`/tasks/${ask.task}`)}>${ask.task}</a> (${ask.type})${
-        ask.user === me.value?.user ? "" : ` of ${ask.user}`}, asked <${Time} at=${ask.question.asked_at} /></p>
+      <p><${Whose} question=${ask.question} /></p>
+      <p class="of">Task <a href=${href(`/tasks/${ask.task}`)}>${ask.task}</a>${
+        ask.user === me.value?.user ? "" : ` of ${ask.user}`}, type ${ask.type}, asked <${Time} at=${ask.question.asked_at} /></p>
       ${ask.input && html`<details><summary>Input</summary><pre tabindex="0" aria-label="Input">${ask.input}</pre></details>`}
       <${Question} task=${ask.task} user=${ask.user} question=${ask.question} onDone=${load} />
     </article>`)}`;
+}
+
+/** What kind of question it is, and of which host and tool. */
+function Whose({ question: { kind, host, tool, url } }) {
+  return html`<b>${url ? "A page to visit" : KINDS[kind] ?? kind}</b> ${host && html`${kind === "approval" ? "At" : "of"} <a
+    href=${href(`/hosts/${host}`)}>${host}</a>`}${tool && html`, tool <code>${tool}</code>`}`;
 }
 
 /** A question and the ways to answer it. */
@@ -62,6 +66,7 @@ export function Question({ task, user, question, onDone }) {
   const form = useForm(question.schema ?? null);
   const answer = async (/** @type {any} */ event, /** @type {string} */ action) => {
     event.preventDefault();
+    if (sending) return;
     setError(null);
     const content = action === "accept" && question.schema ? form.values() : undefined;
     if (content === null) return;
@@ -79,6 +84,10 @@ export function Question({ task, user, question, onDone }) {
   };
   const approval = question.kind === "approval";
   const [yes, no] = approval ? ["Allow", "Refuse"] : [question.url ? "I have been there" : "Answer", "Decline"];
+  // Enter in the reason would send the form: allow what is being refused.
+  const refuse = (/** @type {any} */ event) => {
+    if (event.key === "Enter" && !event.isComposing) answer(event, "decline");
+  };
   return html`<form class="question" novalidate onSubmit=${(e) => answer(e, "accept")}>
     <p class="asked">${short(question.message ?? "", 4000)}</p>
     ${question.url && html`<p>It sends you to <b>${hostOf(question.url)}</b>:${" "}${/^https?:/.test(question.url) ? html`<a
@@ -86,9 +95,10 @@ export function Question({ task, user, question, onDone }) {
     ${question.schema && html`<${Form} form=${form} />`}
     <${Failed} error=${error} />
     <p class="answers"><button class="yes" disabled=${sending}>${yes}</button>
+      <label>Reason for ${approval ? "refusing" : "declining"} (optional)${" "}<input value=${reason}
+        onInput=${(e) => setReason(e.target.value)} onKeyDown=${refuse} /></label>
       <button type="button" disabled=${sending} onClick=${(e) => answer(e, "decline")}>${no}</button>
-      <label>Why not <input value=${reason} onInput=${(e) => setReason(e.target.value)} /></label>
-      <small>until <${Time} at=${question.expires} /></small></p>
+      <small>answer by <${Time} at=${question.expires} /></small></p>
   </form>`;
 }
 

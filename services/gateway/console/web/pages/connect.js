@@ -39,10 +39,10 @@ export function ConnectPage() {
       ${!profile && html`<label>Hosts <input list="hosts" value=${hosts} placeholder="all; or git, files" spellcheck="false"
         onChange=${(e) => refine({ hosts: e.target.value.split(/[\s,]+/).filter(Boolean).join(",") })} /></label>
         <datalist id="hosts">${known.value.hosts.map((one) => html`<option value=${one}></option>`)}</datalist>`}
-      <label><input type="checkbox" checked=${Boolean(search)} onChange=${(e) => refine({ search: e.target.checked ? "1" : "" })} /> Tools by search</label>
-      <label>Who <select onChange=${(e) => refine({ auth: e.target.value })}>
-        <option value="token" selected=${auth === "token"}>by a token</option>
-        <option value="oauth" selected=${auth === "oauth"}>by sign-in (OAuth)</option></select></label>
+      <label><input type="checkbox" checked=${Boolean(search)} onChange=${(e) => refine({ search: e.target.checked ? "1" : "" })} /> Find tools by search (for many tools)</label>
+      <label>Sign in <select onChange=${(e) => refine({ auth: e.target.value })}>
+        <option value="token" selected=${auth === "token"}>with a token</option>
+        <option value="oauth" selected=${auth === "oauth"}>in the browser (OAuth)</option></select></label>
     </form>
     <${Failed} error=${error.value} />
     ${found.value && html`<h2>Address</h2><${Copy} text=${found.value.mcp} label="Address of the MCP server" />
@@ -50,7 +50,7 @@ export function ConnectPage() {
       <h2>Program</h2>
       <div class="clients" role="group" aria-label="Programs">${found.value.pieces.map((one) => html`<button key=${one.client}
         aria-pressed=${one.client === piece.client} onClick=${() => refine({ client: one.client })}>${one.title}</button>`)}</div>
-      <${Shown} piece=${piece} token=${token.value} placeholder=${found.value.token} />`}`;
+      <${Shown} piece=${piece} token=${token.value} placeholder=${found.value.token} makes=${auth === "token"} />`}`;
 }
 
 /** @param {any[]} profiles @param {string} chosen */
@@ -58,14 +58,16 @@ function names(profiles, chosen) {
   return [...new Set([...profiles.map((one) => one.name), ...(chosen ? [chosen] : [])])].sort();
 }
 
-/** One piece, with the token in its place if one was made here. */
-function Shown({ piece, token, placeholder }) {
+/** One piece, with the token in its place if one was made here. `makes`: the page has the form for that. */
+function Shown({ piece, token, placeholder, makes }) {
   const filled = (/** @type {string} */ text) => (token ? text.replaceAll(placeholder, token) : text);
   const asked = piece.text.includes(placeholder) || piece.note.includes(placeholder);
-  return html`<section aria-live="polite"><h3>${piece.title}</h3><p>Goes into ${piece.where}</p>
+  return html`<section aria-live="polite"><h3>${piece.title}</h3>
+    ${asked && !token && html`<p>Replace <code>${placeholder}</code> with your token, or make one ${makes ? "above."
+      : html`under <a href=${href("/account/tokens")}>Account, Tokens</a>.`}</p>`}
+    <p>${piece.language === "shell" ? "Run this in a shell:" : `Goes into ${piece.where}:`}</p>
     <${Copy} key=${piece.client} text=${filled(piece.text)} label=${piece.title} />
-    ${piece.note && html`<p>${filled(piece.note)}</p>`}
-    ${asked && !token && html`<p><small>${placeholder} stands where your token goes.</small></p>`}</section>`;
+    ${piece.note && html`<p>${filled(piece.note)}</p>`}</section>`;
 }
 
 /** Make a token; it is shown on this page until one goes, and kept nowhere. */
@@ -85,10 +87,10 @@ function Token({ token }) {
   };
   return html`<h2>Token</h2>
     ${token.value ? html`<p role="status">A token was made and stands in the texts below, this once: it can't be shown again.
-        See and revoke your tokens under <a href=${href("/account")}>Account</a>.</p>`
+        See and revoke your tokens under <a href=${href("/account/tokens")}>Account, Tokens</a>.</p>`
       : html`<form class="filters" onSubmit=${make}>
-        <label>Good for <select onChange=${(e) => { may.value = e.target.value; }}>
-          <option value="mcp">the MCP server alone</option><option value="all">all that you may</option></select></label>
+        <label>May use <select onChange=${(e) => { may.value = e.target.value; }}>
+          <option value="mcp">the MCP server only</option><option value="all">all that you may use</option></select></label>
         <label>Ends after <select onChange=${(e) => { days.value = e.target.value; }}>
           ${DAYS.map(([value, title]) => html`<option value=${value} selected=${value === days.value}>${title}</option>`)}</select></label>
         <button>Make a token</button></form>`}

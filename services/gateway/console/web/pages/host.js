@@ -38,19 +38,23 @@ export function HostPage({ found: [id] }) {
 
 function Summary({ host }) {
   const { health } = host, breaker = breakerOf(host);
+  const tools = new Set((host.tools ?? []).map((one) => one.name));
+  const able = (host.capabilities ?? []).map((one) => one.name).filter((name) => !tools.has(name));
   const where = host.endpoint?.url || [host.endpoint?.command, ...(host.endpoint?.args ?? [])].filter(Boolean).join(" ");
   return html`<dl class="summary">
     ${host.name !== host.id && html`<dt>Id</dt><dd class="id">${host.id}</dd>`}
-    <dt>Kind</dt><dd>${kindOf(host)}${host.owner ? `, of ${host.owner}` : ", of the operator"}${
-      host.source === "manifest" ? ", from a manifest" : ""}</dd>
-    ${where && html`<dt>Where</dt><dd><code>${short(where, 400)}</code></dd>`}
+    <dt>Kind</dt><dd>${kindOf(host)}, set up by ${host.owner || "the operator"}${
+      host.source === "manifest" ? " in a manifest" : ""}</dd>
+    ${where && html`<dt>${host.endpoint?.url ? "URL" : "Command"}</dt><dd><code>${short(where, 400)}</code></dd>`}
     ${health.reason && html`<dt>Reason</dt><dd>${short(health.reason, 2000)}</dd>`}
     ${health.said && html`<dt>It said</dt><dd><pre tabindex="0" aria-label="What its program said">${short(health.said, 8000)}</pre></dd>`}
-    <dt>Breaker</dt><dd>${breaker ? html`<b class="bad">${breaker}</b>, see the reason` : "no executor says that calls fail"}</dd>
+    <dt>Circuit breaker</dt><dd>${!breaker ? "closed, calls go through" : breaker === "calls fail"
+      ? html`closed, but <b class="bad">calls fail</b>: see the reason`
+      : html`<b class="bad">open</b>, no calls go through: see the reason`}</dd>
     <dt>Load</dt><dd><${Load} busy=${load.value[host.id]} /></dd>
     ${health.latency_ms > 0 && html`<dt>Latency</dt><dd>${Math.round(health.latency_ms)} ms at the last change</dd>`}
     ${host.server && html`<dt>Server</dt><dd>${short(host.server, 200)}${host.protocol && `, MCP ${host.protocol}`}</dd>`}
-    ${host.capabilities?.length > 0 && html`<dt>Capabilities</dt><dd>${host.capabilities.map((one) => one.name).join(", ")}</dd>`}
+    ${able.length > 0 && html`<dt>Capabilities</dt><dd>${able.join(", ")}</dd>`}
   </dl>`;
 }
 
@@ -102,18 +106,24 @@ function Deeds({ host }) {
 
 /** Signing in at a host that asks for OAuth; of others the gateway says so. */
 function Link({ id }) {
-  const link = useSignal(/** @type {any} */ (null)), begun = useSignal("");
+  const link = useSignal(/** @type {any} */ (null)), begun = useSignal(""), open = useSignal(false);
   const error = useSignal(/** @type {any} */ (null));
   const read = async () => {
     try {
+      const before = link.value?.linked_at;
       link.value = (await api(`/api/mcps/${id}/link`)).data;
+      if (link.value.linked_at !== before) begun.value = "";
     } catch (problem) {
       error.value = problem;
     }
   };
-  useEffect(() => void read(), [id]);
   const host = hosts.value?.find((one) => one.id === id);
+  // Who has signed in, in another window, is soon known by the next probe.
+  useEffect(() => void read(), [id, host?.health.checked_at]);
   const asks = link.value?.linked || link.value?.broken || /sign|oauth|auth|401/i.test(host?.health.reason ?? "");
+  useEffect(() => {
+    if (asks) open.value = true;
+  }, [Boolean(asks)]);
   if (host?.endpoint?.kind !== "http" || !link.value) return null;
   const change = (/** @type {string} */ method) => async () => {
     error.value = null;
@@ -126,7 +136,9 @@ function Link({ id }) {
     }
   };
   const { linked, linked_at: at, issuer, broken } = link.value;
-  return html`<details class="link" open=${asks}><summary>Sign-in at this host: ${linked ? "signed in" : broken ? "no more" : "not signed in"}</summary>
+  return html`<details class="link" open=${open.value} onToggle=${(e) => {
+    open.value = e.target.open;
+  }}><summary>Sign-in at this host: ${linked ? "signed in" : broken ? "no more" : "not signed in"}</summary>
     ${linked && html`<p>You are signed in since <${Time} at=${at} /> by ${issuer}.</p>`}
     ${broken && html`<p class="bad">${broken}</p>`}
     ${!linked && html`<p>A host that asks for OAuth is called as you once you have signed in there.</p>`}
@@ -154,7 +166,7 @@ function History({ id, now }) {
   const found = changes.value;
   if (!found.length) return html`<p>It has not been probed yet.</p><${Failed} error=${error.value} />`;
   return html`<${Strip} changes=${found} />
-    <details><summary>${found.length}${more.value ? "+" : ""} ${found.length === 1 ? "change" : "changes"}</summary>
+    <details><summary>${found.length}${more.value ? "+" : ""} ${found.length === 1 ? "state" : "states"}</summary>
       <ol class="changes">${found.map((one, at) => html`<li key=${one.k}><${Time} at=${one.at} />
         <${Status} word=${one.status} /> <small>${at ? `for ${span(found[at - 1].at - one.at)}` : "until now"}</small>
         <span>${short(one.reason, 600)}</span>

@@ -17,9 +17,9 @@ export function HostsPage() {
   return html`<div class="title"><h1>Hosts</h1>
       <nav aria-label="Add hosts"><a class="button yes" href=${href("/hosts/add")}>Add a host</a>
         <a class="button" href=${href(`/hosts/import`)}>Import a client's file</a>
-        <a class="button" href=${href("/hosts/discover")}>Spaces</a></nav></div>
+        <a class="button" href=${href("/hosts/discover")}>Find Spaces</a></nav></div>
     <form class="filters" role="search" onSubmit=${(e) => e.preventDefault()}>
-      <label>Text <input data-search value=${text} placeholder="name, tool, capability" spellcheck="false"
+      <label>Filter <input data-search value=${text} placeholder="name or tool" spellcheck="false"
         onInput=${(e) => refine({ text: e.target.value })} /></label>
       <label>Status <select onChange=${(e) => refine({ status: e.target.value })}>
         <option value="">all</option>
@@ -33,21 +33,24 @@ export function HostsPage() {
     ${hosts.value?.length === 0 && html`<${Empty}><p>There are no hosts yet.
       <a href=${href("/hosts/add")}> Add one</a>, or <a href=${href(`/hosts/import`)}>take those of another client's file</a>.</p><//>`}
     ${every.length > 0 && !shown.length && html`<${Empty}><p>No host fits. <a href=${href("/hosts")}>See all of them.</a></p><//>`}
-    ${shown.length > 0 && html`<div class="hosts" role="list" aria-label="Hosts">
-      ${shown.map((host) => html`<${Row} key=${host.id} host=${host} />`)}</div>`}`;
+    ${shown.length > 0 && html`<div class="hosts"><div class="host heads" aria-hidden="true"><span>Status</span>
+        <span>Host</span><span class="kind">Kind</span><span>Calls in flight</span>
+        <span class="latency">Latency</span><span>Does</span></div>
+      <div role="list" aria-label="Hosts">
+        ${shown.map((host) => html`<${Row} key=${host.id} host=${host} />`)}</div></div>`}`;
 }
 
 function Row({ host }) {
   const { latency_ms: latency = 0, reason = "" } = host.health;
-  const breaker = breakerOf(host), able = abilities(host);
+  const breaker = breakerOf(host), able = abilities(host), tools = host.tools?.length ?? 0;
   return html`<div class="host" role="listitem">
     <span><${Status} word=${statusOf(host)} /></span>
     <span class="who"><a data-row href=${href(`/hosts/${host.id}`)}><b>${short(host.name || host.id, 80)}</b></a>
       ${host.name && host.name !== host.id && html`<small class="id">${host.id}</small>`}</span>
     <span class="kind">${kindOf(host)}</span>
     <${Load} busy=${load.value[host.id]} />
-    <span class="latency">${latency > 0 ? `${Math.round(latency)} ms` : ""}</span>
-    <span class="able">${host.tools?.length ?? 0} tools${able.length > 0 && `; ${able.slice(0, MOST_WORDS).join(", ")}`}
+    <span class="latency" title="Latency at the last change">${latency > 0 ? `${Math.round(latency)} ms` : ""}</span>
+    <span class="able">${tools} ${tools === 1 ? "tool" : "tools"}${able.length > 0 && `; ${able.slice(0, MOST_WORDS).join(", ")}`}
       ${able.length > MOST_WORDS && ` and ${able.length - MOST_WORDS} more`}</span>
     ${(breaker || (reason && host.enabled !== false)) && html`<span class="why">${breaker && html`<b class="bad">${breaker}</b> `}
       ${short(reason, 300)}</span>`}
@@ -65,6 +68,6 @@ export function Load({ busy }) {
   if (!busy) return html`<span class="load"></span>`;
   const much = busy.running + busy.queued;
   return html`<span class="load" title=${`${busy.running} running, ${busy.queued} on their way`}>
-    <meter min="0" max=${busy.most} high=${busy.most * 0.8} value=${much} aria-label="Load"></meter>
-    <small>${much}/${busy.most}</small></span>`;
+    <meter min="0" max=${busy.most} high=${busy.most * 0.8} value=${much} aria-label="Calls in flight"></meter>
+    <small>${much} of ${busy.most} ${busy.most === 1 ? "call" : "calls"}</small></span>`;
 }

@@ -18,7 +18,7 @@ export function ImportPage() {
   const take = async (/** @type {File | undefined} */ file) => {
     if (!file) return;
     if (file.size > MOST_BYTES) {
-      error.value = new Error(`${file.name} has ${size(file.size)}: \`metamcp hosts import\` takes files above ${size(MOST_BYTES)}.`);
+      error.value = new Error(`${file.name} has ${size(file.size)}. Files above ${size(MOST_BYTES)}: metamcp hosts import FILE`);
       return;
     }
     text.value = await file.text();
@@ -45,15 +45,15 @@ export function ImportPage() {
   const rows = found.value ?? [], ready = rows.filter((one) => one.good && !out.value.includes(one.server));
   return html`<h1>Import a client's file</h1>
     <p>Claude, VS Code, Cursor, Codex, Gemini CLI, Zed and others name their MCP servers in a file. Paste it, or drop it here.
-      What may be a secret is taken out: the host refers to it, and its value is not kept.</p>
+      Secrets are replaced by references; their values are not stored.</p>
     <form class="importing" onSubmit=${(e) => { e.preventDefault(); ask(true); }}
       onDragOver=${(e) => e.preventDefault()} onDrop=${(e) => { e.preventDefault(); take(e.dataTransfer.files[0]); }}>
       <label class="field"><span>File</span><textarea name="text" rows="10" spellcheck="false" value=${text.value}
         placeholder=${'{"mcpServers": {"wiki": {"url": "https://wiki.example.com/mcp"}}}'}
         onInput=${(e) => { text.value = e.target.value; anew(); }}></textarea></label>
-      <p class="filters file"><label>Choose one <input type="file" accept=".json,.jsonc,.toml" onChange=${(e) => take(e.target.files[0])} /></label>
-        <label>Its name <input value=${name.value} spellcheck="false" onInput=${(e) => { name.value = e.target.value; anew(); }} /></label>
-        <button class=${found.value ? "" : "yes"} disabled=${busy.value || !text.value.trim()}>Look at it</button></p>
+      <p class="filters file"><label>Or choose a file <input type="file" accept=".json,.jsonc,.toml" onChange=${(e) => take(e.target.files[0])} /></label>
+        <label>File name <input value=${name.value} spellcheck="false" onInput=${(e) => { name.value = e.target.value; anew(); }} /></label>
+        <button class=${found.value ? "" : "yes"} disabled=${busy.value || !text.value.trim()}>Preview</button></p>
     </form>
     <${Failed} error=${error.value} />
     ${rows.length > 0 && html`<div class="wide"><table><thead><tr><th scope="col">Take</th><th scope="col">Server</th><th scope="col">Host</th>
@@ -61,7 +61,7 @@ export function ImportPage() {
       <tbody>${rows.map((one) => html`<${Server} key=${one.server} one=${one} done=${done.value} ids=${ids} out=${out} />`)}</tbody></table></div>
       ${!done.value && html`<p class="buttons"><button class="yes" disabled=${busy.value || !ready.length} onClick=${() => ask(false)}>
         Register ${ready.length} ${ready.length === 1 ? "host" : "hosts"}</button>
-        <small>An id that was changed is looked at when it is registered.</small></p>`}
+        <small>A changed id is checked when it is registered.</small></p>`}
       ${done.value && html`<p><a href=${href("/hosts")}>See all hosts</a></p>`}`}`;
 }
 

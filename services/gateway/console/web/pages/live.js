@@ -70,7 +70,7 @@ export function LivePage() {
         <option value="tasks">my tasks</option><option value="hosts">hosts</option>
         ${isAuditor.value && html`<option value="all">everybody</option>`}
       </select></label>
-      <label>Text <input data-search value=${text} placeholder="type, id, host" spellcheck="false"
+      <label>Filter <input data-search value=${text} placeholder="type, id, host" spellcheck="false"
         onInput=${(e) => refine({ text: e.target.value })} /></label>
       <button type="button" aria-pressed=${tail.paused.value}
         onClick=${() => tail.pause(!tail.paused.value)}>
@@ -79,7 +79,7 @@ export function LivePage() {
     </form>
     <${Failed} error=${tail.error.value} />
     ${!all.length && !tail.error.value && html`<${Empty}><p>Nothing has happened since you came.
-      Facts appear here as they are written.</p><//>`}
+      Facts appear here as they are written. What happened before is under <a href=${href("/tasks")}>Tasks</a>.</p><//>`}
     ${all.length > 0 && !facts.length && html`<${Empty}><p>None of the last ${all.length} facts has
       that text.</p><//>`}
     <${Rows} items=${facts} height=${32} label="Facts" keyOf=${({ seq }) => seq}

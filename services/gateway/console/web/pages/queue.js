@@ -57,9 +57,9 @@ export function QueuePage() {
         onChange=${(e) => refine({ user: e.target.value.trim() })} /></label></form>`}
     <${Failed} error=${queue.fresh.error.value} />
     ${seen && html`<div class="panels">
-      <section class="panel wide"><h2>In the order in which they are served
-        <small>${seen.waiting === seen.every ? `${seen.every} wait`
-          : `${seen.waiting} of ${seen.every} that wait`}</small></h2>
+      <section class="panel"><h2>In the order in which they are served
+        <small>${seen.waiting === seen.every ? `${seen.every} waiting`
+          : `${seen.waiting} of ${seen.every} waiting`}</small></h2>
         ${!seen.tasks.length && html`<${Empty}><p>${seen.waiting
           ? "These wait too far behind to have a position yet." : "Nothing waits for a host."}</p><//>`}
         ${seen.tasks.length > 0 && html`<${Waiting} seen=${seen} every=${every} />`}
@@ -67,22 +67,36 @@ export function QueuePage() {
       </section>
       <section class="panel"><h2>Waiting for</h2>
         ${!seen.waits.length && html`<p class="quiet">Nothing.</p>`}
-        <ul class="counts">${seen.waits.map((wait) => html`<li><b>${wait.count}</b>
-          <span>${waitWords(wait)}</span></li>`)}</ul></section>
+        <${Waits} waits=${seen.waits} /></section>
     </div>`}
     <${Failed} error=${workers.error.value} />
     ${workers.data.value && html`<${Workers} seen=${workers.data.value} queue=${seen} />`}`;
 }
 
+/** How many tasks wait for what. @param {{waits: any[]}} props */
+export function Waits({ waits }) {
+  return html`<ul class="counts">${waits.map((wait) => html`<li><b>${wait.count}</b>
+    ${wait.reason === "answer" ? html`<a href=${href("/asks")}>${waitWords(wait)}</a>`
+      : html`<span>${waitWords(wait)}</span>`}</li>`)}</ul>`;
+}
+
+/** In narrow windows a line under the task's id says what the spare columns do. */
 function Waiting({ seen, every }) {
-  return html`<div class="across"><table class="line"><thead><tr><th scope="col">Place</th>
-    <th scope="col">Task</th>${every && html`<th scope="col">User</th>`}<th scope="col">Type</th>
-    <th scope="col">Priority</th><th scope="col">Waits for</th><th scope="col">Since</th></tr></thead>
+  const spare = ["Type", "Priority", "Waits for"];
+  return html`<div class="across"><table class="line"><thead><tr><th scope="col" class="num">Place</th>
+    <th scope="col">Task</th>${(every ? ["User", ...spare] : spare).map((head) => html`<th scope="col"
+      class="spare">${head}</th>`)}<th scope="col">Since</th></tr></thead>
     <tbody>${seen.tasks.map((one) => html`<tr key=${`${one.user}.${one.task}`}>
       <td class="num">${one.position}</td>
-      <td><a data-row class="id" href=${href(`/tasks/${one.task}`)}>${one.task}</a></td>
-      ${every && html`<td>${one.user}</td>`}<td>${one.type}</td><td>${one.priority}</td>
-      <td>${waitWords(one)}</td><td><${Time} at=${one.since} /></td></tr>`)}</tbody></table></div>`;
+      <td class="what"><a data-row class="id" href=${href(`/tasks/${one.task}`)}>${one.task}</a>
+        <small class="brief">${one.type}, ${one.priority}${every && `, of ${one.user}`}: waits for ${waitWords(one)}</small></td>
+      ${(every ? [one.user, ...told(one)] : told(one)).map((text) => html`<td class="spare">${text}</td>`)}
+      <td><${Time} at=${one.since} /></td></tr>`)}</tbody></table></div>`;
+}
+
+/** What stands in the spare columns. @param {any} one */
+function told(one) {
+  return [one.type, one.priority, waitWords(one)];
 }
 
 function Workers({ seen: { executors, routers }, queue }) {
@@ -95,11 +109,11 @@ function Workers({ seen: { executors, routers }, queue }) {
       <span class=${`status ${one.alive ? "healthy" : "unhealthy"}`}>${
         one.alive ? "beating" : `silent ${span(one.silent_s)}`}</span>
       <${Load} of=${one.busy} most=${one.slots} label=${`Slots of ${one.instance}`} />
-      <span class="num">${one.busy} of ${one.slots || "?"}</span></li>`)}</ul></section>
+      <span class="num">${one.busy} of ${one.slots || "?"} slots</span></li>`)}</ul></section>
     <section class="panel"><h2>Routers</h2>
     ${!routers.length && html`<${Empty}><p>No router answers: nothing leaves the queue.
       See <code>metamcp doctor</code>.</p><//>`}
     <ul class="loads">${routers.map((one) => html`<li key=${one.instance}><b>${one.instance}</b>
       <span class=${`status ${one.active ? "healthy" : ""}`}>${one.active ? "active" : "stands by"}</span>
-      <span>term ${one.term}</span><span class="num">at ${one.position}</span></li>`)}</ul></section></div>`;
+      <span>term ${one.term}</span><span class="num">read up to fact ${one.position}</span></li>`)}</ul></section></div>`;
 }

@@ -10,6 +10,7 @@ const GOOD = new Set(["RUNNING"]), REST = new Set(["SLEEPING", "PAUSED", "STOPPE
 export function SpacesPage() {
   const spaces = useSignal(/** @type {any[] | null} */ (null)), error = useSignal(/** @type {any} */ (null));
   const seen = useSignal(/** @type {any[] | null} */ (null)), busy = useSignal("");
+  const unlinked = useSignal(false);
   const run = async (/** @type {string} */ words, /** @type {() => Promise<void>} */ deed) => {
     error.value = null;
     busy.value = words;
@@ -21,25 +22,34 @@ export function SpacesPage() {
       busy.value = "";
     }
   };
-  const read = () => run("They are looked up …", async () => {
-    spaces.value = (await api("/api/spaces")).data;
-  });
+  const list = async () => {
+    try {
+      spaces.value = (await api("/api/spaces")).data;
+      unlinked.value = false;
+    } catch (problem) {
+      if (problem.status !== 404) throw problem;
+      spaces.value = null;
+      unlinked.value = true;
+    }
+  };
+  const read = () => run("They are looked up …", list);
   useEffect(() => void read(), []);
   const discover = () => run("Hosts are looked for …", async () => {
     seen.value = (await api("/api/mcps/discover", { method: "POST" })).data.spaces;
-    spaces.value = (await api("/api/spaces")).data;
+    await list();
   });
   const deed = (/** @type {any} */ space, /** @type {string} */ verb) => run(`${space.repo}: ${verb} …`, async () => {
     const { data } = await api(`/api/spaces/${space.repo}/${verb}`, { method: "POST", body: verb === "restart" ? {} : undefined });
     spaces.value = (spaces.value ?? []).map((one) => (one.repo === data.repo ? data : one));
   });
-  return html`<div class="title"><h1>Spaces</h1>
-      <div class="deeds"><button disabled=${Boolean(busy.value)} onClick=${read}>Look again</button>
-        <button disabled=${Boolean(busy.value)} onClick=${discover}>Make hosts of those that are MCP servers</button></div></div>
+  return html`<div class="title"><h1>Spaces on Hugging Face</h1>
+      <div class="deeds"><a class="button quiet" href=${href("/hosts")}>Back to hosts</a>
+        <button disabled=${Boolean(busy.value)} onClick=${read}>Look again</button>
+        <button disabled=${Boolean(busy.value) || unlinked.value} onClick=${discover}>Make hosts of those that are MCP servers</button></div></div>
     <output aria-live="polite">${busy.value}</output>
     <${Failed} error=${error.value} />
-    ${error.value?.status === 404 && html`<${Empty}><p>Link your account at Hugging Face first: <code>metamcp link huggingface</code>,
-      or under <a href=${href("/account")}>Account</a>.</p><//>`}
+    ${unlinked.value && html`<${Empty}><p>No account at Hugging Face is linked. Link yours under${" "}
+      <a href=${href("/account/connected")}>Account, Connected accounts</a>, or by <code>metamcp link huggingface</code>.</p><//>`}
     ${spaces.value?.length === 0 && html`<${Empty}><p>The account has no Spaces. <code>metamcp spaces deploy OWNER/NAME --create</code> makes
       one that does heavy work for you.</p><//>`}
     ${seen.value && html`<p>${seen.value.length} looked at${seen.value.filter((one) => one.problem).map((one) => html`<br />

@@ -2,7 +2,7 @@
 import { html, useEffect, useSignal } from "../lib.js";
 import { api } from "../api.js";
 import { pretty, size } from "../format.js";
-import { go, place, refine } from "../router.js";
+import { go, href, place, refine } from "../router.js";
 import { chosen, droppedFiles, inputFiles, MOST_FILES, upload } from "../upload.js";
 import { Empty, Failed, Json } from "../parts/told.js";
 import { Form, useForm } from "../parts/form.js";
@@ -29,11 +29,13 @@ export function SubmitPage() {
         <button aria-pressed=${Boolean(many)} onClick=${() => refine({ many: "1" })}>A batch</button></div></div>
     <${Failed} error=${error.value} />
     ${many ? html`<${Batch} />` : html`
-      ${known?.size === 0 && html`<${Empty}><p>No host serves a task type yet.</p><//>`}
+      ${known?.size === 0 && html`<${Empty}><p>No host serves a task type yet. Types come from your <a href=${href("/hosts")}>hosts</a>.</p><//>`}
       <label>Task type <select data-search onChange=${(e) => refine({ type: e.target.value, host: "" })}>
         <option value="">choose one</option>
         ${[...(known?.keys() ?? [])].sort().map((name) => html`<option value=${name} selected=${name === type}>${name}</option>`)}
       </select></label>
+      ${known && known.size > 0 && !one && html`<${Empty}><p>${type ? `No host serves ${type}.` : "Choose a task type; its form opens here."}${" "}
+        Types come from your <a href=${href("/hosts")}>hosts</a>.</p><//>`}
       ${one && html`<${Editor} key=${type} type=${type} binding=${one.binding} hosts=${one.hosts} />`}`}`;
 }
 

@@ -9,7 +9,7 @@ import { me } from "../session.js";
 import { stream } from "../stream.js";
 import { Again } from "../parts/again.js";
 import { Audit } from "../parts/audit.js";
-import { Facts } from "../parts/facts.js";
+import { Asker, Facts, failure } from "../parts/facts.js";
 import { Input, Result } from "../parts/preview.js";
 import { Tags } from "../parts/tagging.js";
 import { Timeline } from "../parts/timeline.js";
@@ -99,7 +99,7 @@ function Summary({ task, user, waiting, progress }) {
   const over = OVER.has(task.status), { spec } = task;
   const facts = [
     ["Type", task.type],
-    ["Created", html`<${Time} at=${task.created_at} /> by ${task.user}${task.asked_by && `, ${task.asked_by}`}`],
+    ["Created", html`<${Time} at=${task.created_at} /> by ${task.user}${task.asked_by && html`, <${Asker} by=${task.asked_by} />`}`],
     task.project && ["Project", html`<a href=${href("/tasks", { project: task.project })}>${task.project}</a>`],
     task.batch && ["Batch", html`<a href=${href("/tasks", { batch: task.batch })}>${task.batch}</a>`],
     task.again && ["Again", html`<a href=${href(`/tasks/${task.again}`)}>${task.again}</a> was run again`],
@@ -108,8 +108,10 @@ function Summary({ task, user, waiting, progress }) {
     task.done_at && ["Took", span(task.done_at - task.created_at)],
     !over && waiting && ["Waits for", waiting],
     progress && ["Progress", html`<${Progress} frame=${progress} />`],
-    task.error && ["Error", html`<span class="bad">${task.error.code}: ${task.error.message}</span>`],
-    !over && task.last_failure && ["Last attempt", html`<span class="bad">${task.last_failure.code}: ${task.last_failure.message}</span>`],
+    task.error && ["Error", html`<span class="bad" title=${task.error.code}>${failure(task.error)}</span>`],
+    // Who asks has not failed.
+    !over && task.last_failure && task.last_failure.code !== "input_required"
+      && ["Last attempt", html`<span class="bad" title=${task.last_failure.code}>${failure(task.last_failure)}</span>`],
     ...(task.remarks ?? []).map((one) => ["Remark", one]),
     task.from && ["Given again", task.from === "-" ? "from a task of somebody else"
       : html`from <a href=${href(`/tasks/${task.from}`)}>${task.from}</a>`],

@@ -1,7 +1,7 @@
 // Tasks: the live list, its filters, and what is done with many of them.
 import { html, useEffect, useMemo } from "../lib.js";
 import { api } from "../api.js";
-import { span, words } from "../format.js";
+import { span } from "../format.js";
 import { filterOf, NAMES } from "../filters.js";
 import { Fresh } from "../fresh.js";
 import { search } from "../query.js";
@@ -45,9 +45,8 @@ export function TasksPage() {
   const open = list.over ? false : counts?.more ?? true;
   const own = rows.filter((row) => row.user === me.value.user);
   return html`<div class="heading"><h1>Tasks</h1><span class="export">Export:
-      ${["csv", "jsonl"].map((format) => html` <a download
-        href=${`/api/tasks/export?${search({ ...filter, format })}`}>${
-        format === "csv" ? "CSV" : "JSON lines"}</a>`)}</span></div>
+      ${[["csv", "CSV"], ["jsonl", "JSON lines"]].map(([format, title], at) => html`${at ? ", " : " "}<a download
+        href=${`/api/tasks/export?${search({ ...filter, format })}`}>${title}</a>`)}</span></div>
     <${Filters} counts=${counts}><output aria-live="polite">${total}${open ? "+" : ""} tasks</output><//>
     ${wrong.length > 0 && html`<p class="failed" role="alert">Not understood, and left out: ${wrong.join("; ")}</p>`}
     ${query.operation && html`<${Progress} operation=${query.operation} key=${query.operation} />`}
@@ -77,6 +76,7 @@ function Head({ rows, selection }) {
 
 function Row({ task, rows, selection }) {
   const took = task.done_at ? span(task.done_at - task.created_at) : "";
+  const tags = Object.entries(task.tags ?? {}).map(([key, value]) => (value ? `${key}=${value}` : key));
   const choose = (event) => selection.set(rows, task, event.target.checked, event.shiftKey);
   return html`<div class=${`task ${selection.has(task) ? "on" : ""}`}>
     <input type="checkbox" checked=${selection.has(task)} disabled=${task.user !== me.value.user}
@@ -87,8 +87,7 @@ function Row({ task, rows, selection }) {
     <span class="id">${task.id}</span>
     <span class="type">${task.type}</span>
     <span class="host">${task.host}</span>
-    <span class="tags">${Object.entries(task.tags ?? {}).map(([key, value]) => html`<i key=${key}>${
-      value ? `${key}=${value}` : key}</i>`)}</span>
-    <span class="took">${task.asks ? words("input_required") : took}</span>
+    <span class="tags" title=${tags.join(", ") || undefined}>${tags.map((tag) => html`<i key=${tag}>${tag}</i>`)}</span>
+    <span class="took">${took}</span>
     <${Time} at=${task.created_at} /></a></div>`;
 }

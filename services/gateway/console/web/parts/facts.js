@@ -23,17 +23,33 @@ export function Facts({ records }) {
       </li>`)}</ol>`}`;
 }
 
+/** On whose authority a task was asked for; its id in the title. @param {{by: string}} props */
+export function Asker({ by }) {
+  const [kind, name] = by.split(":", 2);
+  const words = kind === "publisher" ? `by publisher ${name}` : ASKERS[kind] ?? `by ${by}`;
+  return html`<span title=${by}>${words}</span>`;
+}
+
+const ASKERS = { session: "in a session", token: "with a token", client: "through a program" };
+
+/** What went wrong, as a sentence begins. @param {{code: string, message?: string}} problem */
+export function failure({ code, message }) {
+  const text = code === "tool" ? "the tool failed" : code.replaceAll("_", " ");
+  return `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}${message ? `: ${message}` : ""}`;
+}
+
 /** The gist of a fact, in a line. @param {any} event */
 export function said(event) {
   switch (event.type) {
     case "task.created":
-      return `${event.spec.type} from ${event.source ?? "api"}${event.asked_by ? `, ${event.asked_by}` : ""}`;
+      return html`${event.spec.type} from ${event.source ?? "api"}${event.asked_by && html`, <${Asker} by=${event.asked_by} />`}`;
     case "task.routed":
       return `attempt ${event.attempt} to ${event.route.host}`;
     case "job.signed":
       return `attempt ${event.attempt} claimed by ${event.executor}`;
     case "job.failed":
-      return `attempt ${event.attempt}, ${event.kind}: ${short(event.message ?? "")}`;
+      return event.kind === "input_required" ? `attempt ${event.attempt} asked`
+        : `attempt ${event.attempt}, ${event.kind}: ${short(event.message ?? "")}`;
     case "job.done":
       return event.outcome + (event.error ? `: ${short(event.error.message ?? event.error.code)}` : "");
     case "task.asked":

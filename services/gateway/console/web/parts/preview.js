@@ -3,6 +3,7 @@ import { html, useEffect, useState } from "../lib.js";
 import { bytes } from "../api.js";
 import { findingsOf, unwrap } from "../audit/scan.js";
 import { sha256 } from "../audit/story.js";
+import { OVER } from "../fold.js";
 import { short, size } from "../format.js";
 import { Findings } from "./findings.js";
 import { Failed, Json } from "./told.js";
@@ -23,7 +24,7 @@ export function Input({ spec }) {
 }
 
 /** @param {{task: any, user?: string}} props `user`: whose it is, if not one's own */
-export function Result({ task: { id, result }, user }) {
+export function Result({ task: { id, result, status, question }, user }) {
   const path = `/api/tasks/${encodeURIComponent(id)}/result`;
   const known = result?.kind === "inline" ? { value: result.value } : null;
   const [loaded, setLoaded] = useState(/** @type {any} */ (null));
@@ -38,7 +39,9 @@ export function Result({ task: { id, result }, user }) {
     }
   };
   useEffect(() => setLoaded(null), [result?.sha256, result?.uri]);
-  if (!result) return html`<p>None.</p>`;
+  if (!result) {
+    return html`<p>None${OVER.has(status) ? "" : question ? " yet: it waits for an answer" : " yet"}.</p>`;
+  }
   const shown = loaded ?? known, query = user ? `?user=${encodeURIComponent(user)}` : "";
   return html`<p class="gist"><span>${size(result.size)}, ${result.media_type ?? "application/json"}</span>
       <a href=${path + query} download=${`${id}-result`}>Download</a>
@@ -46,8 +49,8 @@ export function Result({ task: { id, result }, user }) {
       ${known && !loaded && html`<button class="quiet" onClick=${load}>Check the digest</button>`}
     </p>
     <${Failed} error=${error} />
-    ${shown ? html`<${Value} value=${shown.value} name=${id} />${shown.image && html`<img alt="The result"
-      src=${shown.image} />`}${shown.cut && html`<p><small>The first ${size(SHOWN_BYTES)}.</small></p>`}`
+    ${shown ? html`<${Value} value=${shown.value} name=${id} />${shown.image && html`<${Picture} alt="The result"
+      type=${shown.type} data=${shown.image} />`}${shown.cut && html`<p><small>The first ${size(SHOWN_BYTES)}.</small></p>`}`
       : result.size > MOST_BYTES ? html`<p>It is too big to be looked at here: download it.</p>`
         : html`<button onClick=${load}>Show it</button>`}`;
 }
@@ -62,7 +65,7 @@ function Digest({ wanted, found }) {
 
 function read(data, type) {
   const [kind] = type.split(";");
-  if (IMAGES.has(kind)) return { image: `data:${kind};base64,${base64(data)}` };
+  if (IMAGES.has(kind)) return { image: base64(data), type: kind };
   const whole = data.byteLength <= MOST_BYTES && kind.endsWith("json");
   const text = new TextDecoder().decode(whole ? data : data.slice(0, SHOWN_BYTES));
   if (whole) {
@@ -85,13 +88,32 @@ function base64(data) {
 export function Value({ value, name }) {
   const inner = unwrap(value), parts = Array.isArray(value?.content) ? value.content : [];
   const images = parts.filter(({ type, mimeType }) => type === "image" && IMAGES.has(mimeType));
+  const rest = parts.filter((part) => part.type !== "text" && !images.includes(part)), found = findingsOf(inner);
+  // What is structured is shown in place of the parts.
+  const instead = inner !== parts;
+  const unseen = images.length ? rest.length > 0 || instead : rest.length > 0 && instead;
   if (value === undefined) return null;
   return html`${value?.is_error && html`<p class="bad">The tool answered with an error.</p>`}
-    ${images.map((part) => html`<img alt="What the tool answered" src=${`data:${part.mimeType};base64,${part.data}`} />`)}
+    ${images.map((part) => html`<${Picture} alt="What the tool answered" type=${part.mimeType} data=${part.data} />`)}
     ${images.length > 0 && parts.map((part) => part.type === "text"
       && html`<pre tabindex="0" aria-label="Text">${short(part.text, SHOWN_BYTES)}</pre>`)}
-    ${findingsOf(inner) && html`<${Findings} value=${inner} name=${name} />`}
-    ${!images.length && html`<${Document} value=${inner} label="Result" closed=${findingsOf(inner) !== null} />`}`;
+    ${found && html`<${Findings} value=${inner} name=${name} />`}
+    ${!images.length && !(unseen && found) && html`<${Document} value=${inner} label="Result" closed=${found !== null} />`}
+    ${unseen && rest.length > 0 && html`<p>Also in the answer: ${kinds(rest)}.</p>`}
+    ${unseen && html`<${Document} value=${value} label="The whole answer" closed=${true} />`}`;
+}
+
+/** What parts there are, in words. @param {any[]} parts */
+function kinds(parts) {
+  const told = ({ type, mimeType }) => `${String(type ?? "other").replaceAll("_", " ")}${mimeType ? ` (${mimeType})` : ""}`;
+  return short([...new Set(parts.map(told))].join(", "));
+}
+
+/** A picture, or that it is none. @param {{alt: string, type: string, data: string}} props `data`: in base64 */
+function Picture({ alt, type, data }) {
+  const [broken, setBroken] = useState(/** @type {string | null} */ (null));
+  if (broken === data) return html`<p>A picture (${type}) that can't be shown; download the result.</p>`;
+  return html`<img alt=${alt} src=${`data:${type};base64,${data}`} onError=${() => setBroken(data)} />`;
 }
 
 /** Text as it is; all else as a tree or as JSON. */

@@ -9,7 +9,7 @@ import { Failed, Json, Status } from "./told.js";
 import { Form, useForm } from "./form.js";
 
 const MOST_TEXT = 64 * 1024;
-const HINTS = [["read_only", "reads only"], ["destructive", "may destroy"], ["idempotent", "may be repeated"],
+const HINTS = [["read_only", "read-only"], ["destructive", "may destroy"], ["idempotent", "may be repeated"],
   ["open_world", "reaches out"]];
 
 /** @param {{host: string, tool: any, open?: boolean}} props */

@@ -41,7 +41,7 @@ const ACTS = {
 
 function Item({ name, value, first = false, open = false }) {
   const [opened, setOpened] = useState(open);
-  const nested = typeof value === "object" && value !== null;
+  const nested = typeof value === "object" && value !== null && Object.keys(value).length > 0;
   const toggle = () => nested && setOpened(!opened);
   return html`<li role="treeitem" aria-expanded=${nested ? String(opened) : undefined} tabindex=${first ? 0 : -1}>
     <span class=${nested ? "head" : "leaf"} onClick=${toggle}>
@@ -51,8 +51,8 @@ function Item({ name, value, first = false, open = false }) {
 }
 
 function Shown({ value }) {
-  if (Array.isArray(value)) return html`<small>[${value.length}]</small>`;
-  if (typeof value === "object" && value !== null) return html`<small>{${Object.keys(value).length}}</small>`;
+  if (Array.isArray(value)) return html`<small>[${value.length || ""}]</small>`;
+  if (typeof value === "object" && value !== null) return html`<small>{${Object.keys(value).length || ""}}</small>`;
   if (typeof value === "string") return html`<span class="text">${short(value, LONG)}</span>`;
   return html`<code>${String(value)}</code>`;
 }

@@ -1,10 +1,16 @@
 // Connected accounts: elsewhere, for hosts and to sign in with, and programs that act for somebody.
 import { html } from "../../lib.js";
 import { api } from "../../api.js";
+import { href } from "../../router.js";
 import { Failed } from "../../parts/told.js";
 import { Deed, Field, Sending, Table, When, typed, useLoaded } from "../admin/kit.js";
 
-const PROVIDERS = [["huggingface", "Hugging Face", "hf_…"], ["github", "GitHub", "ghp_…"]];
+const PROVIDERS = [
+  ["huggingface", "Hugging Face", "hf_…", "https://huggingface.co/settings/tokens", "To run your Spaces as hosts and keep big results in your own Dataset.",
+    "It needs the right to write."],
+  ["github", "GitHub", "ghp_…", "https://github.com/settings/tokens", "To read and write your repositories, also as input of tasks.",
+    "A classic token needs the scope repo, a fine-grained one Contents of the repositories you mean."],
+];
 const HERE = encodeURIComponent("/console/account/connected");
 
 export function Connected() {
@@ -22,15 +28,16 @@ function Linked() {
     await api(`/api/accounts/${provider}`, { method: "DELETE" });
     await list.again();
   };
-  return html`<h2>To work with</h2><${Failed} error=${list.error} />
-    <ul class="cards">${list.data && PROVIDERS.map(([provider, title, form]) => {
+  return html`<h2>Accounts to work with</h2><${Failed} error=${list.error} />
+    <ul class="cards">${list.data && PROVIDERS.map(([provider, title, form, made, purpose, rights]) => {
       const account = of(provider);
-      return html`<li class="card" key=${provider}><h3>${title}</h3>
+      return html`<li class="card" key=${provider}><h3>${title}</h3><p>${purpose}</p>
         ${account ? html`<p>Linked as <b>${account.name}</b> since <${When} at=${account.linked_at} /></p>
             <p><small>${(account.scopes ?? []).join(", ")}</small></p>
             <${Deed} label="Unlink" sure=${`Forget the token of ${title}?`} run=${unlink(provider)} />`
           : html`<${Sending} label="Link" title=${`Link ${title}`} send=${link(provider)}>
-              <${Field} label="Token" note="It is kept sealed and never shown again.">
+              <${Field} label="Token" note=${html`${rights} <a href=${made} target="_blank" rel="noreferrer">Make one at ${title}</a>.
+                  It is kept sealed and never shown again.`}>
                 <input name="token" type="password" autocomplete="off" required placeholder=${form} /></${Field}>
             </${Sending}>`}</li>`;
     })}</ul>`;
@@ -43,13 +50,14 @@ function HostLinks() {
     await api(`/api/mcps/${path}/link`, { method: "DELETE" });
     await list.again();
   };
-  return html`<h2>At hosts that ask who you are</h2><${Failed} error=${list.error} />
+  return html`<h2>Hosts you have signed in at</h2><${Failed} error=${list.error} />
     ${list.data && (list.data.length ? html`<${Table} label="Sign-ins at hosts" heads=${["Host", "Issuer", "Since", "Ends", "State", ""]}>
       ${list.data.map((one) => html`<tr key=${one.host}><th scope="row">${one.host}</th><td>${one.issuer}</td>
         <td><${When} at=${one.linked_at} /></td><td><${When} at=${one.ends} none="renewed by itself" /></td>
         <td class="wide">${one.broken ? html`<span class="bad">${one.broken}</span>` : "good"}</td>
         <td class="deeds"><${Deed} label="Sign out there" run=${() => unlink(one.host)} /></td></tr>`)}</${Table}>`
-      : html`<p class="empty">You are signed in at no host. A host's page begins it.</p>`)}`;
+      : html`<p class="empty">You are signed in at no host. Some <a href=${href("/hosts")}>hosts</a>
+        ask who you are: sign in from a host's page.</p>`)}`;
 }
 
 function Identities() {
@@ -79,9 +87,10 @@ function Grants() {
     await list.again();
   };
   return html`<h2>Programs that act for you</h2><${Failed} error=${list.error} />
-    ${list.data && (list.data.length ? html`<${Table} label="Programs that act for you" heads=${["Program", "Good for", "Since", "Ends", ""]}>
+    ${list.data && (list.data.length ? html`<${Table} label="Programs that act for you" heads=${["Program", "May use", "Since", "Ends", ""]}>
       ${list.data.map((one) => html`<tr key=${one.id}><th scope="row" class="wide">${one.client_name || one.client}</th>
         <td class="wide">${one.scopes.join(", ")}</td><td><${When} at=${one.created} /></td><td><${When} at=${one.expires} /></td>
         <td class="deeds"><${Deed} label="Withdraw" sure="It is out within a second." run=${() => withdraw(one.id)} /></td></tr>`)}</${Table}>`
-      : html`<p class="empty">You have let no program act for you.</p>`)}`;
+      : html`<p class="empty">No program may act for you yet. Does one show you a code?${" "}
+        <a href="/device">Let it in</a>.</p>`)}`;
 }

@@ -20,16 +20,16 @@ export function Preferences() {
     await list.again();
   };
   const { said = [], hosts = [] } = list.data ?? {};
-  return html`<p>A preference is a tenth of a host's score: 0 avoids it, 1 prefers it. Without one the host's own
-      record with you counts.</p>
+  return html`<p>Your preference counts for a tenth of a host's score: 0 avoids it, 1 prefers it. Without one, the host's
+      record with you is used.</p>
     <${Failed} error=${list.error} />
-    ${list.data && !said.length && html`<p class="empty">You have said nothing about any host.</p>`}
+    ${list.data && !said.length && html`<p class="empty">No preferences yet.</p>`}
     ${said.length > 0 && html`<${Table} label="Preferences" heads=${["Host", "Weight", ""]}>${said.map((one) => html`<tr key=${one.host}>
       <th scope="row"><a href=${href(`/hosts/${one.host}`)}>${one.host}</a></th>
       <td><meter min="0" max="1" value=${one.weight} aria-label=${`Weight of ${one.host}`}></meter> ${one.weight}</td>
-      <td class="deeds"><${Deed} label="Take it back" run=${() => remove(one.host)} /></td></tr>`)}</${Table}>`}
-    <h2>Prefer a host</h2>
-    <${Sending} label="Say so" title="Prefer a host" send=${(fields) => put(typed(fields, "host"), Number(fields.get("weight")))}>
+      <td class="deeds"><${Deed} label="Remove" run=${() => remove(one.host)} /></td></tr>`)}</${Table}>`}
+    <h2>Set a preference</h2>
+    <${Sending} label="Save preference" title="Set a preference" send=${(fields) => put(typed(fields, "host"), Number(fields.get("weight")))}>
       <${Field} label="Host"><select name="host" required>${hosts.map((id) => html`<option>${id}</option>`)}</select></${Field}>
       <${Field} label="Weight, from 0 to 1"><input name="weight" type="number" min="0" max="1" step="0.05" defaultValue="1" required /></${Field}>
     </${Sending}>`;

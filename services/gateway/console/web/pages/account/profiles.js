@@ -7,6 +7,10 @@ import { Failed } from "../../parts/told.js";
 import { Deed, Field, NAME, Sending, Table, typed, useLoaded } from "../admin/kit.js";
 
 const SET_ELSEWHERE = ["name", "user", "project", "by", "changed"];
+const KEYS = [["hosts", "which hosts; none named: all"], ["only", "of a host, only these tools"],
+  ["without", "of a host, all but these tools"], ["changes", "another name or description for a tool"],
+  ["approve", "tools whose calls a person has to allow; or \"destructive\""],
+  ["tools", "\"all\"; or \"search\": agents find tools by search, and see no list"]];
 const EMPTY = { description: "", hosts: ["*"], without: { "*": ["*delete*"] } };
 
 export function Profiles() {
@@ -25,9 +29,10 @@ export function Profiles() {
     await list.again();
   };
   const profiles = list.data ?? [];
-  return html`<p>A profile says which hosts and tools an agent is shown at <code>/mcp/PROFILE</code>.</p>
+  return html`<p>A profile says which hosts and tools an agent is shown at${" "}
+      <code>/mcp/PROFILE</code>, where PROFILE is the name that you give it below.</p>
     <${Failed} error=${list.error} />
-    ${list.data && !profiles.length && html`<p class="empty">There are none that you can use.</p>`}
+    ${list.data && !profiles.length && html`<p class="empty">No profiles yet. Make one below.</p>`}
     ${profiles.length > 0 && html`<${Table} label="Profiles" heads=${["Name", "Whose", "What for", "Address", ""]}>
       ${profiles.map((one) => html`<tr key=${`${one.user}/${one.project}/${one.name}`}>
         <th scope="row">${one.name}</th><td>${whose(one)}</td><td class="wide">${one.description}</td>
@@ -38,8 +43,9 @@ export function Profiles() {
     <h2>${edited ? `Change ${edited.name}` : "Make a profile"}</h2>
     <${Sending} label="Save the profile" send=${send} key=${edited?.name ?? ""}>
       <${Field} label="Name"><input name="name" required maxlength="64" pattern=${NAME} defaultValue=${edited?.name ?? ""} /></${Field}>
-      <${Field} label="What is shown, as JSON" note="hosts, only, without, changes, approve, tools; names have *. See docs/mcp.md.">
-        <textarea name="body" rows="10" spellcheck="false" required defaultValue=${pretty(edited ? bodyOf(edited) : EMPTY)}></textarea></${Field}>
+      <${Field} label="What is shown, as JSON" note="In names, * stands for anything.">
+        <textarea name="body" rows="12" spellcheck="false" required defaultValue=${pretty(edited ? bodyOf(edited) : EMPTY)}></textarea></${Field}>
+      <dl class="summary">${KEYS.map(([name, text]) => html`<dt><code>${name}</code></dt><dd>${text}</dd>`)}</dl>
       ${isAdmin.value && html`<label><input type="checkbox" name="everybody" defaultChecked=${Boolean(edited && !edited.user && !edited.project)} />
         For everybody</label>`}
     </${Sending}>`;

@@ -21,8 +21,8 @@ function List() {
     await api("/api/projects", { method: "POST", body });
     await list.again();
   };
-  return html`${list.loaded && !list.items.length && html`<p class="empty">You are in no project. One ties tasks
-      together that several people see.</p>`}
+  return html`${list.loaded && !list.items.length && html`<p class="empty">You are in no project yet. A project groups
+      tasks that several people can see.</p>`}
     ${list.items.length > 0 && html`<${Table} label="Projects" heads=${["Name", "You are", "Members", "Open tasks", "Today", "Changed", ""]}>
       ${list.items.map((one) => html`<tr key=${one.id}>
         <th scope="row" class="wide"><a href=${href(`/account/projects/${one.id}`)}>${one.name}</a></th>

@@ -1,6 +1,7 @@
 // Tokens: what programs show to act as somebody. A token is shown once, when it is made.
 import { html, useState } from "../../lib.js";
 import { api } from "../../api.js";
+import { href } from "../../router.js";
 import { me } from "../../session.js";
 import { Deed, Field, More, Once, ROLES, Sending, Table, When, marked, typed, usePaged } from "../admin/kit.js";
 
@@ -41,9 +42,9 @@ function NewToken({ send, roles }) {
     ${given.length > 0 && html`<fieldset><legend>Roles besides <code>user</code></legend>
       ${given.map(([role, text]) => html`<label><input type="checkbox" name="role" value=${role} /> ${role}
         <small>${text}</small></label>`)}</fieldset>`}
-    <fieldset><legend>Good for</legend>
+    <fieldset><legend>May use</legend>
       <label><input type="checkbox" name="all" checked=${all} onChange=${(event) => setAll(event.target.checked)} />
-        All that you may here</label>
+        Everything you may do here</label>
       ${!all && me.value.scopes.map((scope) => html`<label><input type="checkbox" name="scope" value=${scope} /> ${scope}</label>`)}
     </fieldset>
   </${Sending}>`;
@@ -55,12 +56,14 @@ export function TokenTable({ list, whose = false }) {
     await api(`/api/tokens/${encodeURIComponent(id)}`, { method: "DELETE" });
     await list.again();
   };
-  const heads = [...(whose ? ["User"] : []), "For", "Good for", "Roles", "Made", "Ends", "Id", ""];
-  return html`${list.loaded && !list.items.length && html`<p class="empty">There are no tokens.</p>`}
+  const heads = [...(whose ? ["User"] : []), "For", "May use", "Roles", "Made", "Ends", "Id", ""];
+  return html`${list.loaded && !list.items.length && html`<p class="empty">${whose
+      ? html`No tokens. People make theirs at <a href=${href("/account/tokens")}>Account › Tokens</a>.`
+      : "There are no tokens. Programs sign in with one; make it below."}</p>`}
     ${list.items.length > 0 && html`<${Table} label="Tokens" heads=${heads}>
       ${list.items.map((one) => html`<tr key=${one.id}>
         ${whose && html`<th scope="row">${one.user}</th>`}
-        <td class="wide">${one.note || html`<small>nothing was said</small>`}${one.by && html` <small>by ${one.by}</small>`}</td>
+        <${whose ? "td" : "th"} scope=${whose ? undefined : "row"} class="wide">${one.note || html`<small>nothing was said</small>`}${one.by && html` <small>by ${one.by}</small>`}<//>
         <td class="wide">${one.scopes ? one.scopes.join(", ") : "all"}</td><td>${one.roles.join(", ") || "user"}</td>
         <td><${When} at=${one.created} /></td><td><${When} at=${one.expires} none="never" /></td>
         <td class="id">${one.id.slice(-8)}</td>

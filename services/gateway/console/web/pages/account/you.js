@@ -3,10 +3,23 @@ import { html, useState } from "../../lib.js";
 import { api } from "../../api.js";
 import { me } from "../../session.js";
 import { size } from "../../format.js";
-import { Deed, Field, Sending, typed, useLoaded } from "../admin/kit.js";
+import { Deed, Field, Sending, Table, typed, useLoaded } from "../admin/kit.js";
 import { Failed } from "../../parts/told.js";
 
-const WINDOWS = { facts: "an hour", tasks_a_day: "24 hours", requests: "a window", frames: "a window" };
+/** What budgets bound, and in what time or where. */
+const BUDGETS = {
+  open_tasks: ["Open tasks"], open_bytes: ["Size of open tasks in the log"],
+  stored_bytes: ["Size of stored files and results"], stored_blobs: ["Stored files and results"],
+  facts: ["Tasks, cancellations and preferences", "in an hour"], tasks_a_day: ["Tasks", "in 24 hours"],
+  hosts: ["Hosts that were added"], tokens: ["Tokens"], sign_ins: ["Sessions"],
+  requests: ["HTTP requests", "in a minute, unless the gateway is set otherwise"],
+  frames: ["Messages on websockets and NATS", "in the same time"],
+  websockets: ["Websockets", "at one gateway"], subscriptions: ["Subscriptions to facts", "at one gateway"],
+  event_streams: ["Event streams", "at one gateway"], mcp_sessions: ["MCP sessions", "at one gateway"],
+  history_readers: ["Reads of older facts at once", "at one gateway"],
+};
+/** Of these, 0 means no limit. */
+const IN_A_TIME = ["facts", "tasks_a_day", "requests", "frames"];
 
 export function You() {
   const { user, roles, scopes, budgets = {}, used = {}, exceptions = {} } = me.value;
@@ -15,10 +28,10 @@ export function You() {
   return html`<dl class="summary">
       <dt>User</dt><dd>${user}</dd>
       <dt>Roles</dt><dd>${roles.join(", ")}</dd>
-      <dt>May here</dt><dd>${scopes.join(", ")}</dd>
+      <dt>Rights here</dt><dd>${scopes.join(", ")}</dd>
     </dl>
     <p class="deeds"><${Deed} label="Sign out" run=${leave} /></p>
-    ${me.value.account && html`<p><a href="/device">Let a program in</a> that shows you a code, such as
+    ${me.value.account && html`<p><a href="/device">Let a program in</a> that shows you a code, such as${" "}
       <code>metamcp login --device</code>.</p>`}
     <${Failed} error=${account.error} />
     ${account.data === false && html`<p>This user comes in with a token and has no account: there is no
@@ -58,21 +71,28 @@ function Password() {
   };
   return html`<h2>Password</h2>
     <${Sending} label="Change the password" send=${send}>
-      <${Field} label="The old one"><input name="old" type="password" autocomplete="current-password" required /></${Field}>
-      <${Field} label="The new one" note="At least 10 characters, and none that is guessed soon.">
+      <${Field} label="Current password"><input name="old" type="password" autocomplete="current-password" required /></${Field}>
+      <${Field} label="New password" note="At least 10 characters, and not easy to guess.">
         <input name="new" type="password" autocomplete="new-password" minlength="10" required /></${Field}>
     </${Sending}><p role="status">${told}</p>`;
 }
 
+/** A budget in words. @param {string} name */
+export function budgetWords(name) {
+  return (BUDGETS[name] ?? [name.replaceAll("_", " ")]).join(" ");
+}
+
 /** Budgets, and what of them is used. @param {{budgets: any, used: any, exceptions: any}} props */
 export function Budgets({ budgets, used, exceptions }) {
-  return html`<div class="scrolls" tabindex="0" role="region" aria-label="Budgets"><table class="list"><thead><tr><th scope="col">What</th><th scope="col" class="n">Used</th>
-      <th scope="col" class="n">At most</th><th scope="col"></th></tr></thead>
-    <tbody>${Object.entries(budgets).map(([name, most]) => html`<tr key=${name}>
-      <th scope="row">${name.replaceAll("_", " ")} ${WINDOWS[name] && html`<small>in ${WINDOWS[name]}</small>`}</th>
-      <td class="n">${used[name] === undefined ? "" : amount(name, used[name])}</td>
-      <td class="n">${WINDOWS[name] && most === 0 ? "no limit" : amount(name, most)}</td>
-      <td>${name in exceptions && "for this user alone"}</td></tr>`)}</tbody></table></div>`;
+  const some = Object.keys(exceptions).length > 0;
+  return html`<${Table} label="Budgets" short heads=${["What", ["Used", "n"], ["At most", "n"], ...(some ? [""] : [])]}>
+    ${Object.entries(budgets).map(([name, most]) => {
+      const [what, where] = BUDGETS[name] ?? [budgetWords(name)];
+      return html`<tr key=${name}><th scope="row" title=${name}>${what}${where && html` <small>${where}</small>`}</th>
+        <td class="n">${used[name] === undefined ? "–" : amount(name, used[name])}</td>
+        <td class="n">${IN_A_TIME.includes(name) && most === 0 ? "no limit" : amount(name, most)}</td>
+        ${some && html`<td>${name in exceptions && "for this user alone"}</td>`}</tr>`;
+    })}</${Table}>`;
 }
 
 function amount(name, value) {

@@ -18,8 +18,10 @@ export function ClientsPart() {
     await api(`/api/clients/${encodeURIComponent(id)}`, { method: "DELETE" });
     await list.again();
   };
-  return html`${list.loaded && !list.items.length && html`<p class="empty">No program has registered.</p>`}
-    ${list.items.length > 0 && html`<${Table} label="Programs" heads=${["Name", "Id", "Good for", "Goes back to", "Made by", "Made", "Ends", ""]}>
+  return html`<p>A program here is a client of OAuth: it sends people to this gateway to sign in, and acts for those who allow
+      it. MCP clients register themselves; register others here.</p>
+    ${list.loaded && !list.items.length && html`<p class="empty">No program has been registered yet.</p>`}
+    ${list.items.length > 0 && html`<${Table} label="Programs" heads=${["Name", "Id", "May use", "Redirect URIs", "Made by", "Made", "Ends", ""]}>
       ${list.items.map((one) => html`<tr key=${one.id}><th scope="row" class="wide">${one.name}</th><td class="id">${one.id}</td>
         <td class="wide">${one.scopes.join(", ")}</td><td class="wide">${one.redirects.join(" ")}</td><td>${one.by}</td>
         <td><${When} at=${one.created} /></td><td><${When} at=${one.expires} none="never" /></td>
@@ -27,10 +29,11 @@ export function ClientsPart() {
     ${(list.items.length > 0 || list.error) && html`<${More} list=${list} what="program" />`}
     ${made && html`<p role="status">${made.name} has the id <code>${made.id}</code>.</p>`}
     ${made?.secret && html`<${Once} secret=${made.secret} what=${`The secret of ${made.name}.`} onDone=${() => setMade(null)} />`}
-    <h2>Make a program known</h2>
-    <${Sending} label="Make it known" send=${send}>
+    <h2>Register a program</h2>
+    <${Sending} label="Register" send=${send}>
       <${Field} label="Name"><input name="name" required maxlength="100" /></${Field}>
-      <${Field} label="Addresses it goes back to" note="One a line."><textarea name="redirects" rows="2" required></textarea></${Field}>
-      <label><input type="checkbox" name="public" /> It can't keep a secret, as programs on people's own machines</label>
+      <${Field} label="Redirect URIs (OAuth)" note="One per line."><textarea name="redirects" rows="2" required
+        spellcheck="false" placeholder="https://portal.example.com/callback"></textarea></${Field}>
+      <label><input type="checkbox" name="public" /> It can't keep a secret, like a program on a person's own machine</label>
     </${Sending}>`;
 }

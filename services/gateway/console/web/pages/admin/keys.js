@@ -7,7 +7,7 @@ import { Table, When, useLoaded } from "./kit.js";
 export function KeysPart() {
   const list = useLoaded(async () => (await api("/api/keys")).data);
   const keys = list.data ?? [];
-  return html`<p>Executors sign a permit for each attempt. The public halves are at
+  return html`<p>Executors sign a permit for each attempt. The public halves are at${" "}
       <a href="/.well-known/jwks.json">/.well-known/jwks.json</a>.</p>
     <${Failed} error=${list.error} />
     ${list.data && !keys.length && html`<p class="empty">No executor has made a key yet.</p>`}
@@ -16,6 +16,7 @@ export function KeysPart() {
         <td class="wide">${one.replaced === null ? "in use" : html`replaced; its successor is known since <${When} at=${one.replaced} />`}</td>
         <td><${When} at=${one.needed} none="it has signed none" /></td></tr>`)}</${Table}>`}
     <h2>Change the key</h2>
-    <p>The private halves never leave the machine of the executors. There <code>metamcp keys rotate</code> makes the
-      next one, which signs once all know it; <code>metamcp keys</code> says which signs now.</p>`;
+    <p>The private halves never leave the machine of the executors. On that machine run${" "}
+      <code>metamcp keys rotate</code> to make a new key; it is used once every service knows it.${" "}
+      <code>metamcp keys</code> shows which one is in use.</p>`;
 }

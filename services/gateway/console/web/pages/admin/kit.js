@@ -1,5 +1,5 @@
 // What the pages of accounts and of admins are made of: sections, lists that go on, deeds, secrets.
-import { html, useEffect, useRef, useState } from "../../lib.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../../lib.js";
 import { api } from "../../api.js";
 import { time } from "../../format.js";
 import { href, place } from "../../router.js";
@@ -175,11 +175,34 @@ export function Once({ secret, what, onDone }) {
   </div>`;
 }
 
-/** A table that scrolls where there is no room. @param {{label: string, heads: string[], children: any}} props */
-export function Table({ label, heads, children }) {
-  return html`<div class="scrolls" tabindex="0" role="region" aria-label=${label}><table class="list">
-    <thead><tr>${heads.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
-    <tbody>${children}</tbody></table></div>`;
+/**
+ * A table that scrolls where there is no room; in narrow windows each row is a card.
+ * @param {{label: string, heads: (string | [string, string])[], children: any, short?: boolean}} props
+ *   a head may have a class; `short`: it needs no wide window
+ */
+export function Table({ label, heads, children, short = false }) {
+  const table = useRef(/** @type {any} */ (null));
+  const named = heads.map((head) => (Array.isArray(head) ? head : [head, ""]));
+  useLayoutEffect(() => name(table.current, named));
+  return html`<div class=${short ? "scrolls short" : "scrolls"} tabindex="0" role="region" aria-label=${label}>
+    <table class="list" role="table" ref=${table}>
+    <thead role="rowgroup"><tr>${named.map(([head, kind]) => html`<th scope="col" class=${kind}>${head}</th>`)}</tr></thead>
+    <tbody role="rowgroup">${children}</tbody></table></div>`;
+}
+
+/**
+ * A card names each cell by its column. What cells are is said by roles: `display` takes it from them.
+ * @param {HTMLTableElement} table @param {string[][]} heads
+ */
+function name(table, heads) {
+  for (const row of table.rows) {
+    row.setAttribute("role", "row");
+    for (const cell of row.cells) {
+      const head = cell.scope === "col" ? "columnheader" : "rowheader";
+      cell.setAttribute("role", cell.tagName === "TH" ? head : "cell");
+      if (cell.tagName === "TD") cell.dataset.label = heads[cell.cellIndex]?.[0] ?? "";
+    }
+  }
 }
 
 /** A point in time, or what it means that there is none. */

@@ -2,7 +2,7 @@
 import { html } from "../../lib.js";
 import { api } from "../../api.js";
 import { Failed } from "../../parts/told.js";
-import { Budgets } from "../account/you.js";
+import { Budgets, budgetWords } from "../account/you.js";
 import { Deed, Field, Sending, When, typed, useLoaded } from "./kit.js";
 
 const NAMES = [
@@ -29,7 +29,7 @@ export function Quota({ user }) {
       ${quota.changed > 0 && html`<p class="deeds"><small>set by ${quota.by}, <${When} at=${quota.changed} /></small>
         <${Deed} label="As everybody" sure="Take all of this user's own numbers away?" run=${unset} /></p>`}
       <${Sending} label="Set it" title="Set a quota" send=${put}>
-        <${Field} label="Quota"><select name="quota">${NAMES.map((name) => html`<option value=${name}>${name.replaceAll("_", " ")}</option>`)}</select></${Field}>
-        <${Field} label="At most" note="Of what is counted in a time, 0 is no limit."><input name="most" type="number" min="0" required /></${Field}>
+        <${Field} label="Quota"><select name="quota">${NAMES.map((name) => html`<option value=${name}>${budgetWords(name)}</option>`)}</select></${Field}>
+        <${Field} label="At most" note="0: no limit, for what is counted in a time."><input name="most" type="number" min="0" required /></${Field}>
       </${Sending}>`}`;
 }

@@ -17,11 +17,11 @@ function List() {
   const shown = list.items.filter((one) => !text || `${one.name} ${one.display} ${one.email}`.toLowerCase().includes(text));
   return html`<p class="filters"><label>Find <input type="search" data-search value=${asked("text")}
       placeholder="name, e-mail" onInput=${(event) => refine({ text: event.target.value })} /></label></p>
-    ${list.loaded && !list.items.length && html`<p class="empty">There are no accounts yet: make the first one here.</p>`}
+    ${list.loaded && !list.items.length && html`<p class="empty">There are no accounts yet. Make the first one here.</p>`}
     ${list.items.length > 0 && html`<${Table} label="Users" heads=${["Name", "Shown as", "E-mail", "Roles", "Comes in by", "Last seen", ""]}>
       ${shown.map((one) => html`<tr key=${one.name} class=${one.disabled ? "off" : ""}>
         <th scope="row"><a href=${href(`/admin/users/${one.name}`)}>${one.name}</a></th>
-        <td class="wide">${one.display}</td><td>${one.email}</td><td>${one.roles.join(", ") || "user"}</td>
+        <td class="wide any">${one.display}</td><td>${one.email}</td><td>${one.roles.join(", ") || "user"}</td>
         <td>${one.service ? "tokens (a service)" : one.has_password ? "a password" : "no password"}</td>
         <td><${When} at=${one.seen} none="never" /></td><td>${one.disabled ? "disabled" : ""}</td></tr>`)}</${Table}>`}
     ${list.items.length > 0 || list.error ? html`<${More} list=${list} what="account" />` : ""}
@@ -45,20 +45,21 @@ function NewUser({ again }) {
   return html`${made?.password && html`<${Once} secret=${made.password} what=${`The password of ${made.name}.`} onDone=${() => setMade(null)} />`}
     ${made && !made.password && html`<p role="status">The account <a href=${href(`/admin/users/${made.name}`)}>${made.name}</a> is made.</p>`}
     <${Sending} label="Make the account" send=${send}>
-      <${Field} label="Name" note="Letters, digits, _ and -. It stands in every subject of theirs and never changes.">
+      <${Field} label="Name" note="Letters, digits, _ and -. It can't be changed later.">
         <input name="name" required maxlength="64" pattern=${NAME} autocomplete="off" /></${Field}>
       <${Field} label="Comes in by"><select name="way" value=${way} onChange=${(event) => setWay(event.target.value)}>
-        <option value="made">a password that is made and shown once</option>
+        <option value="made">a new password, shown once</option>
         <option value="typed">a password that you type</option>
         <option value="none">no password: by an invitation, or later</option>
-        <option value="service">tokens alone: it is a program</option></select></${Field}>
+        <option value="service">tokens only: it is a program</option></select></${Field}>
       ${way === "typed" && html`<${Field} label="Password" note="At least 10 characters.">
         <input name="password" type="password" autocomplete="new-password" minlength="10" required /></${Field}>`}
       <${Field} label="Shown as"><input name="display" maxlength="200" /></${Field}>
       <${Field} label="E-mail"><input name="email" type="email" maxlength="254" /></${Field}>
       <fieldset><legend>Roles besides <code>user</code></legend>${ROLES.map(([role, text]) => html`<label>
         <input type="checkbox" name="role" value=${role} /> ${role} <small>${text}</small></label>`)}</fieldset>
-      <label><input type="checkbox" name="again" /> Also if an account of this name was deleted: what is kept of it becomes theirs</label>
+      <label><input type="checkbox" name="again" />
+        Reuse the name of a deleted account; its tasks go to the new one</label>
     </${Sending}>`;
 }
 
