@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from services.bus.bus import Disconnected
+from services.gateway.settings import Settings
 from services.join import Joined, join
 from services.log.commit import Committer
 from services.process import run
@@ -23,7 +24,7 @@ async def serve(server: NatsServer, during: Callable[[Joined], Awaitable[None]])
     common = Common(nats_url=server.url, data=server.data)
 
     async def main(own: Process) -> None:
-        await during(await join(own, common))
+        await during(await join(own, common, Settings()))
         await own.stopping.wait()
 
     async with asyncio.timeout(20):
@@ -42,7 +43,7 @@ async def test_a_service_joins_with_the_credentials_of_its_data_folder(
     common = Common(nats_url=nats_server.url, data=nats_server.data)
 
     async def main(own: Process) -> None:
-        await append(await join(own, common))
+        await append(await join(own, common, Settings()))
 
     await run.serve(main, one)
     assert one.failure is None

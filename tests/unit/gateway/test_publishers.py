@@ -83,13 +83,13 @@ async def test_what_is_changed_is_noted_once(
 ) -> None:
     monkeypatch.setattr(noting, "LOOK_S", 0.01)
     trail, path = Noticed(), tmp_path / LIST_FILE
-    looked, read = asyncio.Event(), noting._read
+    looked, read = asyncio.Event(), noting.listed
 
     def looking(data: Path) -> tuple[Publisher, ...] | None:
         looked.set()
         return read(data)
 
-    monkeypatch.setattr(noting, "_read", looking)
+    monkeypatch.setattr(noting, "listed", looking)
     following = asyncio.create_task(noting.follow(tmp_path, trail))
     try:
         await looked.wait()

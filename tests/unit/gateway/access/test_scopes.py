@@ -140,6 +140,7 @@ NEEDS: dict[str, list[str]] = {
         "GET /api/mcps/{host}/log",
         f"GET /api/mcps/{ID}/log",
         *("GET /api/restored", "POST /api/restored", "GET /api/settings", "GET /api/keys"),
+        "GET /api/publishers",
         "GET /api/tokens",
         "POST /api/tokens",
         "DELETE /api/tokens/{token}",

@@ -151,17 +151,8 @@ async def test_what_came_out_is_shown_as_what_it_is(
     one: World, looking: Looking, tmp_path: Path
 ) -> None:
     user, page = looking.user, looking.page
-    image = {"type": "image", "mimeType": "image/png", "data": PIXEL}
-    text = {"type": "text", "text": "<script>words</script>"}
-    torn = {"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgo="}
-    sound = {"type": "audio", "mimeType": "audio/wav", "data": "UklGRg=="}
-    for task, value in (
-        ("scan", SCAN),
-        ("sarif", {"content": [{"type": "text", "text": json.dumps(SARIF)}]}),
-        ("seen", {"content": [image, text]}),
-        ("said", {"content": [text]}),
-        ("mixed", {"content": [torn, text, sound]}),
-    ):
+    sarif = {"content": [{"type": "text", "text": json.dumps(SARIF)}]}
+    for task, value in (("scan", SCAN), ("sarif", sarif)):
         await ended(one, user, task, value)
     await one.settled()
 
@@ -185,6 +176,23 @@ async def test_what_came_out_is_shown_as_what_it_is(
     await looking.go("/tasks/sarif")
     await rows.first.wait_for()
     assert await rows.first.locator("td").all_inner_texts() == ["error", "S1", "", "bad"]
+
+
+async def test_pictures_and_texts_are_shown_and_the_rest_is_named(
+    one: World, looking: Looking
+) -> None:
+    page = looking.page
+    image = {"type": "image", "mimeType": "image/png", "data": PIXEL}
+    text = {"type": "text", "text": "<script>words</script>"}
+    torn = {"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgo="}
+    sound = {"type": "audio", "mimeType": "audio/wav", "data": "UklGRg=="}
+    for task, content in (
+        ("seen", [image, text]),
+        ("said", [text]),
+        ("mixed", [torn, text, sound]),
+    ):
+        await ended(one, looking.user, task, {"content": content})
+    await one.settled()
     await looking.go("/tasks/seen")
     await page.wait_for_function(
         "() => document.querySelector('.taskpage img')?.naturalWidth === 1"
