@@ -168,7 +168,7 @@ async def test_a_tool_is_tried_and_asks(scene: Scene) -> None:
         task = page.url.rpartition("/")[2]
         result = await page.request.get(f"{looking.url}/api/tasks/{task}/result")
         assert "Ada" in await result.text()
-        assert "task.answered" in await looking.text()
+        await looking.says("task.answered")
 
 
 async def test_somebody_signs_in_at_a_host_that_asks_who_they_are(scene: Scene) -> None:

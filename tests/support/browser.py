@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 NONE_HERE = "the console was not looked at: there is no Chromium (apt install chromium)"
 SERIOUS = {"serious", "critical"}
@@ -92,8 +92,12 @@ class Looking:
         # As a function: the page's policy lets nobody evaluate text.
         await self.page.wait_for_function(f"() => {condition}")
 
+    async def says(self, words: str, selector: str = "main") -> None:
+        """Wait until these words can be read there."""
+        await expect(self.page.locator(selector)).to_contain_text(words, use_inner_text=True)
+
     async def text(self, selector: str = "main") -> str:
-        """What can be read there."""
+        """What can be read there now."""
         return await self.page.inner_text(selector)
 
     async def barriers(self) -> list[str]:

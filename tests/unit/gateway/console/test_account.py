@@ -55,6 +55,7 @@ async def test_a_user_makes_a_token_and_revokes_it(one: World, looking: Looking)
     row = "tr:has-text('CI <b>')"
     assert "hosts:read" in await page.inner_text(row)
     await page.click("text=Done")
+    await page.wait_for_selector(".secret", state="detached")
     assert token not in await page.content()
     await page.click(f"{row} >> text=Revoke")
     await page.click(f"{row} >> .danger")

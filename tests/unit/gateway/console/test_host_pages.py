@@ -59,7 +59,7 @@ async def test_a_host_is_added_its_tool_tried_and_the_host_taken_away(
     async with http_server(tmp_path / "record.jsonl") as server:
         await looking.go("/hosts/add")
         await page.click("text=Add it")
-        assert "Say the host's id." in await looking.text()
+        await looking.says("Say the host's id.")
         await page.fill("input[name=id]", "rec")
         await page.fill("input[name=url]", server.url)
         await page.click("text=Only check")
@@ -103,7 +103,7 @@ async def test_a_client_s_file_becomes_hosts_and_clients_are_told_how_to_come_in
     await page.fill("textarea[name=text]", FILE % SECRET)
     await page.click("text=Preview")
     await page.wait_for_selector("td:has-text('would be registered')")
-    assert "is not spoken" in await looking.text("tbody")
+    await looking.says("is not spoken", "tbody")
     await page.click("text=Register 1 host")
     await page.wait_for_selector("text=See all hosts")
     assert SECRET not in await page.content()
@@ -115,7 +115,7 @@ async def test_a_client_s_file_becomes_hosts_and_clients_are_told_how_to_come_in
     await looking.go("/connect?hosts=wiki&client=cursor")
     address = f"{one.url}/mcp?hosts=wiki"
     await page.wait_for_selector(f"pre:has-text('{address}')")
-    assert '"Authorization": "Bearer TOKEN"' in await looking.text()
+    await looking.says('"Authorization": "Bearer TOKEN"')
     await page.click("text=Make a token")
     await page.wait_for_selector("text=A token was made")
     token = (await looking.text("pre[aria-label=Cursor]")).partition("Bearer ")[2].partition('"')[0]
@@ -123,7 +123,7 @@ async def test_a_client_s_file_becomes_hosts_and_clients_are_told_how_to_come_in
         assert (await client.post("/api/tasks", json={"type": "t"})).status_code == 403
     await page.click("text=Claude Code")
     header = f'--header "Authorization: Bearer {token}"'
-    assert f"metamcp '{address}' {header}" in await looking.text("pre[aria-label='Claude Code']")
+    await looking.says(f"metamcp '{address}' {header}", "pre[aria-label='Claude Code']")
     assert await looking.barriers() == []
     await looking.go("/connect")
     await page.wait_for_selector("text=Make a token")
@@ -145,10 +145,10 @@ async def hosts_are_filtered_by_their_address(one: World, looking: Looking) -> N
     await one.append(make.created("alice", "t1"), routed, running)
     await looking.go("/hosts?status=disabled")
     await page.wait_for_selector("text=1 host")
-    assert "beta" in await looking.text(".hosts")
+    await looking.says("beta", ".hosts")
     await page.select_option("label:has-text('Status') select", "")
     await page.wait_for_selector("text=2 hosts")
-    assert "1 of 4 calls" in await looking.text(".hosts")
+    await looking.says("1 of 4 calls", ".hosts")
     await page.fill("[data-search]", "WIK")
     await page.wait_for_selector("text=1 host")
     assert page.url.endswith("/console/hosts?text=WIK")

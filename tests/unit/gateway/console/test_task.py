@@ -102,7 +102,7 @@ async def test_a_true_task_holds_and_a_forged_permit_does_not(
         await page.click("text=Audit this task")
         await page.wait_for_selector("text=Every check holds")
         await expect(page.locator(".checks .ok")).to_have_count(8)
-        assert "2 valid signatures" in await looking.text(".checks")
+        await looking.says("2 valid signatures", ".checks >> nth=0")
         assert await looking.barriers() == []
         # What is seen has an address.
         assert "audit=yes" in page.url
@@ -197,16 +197,16 @@ async def test_pictures_and_texts_are_shown_and_the_rest_is_named(
     await page.wait_for_function(
         "() => document.querySelector('.taskpage img')?.naturalWidth === 1"
     )
-    assert "<script>words</script>" in await looking.text()
+    await looking.says("<script>words</script>")
     await expect(page.locator("text=Show the whole answer")).to_have_count(0)
     await looking.go("/tasks/mixed")
     await page.wait_for_selector("text=A picture (image/png) that can't be shown")
-    assert "Also in the answer: audio (audio/wav)." in await looking.text()
+    await looking.says("Also in the answer: audio (audio/wav).")
     await page.click("text=Show the whole answer")
     await page.wait_for_selector("[role=tree][aria-label='The whole answer']")
     await looking.go("/tasks/said?facts=json")
-    assert '"type": "task.created"' in await looking.text("pre[aria-label=Facts]")
-    assert "<script>words</script>" in await looking.text("pre[aria-label=Result]")
+    await looking.says('"type": "task.created"', "pre[aria-label=Facts]")
+    await looking.says("<script>words</script>", "pre[aria-label=Result]")
 
 
 async def test_who_asks_has_not_failed(one: World, looking: Looking) -> None:
