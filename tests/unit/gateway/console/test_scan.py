@@ -131,7 +131,7 @@ def test_attempts_have_their_spans_and_idle_time_is_folded(found: dict[str, Any]
         ("call", 2.0),
         ("end", 1.0),
     ]
-    assert [span["kind"] for span in spans if span["folded"]] == ["wait", "rest", "ask"]
+    assert [span["kind"] for span in spans if span["folded"]] == ["wait", "rest"]
     assert not any(span["open"] for span in spans)
     edges = [0.0, *(span["left"] + span["width"] for span in spans)]
     assert [span["left"] for span in spans] == pytest.approx(edges[:-1])
@@ -146,4 +146,4 @@ def test_attempts_have_their_spans_and_idle_time_is_folded(found: dict[str, Any]
         ("claim", False),
         ("call", False),
     ]
-    assert [s["width"] for s in short[0]["spans"]] == pytest.approx([50.0, 0.0, 50.0])
+    assert [s["width"] for s in short[0]["spans"]] == pytest.approx([80.0, 0.0, 20.0])

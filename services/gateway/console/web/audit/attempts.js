@@ -19,6 +19,8 @@
 const IDLE = new Set(["wait", "ask", "rest", "claim", "end"]);
 /** Nothing is folded that was shorter, in seconds. */
 const SHORT_S = 0.01;
+/** Idle time is drawn at most so many times as long as all calls together. */
+const MOST_TIMES = 4;
 
 /**
  * @param {FactRecord[]} records all facts of one task, in order
@@ -80,11 +82,11 @@ function joined(rows) {
   return rows.slice(0, -1);
 }
 
-/** No idle time is drawn longer than all calls together, so that they can be seen beside it. */
+/** No idle time is drawn much longer than all calls together, so that they can be seen beside it. */
 function drawn(rows) {
   const spans = rows.flatMap((one) => one.spans), calls = spans.filter(({ kind }) => !IDLE.has(kind));
   const busy = calls.reduce((sum, one) => sum + one.to - one.from, 0);
-  const most = calls.length ? Math.max(SHORT_S, busy) : Infinity;
+  const most = calls.length ? Math.max(SHORT_S, MOST_TIMES * busy) : Infinity;
   const shown = spans.map(({ kind, from, to }) => (IDLE.has(kind) ? Math.min(to - from, most) : to - from));
   const total = shown.reduce((sum, one) => sum + one, 0) || 1;
   let left = 0;

@@ -54,7 +54,7 @@ export function AsksPage() {
 
 /** What kind of question it is, and of which host and tool. */
 function Whose({ question: { kind, host, tool, url } }) {
-  return html`<b>${url ? "A page to visit" : KINDS[kind] ?? kind}</b> ${host && html`${kind === "approval" ? "At" : "of"} <a
+  return html`<b>${url ? "A page to visit" : KINDS[kind] ?? kind}</b> ${host && html`${kind === "approval" ? "At" : `from`} <a
     href=${href(`/hosts/${host}`)}>${host}</a>`}${tool && html`, tool <code>${tool}</code>`}`;
 }
 
@@ -95,10 +95,10 @@ export function Question({ task, user, question, onDone }) {
     ${question.schema && html`<${Form} form=${form} />`}
     <${Failed} error=${error} />
     <p class="answers"><button class="yes" disabled=${sending}>${yes}</button>
-      <label>Reason for ${approval ? "refusing" : "declining"} (optional)${" "}<input value=${reason}
-        onInput=${(e) => setReason(e.target.value)} onKeyDown=${refuse} /></label>
-      <button type="button" disabled=${sending} onClick=${(e) => answer(e, "decline")}>${no}</button>
       <small>answer by <${Time} at=${question.expires} /></small></p>
+    <p class="answers"><label>Reason for ${approval ? "refusing" : "declining"} (optional)${" "}<input value=${reason}
+        onInput=${(e) => setReason(e.target.value)} onKeyDown=${refuse} /></label>
+      <button type="button" disabled=${sending} onClick=${(e) => answer(e, "decline")}>${no}</button></p>
   </form>`;
 }
 

@@ -36,7 +36,7 @@ export function ConnectPage() {
       <label>Profile <select onChange=${(e) => refine({ profile: e.target.value, hosts: "" })}>
         <option value="">none</option>
         ${names(known.value.profiles, profile).map((one) => html`<option value=${one} selected=${one === profile}>${one}</option>`)}</select></label>
-      ${!profile && html`<label>Hosts <input list="hosts" value=${hosts} placeholder="all; or git, files" spellcheck="false"
+      ${!profile && html`<label>Hosts <input list="hosts" value=${hosts} placeholder="all, or ids: a, b" spellcheck="false"
         onChange=${(e) => refine({ hosts: e.target.value.split(/[\s,]+/).filter(Boolean).join(",") })} /></label>
         <datalist id="hosts">${known.value.hosts.map((one) => html`<option value=${one}></option>`)}</datalist>`}
       <label><input type="checkbox" checked=${Boolean(search)} onChange=${(e) => refine({ search: e.target.checked ? "1" : "" })} /> Find tools by search (for many tools)</label>

@@ -41,21 +41,21 @@ function Summary({ host }) {
   const tools = new Set((host.tools ?? []).map((one) => one.name));
   const able = (host.capabilities ?? []).map((one) => one.name).filter((name) => !tools.has(name));
   const where = host.endpoint?.url || [host.endpoint?.command, ...(host.endpoint?.args ?? [])].filter(Boolean).join(" ");
-  return html`<dl class="summary">
+  return html`<div class="host-page"><dl class="summary">
     ${host.name !== host.id && html`<dt>Id</dt><dd class="id">${host.id}</dd>`}
     <dt>Kind</dt><dd>${kindOf(host)}, set up by ${host.owner || "the operator"}${
       host.source === "manifest" ? " in a manifest" : ""}</dd>
     ${where && html`<dt>${host.endpoint?.url ? "URL" : "Command"}</dt><dd><code>${short(where, 400)}</code></dd>`}
     ${health.reason && html`<dt>Reason</dt><dd>${short(health.reason, 2000)}</dd>`}
     ${health.said && html`<dt>It said</dt><dd><pre tabindex="0" aria-label="What its program said">${short(health.said, 8000)}</pre></dd>`}
-    <dt>Circuit breaker</dt><dd>${!breaker ? "closed, calls go through" : breaker === "calls fail"
+    <dt>Circuit breaker</dt><dd>${!breaker ? "closed" : breaker === "calls fail"
       ? html`closed, but <b class="bad">calls fail</b>: see the reason`
       : html`<b class="bad">open</b>, no calls go through: see the reason`}</dd>
     <dt>Load</dt><dd><${Load} busy=${load.value[host.id]} /></dd>
-    ${health.latency_ms > 0 && html`<dt>Latency</dt><dd>${Math.round(health.latency_ms)} ms at the last change</dd>`}
+    ${health.latency_ms > 0 && html`<dt>Latency</dt><dd>${Math.round(health.latency_ms)} ms when its health last changed</dd>`}
     ${host.server && html`<dt>Server</dt><dd>${short(host.server, 200)}${host.protocol && `, MCP ${host.protocol}`}</dd>`}
     ${able.length > 0 && html`<dt>Capabilities</dt><dd>${able.join(", ")}</dd>`}
-  </dl>`;
+  </dl></div>`;
 }
 
 /** Who may change it: its owner, and of the operator's the admins. */
@@ -136,15 +136,16 @@ function Link({ id }) {
     }
   };
   const { linked, linked_at: at, issuer, broken } = link.value;
+  // What comes and goes stands last: it must not come to be where somebody is about to click.
   return html`<details class="link" open=${open.value} onToggle=${(e) => {
     open.value = e.target.open;
   }}><summary>Sign-in at this host: ${linked ? "signed in" : broken ? "no more" : "not signed in"}</summary>
     ${linked && html`<p>You are signed in since <${Time} at=${at} /> by ${issuer}.</p>`}
     ${broken && html`<p class="bad">${broken}</p>`}
     ${!linked && html`<p>A host that asks for OAuth is called as you once you have signed in there.</p>`}
-    <p class="buttons"><button onClick=${change("POST")}>${linked ? "Sign in anew" : "Sign in"}</button>
-      ${(linked || broken) && html`<button onClick=${change("DELETE")}>Forget it</button>`}
-      <button class="quiet" onClick=${read}>Look again</button></p>
+    <p class="buttons"><button class="quiet" onClick=${read}>Look again</button>
+      <button onClick=${change("POST")}>${linked ? "Sign in anew" : "Sign in"}</button>
+      ${(linked || broken) && html`<button onClick=${change("DELETE")}>Forget it</button>`}</p>
     ${begun.value.startsWith("http") && html`<p>Go on there: <a href=${begun.value} target="_blank" rel="noreferrer noopener">${new URL(begun.value).host}</a></p>`}
     <${Failed} error=${error.value} /></details>`;
 }
@@ -166,7 +167,7 @@ function History({ id, now }) {
   const found = changes.value;
   if (!found.length) return html`<p>It has not been probed yet.</p><${Failed} error=${error.value} />`;
   return html`<${Strip} changes=${found} />
-    <details><summary>${found.length}${more.value ? "+" : ""} ${found.length === 1 ? "state" : "states"}</summary>
+    <details><summary>History: ${found.length}${more.value ? "+" : ""} ${found.length === 1 ? "state" : "states"}</summary>
       <ol class="changes">${found.map((one, at) => html`<li key=${one.k}><${Time} at=${one.at} />
         <${Status} word=${one.status} /> <small>${at ? `for ${span(found[at - 1].at - one.at)}` : "until now"}</small>
         <span>${short(one.reason, 600)}</span>
@@ -183,7 +184,7 @@ function Strip({ changes }) {
   const oldest = changes[changes.length - 1].at, all = Math.max(1, end - oldest);
   const x = (/** @type {number} */ at) => (WIDE * Math.min(all, Math.max(0, at - oldest))) / all;
   return html`<figure class="strip"><svg viewBox="0 0 ${WIDE} 28" preserveAspectRatio="none" role="img"
-      aria-label=${`Health of the last ${span(all)}: ${changes.length} states, now ${changes[0].status}`}>
+      aria-label=${`Health of the last ${span(all)}: ${changes.length} ${changes.length === 1 ? "state" : "states"}, now ${changes[0].status}`}>
       ${changes.map((one, i) => html`<rect key=${one.k} class=${one.status} x=${x(one.at)} y="0" height="28"
         width=${Math.max(1, x(i ? changes[i - 1].at : end) - x(one.at))}><title>${one.status} ${short(one.reason, 200)}</title></rect>`)}
     </svg><figcaption><${Time} at=${oldest} /><span>now</span></figcaption></figure>`;

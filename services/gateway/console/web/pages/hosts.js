@@ -49,7 +49,7 @@ function Row({ host }) {
       ${host.name && host.name !== host.id && html`<small class="id">${host.id}</small>`}</span>
     <span class="kind">${kindOf(host)}</span>
     <${Load} busy=${load.value[host.id]} />
-    <span class="latency" title="Latency at the last change">${latency > 0 ? `${Math.round(latency)} ms` : ""}</span>
+    <span class="latency" title="Latency when its health last changed">${latency > 0 ? `${Math.round(latency)} ms` : ""}</span>
     <span class="able">${tools} ${tools === 1 ? "tool" : "tools"}${able.length > 0 && `; ${able.slice(0, MOST_WORDS).join(", ")}`}
       ${able.length > MOST_WORDS && ` and ${able.length - MOST_WORDS} more`}</span>
     ${(breaker || (reason && host.enabled !== false)) && html`<span class="why">${breaker && html`<b class="bad">${breaker}</b> `}

@@ -52,7 +52,7 @@ export function ImportPage() {
         placeholder=${'{"mcpServers": {"wiki": {"url": "https://wiki.example.com/mcp"}}}'}
         onInput=${(e) => { text.value = e.target.value; anew(); }}></textarea></label>
       <p class="filters file"><label>Or choose a file <input type="file" accept=".json,.jsonc,.toml" onChange=${(e) => take(e.target.files[0])} /></label>
-        <label>File name <input value=${name.value} spellcheck="false" onInput=${(e) => { name.value = e.target.value; anew(); }} /></label>
+        <label>File name (its ending says how it is read) <input value=${name.value} spellcheck="false" onInput=${(e) => { name.value = e.target.value; anew(); }} /></label>
         <button class=${found.value ? "" : "yes"} disabled=${busy.value || !text.value.trim()}>Preview</button></p>
     </form>
     <${Failed} error=${error.value} />

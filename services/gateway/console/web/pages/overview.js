@@ -106,8 +106,8 @@ function Done({ seen, window }) {
 function Waiting({ seen: { queue } }) {
   return html`<section class="panel"><h2>Waiting <small><a href=${href("/queue")}>the queue</a></small></h2>
     ${queue === null && html`<p>No router tells what waits.</p>`}
-    ${queue && html`<p>${queue.in_flight} in flight${
-      queue.slots === null ? "" : ` at ${queue.slots} slots`}, ${queue.waiting} in the queue for a host</p>
+    ${queue && html`<p>${queue.in_flight}${
+      queue.slots === null ? " in flight" : ` of ${queue.slots} executor slots in use`}, ${queue.waiting} in the queue for a host</p>
       ${queue.waits.length === 0 ? html`<p class="quiet">Nothing waits.</p>`
         : html`<h3>Waiting for</h3><${Waits} waits=${queue.waits} />`}`}</section>`;
 }

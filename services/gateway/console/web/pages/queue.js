@@ -101,8 +101,8 @@ function told(one) {
 
 function Workers({ seen: { executors, routers }, queue }) {
   return html`<div class="panels even"><section class="panel"><h2>Executors
-      ${queue && html`<small>${queue.in_flight} in flight${
-        queue.slots === null ? "" : ` at ${queue.slots} slots`}</small>`}</h2>
+      ${queue && html`<small>${queue.in_flight}${
+        queue.slots === null ? " in flight" : ` of ${queue.slots} slots in use`}</small>`}</h2>
     ${!executors.length && html`<${Empty}><p>No executor has been heard of: tasks wait until one is.
       See <code>metamcp doctor</code>.</p><//>`}
     <ul class="loads">${executors.map((one) => html`<li key=${one.instance}><b>${one.instance}</b>

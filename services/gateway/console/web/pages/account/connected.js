@@ -9,7 +9,7 @@ const PROVIDERS = [
   ["huggingface", "Hugging Face", "hf_…", "https://huggingface.co/settings/tokens", "To run your Spaces as hosts and keep big results in your own Dataset.",
     "It needs the right to write."],
   ["github", "GitHub", "ghp_…", "https://github.com/settings/tokens", "To read and write your repositories, also as input of tasks.",
-    "A classic token needs the scope repo, a fine-grained one Contents of the repositories you mean."],
+    "A classic token needs the scope repo; a fine-grained one the permission Contents, read and write, for the repositories you mean."],
 ];
 const HERE = encodeURIComponent("/console/account/connected");
 
@@ -56,7 +56,7 @@ function HostLinks() {
         <td><${When} at=${one.linked_at} /></td><td><${When} at=${one.ends} none="renewed by itself" /></td>
         <td class="wide">${one.broken ? html`<span class="bad">${one.broken}</span>` : "good"}</td>
         <td class="deeds"><${Deed} label="Sign out there" run=${() => unlink(one.host)} /></td></tr>`)}</${Table}>`
-      : html`<p class="empty">You are signed in at no host. Some <a href=${href("/hosts")}>hosts</a>
+      : html`<p class="empty">You are signed in at no host. Some <a href=${href("/hosts")}>hosts</a>${" "}
         ask who you are: sign in from a host's page.</p>`)}`;
 }
 

@@ -7,9 +7,11 @@ import { Failed } from "../../parts/told.js";
 import { Deed, Field, NAME, Sending, Table, typed, useLoaded } from "../admin/kit.js";
 
 const SET_ELSEWHERE = ["name", "user", "project", "by", "changed"];
-const KEYS = [["hosts", "which hosts; none named: all"], ["only", "of a host, only these tools"],
-  ["without", "of a host, all but these tools"], ["changes", "another name or description for a tool"],
-  ["approve", "tools whose calls a person has to allow; or \"destructive\""],
+const KEYS = [["description", "what it is for"], ["hosts", "which hosts; none named: all"],
+  ["only", "of a host, only these tools: {\"git\": [\"git_log\"]}"],
+  ["without", "of a host, all but these tools, as above"],
+  ["changes", "another name or description for a tool: [{\"host\": \"git\", \"tool\": \"git_log\", \"name\": \"history\"}]"],
+  ["approve", "tools whose calls a person has to allow: [\"git_commit\", \"*delete*\"]; or \"destructive\""],
   ["tools", "\"all\"; or \"search\": agents find tools by search, and see no list"]];
 const EMPTY = { description: "", hosts: ["*"], without: { "*": ["*delete*"] } };
 

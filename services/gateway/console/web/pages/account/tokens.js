@@ -44,7 +44,7 @@ function NewToken({ send, roles }) {
         <small>${text}</small></label>`)}</fieldset>`}
     <fieldset><legend>May use</legend>
       <label><input type="checkbox" name="all" checked=${all} onChange=${(event) => setAll(event.target.checked)} />
-        Everything you may do here</label>
+        Everything that its roles allow</label>
       ${!all && me.value.scopes.map((scope) => html`<label><input type="checkbox" name="scope" value=${scope} /> ${scope}</label>`)}
     </fieldset>
   </${Sending}>`;

@@ -13,7 +13,7 @@ const BUDGETS = {
   facts: ["Tasks, cancellations and preferences", "in an hour"], tasks_a_day: ["Tasks", "in 24 hours"],
   hosts: ["Hosts that were added"], tokens: ["Tokens"], sign_ins: ["Sessions"],
   requests: ["HTTP requests", "in a minute, unless the gateway is set otherwise"],
-  frames: ["Messages on websockets and NATS", "in the same time"],
+  frames: ["Messages on websockets and NATS", "in a minute, unless the gateway is set otherwise"],
   websockets: ["Websockets", "at one gateway"], subscriptions: ["Subscriptions to facts", "at one gateway"],
   event_streams: ["Event streams", "at one gateway"], mcp_sessions: ["MCP sessions", "at one gateway"],
   history_readers: ["Reads of older facts at once", "at one gateway"],
@@ -85,14 +85,16 @@ export function budgetWords(name) {
 /** Budgets, and what of them is used. @param {{budgets: any, used: any, exceptions: any}} props */
 export function Budgets({ budgets, used, exceptions }) {
   const some = Object.keys(exceptions).length > 0;
-  return html`<${Table} label="Budgets" short heads=${["What", ["Used", "n"], ["At most", "n"], ...(some ? [""] : [])]}>
+  const unbound = me.value.roles.includes("admin") && me.value.budgets === budgets;
+  return html`${unbound && html`<p><small>As an admin you are not held to what is counted in a time, nor to websockets,
+      subscriptions, event streams and MCP sessions.</small></p>`}<${Table} label="Budgets" short heads=${["What", ["Used", "n"], ["At most", "n"], ...(some ? [""] : [])]}>
     ${Object.entries(budgets).map(([name, most]) => {
       const [what, where] = BUDGETS[name] ?? [budgetWords(name)];
       return html`<tr key=${name}><th scope="row" title=${name}>${what}${where && html` <small>${where}</small>`}</th>
         <td class="n">${used[name] === undefined ? "–" : amount(name, used[name])}</td>
         <td class="n">${IN_A_TIME.includes(name) && most === 0 ? "no limit" : amount(name, most)}</td>
         ${some && html`<td>${name in exceptions && "for this user alone"}</td>`}</tr>`;
-    })}</${Table}>`;
+    })}</${Table}><p><small>–: not counted here.</small></p>`;
 }
 
 function amount(name, value) {

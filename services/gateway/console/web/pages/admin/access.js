@@ -18,6 +18,9 @@ const KINDS = {
   "restored.decided": "restored log decided on", "host.linked": "signed in at a host",
   "host.unlinked": "signed out at a host", dropped: "events lost",
 };
+/** Of events whose kind does not say what they are about. */
+const ABOUT = { sign_in: "session", sign_out: "session", "session.ended": "session", "key.rotated": "key" };
+const REASONS = { unauthorized: "not signed in", reuse: "a renewal was used twice", forbidden: "no right to it" };
 const OUTCOMES = ["ok", "refused", "failed"];
 const ID = /^(\w+:)?(?=.*\d)[\w-]{20,}$/, SHOWN = 8;
 const SPANS = [["hour", 3600, "the last hour"], ["day", 86400, "the last day"], ["week", 604800, "the last week"], ["all", 0, "all that is kept"]];
@@ -47,10 +50,15 @@ export function AccessPart() {
         <th scope="row" title=${one.kind}>${KINDS[one.kind] ?? one.kind}</th>
         <td><span class=${one.outcome === "ok" ? "status succeeded" : "status failed"}>${one.outcome}</span></td>
         <td>${one.user}</td><td>${one.address}</td><td>${one.method}</td>
-        <td class="wide any" title=${one.subject}>${cut(one.subject)}</td><td title=${one.asked_by}>${cut(one.asked_by)}</td>
-        <td class="wide">${[one.reason, ...Object.entries(one.details).map(([name, text]) => `${name}: ${text}`)].filter(Boolean).join(", ")}</td>
+        <td class="wide any" title=${one.subject}>${about(one)}</td><td title=${one.asked_by}>${cut(one.asked_by)}</td>
+        <td class="wide" title=${one.reason}>${[REASONS[one.reason] ?? one.reason, ...Object.entries(one.details).map(([name, text]) => `${name}: ${text}`)].filter(Boolean).join(", ")}</td>
       </tr>`)}</${Table}>`}
     <${More} list=${list} what="event" />`;
+}
+
+function about({ kind, subject }) {
+  const text = cut(subject);
+  return text !== subject && ABOUT[kind] ? `${ABOUT[kind]} ${text}` : text;
 }
 
 /** The end of a long id, which tells it from others; what kind of id it is stays. @param {string} text */

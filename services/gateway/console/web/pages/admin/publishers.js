@@ -2,6 +2,7 @@
 import { html } from "../../lib.js";
 import { api } from "../../api.js";
 import { href } from "../../router.js";
+import { me } from "../../session.js";
 import { Failed } from "../../parts/told.js";
 import { Table, useLoaded } from "./kit.js";
 
@@ -19,7 +20,7 @@ export function PublishersPart() {
     ${list.data && !known.length && html`<p class="empty">No outside service may publish tasks.</p>`}
     ${known.length > 0 && html`<${Table} label="Publishers" heads=${["Publisher", "Publishes as", "Access events"]}>
       ${known.map((one) => html`<tr key=${one.name}><th scope="row" class="id">${one.name}</th>
-        <td><a href=${href(`/admin/users/${one.user}`)}>${one.user}</a></td>
+        <td>${me.value.roles.includes("auditor") ? html`<a href=${href("/tasks", { user: one.user })}>${one.user}</a>` : one.user}</td>
         <td><a href=${href("/admin/access", { user: one.user, within: "all" })} aria-label=${`Access events of ${one.user}`}>events</a></td></tr>`)}</${Table}>`}
     <h2>Change them</h2>
     <p>Run these commands on the NATS server's machine:</p>

@@ -47,7 +47,8 @@ function told(setting, value) {
   if (setting.secret) return value ? "set; it is not shown" : "not set";
   if (value === null || value === "") return "–";
   if (Array.isArray(value)) return value.length ? broken(value.map((one) => (typeof one === "string" ? one : JSON.stringify(one))).join(", ")) : "–";
-  if (typeof value === "number" && setting.variable.endsWith("_BYTES")) return html`<span title=${value}>${size(value)}</span>`;
+  const inBytes = setting.variable.endsWith("_BYTES") || setting.description.startsWith("Bytes ");
+  if (typeof value === "number" && inBytes) return html`<span title=${value}>${size(value)}</span>`;
   if (typeof value === "number" && setting.variable.endsWith("_S")) return `${value} s`;
   return broken(String(value));
 }
