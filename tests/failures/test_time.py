@@ -8,7 +8,7 @@ import pytest
 
 from tests.failures.every import TIME, Story, come_through, marked
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 
 @marked(TIME)
