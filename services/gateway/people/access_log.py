@@ -104,7 +104,8 @@ class AccessLog:
         found: list[AccessLine] = []
         whole = subjects.access("*", "*")
         first = next((one.seq for one in await self._stream.read(whole, 1, 1)), 1)
-        below = await self.newest() + 1 if before is None else before
+        end = await self.newest() + 1
+        below = end if before is None else min(before, end)
         for _ in range(0, MOST_SCANNED, PAGE):
             low = max(first, below - PAGE)
             stored = await self._stream.read(query.subject, low, PAGE)

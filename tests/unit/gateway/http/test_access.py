@@ -100,6 +100,8 @@ async def test_newest_first_is_the_same_turned_round(
             every = (await listed(auditor, **asked))["data"]
             turned = await paged(auditor, order="newest", limit=limit, **asked)
             assert (turned, len(turned)) == (every[::-1], many), (page, limit)
+            far = await listed(auditor, order="newest", cursor=2**63 - 1, **asked)
+            assert far["data"] == every[::-1]
 
 
 async def paged(client: httpx.AsyncClient, **asked: Any) -> list[Any]:
