@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import inspect
 import itertools
 import json
@@ -92,7 +93,15 @@ def dedent(definition: dict[str, Any]) -> None:
 @functools.cache
 def _texts_of(module: ModuleType) -> dict[str, dict[str, str]]:
     """Class name to field to text. Python keeps no such strings, so they are read in the source."""
-    classes = (node for node in ast.parse(inspect.getsource(module)).body)
+    # What the collector takes away may parse too, as tracebacks do: for Python 3.11 that is a fault
+    # of the parse that was under way.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        classes = ast.parse(inspect.getsource(module)).body
+    finally:
+        if collects:
+            gc.enable()
     return {node.name: dict(_below(node)) for node in classes if isinstance(node, ast.ClassDef)}
 
 
