@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import gc
 
+import pytest
+
 from contracts import facts, schema
 
 
@@ -18,15 +20,20 @@ class Parsing:
         ast.parse("a + b")
 
 
-def test_what_is_collected_meanwhile_may_parse_too() -> None:
+@pytest.mark.parametrize("allocations", [500, 1000, 2000, 4000, 8000])
+def test_what_is_collected_meanwhile_may_parse_too(allocations: int) -> None:
     before = gc.get_threshold()
-    gc.set_threshold(1)
+    gc.collect()
+    gc.disable()
     try:
-        for _ in range(20):
-            schema._texts_of.cache_clear()
-            for _ in range(50):
-                Parsing()
-            assert schema.field_texts(facts.TaskCreated)
+        schema._texts_of.cache_clear()
+        for _ in range(50):
+            Parsing()
+        # The collector begins after so many: while the source is being parsed.
+        gc.set_threshold(allocations)
+        gc.enable()
+        assert schema.field_texts(facts.TaskCreated)
+        assert gc.isenabled()
     finally:
         gc.set_threshold(*before)
-    assert gc.isenabled()
+        gc.enable()
