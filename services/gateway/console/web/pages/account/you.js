@@ -39,6 +39,8 @@ export function You() {
     ${account.data && html`<${Named} account=${account.data} />
       ${account.data.has_password && html`<${Password} />`}`}
     <h2>Budgets</h2>
+    ${roles.includes("admin") && html`<p><small>As an admin you are not held to what is counted in a time, nor to websockets,
+      subscriptions, event streams and MCP sessions.</small></p>`}
     <${Budgets} budgets=${budgets} used=${used} exceptions=${exceptions} />`;
 }
 
@@ -85,9 +87,7 @@ export function budgetWords(name) {
 /** Budgets, and what of them is used. @param {{budgets: any, used: any, exceptions: any}} props */
 export function Budgets({ budgets, used, exceptions }) {
   const some = Object.keys(exceptions).length > 0;
-  const unbound = me.value.roles.includes("admin") && me.value.budgets === budgets;
-  return html`${unbound && html`<p><small>As an admin you are not held to what is counted in a time, nor to websockets,
-      subscriptions, event streams and MCP sessions.</small></p>`}<${Table} label="Budgets" short heads=${["What", ["Used", "n"], ["At most", "n"], ...(some ? [""] : [])]}>
+  return html`<${Table} label="Budgets" short heads=${["What", ["Used", "n"], ["At most", "n"], ...(some ? [""] : [])]}>
     ${Object.entries(budgets).map(([name, most]) => {
       const [what, where] = BUDGETS[name] ?? [budgetWords(name)];
       return html`<tr key=${name}><th scope="row" title=${name}>${what}${where && html` <small>${where}</small>`}</th>
