@@ -75,12 +75,9 @@ class Scene:
     @contextlib.asynccontextmanager
     async def looking(self, user: str, path: str = "/console") -> AsyncIterator[Looking]:
         """Somebody's own window, in which nothing goes wrong."""
-        context = await self.browser.new_context(viewport={"width": 1280, "height": 900})
-        found = Looking(await context.new_page(), self.one.url, user)
-        await found.sign_in(PASSWORD, path)
-        yield found
-        assert found.wrong == []
-        await context.close()
+        async with chromium.visiting(self.browser, self.one.url, user) as found:
+            await found.sign_in(PASSWORD, path)
+            yield found
 
     async def token(self, user: str) -> str:
         """A program of theirs."""

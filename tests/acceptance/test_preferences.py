@@ -63,12 +63,12 @@ async def test_tasks_go_where_their_user_wants_them(shared_system: System) -> No
 
     await until(healthy)
     tasks = []
-    for favourite in ("two", "one"):
+    for favourite in ("two", "one", "two"):
         await prefers(one, favourite)
         tasks += [await work(one) for _ in range(3)]
     routes = await routed(one, tasks)
     hosts = [route.route.host for route in routes]
-    assert hosts == ["two"] * 3 + ["one"] * 3
+    assert hosts == ["two"] * 3 + ["one"] * 3 + ["two"] * 3
     for route in routes:
         said = {entry.host: entry.preference for entry in route.route.candidates}
         assert said == {host: float(host == route.route.host) for host in HOSTS}
