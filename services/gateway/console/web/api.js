@@ -15,6 +15,14 @@ export class ApiError extends Error {
   }
 }
 
+/** How soon something is read again that could not be read. */
+export const AGAIN_MS = 2000;
+
+/** Whether it may go well soon: what the gateway has refused stays so. @param {any} error */
+export function passes(error) {
+  return !(error.status < 500);
+}
+
 let formToken = "";
 
 /** Where people sign in, to come back to this page. */
@@ -54,9 +62,8 @@ async function send(path, { method = "GET", query, body, signal }, again = true)
   const headers = {};
   if (method !== "GET") headers["X-CSRF-Token"] = await csrf();
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(address(path, query), {
-    method, headers, signal, credentials: "same-origin",
-    body: body === undefined ? undefined : JSON.stringify(body),
+  const answer = await reached(address(path, query), {
+    method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
   });
   if (answer.ok) return answer;
   const failure = await failureOf(answer);
@@ -69,8 +76,18 @@ async function send(path, { method = "GET", query, body, signal }, again = true)
   throw new ApiError(answer.status, failure);
 }
 
+/** Browsers say of a gateway that does not answer nothing that people understand. */
+async function reached(url, asked = {}) {
+  try {
+    return await fetch(url, { ...asked, credentials: "same-origin" });
+  } catch (error) {
+    if (asked.signal?.aborted) throw error;
+    throw new Error("The gateway can't be reached.");
+  }
+}
+
 async function fetchFormToken() {
-  const answer = await fetch("/api/auth/csrf", { credentials: "same-origin" });
+  const answer = await reached("/api/auth/csrf");
   if (answer.status === 401) signIn();
   if (!answer.ok) throw new ApiError(answer.status, await failureOf(answer));
   return (await answer.json()).data.csrf_token;

@@ -61,17 +61,17 @@ async function walk(entry, found) {
 export async function inputFiles(files, onProgress) {
   const all = files.reduce((sum, file) => sum + file.size, 0);
   let room = INLINE, done = 0;
-  /** @type {Record<string, any>} */
-  const named = {};
+  /** @type {[string, any][]} */
+  const named = [];
   for (const file of files) {
     const text = file.size <= room ? await asText(file) : null;
     if (text !== null) room -= file.size;
     const before = done;
-    named[nameOf(file)] = text ?? await upload(file, (sent) => onProgress(before + sent, all));
+    named.push([nameOf(file), text ?? await upload(file, (sent) => onProgress(before + sent, all))]);
     done += file.size;
     onProgress(done, all);
   }
-  return named;
+  return Object.fromEntries(named);
 }
 
 /** The file's text; null: it is none. @param {Blob} file */
@@ -107,7 +107,7 @@ export async function sent(method, url, body, onProgress) {
     request.setRequestHeader("Content-Type", body.type || "application/octet-stream");
     request.responseType = "json";
     request.upload.onprogress = ({ loaded }) => onProgress(loaded);
-    request.onerror = () => reject(new Error(`${name}the gateway can't be reached`));
+    request.onerror = () => reject(new Error(`${name}The gateway can't be reached.`));
     request.onload = () => {
       const { status, response } = request;
       if (status < 300) return resolve(response);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from playwright.async_api import expect
 
 from contracts import subjects
 from contracts.asks import QuestionKind
@@ -106,6 +107,20 @@ async def test_a_list_outlives_cuts_and_nothing_is_missing(one: World, looking: 
     assert await first.inner_text() == "n299"
     # Of hundreds of rows only those in sight are there.
     assert await looking.page.evaluate("document.querySelectorAll('.task').length") < 100
+
+
+async def test_what_could_not_be_read_is_read_again(one: World, looking: Looking) -> None:
+    page, user = looking.page, looking.user
+    await one.append(make.created(user, "t1"), make.done(user, "t1"))
+    await one.settled()
+    for path, shown in (("/api/tasks?*", "/tasks"), ("/api/tasks/t1/events", "/tasks/t1")):
+        await page.route(f"**{path}", lambda route: route.abort(), times=1)
+        await looking.go(shown)
+        await looking.says("The gateway can't be reached.")
+        await page.wait_for_selector("main .status.succeeded")
+        await expect(page.locator(".failed[role=alert]")).to_have_count(0)
+    assert [one for one in looking.wrong if "ERR_FAILED" not in one] == []
+    looking.wrong.clear()
 
 
 async def test_a_question_is_answered(one: World, looking: Looking) -> None:

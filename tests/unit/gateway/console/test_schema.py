@@ -77,6 +77,54 @@ def test_what_is_typed_becomes_the_value_that_the_schema_wants() -> None:
     assert nothing == {"errors": {}}
 
 
+def wide(names: int, of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {f"p{number}": of for number in range(names)}}
+
+
+def test_names_that_every_object_has_are_names_like_others() -> None:
+    names = ("constructor", "toString", "__proto__", "hasOwnProperty")
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    typed = dict.fromkeys(names, "mine")
+    nothing, something, needed = run(
+        ("form", {"schema": schema, "begins": {}}),
+        ("form", {"schema": schema, "begins": typed}),
+        ("form", {"schema": schema | {"required": ["constructor"]}, "typed": {}}),
+    )
+    assert nothing == {"value": {}, "errors": {}}
+    assert something == {"value": typed, "errors": {}}
+    assert needed["errors"] == {"constructor": "it is needed"}
+
+
+def test_a_form_has_an_end_whatever_its_schema_says() -> None:
+    """Schemas of blocks in blocks are in use: they are followed as far as people can read."""
+    block = wide(12, {"$ref": "#/$defs/Block"})
+    loop = {"anyOf": [{"$ref": "#/$defs/Loop"}, {"type": "null"}]}
+    odd = {"type": "object", "required": 5, "properties": {"a": {"$ref": "#/%"}, "b": None}}
+    flat = wide(200, {"type": "string"})
+    sizes = run(
+        ("size", {"schema": block | {"$defs": {"Block": block}}}),
+        ("size", {"schema": wide(2, loop) | {"$defs": {"Loop": loop}}}),
+        ("size", {"schema": odd}),
+        ("size", {"schema": flat}),
+        ("kind", {"schema": wide(2000, {"type": "string"})}),
+        ("kind", {"schema": flat}),
+    )
+    assert all(0 < size < 20_000 for size in sizes[:4]), sizes
+    assert sizes[4:] == ["json", "object"]
+
+
+def test_tags_are_read_as_they_are_written() -> None:
+    written = "team=core, run=7 note=two words,alone"
+    line, lines, none = run(
+        ("tags", {"line": written}),
+        ("lines", {"text": "note=a, b=c\n\n alone \n__proto__=x"}),
+        ("tags", {"line": " ,\n"}),
+    )
+    assert line == [["team", "core"], ["run", "7"], ["note", "two words"], ["alone", ""]]
+    assert lines == [["note", "a, b=c"], ["alone", ""], ["__proto__", "x"]]
+    assert none == []
+
+
 def test_an_error_is_shown_at_the_field_that_it_names() -> None:
     misfit = Schema(DEEP).misfit(WHOLE | {"where": {"x": "no"}})
     places = [

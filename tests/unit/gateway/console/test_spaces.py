@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Dialog, expect
 
 from tests.support.browser import visiting
 from tests.support.nats import NatsServer
 from tests.unit.gateway.hub_world import Linked, created, key_known, linked_world, variables
 
 pytestmark = pytest.mark.timeout(120)
+REPLACED = "It takes the place of the program that is there."
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -56,4 +57,15 @@ async def test_from_the_account_to_a_space_with_the_kit(
             await page.click("main button:text-is('Look again')")
             await expect(row.locator(".status")).to_have_text(stage)
         await expect(row).to_contain_text("no module named x")
+        # What is there now is a program of theirs, for all that one knows.
+        asked: list[str] = []
+
+        async def no(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            await dialog.dismiss()
+
+        page.on("dialog", no)
+        await row.get_by_role("button", name="Deploy the kit to ann/heavy").click()
+        await expect(row.get_by_role("button", name="Deploy the kit")).to_be_enabled()
+        assert asked == [f"Put the kit into ann/heavy? {REPLACED}"]
         assert await looking.barriers() == []

@@ -45,7 +45,7 @@ export function AddHostPage() {
       error.value = problem;
     });
   }, [change]);
-  const kind = FIELDS[place.value.query.kind] ? place.value.query.kind : "http";
+  const kind = Object.hasOwn(FIELDS, place.value.query.kind ?? "") ? place.value.query.kind : "http";
   const send = async (/** @type {string} */ verb) => {
     error.value = null;
     told.value = "";

@@ -2,6 +2,7 @@
 import { html, signal, useEffect, useState } from "../lib.js";
 import { api } from "../api.js";
 import { short } from "../format.js";
+import { taskHref } from "../links.js";
 import { href } from "../router.js";
 import { stream } from "../stream.js";
 import { me } from "../session.js";
@@ -45,7 +46,7 @@ export function AsksPage() {
       calls that a person has to allow wait here.</p><//>`}
     ${found?.map((ask) => html`<article class="card ask" key=${`${ask.user}/${ask.task}/${ask.question.q}`}>
       <p><${Whose} question=${ask.question} /></p>
-      <p class="of">Task <a href=${href(`/tasks/${ask.task}`)}>${ask.task}</a>${
+      <p class="of">Task <a href=${taskHref(ask.task, ask.user)}>${ask.task}</a>${
         ask.user === me.value?.user ? "" : ` of ${ask.user}`}, type ${ask.type}, asked <${Time} at=${ask.question.asked_at} /></p>
       ${ask.input && html`<details><summary>Input</summary><pre tabindex="0" aria-label="Input">${ask.input}</pre></details>`}
       <${Question} task=${ask.task} user=${ask.user} question=${ask.question} onDone=${load} />

@@ -2,6 +2,7 @@
 import { html, useEffect, useMemo, useSignal, useState } from "../lib.js";
 import { api } from "../api.js";
 import { short, span } from "../format.js";
+import { own } from "../own.js";
 import { go, href } from "../router.js";
 import { isAdmin, me } from "../session.js";
 import { breakerOf, failed, hosts, kindOf, load, readHosts, statusOf, useHosts } from "../hosts.js";
@@ -51,7 +52,7 @@ function Summary({ host }) {
     <dt>Circuit breaker</dt><dd>${!breaker ? "closed" : breaker === "calls fail"
       ? html`closed, but <b class="bad">calls fail</b>: see the reason`
       : html`<b class="bad">open</b>, no calls go through: see the reason`}</dd>
-    <dt>Load</dt><dd><${Load} busy=${load.value[host.id]} /></dd>
+    <dt>Load</dt><dd><${Load} busy=${own(load.value, host.id)} /></dd>
     ${health.latency_ms > 0 && html`<dt>Latency</dt><dd>${Math.round(health.latency_ms)} ms when its health last changed</dd>`}
     ${host.server && html`<dt>Server</dt><dd>${short(host.server, 200)}${host.protocol && `, MCP ${host.protocol}`}</dd>`}
     ${able.length > 0 && html`<dt>Capabilities</dt><dd>${able.join(", ")}</dd>`}
@@ -146,7 +147,7 @@ function Link({ id }) {
     <p class="buttons"><button class="quiet" onClick=${read}>Look again</button>
       <button onClick=${change("POST")}>${linked ? "Sign in anew" : "Sign in"}</button>
       ${(linked || broken) && html`<button onClick=${change("DELETE")}>Forget it</button>`}</p>
-    ${begun.value.startsWith("http") && html`<p>Go on there: <a href=${begun.value} target="_blank" rel="noreferrer noopener">${new URL(begun.value).host}</a></p>`}
+    ${/^https?:/.test(begun.value) && URL.canParse(begun.value) && html`<p>Go on there: <a href=${begun.value} target="_blank" rel="noreferrer noopener">${new URL(begun.value).host}</a></p>`}
     <${Failed} error=${error.value} /></details>`;
 }
 

@@ -1,5 +1,6 @@
 // Hosts: which there are, how they are, and what they have to do.
 import { html } from "../lib.js";
+import { own } from "../own.js";
 import { href, place, refine } from "../router.js";
 import { short } from "../format.js";
 import { breakerOf, failed, fitting, hosts, kindOf, load, statusOf, useHosts } from "../hosts.js";
@@ -48,7 +49,7 @@ function Row({ host }) {
     <span class="who"><a data-row href=${href(`/hosts/${host.id}`)}><b>${short(host.name || host.id, 80)}</b></a>
       ${host.name && host.name !== host.id && html`<small class="id">${host.id}</small>`}</span>
     <span class="kind">${kindOf(host)}</span>
-    <${Load} busy=${load.value[host.id]} />
+    <${Load} busy=${own(load.value, host.id)} />
     <span class="latency" title="Latency when its health last changed">${latency > 0 ? `${Math.round(latency)} ms` : ""}</span>
     <span class="able">${tools} ${tools === 1 ? "tool" : "tools"}${able.length > 0 && `; ${able.slice(0, MOST_WORDS).join(", ")}`}
       ${able.length > MOST_WORDS && ` and ${able.length - MOST_WORDS} more`}</span>

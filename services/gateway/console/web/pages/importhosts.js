@@ -2,6 +2,7 @@
 import { html, useSignal } from "../lib.js";
 import { api } from "../api.js";
 import { short, size } from "../format.js";
+import { own } from "../own.js";
 import { href } from "../router.js";
 import { Failed } from "../parts/told.js";
 
@@ -75,7 +76,7 @@ function Server({ one, done, ids, out }) {
   return html`<tr><td><input type="checkbox" aria-label=${`Take ${one.server}`} checked=${taken} disabled=${!one.good || done} onChange=${toggle} /></td>
     <th scope="row">${short(one.server, 80)}</th>
     <td>${done ? (one.good ? html`<code>${one.host}</code>` : one.host) : html`<input class="id" aria-label=${`Id of ${one.server}`}
-      value=${ids.value[one.server] ?? one.host} spellcheck="false"
+      value=${own(ids.value, one.server) ?? one.host} spellcheck="false"
       onChange=${(e) => { ids.value = { ...ids.value, [one.server]: e.target.value.trim() }; }} />`}</td>
     <td><code>${short(where, 160)}</code></td>
     <td class=${one.good ? "" : "bad"}>${short(one.outcome, 600)}${one.notes.map((note) => html`<br /><small>${short(note, 300)}</small>`)}</td>

@@ -2,6 +2,7 @@
 import { html, signal, useEffect, useMemo } from "../lib.js";
 import { isAuditor } from "../session.js";
 import { short } from "../format.js";
+import { taskHref } from "../links.js";
 import { href, place, refine } from "../router.js";
 import { stream } from "../stream.js";
 import { Rows } from "../parts/rows.js";
@@ -102,7 +103,7 @@ function Fact({ fact: { seq, at, event, told } }) {
 /** Whose fact it is, as a link. */
 function about({ task, user, host }) {
   if (typeof task === "string" && typeof user === "string") {
-    return html`<a data-row href=${href(`/tasks/${task}`)}>${task}</a>`;
+    return html`<a data-row href=${taskHref(task, user)}>${task}</a>`;
   }
   return typeof host === "string" && html`<a data-row href=${href(`/hosts/${host}`)}>${host}</a>`;
 }

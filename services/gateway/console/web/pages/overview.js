@@ -93,14 +93,20 @@ function Done({ seen, window }) {
       <small>${user === null ? "of everybody" : "of yours"}</small></h2>
     <ul class="totals"><li><b>${totals.created ?? 0}</b> created</li>
       ${ENDS.map((word) => (totals[word] || word === "succeeded" || word === "failed") && html`<li>
-        <a href=${href("/tasks", { status: word, created_after: `1${window[0]}` })}><i class=${`swatch of-${word}`}></i>
-        <b>${totals[word] ?? 0}</b> ${words(word)}</a></li>`)}
+        <${Listed} every=${user === null} word=${word} since=${`1${window[0]}`}><i class=${`swatch of-${word}`}></i>
+        <b>${totals[word] ?? 0}</b> ${words(word)}<//></li>`)}
       <li class="quiet">in the last ${window}</li></ul>
     <${Bars} buckets=${buckets} since=${since} size=${size} count=${SIZES[window]} words=${ENDS}
       label=${label} named=${words} />
     ${!totals.created && !ended.length && html`<${Empty}><p>Nothing was done in the last ${window}.
       <a href=${href("/submit")}>Send a task</a>, or from a terminal:</p>
       <pre>metamcp submit code_analysis --file README.md</pre><//>`}</section>`;
+}
+
+/** The way to the tasks of a total; no list has those of everybody. */
+function Listed({ every, word, since, children }) {
+  return every ? html`<span>${children}</span>`
+    : html`<a href=${href("/tasks", { status: word, created_after: since })}>${children}</a>`;
 }
 
 function Waiting({ seen: { queue } }) {
@@ -125,12 +131,13 @@ function Hosts({ seen: { hosts, hosts_in_all: every } }) {
       <span class="num">${one.in_flight} of ${one.most} slots</span></li>`)}</ul></section>`;
 }
 
-function Failing({ seen: { kinds, failing }, window }) {
+function Failing({ seen: { kinds, failing, user }, window }) {
   const since = { status: BAD, created_after: `1${window[0]}` };
+  const of = (name) => (user === null ? href(`/hosts/${name}`) : href("/tasks", { ...since, host: name }));
   return html`<section class="panel"><h2>Failing most</h2>
     ${!kinds.length && html`<p class="quiet">Nothing failed in the last ${window}.</p>`}
     ${kinds.length > 0 && html`<h3>By kind</h3><ul class="counts">${kinds.map(({ name, count }) => html`<li>
       <b>${count}</b> <span>${FAULTS.get(name) ?? name.replaceAll("_", " ")}</span></li>`)}</ul>`}
     ${failing.length > 0 && html`<h3>By host</h3><ul class="counts">${failing.map(({ name, count }) => html`<li>
-      <b>${count}</b> <a href=${href("/tasks", { ...since, host: name })}>${name}</a></li>`)}</ul>`}</section>`;
+      <b>${count}</b> <a href=${of(name)}>${name}</a></li>`)}</ul>`}</section>`;
 }

@@ -3,6 +3,7 @@ import { html, signal, useEffect, useMemo } from "../lib.js";
 import { api } from "../api.js";
 import { span } from "../format.js";
 import { Fresh } from "../fresh.js";
+import { taskHref } from "../links.js";
 import { href, place, refine } from "../router.js";
 import { isAdmin, isAuditor } from "../session.js";
 import { waitWords } from "../waits.js";
@@ -88,7 +89,7 @@ function Waiting({ seen, every }) {
       class="spare">${head}</th>`)}<th scope="col">Since</th></tr></thead>
     <tbody>${seen.tasks.map((one) => html`<tr key=${`${one.user}.${one.task}`}>
       <td class="num">${one.position}</td>
-      <td class="what"><a data-row class="id" href=${href(`/tasks/${one.task}`)}>${one.task}</a>
+      <td class="what"><a data-row class="id" href=${taskHref(one.task, one.user)}>${one.task}</a>
         <small class="brief">${one.type}, ${one.priority}${every && `, of ${one.user}`}: waits for ${waitWords(one)}</small></td>
       ${(every ? [one.user, ...told(one)] : told(one)).map((text) => html`<td class="spare">${text}</td>`)}
       <td><${Time} at=${one.since} /></td></tr>`)}</tbody></table></div>`;

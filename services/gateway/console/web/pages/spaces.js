@@ -42,6 +42,10 @@ export function SpacesPage() {
     const { data } = await api(`/api/spaces/${space.repo}/${verb}`, { method: "POST", body: verb === "restart" ? {} : undefined });
     spaces.value = (spaces.value ?? []).map((one) => (one.repo === data.repo ? data : one));
   });
+  const deploy = (/** @type {any} */ space) => {
+    const words = `Put the kit into ${space.repo}? It takes the place of the program that is there.`;
+    if (space.outdated || space.stage === "NO_APP_FILE" || confirm(words)) deed(space, "deploy");
+  };
   return html`<div class="title"><h1>Spaces on Hugging Face</h1>
       <div class="deeds"><a class="button quiet" href=${href("/hosts")}>Back to hosts</a>
         <button disabled=${Boolean(busy.value)} onClick=${read}>Look again</button>
@@ -64,5 +68,5 @@ export function SpacesPage() {
         <td>${one.host ? html`<a href=${href(`/hosts/${one.host}`)}>${one.host}</a>` : "none"}${one.outdated && html` <b class="bad">its kit is outdated</b>`}</td>
         <td><button disabled=${Boolean(busy.value)} aria-label=${`Restart ${one.repo}`} onClick=${() => deed(one, "restart")}>Restart</button>
           ${one.sdk === "docker" && html`<button disabled=${Boolean(busy.value)} aria-label=${`Deploy the kit to ${one.repo}`}
-            onClick=${() => deed(one, "deploy")}>Deploy the kit</button>`}</td></tr>`)}</tbody></table></div>`}`;
+            onClick=${() => deploy(one)}>Deploy the kit</button>`}</td></tr>`)}</tbody></table></div>`}`;
 }

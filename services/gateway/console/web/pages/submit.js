@@ -3,6 +3,7 @@ import { html, useEffect, useSignal } from "../lib.js";
 import { api } from "../api.js";
 import { pretty, size } from "../format.js";
 import { go, href, place, refine } from "../router.js";
+import { tagsOf } from "../tags.js";
 import { chosen, droppedFiles, inputFiles, MOST_FILES, upload } from "../upload.js";
 import { Empty, Failed, Json } from "../parts/told.js";
 import { Form, useForm } from "../parts/form.js";
@@ -58,7 +59,7 @@ function Editor({ type, binding, hosts }) {
   const files = useSignal(/** @type {File[]} */ ([])), left = useSignal(0);
   const more = useSignal(/** @type {Record<string, string>} */ ({ host: place.value.query.host ?? "" }));
   const sent = useSignal(/** @type {number[] | null} */ (null)), error = useSignal(/** @type {any} */ (null));
-  const fielded = kindOf(plain(schema, schema)) === "object";
+  const fielded = kindOf(plain(schema, schema), schema) === "object";
   const asForm = fielded && place.value.query.as !== "json";
   const takesFiles = "files" in (schema.properties ?? example ?? {});
   const read = () => (asForm ? form.values() : JSON.parse(text.value));
@@ -120,7 +121,7 @@ async function inputOf(input) {
   return blob.size <= INLINE_INPUT ? { input } : { input_pointer: await upload(blob, () => {}) };
 }
 
-/** What stands under "More". Raises Error. @param {Record<string, string>} more */
+/** What stands under "More". @param {Record<string, string>} more */
 function moreOf(more) {
   /** @type {Record<string, any>} */
   const body = {};
@@ -128,15 +129,6 @@ function moreOf(more) {
   if (more.deadline) body.deadline_s = Number(more.deadline) * 60;
   if (more.tags?.trim()) body.tags = tagsOf(more.tags);
   return body;
-}
-
-/** `key=value` of each line or word. Raises Error. @param {string} text */
-export function tagsOf(text) {
-  return Object.fromEntries(text.split(/[\n,]+/).map((one) => one.trim()).filter(Boolean).map((one) => {
-    const at = one.indexOf("=");
-    if (at < 1) throw new Error(`Tags: expected KEY=VALUE, not "${one.slice(0, 60)}".`);
-    return [one.slice(0, at).trim(), one.slice(at + 1).trim()];
-  }));
 }
 
 /** @param {{more: any, hosts: string[]}} props */

@@ -1,9 +1,10 @@
 // One task: its status, when what happened, why it went where it did, what went in and what came out,
 // whether the log proves it; and to run it again.
 import { Fragment, html, signal, useEffect, useMemo, useState } from "../lib.js";
-import { api } from "../api.js";
+import { AGAIN_MS, api, passes } from "../api.js";
 import { fold, OVER } from "../fold.js";
 import { short, span } from "../format.js";
+import { others, taskHref } from "../links.js";
 import { href, place } from "../router.js";
 import { me } from "../session.js";
 import { stream } from "../stream.js";
@@ -27,6 +28,7 @@ class Story {
     this.error = signal(/** @type {any} */ (null));
     this.stop = () => {};
     this.closed = false;
+    this.timer = 0;
     this.load();
   }
 
@@ -40,6 +42,7 @@ class Story {
       if (!this.closed && !this.user) this.follow(after);
     } catch (error) {
       this.error.value = error;
+      if (!this.closed && passes(error)) this.timer = setTimeout(() => this.load(), AGAIN_MS);
     }
   }
 
@@ -60,6 +63,7 @@ class Story {
 
   close() {
     this.closed = true;
+    clearTimeout(this.timer);
     this.stop();
   }
 }
@@ -101,8 +105,8 @@ function Summary({ task, user, waiting, progress }) {
     ["Type", task.type],
     ["Created", html`<${Time} at=${task.created_at} /> by ${task.user}${task.asked_by && html`, <${Asker} by=${task.asked_by} />`}`],
     task.project && ["Project", html`<a href=${href("/tasks", { project: task.project })}>${task.project}</a>`],
-    task.batch && ["Batch", html`<a href=${href("/tasks", { batch: task.batch })}>${task.batch}</a>`],
-    task.again && ["Again", html`<a href=${href(`/tasks/${task.again}`)}>${task.again}</a> was run again`],
+    task.batch && ["Batch", html`<a href=${href("/tasks", { batch: task.batch, user: others(task.user) })}>${task.batch}</a>`],
+    task.again && ["Again", html`<a href=${taskHref(task.again, task.user)}>${task.again}</a> was run again`],
     task.host && ["Host", html`<a href=${href(`/hosts/${task.host}`)}>${task.host}</a>${task.attempt > 1 && `, attempt ${task.attempt}`}`],
     spec.priority && spec.priority !== "normal" && ["Priority", spec.priority],
     task.done_at && ["Took", span(task.done_at - task.created_at)],
@@ -114,7 +118,7 @@ function Summary({ task, user, waiting, progress }) {
       && ["Last attempt", html`<span class="bad" title=${task.last_failure.code}>${failure(task.last_failure)}</span>`],
     ...(task.remarks ?? []).map((one) => ["Remark", one]),
     task.from && ["Given again", task.from === "-" ? "from a task of somebody else"
-      : html`from <a href=${href(`/tasks/${task.from}`)}>${task.from}</a>`],
+      : html`from <a href=${taskHref(task.from, task.user)}>${task.from}</a>`],
     ["Tags", html`<${Tags} task=${task} own=${!user} />`],
   ].filter(Boolean);
   // By their names: what is being written into one must not go when another comes before it.

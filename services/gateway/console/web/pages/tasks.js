@@ -4,9 +4,11 @@ import { api } from "../api.js";
 import { span } from "../format.js";
 import { filterOf, NAMES } from "../filters.js";
 import { Fresh } from "../fresh.js";
+import { others, taskHref } from "../links.js";
 import { search } from "../query.js";
 import { href, place } from "../router.js";
 import { me } from "../session.js";
+import { tagWords } from "../tags.js";
 import { TaskList, keyOf } from "../tasks.js";
 import { Bulk, Progress, Selection } from "../parts/bulk.js";
 import { Filters } from "../parts/filters.js";
@@ -22,7 +24,7 @@ class Listed {
     this.filter = filter;
     this.wrong = wrong;
     this.selection = new Selection();
-    this.to = filter.user && filter.user !== me.value.user ? "all" : "tasks";
+    this.to = filter.user && others(filter.user) ? "all" : "tasks";
     this.list = new TaskList(filter, { to: this.to });
     const counted = `/api/tasks/counts?${search(filter)}`;
     this.counts = new Fresh(async () => (await api(counted)).data, { to: [this.to] });
@@ -50,12 +52,12 @@ export function TasksPage() {
     <${Filters} counts=${counts}><output aria-live="polite">${total}${open ? "+" : ""} tasks</output><//>
     ${wrong.length > 0 && html`<p class="failed" role="alert">Not understood, and left out: ${wrong.join("; ")}</p>`}
     ${query.operation && html`<${Progress} operation=${query.operation} key=${query.operation} />`}
-    <${Bulk} selection=${selection} filter=${filter} total=${total} />
+    <${Bulk} selection=${selection} filter=${filter} total=${total} mixed=${Boolean(filter.project)} />
     <${Failed} error=${list.error.value} />
     ${rows.length === 0 && !list.busy.value && !list.error.value && html`<${Nothing} any=${said} />`}
     ${rows.length > 0 && html`<${Head} rows=${own} selection=${selection} />`}
     <${Rows} items=${rows} height=${HIGH} label="Tasks" keyOf=${keyOf} onEnd=${() => list.more()}
-      row=${(task) => html`<${Row} task=${task} rows=${rows} selection=${selection} />`} />`;
+      row=${(task) => html`<${Row} task=${task} rows=${own} selection=${selection} />`} />`;
 }
 
 function Nothing({ any }) {
@@ -76,13 +78,12 @@ function Head({ rows, selection }) {
 
 function Row({ task, rows, selection }) {
   const took = task.done_at ? span(task.done_at - task.created_at) : "";
-  const tags = Object.entries(task.tags ?? {}).map(([key, value]) => (value ? `${key}=${value}` : key));
+  const tags = Object.entries(task.tags ?? {}).map(([key, value]) => tagWords(key, value));
   const choose = (event) => selection.set(rows, task, event.target.checked, event.shiftKey);
   return html`<div class=${`task ${selection.has(task) ? "on" : ""}`}>
     <input type="checkbox" checked=${selection.has(task)} disabled=${task.user !== me.value.user}
       aria-label=${`Choose ${task.id}`} onClick=${choose} />
-    <a class="cells" data-row href=${href(`/tasks/${task.id}`, {
-      user: task.user === me.value.user ? undefined : task.user })}>
+    <a class="cells" data-row href=${taskHref(task.id, task.user)}>
     <${Status} word=${task.status} />
     <span class="id">${task.id}</span>
     <span class="type">${task.type}</span>

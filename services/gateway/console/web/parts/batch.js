@@ -2,6 +2,7 @@
 import { html, useSignal } from "../lib.js";
 import { size } from "../format.js";
 import { href } from "../router.js";
+import { tagsOf } from "../tags.js";
 import { sent } from "../upload.js";
 import { Failed } from "./told.js";
 
@@ -28,7 +29,7 @@ export function Batch() {
     const query = new URLSearchParams();
     if (id.value.trim()) query.set("id", id.value.trim());
     if (project.value.trim()) query.set("project", project.value.trim());
-    for (const one of tags.value.split(",").map((tag) => tag.trim()).filter(Boolean)) query.append("tag", one);
+    for (const [key, value] of Object.entries(tagsOf(tags.value))) query.append("tag", `${key}=${value}`);
     const bytes = body();
     progress.value = 0;
     try {

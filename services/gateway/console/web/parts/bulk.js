@@ -4,6 +4,7 @@ import { api } from "../api.js";
 import { forOperation } from "../filters.js";
 import { Fresh } from "../fresh.js";
 import { href, refine } from "../router.js";
+import { tagsOf } from "../tags.js";
 import { keyOf } from "../tasks.js";
 import { Failed } from "./told.js";
 
@@ -51,8 +52,8 @@ export class Selection {
 
 const ACTIONS = { cancel: "Cancel", again: "Run again", tag: "Tag" };
 
-/** What can be done with the tasks that are chosen. */
-export function Bulk({ selection, filter, total }) {
+/** What can be done with the tasks that are chosen. `mixed`: the list has tasks of others too. */
+export function Bulk({ selection, filter, total, mixed }) {
   const asked = useSignal(""), tags = useSignal(""), error = useSignal(null), busy = useSignal(false);
   const { every, chosen } = selection;
   const many = every.value ? total : chosen.value.size;
@@ -78,17 +79,18 @@ export function Bulk({ selection, filter, total }) {
     asked.value = action;
     error.value = null;
   };
-  const tasks = `${many} ${many === 1 ? "task" : "tasks"}`;
+  const all = mixed ? "All of yours" : `All ${total}`;
+  const tasks = every.value && mixed ? "all tasks of yours" : `${many} ${many === 1 ? "task" : "tasks"}`;
   // By keys: a button that became another one under the pointer would send the form at once.
   return html`<section class="bulk" aria-label="Chosen tasks"><form onSubmit=${start}>
     <b role="status">${tasks} chosen</b>
     ${!every.value && total > chosen.value.size && html`<button key="every" type="button" onClick=${() => {
       every.value = true;
-    }}>All ${total} that fit the filter</button>`}
+    }}>${all} that fit the filter</button>`}
     ${!asked.value && Object.entries(ACTIONS).map(([action, title]) => html`<button type="button"
       key=${action} onClick=${() => ask(action)}>${title}</button>`)}
     ${asked.value === "tag" && html`<label key="tags">Tags, in place of those they have <input name="tags"
-      value=${tags.value} placeholder="key=value other=value" spellcheck="false"
+      value=${tags.value} placeholder="team=core, run=7" spellcheck="false"
       onInput=${(e) => {
         tags.value = e.target.value;
       }} /></label>`}
@@ -97,14 +99,6 @@ export function Bulk({ selection, filter, total }) {
       <button key="no" type="button" onClick=${() => ask("")}>Not now</button>`}
     <button key="none" type="button" class="quiet" onClick=${() => selection.clear()}>Choose none</button>
   </form><${Failed} error=${error.value} /></section>`;
-}
-
-/** Tags as they are typed: `key=value`, with blanks between. @param {string} text */
-export function tagsOf(text) {
-  return Object.fromEntries(text.split(/\s+/).filter((one) => one).map((one) => {
-    const [key, ...value] = one.split("=");
-    return [key, value.join("=")];
-  }));
 }
 
 const DOING = { cancel: "Cancelling", again: "Running again", tag: "Tagging" };

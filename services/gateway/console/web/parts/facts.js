@@ -2,6 +2,7 @@
 import { html } from "../lib.js";
 import { pretty, short, span } from "../format.js";
 import { place, refine } from "../router.js";
+import { tagWords } from "../tags.js";
 import { Json, Time } from "./told.js";
 import { Tree } from "./tree.js";
 
@@ -57,7 +58,7 @@ export function said(event) {
     case "task.answered":
       return `${event.action} by ${event.answered_by ?? ""}`;
     case "task.tagged":
-      return short(Object.entries(event.tags ?? {}).map(([name, value]) => (value ? `${name}=${value}` : name)).join(", "));
+      return short(Object.entries(event.tags ?? {}).map(([name, value]) => tagWords(name, value)).join(", "));
     default:
       return short(event.reason ?? event.pointer?.uri ?? (event.damaged ? pretty(event) : ""));
   }

@@ -1,7 +1,8 @@
 // A form from a JSON Schema: of a host's question, a tool's input, a task type. What has no field of
 // its own is written as JSON.
 import { html, useMemo, useSignal } from "../lib.js";
-import { below, besides, choicesOf, draftOf, kindOf, placeOf, plain, valueOf } from "./schema.js";
+import { own } from "../own.js";
+import { below, besides, choicesOf, draftOf, kindOf, placeOf, plain, requiredOf, valueOf } from "./schema.js";
 
 const MOST_CHOICES_IN_SIGHT = 400;
 const LONG_TEXT = new Set(["text", "code", "content", "body", "query", "prompt", "message"]);
@@ -25,7 +26,7 @@ export function useForm(schema, values) {
     draft,
     errors,
     values() {
-      const read = valueOf(schema ?? {}, draft.value, schema, { needed: kindOf(plain(schema, schema)) === "object" });
+      const read = valueOf(schema ?? {}, draft.value, schema, { needed: kindOf(plain(schema, schema), schema) === "object" });
       errors.value = read.errors;
       if (Object.keys(read.errors).length) return null;
       return Object.keys(more.value).length ? { ...more.value, ...read.value } : read.value ?? {};
@@ -48,13 +49,13 @@ export function useForm(schema, values) {
 /** @param {{form: FormState}} props */
 export function Form({ form }) {
   const { schema, draft, errors } = form;
-  const own = plain(schema, schema);
-  if (kindOf(own) === "object") {
-    return html`<${Fields} schema=${own} root=${schema} path="" draft=${draft.value} depth=${0} of=${form.id}
+  const whole = plain(schema, schema);
+  if (kindOf(whole, schema) === "object") {
+    return html`<${Fields} schema=${whole} root=${schema} path="" draft=${draft.value} depth=${0} of=${form.id}
       errors=${errors.value} change=${(/** @type {any} */ value) => put(form, value)} />`;
   }
-  if (takesNothing(own)) return html`<p class="pale">Nothing is asked for.</p>`;
-  return html`<${Field} name="JSON" schema=${own} root=${schema} path="" draft=${draft.value} of=${form.id}
+  if (takesNothing(whole)) return html`<p class="pale">Nothing is asked for.</p>`;
+  return html`<${Field} name="JSON" schema=${whole} root=${schema} path="" draft=${draft.value} of=${form.id}
     errors=${errors.value} depth=${0} needed=${false} change=${(/** @type {any} */ value) => put(form, value)} />`;
 }
 
@@ -71,18 +72,18 @@ function put(form, value) {
 }
 
 function Fields({ schema, root, path, draft, errors, change, depth, of }) {
-  const required = new Set(schema.required ?? []);
+  const required = requiredOf(schema);
   return Object.entries(schema.properties).map(([name, one]) => html`<${Field} key=${name} name=${name}
-    schema=${plain(one, root)} root=${root} path=${below(path, name)} draft=${draft?.[name]}
+    schema=${plain(one, root)} root=${root} path=${below(path, name)} draft=${own(draft, name)}
     needed=${required.has(name)} errors=${errors} depth=${depth + 1} of=${of}
     change=${(/** @type {any} */ value) => change({ ...draft, [name]: value })} />`);
 }
 
 function Field(props) {
-  const { name, schema, path, needed, errors, depth, of } = props;
-  const kind = kindOf(schema, depth), id = `${of}-${path || "all"}`;
-  const title = html`${schema.title ?? name}${needed && html`<b class="needed" title="needed"> *</b>`}`;
-  const about = html`${errors[path] && html`<small class="bad" id=${`${id}-wrong`} role="alert">${errors[path]}</small>`}
+  const { name, schema, root, path, needed, errors, depth, of } = props;
+  const kind = kindOf(schema, root, depth), id = `${of}-${path || "all"}`, wrong = own(errors, path);
+  const title = html`${schema.title || name}${needed && html`<b class="needed" title="needed"> *</b>`}`;
+  const about = html`${wrong && html`<small class="bad" id=${`${id}-wrong`} role="alert">${wrong}</small>`}
     ${schema.description && html`<small class="about">${schema.description}</small>`}`;
   if (kind === "object" || kind === "list") {
     return html`<fieldset class="field group"><legend>${title}</legend>${about}
@@ -111,7 +112,7 @@ function List({ schema, root, path, draft, errors, change, depth, name, of }) {
 }
 
 function Control({ name, schema, path, draft, errors, change, kind, id, needed }) {
-  const wrong = errors[path] ? { "aria-invalid": "true", "aria-describedby": `${id}-wrong` } : {};
+  const wrong = own(errors, path) ? { "aria-invalid": "true", "aria-describedby": `${id}-wrong` } : {};
   const text = draft ?? "";
   const said = (/** @type {any} */ event) => change(event.target.value);
   const common = { name: path || name, "aria-required": needed, spellcheck: false, ...wrong };

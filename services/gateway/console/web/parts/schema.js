@@ -1,4 +1,5 @@
 // From a JSON Schema to the fields of a form, and from what was typed to a value. Pure.
+import { own } from "../own.js";
 
 /**
  * What was typed so far: text for what has one field, a list of drafts, or drafts by name.
@@ -7,24 +8,28 @@
  */
 /** @typedef {{value?: any, errors: Record<string, string>}} Read what came of a draft: by path what is wrong */
 
-const DEEPEST = 6;
 /** So deep a schema is followed; what lies below is written as JSON. */
+const DEEPEST = 6;
+/** Fields of a form at most: one whose schema has more is followed less deep. */
+const MOST_FIELDS = 500;
+/** References and choices that are followed for one field. */
+const MOST_STEPS = 12;
 
 /**
  * A schema with its reference followed, and without the `null` that only says "or nothing".
- * @param {any} schema @param {any} root @returns {any}
+ * @param {any} schema @param {any} root @param {number} [steps] still to go @returns {any}
  */
-export function plain(schema, root) {
+export function plain(schema, root, steps = MOST_STEPS) {
   let found = schema ?? {};
-  for (let steps = 0; typeof found.$ref === "string" && steps < DEEPEST; steps++) {
+  for (; typeof found.$ref === "string" && steps > 0; steps--) {
     const { $ref, ...beside } = found;
     found = { ...pointed(root, $ref), ...beside };
   }
   for (const key of ["anyOf", "oneOf"]) {
     const some = found[key]?.filter?.((/** @type {any} */ one) => one?.type !== "null");
-    if (some?.length === 1 && found[key].length === 2) {
+    if (some?.length === 1 && found[key].length === 2 && steps > 0) {
       const { [key]: _, ...beside } = found;
-      return plain({ ...some[0], ...beside }, root);
+      return plain({ ...some[0], ...beside }, root, steps - 1);
     }
   }
   if (Array.isArray(found.type)) {
@@ -39,19 +44,66 @@ function pointed(root, ref) {
   if (!ref.startsWith("#/")) return {};
   let at = root;
   for (const part of ref.slice(2).split("/")) {
-    at = at?.[decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~")];
+    at = own(at, decoded(part).replaceAll("~1", "/").replaceAll("~0", "~"));
   }
   return typeof at === "object" && at !== null && !at.$ref ? at : {};
 }
 
+/** @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** By schema: how deep it is followed. @type {WeakMap<object, number>} */
+const depths = new WeakMap();
+
+/** @param {any} root */
+function deepest(root) {
+  if (typeof root !== "object" || root === null) return DEEPEST;
+  const depth = depths.get(root) ?? measured(root);
+  depths.set(root, depth);
+  return depth;
+}
+
+/** @param {any} root */
+function measured(root) {
+  let level = [root], fields = 0;
+  for (let depth = 0; depth < DEEPEST; depth++) {
+    const next = [];
+    for (const one of level) {
+      for (const member of members(plain(one, root))) {
+        if (++fields > MOST_FIELDS) return depth;
+        next.push(member);
+      }
+    }
+    level = next;
+  }
+  return DEEPEST;
+}
+
+/** What has fields of its own below a schema's. @param {any} schema as `plain` gives it */
+function members(schema) {
+  if (schema.type === "object") return Object.values(schema.properties ?? {});
+  return schema.type === "array" && schema.items ? [schema.items] : [];
+}
+
+/** The names of what an object needs. @param {any} schema @returns {Set<string>} */
+export function requiredOf(schema) {
+  return new Set(Array.isArray(schema.required) ? schema.required : []);
+}
+
 /**
  * Which field a schema gets.
- * @param {any} schema as `plain` gives it @param {number} [depth]
+ * @param {any} schema as `plain` gives it @param {any} [root] the whole @param {number} [depth]
  * @returns {"choice" | "boolean" | "number" | "text" | "object" | "list" | "json"}
  */
-export function kindOf(schema, depth = 0) {
+export function kindOf(schema, root = schema, depth = 0) {
   if (choicesOf(schema)) return "choice";
-  if (depth >= DEEPEST || ["oneOf", "anyOf", "allOf"].some((key) => schema[key]?.some?.(isShape))) return "json";
+  if (["oneOf", "anyOf", "allOf"].some((key) => schema[key]?.some?.(isShape))) return "json";
   switch (schema.type) {
     case "boolean":
       return "boolean";
@@ -61,9 +113,9 @@ export function kindOf(schema, depth = 0) {
     case "string":
       return "text";
     case "object":
-      return Object.keys(schema.properties ?? {}).length ? "object" : "json";
+      return Object.keys(schema.properties ?? {}).length && depth < deepest(root) ? "object" : "json";
     case "array":
-      return schema.items && !Array.isArray(schema.items) ? "list" : "json";
+      return schema.items && !Array.isArray(schema.items) && depth < deepest(root) ? "list" : "json";
     default:
       return "json";
   }
@@ -102,14 +154,10 @@ function named(value) {
 export function draftOf(raw, value, root, depth = 0) {
   const schema = plain(raw, root);
   const given = value === undefined ? schema.default : value;
-  const kind = kindOf(schema, depth);
+  const kind = kindOf(schema, root, depth);
   if (kind === "object") {
-    /** @type {Record<string, Draft>} */
-    const found = {};
-    for (const [name, one] of Object.entries(schema.properties)) {
-      found[name] = draftOf(one, given?.[name], root, depth + 1);
-    }
-    return found;
+    return Object.fromEntries(Object.entries(schema.properties).map(([name, one]) => (
+      [name, draftOf(one, own(given, name), root, depth + 1)])));
   }
   if (kind === "list") {
     const items = Array.isArray(given) ? given : [];
@@ -129,7 +177,7 @@ export function draftOf(raw, value, root, depth = 0) {
  */
 export function valueOf(raw, draft, root, { path = "", needed = false, depth = 0 } = {}) {
   const schema = plain(raw, root);
-  switch (kindOf(schema, depth)) {
+  switch (kindOf(schema, root, depth)) {
     case "object":
       return objectOf(schema, draft, root, { path, needed, depth });
     case "list":
@@ -140,12 +188,12 @@ export function valueOf(raw, draft, root, { path = "", needed = false, depth = 0
   }
   const text = draft ?? "";
   if (text === "") return needed ? wrong(path, "it is needed") : { errors: {} };
-  return scalar(schema, text, path, depth);
+  return scalar(schema, text, path, kindOf(schema, root, depth));
 }
 
-/** @param {any} schema @param {string} text @param {string} path @param {number} depth @returns {Read} */
-function scalar(schema, text, path, depth) {
-  switch (kindOf(schema, depth)) {
+/** @param {any} schema @param {string} text @param {string} path @param {string} kind @returns {Read} */
+function scalar(schema, text, path, kind) {
+  switch (kind) {
     case "number": {
       const value = Number(text);
       const whole = schema.type === "integer";
@@ -178,20 +226,20 @@ function scalar(schema, text, path, depth) {
  * @param {{path: string, needed: boolean, depth: number}} at @returns {Read}
  */
 function objectOf(schema, draft, root, { path, needed, depth }) {
-  const required = new Set(schema.required ?? []);
+  const required = requiredOf(schema);
   const said = needed || depth === 0 || isSaid(draft);
-  /** @type {Record<string, any>} */
-  const value = {};
+  /** @type {[string, any][]} */
+  const values = [];
   /** @type {Record<string, string>} */
   const errors = {};
   if (!said) return { errors };
   for (const [name, one] of Object.entries(schema.properties)) {
     const at = { path: below(path, name), needed: required.has(name), depth: depth + 1 };
-    const read = valueOf(one, draft?.[name], root, at);
+    const read = valueOf(one, own(draft, name), root, at);
     Object.assign(errors, read.errors);
-    if (read.value !== undefined) value[name] = read.value;
+    if (read.value !== undefined) values.push([name, read.value]);
   }
-  return { value, errors };
+  return { value: Object.fromEntries(values), errors };
 }
 
 /**
@@ -242,7 +290,7 @@ const PLACES = [
 export function besides(raw, value) {
   const known = plain(raw, raw).properties;
   if (!known || typeof value !== "object" || value === null) return {};
-  return Object.fromEntries(Object.entries(value).filter(([name]) => !(name in known)));
+  return Object.fromEntries(Object.entries(value).filter(([name]) => !Object.hasOwn(known, name)));
 }
 
 /**
