@@ -196,13 +196,16 @@ class EventBody(httpx2.AsyncByteStream):
         except ValueError:
             # Nobody waits for it: whose answer it was would be known.
             return []
-        for message in messages:
-            envelope = opened(message)
-            assert not isinstance(envelope, list)
-            self._answered = self._answered or envelope.answer
-            if not envelope.answer and envelope.asks:
-                self._noise.request()
-        return messages
+        return [message for message in messages if self._fits(message)]
+
+    def _fits(self, message: bytes) -> bool:
+        """Whether it is handed on: with the first request too many, the answer is soon over."""
+        envelope = opened(message)
+        assert not isinstance(envelope, list)
+        self._answered = self._answered or envelope.answer
+        if envelope.answer or not envelope.asks:
+            return True
+        return self._noise.request(time.monotonic())
 
 
 def event(message: bytes) -> bytes:

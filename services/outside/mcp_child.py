@@ -333,12 +333,15 @@ class Lines:
         except ValueError as error:
             self._noise.message(size)
             return [error]
-        for message in found:
-            if not isinstance(message, _ANSWERS):
-                self._noise.message(size)
-            if isinstance(message, mcp_types.JSONRPCRequest):
-                self._noise.request()
-        return [SessionMessage(message) for message in found]
+        return [SessionMessage(message) for message in found if self._fits(message, size)]
+
+    def _fits(self, message: mcp_types.JSONRPCMessage, size: int) -> bool:
+        """Whether it is handed on: with the first request too many, the server is soon ended."""
+        if not isinstance(message, _ANSWERS):
+            self._noise.message(size)
+        if not isinstance(message, mcp_types.JSONRPCRequest):
+            return True
+        return self._noise.request(time.monotonic())
 
 
 def _message(text: bytes) -> mcp_types.JSONRPCMessage:

@@ -44,10 +44,17 @@ class TokenBucket:
 
     def take(self, amount: float, now: float) -> bool:
         """Whether so much may be taken; if not, it is over."""
-        burst, rate = self._allowance
-        self._left = min(burst, self._left + (now - self._at) * rate) - amount
+        self._left = self._room(now) - amount
         self._at = now
         return self._left >= 0
+
+    def fits(self, amount: float, now: float) -> bool:
+        """Whether so much could be taken."""
+        return self._room(now) >= amount
+
+    def _room(self, now: float) -> float:
+        burst, rate = self._allowance
+        return min(burst, self._left + (now - self._at) * rate)
 
 
 class Noise:
@@ -72,9 +79,11 @@ class Noise:
         self._taken[2] += 1
         self._taken[3] += size
 
-    def request(self) -> None:
-        """One of them is a request."""
+    def request(self, now: float) -> bool:
+        """One of them is a request; whether it may be handed on. Each is answered, so that those
+        that have come together are not judged together."""
         self._taken[4] += 1
+        return self._buckets[4].fits(self._taken[4], now)
 
     def over(self, now: float) -> bool:
         """Whether all that was noted is too much."""

@@ -89,8 +89,9 @@ async def over(guest: Guest, task: str) -> None:
 
 
 async def asked(one: World, kind: str) -> int:
-    seen = await one.hosts.seen()
-    return sum(count for name, count in seen.items() if name.split(" ")[0] == kind)
+    """Requests of HTTP so far; what is in them is counted besides."""
+    seen = [(*name.split(" "), count) for name, count in (await one.hosts.seen()).items()]
+    return sum(one[-1] for one in seen if one[0] == kind and len(one) == 4)
 
 
 def grown(one: World) -> float:

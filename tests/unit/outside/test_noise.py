@@ -49,7 +49,7 @@ def test_a_flood_is_over_the_budget(kind: str, most: float) -> None:
             case "long message":
                 noise.message(50_000)
             case _:
-                noise.request()
+                noise.request(0.0)
 
     for _ in range(int(most)):
         once()
@@ -57,6 +57,13 @@ def test_a_flood_is_over_the_budget(kind: str, most: float) -> None:
     once()
     once()
     assert noise.over(0.001)
+
+
+def test_no_request_too_many_is_handed_on_however_many_come_together() -> None:
+    noise = Noise(0.0)
+    most = int(REQUESTS.burst)
+    assert [noise.request(0.0) for _ in range(3 * most)] == [True] * most + [False] * 2 * most
+    assert noise.over(0.0)
 
 
 def test_a_program_at_work_for_many_is_not_taken_for_a_flood() -> None:
