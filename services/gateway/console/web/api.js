@@ -18,9 +18,9 @@ export class ApiError extends Error {
 /** How soon something is read again that could not be read. */
 export const AGAIN_MS = 2000;
 
-/** Whether it may go well soon: what the gateway has refused stays so. @param {any} error */
+/** Whether it may go well soon: what the gateway has refused stays so, unless it was too much at once. @param {any} error */
 export function passes(error) {
-  return !(error.status < 500);
+  return !(error.status < 500) || error.status === 429;
 }
 
 let formToken = "";
