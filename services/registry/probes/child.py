@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -57,6 +57,7 @@ _MAX_LINE = 8 * 1024 * 1024
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 Find = Callable[[LastAnswer], Awaitable[Line]]
 """Starts or finds the server, whose tools' answers are kept. Raises OSError with words for
 people."""
@@ -197,24 +198,23 @@ class McpProber:
             await self._within(self._session.discover(), self._host.limits.start_s, "its tools")
 
     async def _ask(self) -> Discovery:
-        assert self._session is not None
-        asked = "its tools"
-        try:
-            async with asyncio.timeout(self._limit_s):
-                discovery = await self._session.discover()
-                if tool := self._host.probe.tool:
-                    asked = f"the probe {tool}"
-                    await self._session.call(tool, self._host.probe.arguments, discovery)
-        except TimeoutError:
-            raise Sick(f"no answer: asked for {asked} for {self._limit_s:g} s") from None
+        session = self._session
+        assert session is not None
+        discovery = await self._within(session.discover(), self._limit_s, "its tools")
+        if tool := self._host.probe.tool:
+            # So does a program's first call: it may load for longer than it ever takes again.
+            start_s = self._host.limits.start_s if self._lasting and not session.proven else 0.0
+            call = session.call(tool, self._host.probe.arguments, discovery)
+            await self._within(call, max(self._limit_s, start_s), f"the probe {tool}")
+            session.proven = True
         return discovery
 
-    async def _within(self, work: Any, limit_s: float, what: str) -> None:
+    async def _within(self, work: Awaitable[T], limit_s: float, what: str) -> T:
         try:
             async with asyncio.timeout(limit_s):
-                await work
+                return await work
         except TimeoutError:
-            raise Sick(f"no answer: asked for {what} for {limit_s:g} s after the start") from None
+            raise Sick(f"no answer: asked for {what} for {limit_s:g} s") from None
 
 
 class ProbeSession(McpSession):
@@ -225,6 +225,8 @@ class ProbeSession(McpSession):
         self._told_last = told = LastAnswer()
         name = f"probe/{host.id}"
         super().__init__(name, lambda: find(told), host.limits.start_s, mode=mode)
+        self.proven = False
+        """Its probe's call has been answered."""
 
     async def ready(self) -> None:
         """Return when the host has answered, within its start budget. Raises Sick."""

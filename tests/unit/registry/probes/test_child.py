@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contracts.host import Host, Noop, Probe, Stdio
+from contracts.host import Host, Limits, Noop, Probe, Stdio
 from services.keys.secrets import Secrets
 from services.outside.mcp_child import log_path
 from services.registry.probes import child
@@ -116,6 +116,15 @@ async def test_a_host_that_stopped_answering_is_given_up_after_the_limit(mood: M
         answer = await prober.probe()
         assert answer.reason == "no answer: asked for the probe check for 0.5 s"
         assert children() == before
+
+
+async def test_the_first_call_of_a_program_has_the_time_of_its_start(mood: Mood) -> None:
+    """Some load for longer then than they ever take again, on a machine that is new."""
+    limits = Limits(start_s=5.0)
+    mood.set("hang")
+    host = msgspec.structs.replace(little(mood, real=True), limits=limits)
+    answer = await once(host, limit_s=0.5)
+    assert answer.reason == "no answer: asked for the probe check for 5 s"
 
 
 async def test_tools_that_appear_later_are_found_after_a_restart(mood: Mood) -> None:
