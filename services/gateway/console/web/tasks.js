@@ -1,6 +1,6 @@
 // The list of tasks: pages of the API, kept up to date by the facts that follow.
 import { batch, signal } from "./lib.js";
-import { AGAIN_MS, api, passes } from "./api.js";
+import { api } from "./api.js";
 import { canBegin } from "./filters.js";
 import { fits } from "./fits.js";
 import { begin, evolve } from "./fold.js";
@@ -33,7 +33,6 @@ export class TaskList {
     this.known = new Map();
     this.shown = [];
     this.timer = 0;
-    this.retry = 0;
     this.stale = false;
     this.closed = false;
     this.stop = stream.subscribe({
@@ -49,12 +48,10 @@ export class TaskList {
     this.closed = true;
     this.stop();
     clearTimeout(this.timer);
-    clearTimeout(this.retry);
   }
 
   /** Read the list anew. */
   begin() {
-    clearTimeout(this.retry);
     Object.assign(this, { cursor: null, mark: null, over: false, reading: null });
     this.known = new Map();
     return this.more();
@@ -62,11 +59,11 @@ export class TaskList {
 
   /** Read another page, unless one is on its way. */
   more() {
-    if (this.over || this.reading) return this.reading;
-    const mine = this.reading = this.read().finally(() => {
-      if (this.reading === mine) this.reading = null;
+    if (this.over) return null;
+    this.reading ??= this.read().finally(() => {
+      this.reading = null;
     });
-    return mine;
+    return this.reading;
   }
 
   ask(cursor, mark) {
@@ -92,19 +89,11 @@ export class TaskList {
         this.sort();
       });
     } catch (error) {
-      if (known !== this.known || this.closed) return;
       this.error.value = error;
-      // Until then nobody asks for more, however often the end of the list is in sight.
       this.over = true;
-      if (passes(error)) this.retry = setTimeout(() => this.goOn(), AGAIN_MS);
     } finally {
-      if (known === this.known) this.busy.value = false;
+      this.busy.value = false;
     }
-  }
-
-  goOn() {
-    this.over = false;
-    this.more();
   }
 
   /** A row as the API or a fact tells it; the later one counts. */

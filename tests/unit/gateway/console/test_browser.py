@@ -113,12 +113,11 @@ async def test_what_could_not_be_read_is_read_again(one: World, looking: Looking
     page, user = looking.page, looking.user
     await one.append(make.created(user, "t1"), make.done(user, "t1"))
     await one.settled()
-    for path, shown in (("/api/tasks?*", "/tasks"), ("/api/tasks/t1/events", "/tasks/t1")):
-        await page.route(f"**{path}", lambda route: route.abort(), times=1)
-        await looking.go(shown)
-        await looking.says("The gateway can't be reached.")
-        await page.wait_for_selector("main .status.succeeded")
-        await expect(page.locator(".failed[role=alert]")).to_have_count(0)
+    await page.route("**/api/tasks/t1/events", lambda route: route.abort(), times=1)
+    await looking.go("/tasks/t1")
+    await looking.says("The gateway can't be reached.")
+    await page.wait_for_selector("main .status.succeeded")
+    await expect(page.locator(".failed[role=alert]")).to_have_count(0)
     assert [one for one in looking.wrong if "ERR_FAILED" not in one] == []
     looking.wrong.clear()
 
