@@ -60,7 +60,7 @@ class TokenBucket:
 class Noise:
     """What one server says beside its answers, noted as it comes and judged now and then."""
 
-    __slots__ = ("_buckets", "_taken")
+    __slots__ = ("_buckets", "_flooded", "_taken")
 
     def __init__(self, now: float, times: int = 1) -> None:
         """`times`: so many times the allowances of one answer."""
@@ -68,6 +68,8 @@ class Noise:
         scaled = [Allowance(kind.burst * times, kind.rate * times) for kind in kinds]
         self._buckets = [TokenBucket(kind, now) for kind in scaled]
         self._taken = [0, 0, 0, 0, 0]
+        self._flooded = False
+        """A request was not handed on: nobody will answer it."""
 
     def line(self, size: int) -> None:
         """A line that is no data."""
@@ -83,10 +85,12 @@ class Noise:
         """One of them is a request; whether it may be handed on. Each is answered, so that those
         that have come together are not judged together."""
         self._taken[4] += 1
-        return self._buckets[4].fits(self._taken[4], now)
+        fits = self._buckets[4].fits(self._taken[4], now)
+        self._flooded = self._flooded or not fits
+        return fits
 
     def over(self, now: float) -> bool:
         """Whether all that was noted is too much."""
         taken, self._taken = self._taken, [0, 0, 0, 0, 0]
         fits = [budget.take(n, now) for budget, n in zip(self._buckets, taken, strict=True)]
-        return not all(fits)
+        return self._flooded or not all(fits)

@@ -202,7 +202,7 @@ class McpProber:
         assert session is not None
         discovery = await self._within(session.discover(), self._limit_s, "its tools")
         if tool := self._host.probe.tool:
-            # So does a program's first call: it may load for longer than it ever takes again.
+            # A program's first call belongs to its start too: it may load for longer then.
             start_s = self._host.limits.start_s if self._lasting and not session.proven else 0.0
             call = session.call(tool, self._host.probe.arguments, discovery)
             await self._within(call, max(self._limit_s, start_s), f"the probe {tool}")
